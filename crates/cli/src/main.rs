@@ -1,0 +1,2 @@
+//! The sparsym command line.
+fn main() {}

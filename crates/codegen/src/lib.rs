@@ -1,0 +1,1 @@
+//! Strategy IR and problem to readable CUDA text

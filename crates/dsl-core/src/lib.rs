@@ -1,0 +1,1 @@
+//! Strategy text to checked IR, and back to text

@@ -1,0 +1,1 @@
+//! The strategy language: the macro, the IR it makes, and a prelude

@@ -1,0 +1,1 @@
+//! What an expression says at one place: a token pair, a block pair, or a step.

@@ -1,0 +1,339 @@
+//! The symbols that kernels read: packed bits, 1 = do the work.
+//!
+//! | symbol | logical shape | packed as |
+//! |---|---|---|
+//! | S_c, [`CacheSymbol`] | `[B, T_q, H]` | one row of H bits for each (b, i) |
+//! | S_s, [`SkipSymbol`] | `[B, H, T_q, T_kv]` | one row of T_kv bits for each (b, h, i) |
+//! | S_f, [`FullSymbol`] | as S_s | as S_s |
+//!
+//! Every row starts on a 64-bit word and bits are little-endian inside it, so a kernel walks a row with find-first-set
+//! and GEMM-O reads the heads of a query block as one word. Bits past the end of a row are 0.
+
+use serde::{Deserialize, Serialize};
+
+/// Rows of bits, each row starting on a 64-bit word.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BitRows {
+    rows: usize,
+    bits: usize,
+    words: Vec<u64>,
+}
+
+impl BitRows {
+    /// `rows` rows of `bits` ones.
+    pub fn ones(rows: usize, bits: usize) -> BitRows {
+        let mut out = BitRows { rows, bits, words: vec![u64::MAX; rows * bits.div_ceil(64)] };
+        out.clear_padding();
+        out
+    }
+
+    /// Rows from packed words, as a device wrote them.
+    ///
+    /// # Panics
+    /// If the number of words is not `rows * ceil(bits / 64)`.
+    pub fn from_words(rows: usize, bits: usize, words: Vec<u64>) -> BitRows {
+        assert_eq!(words.len(), rows * bits.div_ceil(64), "words do not fill {rows} rows of {bits} bits");
+        let mut out = BitRows { rows, bits, words };
+        out.clear_padding();
+        out
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Bits of a row.
+    pub fn bits(&self) -> usize {
+        self.bits
+    }
+
+    /// Words of a row.
+    pub fn row_words(&self) -> usize {
+        self.bits.div_ceil(64)
+    }
+
+    /// All words, row after row.
+    pub fn words(&self) -> &[u64] {
+        &self.words
+    }
+
+    /// The words of one row.
+    pub fn row(&self, row: usize) -> &[u64] {
+        &self.words[row * self.row_words()..(row + 1) * self.row_words()]
+    }
+
+    /// One bit.
+    pub fn get(&self, row: usize, bit: usize) -> bool {
+        assert!(bit < self.bits, "bit {bit} of a row of {}", self.bits);
+        self.row(row)[bit / 64] >> (bit % 64) & 1 == 1
+    }
+
+    /// Writes one bit.
+    pub fn set(&mut self, row: usize, bit: usize, value: bool) {
+        assert!(bit < self.bits, "bit {bit} of a row of {}", self.bits);
+        let word = row * self.row_words() + bit / 64;
+        self.words[word] = self.words[word] & !(1 << (bit % 64)) | u64::from(value) << (bit % 64);
+    }
+
+    /// Indices of the ones of a row, ascending.
+    pub fn ones_in(&self, row: usize) -> impl Iterator<Item = usize> + '_ {
+        self.row(row).iter().enumerate().flat_map(|(index, &word)| {
+            std::iter::successors((word != 0).then_some(word), |w| Some(w & (w - 1)).filter(|&w| w != 0))
+                .map(move |w| index * 64 + w.trailing_zeros() as usize)
+        })
+    }
+
+    /// Number of ones.
+    pub fn count(&self) -> usize {
+        self.words.iter().map(|w| w.count_ones() as usize).sum()
+    }
+
+    fn clear_padding(&mut self) {
+        let (used, row_words) = (self.bits % 64, self.row_words());
+        if used != 0 {
+            for row in self.words.chunks_exact_mut(row_words) {
+                row[row_words - 1] &= (1 << used) - 1;
+            }
+        }
+    }
+}
+
+/// S_c: whether query block i of head h is computed (1) or taken from the cache (0).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheSymbol {
+    batch: usize,
+    blocks: usize,
+    rows: BitRows,
+}
+
+impl CacheSymbol {
+    /// Everything computed.
+    pub fn ones(batch: usize, heads: usize, q_blocks: usize) -> CacheSymbol {
+        CacheSymbol { batch, blocks: q_blocks, rows: BitRows::ones(batch * q_blocks, heads) }
+    }
+
+    /// From one byte per decision in `[B, H, T_q]` order; any non-zero byte is 1.
+    ///
+    /// # Panics
+    /// If `mask.len()` is not `batch * heads * q_blocks`.
+    pub fn pack(batch: usize, heads: usize, q_blocks: usize, mask: &[u8]) -> CacheSymbol {
+        assert_eq!(mask.len(), batch * heads * q_blocks, "mask does not fill [{batch}, {heads}, {q_blocks}]");
+        let mut out = CacheSymbol::ones(batch, heads, q_blocks);
+        for (index, &byte) in mask.iter().enumerate() {
+            let (b, h, i) = (index / (heads * q_blocks), index / q_blocks % heads, index % q_blocks);
+            out.set(b, h, i, byte != 0);
+        }
+        out
+    }
+
+    /// One byte per decision in `[B, H, T_q]` order.
+    pub fn unpack(&self) -> Vec<u8> {
+        let (heads, mut out) = (self.heads(), Vec::new());
+        for b in 0..self.batch {
+            for h in 0..heads {
+                out.extend((0..self.blocks).map(|i| u8::from(self.get(b, h, i))));
+            }
+        }
+        out
+    }
+
+    /// Batch items.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Heads.
+    pub fn heads(&self) -> usize {
+        self.rows.bits()
+    }
+
+    /// Query blocks.
+    pub fn q_blocks(&self) -> usize {
+        self.blocks
+    }
+
+    /// One decision.
+    pub fn get(&self, b: usize, h: usize, i: usize) -> bool {
+        self.rows.get(b * self.blocks + i, h)
+    }
+
+    /// Writes one decision.
+    pub fn set(&mut self, b: usize, h: usize, i: usize, compute: bool) {
+        self.rows.set(b * self.blocks + i, h, compute);
+    }
+
+    /// The packed rows, `[B, T_q]` rows of H bits.
+    pub fn rows(&self) -> &BitRows {
+        &self.rows
+    }
+
+    /// Share of ones; 1 for an empty symbol.
+    pub fn density(&self) -> f64 {
+        share(self.rows.count(), self.rows.rows() * self.rows.bits())
+    }
+}
+
+/// S_s: whether the pair of query block i and kv block j of head h is computed (1) or skipped (0).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkipSymbol {
+    batch: usize,
+    heads: usize,
+    q_blocks: usize,
+    rows: BitRows,
+}
+
+/// S_f: beside a token mask, whether every token pair of a block pair passes it, so that no element test is needed.
+pub type FullSymbol = SkipSymbol;
+
+impl SkipSymbol {
+    /// Everything computed.
+    pub fn ones(batch: usize, heads: usize, q_blocks: usize, kv_blocks: usize) -> SkipSymbol {
+        SkipSymbol { batch, heads, q_blocks, rows: BitRows::ones(batch * heads * q_blocks, kv_blocks) }
+    }
+
+    /// From packed rows, `[B, H, T_q]` rows of T_kv bits.
+    ///
+    /// # Panics
+    /// If the number of rows is not `batch * heads * q_blocks`.
+    pub fn from_rows(batch: usize, heads: usize, q_blocks: usize, rows: BitRows) -> SkipSymbol {
+        assert_eq!(rows.rows(), batch * heads * q_blocks, "rows do not fill [{batch}, {heads}, {q_blocks}]");
+        SkipSymbol { batch, heads, q_blocks, rows }
+    }
+
+    /// From one byte per decision in `[B, H, T_q, T_kv]` order; any non-zero byte is 1.
+    ///
+    /// # Panics
+    /// If `mask.len()` does not fit.
+    pub fn pack(batch: usize, heads: usize, q_blocks: usize, kv_blocks: usize, mask: &[u8]) -> SkipSymbol {
+        let mut out = SkipSymbol::ones(batch, heads, q_blocks, kv_blocks);
+        assert_eq!(mask.len(), out.rows.rows() * kv_blocks, "mask does not fill [.., {q_blocks}, {kv_blocks}]");
+        for (index, &byte) in mask.iter().enumerate() {
+            out.rows.set(index / kv_blocks, index % kv_blocks, byte != 0);
+        }
+        out
+    }
+
+    /// One byte per decision in `[B, H, T_q, T_kv]` order.
+    pub fn unpack(&self) -> Vec<u8> {
+        let bits = self.rows.bits();
+        (0..self.rows.rows() * bits).map(|n| u8::from(self.rows.get(n / bits, n % bits))).collect()
+    }
+
+    /// Batch items.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Heads.
+    pub fn heads(&self) -> usize {
+        self.heads
+    }
+
+    /// Query blocks.
+    pub fn q_blocks(&self) -> usize {
+        self.q_blocks
+    }
+
+    /// Kv blocks.
+    pub fn kv_blocks(&self) -> usize {
+        self.rows.bits()
+    }
+
+    /// Index of the row of (b, h, i).
+    pub fn row_index(&self, b: usize, h: usize, i: usize) -> usize {
+        (b * self.heads + h) * self.q_blocks + i
+    }
+
+    /// One decision.
+    pub fn get(&self, b: usize, h: usize, i: usize, j: usize) -> bool {
+        self.rows.get(self.row_index(b, h, i), j)
+    }
+
+    /// Writes one decision.
+    pub fn set(&mut self, b: usize, h: usize, i: usize, j: usize, compute: bool) {
+        let row = self.row_index(b, h, i);
+        self.rows.set(row, j, compute);
+    }
+
+    /// Kv blocks computed for (b, h, i), ascending.
+    pub fn computed(&self, b: usize, h: usize, i: usize) -> impl Iterator<Item = usize> + '_ {
+        self.rows.ones_in(self.row_index(b, h, i))
+    }
+
+    /// The packed rows.
+    pub fn rows(&self) -> &BitRows {
+        &self.rows
+    }
+
+    /// Share of ones; 1 for an empty symbol.
+    pub fn density(&self) -> f64 {
+        share(self.rows.count(), self.rows.rows() * self.rows.bits())
+    }
+}
+
+/// The symbols of one attention call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Symbols {
+    /// S_c.
+    pub cache: CacheSymbol,
+    /// S_s.
+    pub skip: SkipSymbol,
+    /// S_f; present exactly when the strategy has a mask.
+    pub full: Option<FullSymbol>,
+}
+
+impl Symbols {
+    /// Everything computed, no mask.
+    pub fn dense(batch: usize, heads: usize, q_blocks: usize, kv_blocks: usize) -> Symbols {
+        Symbols {
+            cache: CacheSymbol::ones(batch, heads, q_blocks),
+            skip: SkipSymbol::ones(batch, heads, q_blocks, kv_blocks),
+            full: None,
+        }
+    }
+
+    /// Share of block pairs that are computed: S_s ∧ S_c over all pairs.
+    pub fn density(&self) -> f64 {
+        let (skip, mut ones) = (&self.skip, 0);
+        for b in 0..skip.batch {
+            for h in 0..skip.heads {
+                for i in (0..skip.q_blocks).filter(|&i| self.cache.get(b, h, i)) {
+                    ones += skip.computed(b, h, i).count();
+                }
+            }
+        }
+        share(ones, skip.rows.rows() * skip.rows.bits())
+    }
+}
+
+fn share(part: usize, whole: usize) -> f64 {
+    if whole == 0 { 1.0 } else { part as f64 / whole as f64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_start_on_words_and_padding_is_zero() {
+        let rows = BitRows::ones(2, 65);
+        assert_eq!(rows.words(), [u64::MAX, 1, u64::MAX, 1]);
+        assert_eq!(rows.ones_in(1).count(), 65);
+    }
+
+    #[test]
+    fn pack_and_unpack_agree() {
+        let mask: Vec<u8> = (0..2 * 3 * 5).map(|n| u8::from(n % 3 == 0)).collect();
+        assert_eq!(CacheSymbol::pack(2, 3, 5, &mask).unpack(), mask);
+        let mask: Vec<u8> = (0..2 * 3 * 5 * 70).map(|n| u8::from(n % 7 < 3)).collect();
+        assert_eq!(SkipSymbol::pack(2, 3, 5, 70, &mask).unpack(), mask);
+    }
+
+    #[test]
+    fn cache_symbol_is_head_minor() {
+        let mut s_c = CacheSymbol::ones(1, 3, 2);
+        s_c.set(0, 2, 1, false);
+        assert_eq!(s_c.rows().words(), [0b111, 0b011]);
+    }
+}

@@ -1,0 +1,1 @@
+//! The oracle: attention with sparse symbols in plain loops

@@ -1,0 +1,1 @@
+//! Run-time compilation, kernel cache, devices and denoising steps

@@ -1,0 +1,1 @@
+//! A DSL compiler for sparse attention kernels

@@ -1,0 +1,2 @@
+//! Set-up and checks of the workspace.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Published sparsity strategies, written in strategy!

@@ -1,0 +1,1 @@
+//! Loads the corpus and compares devices.
