@@ -1,1 +1,46 @@
-//! Strategy IR and problem to readable CUDA text
+//! Strategy IR and problem to readable CUDA text.
+//!
+//! Use this crate to look at, test or compile the kernels of a strategy yourself; `sparsym::runtime` does it for you.
+//! [`generate`] is the whole compiler: it is pure, touches neither device nor disk nor clock, and gives equal bytes for
+//! equal requests. One kernel text serves every sequence length, batch, head count, threshold and mask content: those
+//! are fields of the kernel's one parameter, a struct that [`Kernel::arguments`] fills.
+//!
+//! Non-goals: compiling or launching (see `sparsym-runtime`), and any decision that is not in [`Plan`].
+//!
+//! ```
+//! use sparsym_codegen::{Request, Room, Target, generate};
+//! use sparsym_ir::Strategy;
+//!
+//! let dense = Strategy::dense();
+//! let kernel = generate(&Request::new(&dense, Room::Attention, Target::parse("sm_80").unwrap())).unwrap();
+//! assert!(kernel.source.contains("// S = Q Kᵀ"));
+//! ```
+#![deny(missing_docs)]
+
+mod kernel;
+mod lower;
+mod params;
+mod plan;
+mod registry;
+mod render;
+mod target;
+mod tile;
+
+pub use kernel::{Kernel, Origin};
+pub use params::{Argument, Buffer, Field, Params};
+pub use plan::{CachedRows, Plan, Request, Room, Sequences};
+pub use target::Target;
+
+use sparsym_ir::Findings;
+
+/// Specialises the templates of a room for a strategy, a target and a shape class.
+///
+/// # Errors
+/// Findings S601 to S605: what does not fit, and what would.
+pub fn generate(request: &Request<'_>) -> Result<Kernel, Findings> {
+    let plan = plan::plan(request)?;
+    let rules = lower::rules(request, &plan)?;
+    let fields = params::candidates(request.strategy);
+    let text = render::render(&plan, &rules, &fields);
+    Ok(kernel::assemble(plan, text, fields))
+}

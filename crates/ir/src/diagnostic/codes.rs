@@ -81,4 +81,16 @@ codes! {
         SequenceLengths = "S513", "index pointers that do not fit",
             "Ragged batches are given by index pointers that start at 0, never fall and end at the number of tokens.";
     }
+    Target {
+        UnknownTarget = "S601", "unknown GPU target",
+            "Kernels are generated for the architectures that `sparsym doctor` lists.";
+        NoTile = "S602", "no legal tile",
+            "A kernel's tile divides both blocks and fits the shared memory and registers of the target.";
+        HeadDimension = "S603", "head dimension without a kernel",
+            "Kernels exist for head dimensions 64, 96, 128 and 256. Others can be padded with zeros.";
+        KernelType = "S604", "type without a kernel",
+            "GPU kernels take bf16 and f16; the reference and cpu devices also take f32.";
+        RoomNotAvailable = "S605", "room that cannot be generated",
+            "This version generates the room attention and, for strategies with static rules, the room symbols.";
+    }
 }

@@ -1,0 +1,283 @@
+//! Expressions of the IR as CUDA.
+
+use sparsym_ir::expr::{BinaryOp, Coordinate, ExprKind, Function, Global, Side, Type, UnaryOp};
+use sparsym_ir::strategy::{Element, Scalar, Strategy, TableAxis, TokenRule};
+use sparsym_ir::{Expr, Findings};
+
+use serde::Serialize;
+
+use crate::params::{param_field, range_field};
+use crate::plan::{Plan, Request, Room};
+
+/// A strategy's rules as CUDA functions.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Rules {
+    /// Their definitions; empty when there are none.
+    pub functions: String,
+    /// Arguments of a call of `mask`.
+    pub mask_arguments: String,
+    /// Arguments of a call of `score`.
+    pub score_arguments: String,
+    /// Whether `score` reads the token pair.
+    pub score_pairs: bool,
+    /// The mask's expression, for the header.
+    pub mask_words: String,
+    /// The score's expression, for the header.
+    pub score_words: String,
+}
+
+/// Lowers what the room needs.
+///
+/// # Errors
+/// None yet; rules that a target cannot hold will be findings.
+pub(crate) fn rules(request: &Request<'_>, plan: &Plan) -> Result<Rules, Findings> {
+    let mut rules = Rules::default();
+    let strategy = request.strategy;
+    if plan.room != Room::Attention {
+        return Ok(rules);
+    }
+    let lowering = Lowering { strategy, q: "q", kv: "kv", head: "tile.h", batch: "tile.b" };
+    if let Some(TokenRule { value, .. }) = &strategy.mask {
+        let body = lowering.expr(value);
+        rules.mask_words = body.clone();
+        let (parameters, arguments) = signature(&body, false);
+        rules.mask_arguments = arguments;
+        rules.functions.push_str(&function("Whether the token pair may attend.", "bool mask", &parameters, &body));
+    }
+    if let Some(TokenRule { value, .. }) = &strategy.score {
+        let body = lowering.expr(value);
+        rules.score_words = body.clone();
+        rules.score_pairs = crate::plan::reads_pair(value);
+        let (parameters, arguments) = signature(&body, true);
+        rules.score_arguments = arguments;
+        if !rules.functions.is_empty() {
+            rules.functions.push('\n');
+        }
+        rules.functions.push_str(&function("The logit of a token pair, from its scaled product s.", "float score", &parameters, &body));
+    }
+    Ok(rules)
+}
+
+/// Parameters and arguments of a rule's function: those that its body names.
+fn signature(body: &str, takes_logit: bool) -> (String, String) {
+    let mut parameters = Vec::new();
+    let mut arguments = Vec::new();
+    if takes_logit {
+        parameters.push("float s");
+        arguments.push("s[m][n][e] * p.scale");
+    }
+    for (word, parameter, argument) in
+        [("p", "const Params& p", "p"), ("tile", "const Tile& tile", "tile"), ("q", "int q", "q"), ("kv", "int kv", "kv")]
+    {
+        if names(body, word) {
+            parameters.push(parameter);
+            arguments.push(argument);
+        }
+    }
+    (parameters.join(", "), arguments.join(", "))
+}
+
+/// Whether `word` occurs as a whole identifier that is not a field.
+fn names(body: &str, word: &str) -> bool {
+    let in_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    body.match_indices(word).any(|(at, _)| {
+        !body[..at].chars().next_back().is_some_and(|c| in_word(c) || c == '.')
+            && !body[at + word.len()..].chars().next().is_some_and(in_word)
+    })
+}
+
+fn function(comment: &str, head: &str, parameters: &str, body: &str) -> String {
+    format!("// {comment}\nstatic __device__ __forceinline__ {head}({parameters}) {{\n    return {};\n}}\n", wrapped(body))
+}
+
+/// Breaks a long expression after its logical operators.
+fn wrapped(body: &str) -> String {
+    let mut out = String::new();
+    let mut column = 11;
+    for piece in body.split_inclusive(&[' '][..]) {
+        let breaks = matches!(piece, "|| " | "&& ") && column > 60;
+        if breaks {
+            out = out.trim_end().to_owned();
+            out.push_str("\n        ");
+            column = 8;
+        }
+        out.push_str(piece);
+        column += piece.len();
+    }
+    out
+}
+
+/// How names are spelt where an expression is lowered.
+pub(crate) struct Lowering<'a> {
+    /// For names of params, tables, inputs and ranges.
+    pub strategy: &'a Strategy,
+    /// Position of the query token.
+    pub q: &'a str,
+    /// Position of the kv token.
+    pub kv: &'a str,
+    /// Query head.
+    pub head: &'a str,
+    /// Batch item.
+    pub batch: &'a str,
+}
+
+/// Binding strength of C operators, weakest first.
+fn strength(op: BinaryOp) -> u8 {
+    match op {
+        BinaryOp::Or => 1,
+        BinaryOp::And => 2,
+        BinaryOp::Eq | BinaryOp::Ne => 3,
+        BinaryOp::Lt | BinaryOp::Le | BinaryOp::Gt | BinaryOp::Ge => 4,
+        BinaryOp::Add | BinaryOp::Sub => 5,
+        BinaryOp::Mul | BinaryOp::Div | BinaryOp::Rem => 6,
+    }
+}
+
+const ATOM: u8 = 8;
+const UNARY: u8 = 7;
+
+impl Lowering<'_> {
+    /// The expression as CUDA.
+    pub fn expr(&self, expr: &Expr) -> String {
+        self.with_strength(expr).0
+    }
+
+    fn within(&self, expr: &Expr, least: u8) -> String {
+        let (text, strength) = self.with_strength(expr);
+        if strength < least { format!("({text})") } else { text }
+    }
+
+    fn with_strength(&self, expr: &Expr) -> (String, u8) {
+        match &expr.kind {
+            ExprKind::Bool(value) => (value.to_string(), ATOM),
+            ExprKind::Int(value) if *value < 0 => (value.to_string(), UNARY),
+            ExprKind::Int(value) => (value.to_string(), ATOM),
+            ExprKind::Float(value) => float(*value),
+            ExprKind::Triple(parts) => {
+                let parts: Vec<String> = parts.iter().map(|part| self.expr(part)).collect();
+                (format!("GridPoint{{{}}}", parts.join(", ")), ATOM)
+            }
+            ExprKind::Param(id) => {
+                let param = &self.strategy.params[id.0];
+                let field = format!("p.{}", param_field(&param.name));
+                if param.scalar == Scalar::Bool { (format!("{field} != 0"), strength(BinaryOp::Ne)) } else { (field, ATOM) }
+            }
+            ExprKind::Global(global) => (self.global(*global), ATOM),
+            ExprKind::Coordinate(side, coordinate) => (self.coordinate(*side, *coordinate), ATOM),
+            ExprKind::InRange(side, id) => {
+                let (pos, range) = (self.pos(*side), range_field(&self.strategy.tokens[id.0].name));
+                (format!("{pos} >= p.{range}_first && {pos} < p.{range}_end"), strength(BinaryOp::And))
+            }
+            ExprKind::Input(id, side) => {
+                let input = &self.strategy.inputs[id.0];
+                // Inputs are [B, N]; queries and keys are the same tokens, so one row serves both.
+                let value = format!("p.input_{}[tile.kv_row + {}]", input.name, self.pos(*side));
+                if input.scalar == Scalar::Bool { (format!("{value} != 0"), strength(BinaryOp::Ne)) } else { (value, ATOM) }
+            }
+            ExprKind::Table(id) => self.table(id.0),
+            ExprKind::Logit => ("s".to_owned(), ATOM),
+            ExprKind::Map(_) => unreachable!("rules over maps are refused before lowering"),
+            ExprKind::Unary(op, a) => match op {
+                UnaryOp::Neg => (format!("-{}", self.within(a, ATOM)), UNARY),
+                UnaryOp::Not => (format!("!{}", self.within(a, UNARY)), UNARY),
+                UnaryOp::ToFloat => (format!("(float){}", self.within(a, ATOM)), UNARY),
+            },
+            ExprKind::Binary(BinaryOp::Div, a, b) if expr.ty == Type::Float => {
+                (format!("__fdividef({}, {})", self.expr(a), self.expr(b)), ATOM)
+            }
+            ExprKind::Binary(BinaryOp::Rem, a, b) if expr.ty == Type::Float => {
+                (format!("fmodf({}, {})", self.expr(a), self.expr(b)), ATOM)
+            }
+            ExprKind::Binary(op, a, b) => {
+                let own = strength(*op);
+                let least = match op {
+                    // Compilers warn of && inside || without parentheses; people like them too.
+                    BinaryOp::Or => strength(BinaryOp::Eq),
+                    BinaryOp::Eq | BinaryOp::Ne => own + 1,
+                    _ => own,
+                };
+                let left = match (op, &a.kind) {
+                    (BinaryOp::Or, ExprKind::Binary(BinaryOp::Or, ..)) => self.expr(a),
+                    _ => self.within(a, least),
+                };
+                let right = match (op, &b.kind) {
+                    (BinaryOp::Or, ExprKind::Binary(BinaryOp::Or, ..)) => self.expr(b),
+                    (BinaryOp::And, _) => self.within(b, own),
+                    _ => self.within(b, least.max(own + 1)),
+                };
+                (format!("{left} {} {right}", op.symbol()), own)
+            }
+            ExprKind::Call(function, args) => (self.call(*function, args, expr.ty), ATOM),
+        }
+    }
+
+    fn pos(&self, side: Side) -> &str {
+        match side {
+            Side::Q => self.q,
+            Side::Kv => self.kv,
+        }
+    }
+
+    fn global(&self, global: Global) -> String {
+        match global {
+            Global::Head => self.head.to_owned(),
+            Global::Batch => self.batch.to_owned(),
+            Global::HeadDim => "kHeadDim".to_owned(),
+            other => format!("p.{}", other.name()),
+        }
+    }
+
+    fn coordinate(&self, side: Side, coordinate: Coordinate) -> String {
+        let pos = self.pos(side);
+        match coordinate {
+            Coordinate::Pos => pos.to_owned(),
+            Coordinate::Block => format!("{pos}_block"),
+            Coordinate::T => format!("grid_point(p, {pos}).t"),
+            Coordinate::H => format!("grid_point(p, {pos}).h"),
+            Coordinate::W => format!("grid_point(p, {pos}).w"),
+            Coordinate::Tile => format!("tile_point(p, {pos})"),
+        }
+    }
+
+    fn table(&self, id: usize) -> (String, u8) {
+        let table = &self.strategy.tables[id];
+        let field = format!("p.table_{}", table.name);
+        let entry = match table.axes.contains(&TableAxis::Head) {
+            true => format!("{field}_entry + min({}, {field}_last_head)", self.head),
+            false => format!("{field}_entry"),
+        };
+        match table.element {
+            Element::Three(_) => (format!("triple_at({field} + 3 * ({entry}))"), ATOM),
+            Element::One(Scalar::Bool) => (format!("{field}[{entry}] != 0"), strength(BinaryOp::Ne)),
+            Element::One(_) => (format!("{field}[{entry}]"), ATOM),
+        }
+    }
+
+    fn call(&self, function: Function, args: &[Expr], ty: Type) -> String {
+        let a: Vec<String> = args.iter().map(|arg| self.expr(arg)).collect();
+        let float = ty == Type::Float;
+        let (least, most) = if float { ("fminf", "fmaxf") } else { ("min", "max") };
+        match function {
+            Function::Abs => format!("{}({})", if float { "fabsf" } else { "abs" }, a[0]),
+            Function::Min => format!("{least}({}, {})", a[0], a[1]),
+            Function::Max => format!("{most}({}, {})", a[0], a[1]),
+            Function::Clamp => format!("{most}({}, {least}({}, {}))", a[1], a[0], a[2]),
+            Function::BitLength => format!("bit_length({})", a[0]),
+            Function::Near => format!("near(p, {}, {}, {})", a[0], a[1], a[2]),
+            Function::Floor => format!("(int)floorf({})", a[0]),
+            Function::Ceil => format!("(int)ceilf({})", a[0]),
+            Function::Sqrt => format!("sqrtf({})", a[0]),
+            Function::Tanh => format!("tanh_by_exp2({})", a[0]),
+            Function::Exp => format!("exp2_approx(({}) * kLog2E)", a[0]),
+            Function::Exp2 => format!("exp2_approx({})", a[0]),
+            Function::Log => format!("(log2_approx({}) * kLn2)", a[0]),
+            Function::Log2 => format!("log2_approx({})", a[0]),
+        }
+    }
+}
+
+/// A float literal that C reads as exactly this f32.
+fn float(value: f64) -> (String, u8) {
+    let value = value as f32;
+    (format!("{value:?}f"), if value < 0.0 { UNARY } else { ATOM })
+}

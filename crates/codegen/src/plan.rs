@@ -1,0 +1,263 @@
+//! Every constant of one kernel, chosen before any text is made.
+
+use serde::Serialize;
+use sparsym_ir::expr::ExprKind;
+use sparsym_ir::strategy::{Blocks, Grid, Strategy};
+use sparsym_ir::{Code, DType, Finding, Findings};
+
+use crate::target::Target;
+use crate::tile;
+
+/// What to generate.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    /// Mask and score come from here; block rules only for [`Room::Symbols`].
+    pub strategy: &'a Strategy,
+    /// Which kernel.
+    pub room: Room,
+    /// For which GPU.
+    pub target: Target,
+    /// Type of Q, K, V and O: bf16 or f16.
+    pub dtype: DType,
+    /// `D`.
+    pub head_dim: usize,
+    /// Tokens of a query and of a kv block.
+    pub blocks: Blocks,
+    /// One length for all batch items, or index pointers.
+    pub sequences: Sequences,
+    /// What happens to rows whose S_c is 0.
+    pub cached_rows: CachedRows,
+}
+
+impl<'a> Request<'a> {
+    /// bf16, D = 128, the strategy's blocks, one length for all batch items, cached rows left to the caller.
+    pub fn new(strategy: &'a Strategy, room: Room, target: Target) -> Request<'a> {
+        Request {
+            strategy,
+            room,
+            target,
+            dtype: DType::Bf16,
+            head_dim: 128,
+            blocks: strategy.blocks,
+            sequences: Sequences::Uniform,
+            cached_rows: CachedRows::LeftToCaller,
+        }
+    }
+}
+
+/// The four kernels around one attention layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Room {
+    /// Projection of the hidden states, skipping cached output tiles.
+    GemmQ,
+    /// S_c, S_s and S_f.
+    Symbols,
+    /// Attention over the computed pairs.
+    Attention,
+    /// Output projection over the active heads.
+    GemmO,
+}
+
+impl Room {
+    /// The room of that name: `gemm_q`, `symbols`, `attention`, `gemm_o`.
+    pub fn parse(name: &str) -> Option<Room> {
+        [Room::GemmQ, Room::Symbols, Room::Attention, Room::GemmO].into_iter().find(|room| room.name() == name)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Room::GemmQ => "gemm_q",
+            Room::Symbols => "symbols",
+            Room::Attention => "attention",
+            Room::GemmO => "gemm_o",
+        }
+    }
+}
+
+/// How the sequences of a batch are given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub enum Sequences {
+    /// All of one length.
+    Uniform,
+    /// Packed one after another, with index pointers.
+    Ragged,
+}
+
+/// What the attention kernel does with rows whose S_c is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub enum CachedRows {
+    /// Nothing: the caller has filled them, or GEMM-O adds their forecast.
+    LeftToCaller,
+    /// It writes Σ coefficient_k · feature_k, order 0 to 3.
+    Forecast,
+}
+
+/// All constants of one kernel. The only configuration there is: printed in the kernel's header, serialisable.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Plan {
+    /// Which room.
+    pub room: Room,
+    /// Kernel symbol, made of its content.
+    pub name: String,
+    /// Target, `sm_80`.
+    pub target: &'static str,
+    /// `bf16` or `f16`.
+    pub dtype: &'static str,
+    /// `D`.
+    pub head_dim: u32,
+    /// Tokens of a query block.
+    pub block_q: u32,
+    /// Tokens of a kv block.
+    pub block_kv: u32,
+    /// Query rows of a CTA.
+    pub tile_q: u32,
+    /// Kv rows of a loop step.
+    pub tile_kv: u32,
+    /// Copies of K and V in shared memory.
+    pub stages: u32,
+    /// 16-row tiles of a warp.
+    pub row_tiles: u32,
+    /// Threads of a CTA.
+    pub threads: u32,
+    /// CTAs that must fit one SM.
+    pub ctas_per_sm: u32,
+    /// Dynamic shared memory in bytes.
+    pub shared_bytes: u32,
+    /// Chunks of a swizzle group.
+    pub group_chunks: u32,
+    /// Index pointers.
+    pub ragged: bool,
+    /// Writes forecasts.
+    pub forecast: bool,
+    /// Has a token mask.
+    pub mask: bool,
+    /// Has a score rule.
+    pub score: bool,
+    /// The strategy's grid is stored tile by tile.
+    pub tiled: bool,
+    /// Writes S_c.
+    pub caches: bool,
+    /// Writes S_s.
+    pub skips: bool,
+}
+
+/// Chooses all constants.
+///
+/// # Errors
+/// Findings S602 to S605.
+pub(crate) fn plan(request: &Request<'_>) -> Result<Plan, Findings> {
+    let strategy = request.strategy;
+    if request.dtype == DType::F32 {
+        return Err(Finding::new(
+            Code::KernelType,
+            "there are no f32 kernels",
+            "convert Q, K and V to bf16 or f16, or use the cpu device",
+        )
+        .into());
+    }
+    match request.room {
+        Room::Attention => attention_plan(request),
+        Room::Symbols if strategy.maps.is_empty() => symbols_plan(request),
+        room => Err(Finding::new(
+            Code::RoomNotAvailable,
+            format!("room {} cannot be generated for {}", room.name(), strategy.name),
+            "the rooms of this version are attention and, for static rules, symbols",
+        )
+        .into()),
+    }
+}
+
+fn attention_plan(request: &Request<'_>) -> Result<Plan, Findings> {
+    let tile = tile::attention_tile(request)?;
+    let mut plan = base_plan(request);
+    plan.tile_q = tile.q;
+    plan.tile_kv = tile.kv;
+    plan.stages = tile.stages;
+    plan.row_tiles = tile.row_tiles;
+    plan.threads = tile.threads();
+    plan.ctas_per_sm = tile.ctas_per_sm;
+    plan.shared_bytes = tile.shared_bytes(plan.head_dim);
+    plan.name = name(
+        "attention",
+        &[(plan.forecast, "forecast"), (plan.mask, "masked"), (plan.score, "scored"), (plan.ragged, "ragged")],
+        &format!("d{}_{}", plan.head_dim, plan.dtype),
+    );
+    Ok(plan)
+}
+
+fn symbols_plan(request: &Request<'_>) -> Result<Plan, Findings> {
+    let mut plan = base_plan(request);
+    if !(plan.caches || plan.skips || plan.mask) {
+        return Err(Finding::new(
+            Code::RoomNotAvailable,
+            format!("{} has no mask and no block rules, so there are no symbols to make", request.strategy.name),
+            "all symbols of this strategy are 1",
+        )
+        .into());
+    }
+    plan.threads = 128;
+    plan.name = name(
+        "symbols",
+        &[(plan.caches, "cache"), (plan.skips, "skip"), (plan.mask, "masked"), (plan.ragged, "ragged")],
+        &format!("q{}_kv{}", plan.block_q, plan.block_kv),
+    );
+    Ok(plan)
+}
+
+fn base_plan(request: &Request<'_>) -> Plan {
+    let strategy = request.strategy;
+    let head_dim = request.head_dim as u32;
+    Plan {
+        room: request.room,
+        name: String::new(),
+        target: request.target.name(),
+        dtype: request.dtype.name(),
+        head_dim,
+        block_q: request.blocks.q,
+        block_kv: request.blocks.kv,
+        tile_q: 0,
+        tile_kv: 0,
+        stages: 0,
+        row_tiles: 0,
+        threads: 0,
+        ctas_per_sm: 1,
+        shared_bytes: 0,
+        group_chunks: tile::group_chunks(head_dim),
+        ragged: request.sequences == Sequences::Ragged,
+        forecast: request.cached_rows == CachedRows::Forecast,
+        mask: strategy.mask.is_some(),
+        score: strategy.score.is_some(),
+        tiled: strategy.tokens.iter().any(|range| matches!(range.grid, Some(Grid::Tiled(_)))),
+        caches: strategy.caches(),
+        skips: strategy.skips(),
+    }
+}
+
+fn name(room: &str, parts: &[(bool, &str)], tail: &str) -> String {
+    let mut name = room.to_owned();
+    for (_, part) in parts.iter().filter(|(present, _)| *present) {
+        name.push('_');
+        name.push_str(part);
+    }
+    format!("{name}_{tail}")
+}
+
+impl Plan {
+    /// One line for people: name, tile, threads, shared memory, target.
+    pub fn summary(&self) -> String {
+        match self.room {
+            Room::Symbols => format!("{} for {}, {} threads", self.name, self.target, self.threads),
+            _ => format!(
+                "{} for {}: tile {}×{}, {} stage(s), {} threads, {} B shared",
+                self.name, self.target, self.tile_q, self.tile_kv, self.stages, self.threads, self.shared_bytes
+            ),
+        }
+    }
+}
+
+/// Whether any rule of the token level reads the pair's coordinates.
+pub(crate) fn reads_pair(expr: &sparsym_ir::Expr) -> bool {
+    expr.any(|e| matches!(e.kind, ExprKind::Coordinate(..) | ExprKind::InRange(..) | ExprKind::Input(..)))
+}

@@ -1,0 +1,42 @@
+//! Every template file, in the order in which its parts appear in a kernel.
+
+/// A file below `templates/`.
+pub(crate) struct Template {
+    /// Path below `templates/`.
+    pub path: &'static str,
+    /// Its text.
+    pub text: &'static str,
+}
+
+macro_rules! templates {
+    ($($path:literal),* $(,)?) => {
+        [$(Template { path: $path, text: include_str!(concat!("../templates/", $path)) }),*]
+    };
+}
+
+/// Files of parts that come before `struct Params`.
+pub(crate) const BEFORE_PARAMS: [Template; 2] = templates!["parts/types.cuh", "parts/constants.cuh"];
+
+/// Files of parts that come after it. A part may use only parts of earlier files, or earlier ones of its own.
+pub(crate) const AFTER_PARAMS: [Template; 13] = templates![
+    "ptx/convert.cuh",
+    "ptx/math.cuh",
+    "ptx/shared.cuh",
+    "ptx/cp_async.cuh",
+    "ptx/ldmatrix.cuh",
+    "ptx/mma.cuh",
+    "parts/functions.cuh",
+    "parts/swizzle.cuh",
+    "parts/lane.cuh",
+    "parts/coordinates.cuh",
+    "parts/tile.cuh",
+    "parts/softmax.cuh",
+    "parts/symbol_bits.cuh",
+];
+
+/// The room files, and the header.
+pub(crate) const HEADER: Template = Template { path: "parts/header.cuh", text: include_str!("../templates/parts/header.cuh") };
+/// Attention for sm_80-class targets.
+pub(crate) const ATTENTION: Template = Template { path: "attention.cu", text: include_str!("../templates/attention.cu") };
+/// Symbols of static rules.
+pub(crate) const SYMBOLS: Template = Template { path: "symbols.cu", text: include_str!("../templates/symbols.cu") };

@@ -1,0 +1,10 @@
+//# part u8
+typedef unsigned char u8;
+//# part u16
+typedef unsigned short u16;
+//# part u32
+typedef unsigned int u32;
+//# part i64
+typedef long long i64;
+//# part u64
+typedef unsigned long long u64;

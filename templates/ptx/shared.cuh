@@ -1,0 +1,16 @@
+//# part shared_address
+// The address that shared-memory instructions take.
+static __device__ __forceinline__ u32 shared_address(const void* pointer) {
+    return (u32)__cvta_generic_to_shared(pointer);
+}
+//# part store_shared
+static __device__ __forceinline__ void store_shared(u32 to, u32 value) {
+    asm volatile("st.shared.b32 [%0], %1;" :: "r"(to), "r"(value) : "memory");
+}
+//# part load_shared_16
+static __device__ __forceinline__ uint4 load_shared_16(u32 from) {
+    uint4 v;
+    asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "r"(from) : "memory");
+    return v;
+}
