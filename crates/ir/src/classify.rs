@@ -1,1 +1,0 @@
-//! What a mask says of all token pairs of a block pair at once.
