@@ -1,2 +1,56 @@
-//! Set-up and checks of the workspace.
-fn main() {}
+//! Set-up and checks of the workspace: `cargo xtask VERB`.
+//!
+//! Each verb is one file. The crate knows nothing of the crates it builds and tests; it only runs cargo, and makes sure
+//! that the one thing cargo cannot fetch, the NVRTC library, is there.
+//!
+//! Non-goals: no rules about the source (those are tests, in `tests/tidy.rs`), no packaging, no benchmarks.
+//!
+//! ```text
+//! cargo xtask test            # everything, from a clean clone
+//! cargo xtask test -- tidy    # tests whose name contains "tidy"
+//! ```
+
+mod bless;
+mod cargo;
+mod lint;
+mod nvrtc;
+mod nvrtc_matrix;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Set-up and checks of the workspace.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+enum Verb {
+    /// Finds or installs NVRTC, then runs every test of the workspace, doc examples included.
+    Test {
+        /// Passed on to `cargo test`, for instance a part of a test's name.
+        #[arg(last = true)]
+        args: Vec<String>,
+    },
+    /// Formatting, clippy and rustdoc, warnings as errors.
+    Lint,
+    /// Rewrites what tests compare with: snapshots, compiler messages, generated docs. Read the diff.
+    Bless,
+    /// Compiles the corpus with NVRTC 12.8, 13.0 and the newest, and compares registers, spills and PTX versions.
+    NvrtcMatrix,
+}
+
+fn main() -> ExitCode {
+    let done = match Verb::parse() {
+        Verb::Test { args } => test::run(&args),
+        Verb::Lint => lint::run(),
+        Verb::Bless => bless::run(),
+        Verb::NvrtcMatrix => nvrtc_matrix::run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

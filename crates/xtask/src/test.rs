@@ -1,0 +1,19 @@
+//! `cargo xtask test`: everything that can be checked on this machine.
+
+use anyhow::Result;
+
+use crate::{cargo, nvrtc};
+
+/// Finds or installs NVRTC, then runs every unit test, integration test and doc example.
+pub(crate) fn run(args: &[String]) -> Result<()> {
+    with_environment(args, &[])
+}
+
+/// The same with further environment variables, which tell the tests to rewrite what they compare with.
+pub(crate) fn with_environment(args: &[String], environment: &[(&str, &str)]) -> Result<()> {
+    let library = nvrtc::find_or_install()?;
+    eprintln!("NVRTC: {}", library.display());
+    let mut test = cargo::cargo(&["test", "--workspace", "--no-fail-fast"]);
+    test.args(args).env(nvrtc::VARIABLE, library).envs(environment.iter().copied());
+    cargo::run(&mut test)
+}
