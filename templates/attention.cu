@@ -2,11 +2,12 @@
 
 // ---- setup -------------------------------------------------------------------------------------
 
+// The loop's registers are full of accumulators, so finish works this out again instead of keeping it.
 static __device__ __forceinline__ Tile setup(const Params& p) {
     Tile tile;
-    tile.b = blockIdx.z;
-    tile.h = blockIdx.y;
-    tile.first_q = blockIdx.x * kTileQ;
+    tile.b = cta_z();
+    tile.h = cta_y();
+    tile.first_q = cta_x() * kTileQ;
     tile.i = tile.first_q / kBlockQ;
 //% if plan.ragged
     tile.q_row = p.q_indptr[tile.b];
@@ -70,7 +71,7 @@ static __device__ __forceinline__ void write_forecast(const Params& p, const Til
 // ---- load --------------------------------------------------------------------------------------
 
 // Starts copying `rows` rows into a swizzled tile. Rows from `valid` on are filled with zeros.
-static __device__ __forceinline__ void load_rows(u32 to, const u16* from, i64 stride, int rows,
+static __device__ __forceinline__ void load_rows(u32 to, const u16* from, int stride, int rows,
                                                  int valid) {
     const int row = threadIdx.x / kGroupChunks;
     const int chunk = threadIdx.x % kGroupChunks;
@@ -88,9 +89,9 @@ static __device__ __forceinline__ void load_rows(u32 to, const u16* from, i64 st
 }
 
 // Starts copying the kv tile whose first token is `kv`.
-static __device__ __forceinline__ void load_kv_tile(u32 to, const u16* head, i64 stride, int kv,
+static __device__ __forceinline__ void load_kv_tile(u32 to, const u16* head, int stride, int kv,
                                                     int n_kv) {
-    load_rows(to, head + kv * stride, stride, kTileKv, n_kv - kv);
+    load_rows(to, head + (i64)kv * stride, stride, kTileKv, n_kv - kv);
 }
 
 // ---- compute -----------------------------------------------------------------------------------
@@ -107,16 +108,15 @@ static __device__ __forceinline__ void multiply_qk(float (&s)[kRowTiles][kTileKv
     }
     #pragma unroll
     for (int k = 0; k < kHeadDim / 16; ++k) {
-        const int group = k / kGroupSteps * kGroupBytes;
         u32 a[kRowTiles][4];
         #pragma unroll
         for (int m = 0; m < kRowTiles; ++m) {
-            ldmatrix_x4(a[m], q_tile + m * 16 * kRowBytes + group + lane.rows[k % kGroupSteps]);
+            ldmatrix_x4(a[m], operand_step(q_tile + lane.by_rows, k) + m * 16 * kRowBytes);
         }
         #pragma unroll
         for (int n = 0; n < kTileKv / 16; ++n) {
             u32 b[4];
-            ldmatrix_x4(b, k_tile + n * 16 * kRowBytes + group + lane.columns[k % kGroupSteps]);
+            ldmatrix_x4(b, operand_step(k_tile + lane.by_columns, k) + n * 16 * kRowBytes);
             #pragma unroll
             for (int m = 0; m < kRowTiles; ++m) {
                 mma_16816(s[m][2 * n], a[m], b[0], b[1]);
@@ -129,8 +129,12 @@ static __device__ __forceinline__ void multiply_qk(float (&s)[kRowTiles][kTileKv
 
 // S ← score(S · scale), base 2
 static __device__ __forceinline__ void apply_score(float (&s)[kRowTiles][kTileKv / 8][4],
-                                                   const Params& p, const Tile& tile, int first_kv,
-                                                   const Lane& lane) {
+                                                   const Params& p, const Tile& tile,
+                                                   int first_kv) {
+//% if rules.score_pairs
+    const int first_q = tile.first_q + warp_row() + fragment_row();
+    first_kv += fragment_column();
+//% endif
     #pragma unroll
     for (int m = 0; m < kRowTiles; ++m) {
         #pragma unroll
@@ -138,8 +142,8 @@ static __device__ __forceinline__ void apply_score(float (&s)[kRowTiles][kTileKv
             #pragma unroll
             for (int e = 0; e < 4; ++e) {
 //% if rules.score_pairs
-                const int q = min(tile.first_q + lane.row + m * 16 + e / 2 * 8, tile.n_q - 1);
-                const int kv = min(first_kv + n * 8 + lane.column + e % 2, tile.n_kv - 1);
+                const int q = min(first_q + m * 16 + e / 2 * 8, tile.n_q - 1);
+                const int kv = min(first_kv + n * 8 + e % 2, tile.n_kv - 1);
 //% endif
                 s[m][n][e] = kLog2E * score(${ rules.score_arguments });
             }
@@ -149,15 +153,16 @@ static __device__ __forceinline__ void apply_score(float (&s)[kRowTiles][kTileKv
 //% endif
 
 // S ← -∞ past the end of the sequence
-static __device__ __forceinline__ void cut_tail(float (&s)[kRowTiles][kTileKv / 8][4],
-                                                const Tile& tile, int first_kv, const Lane& lane) {
+static __device__ __forceinline__ void cut_tail(float (&s)[kRowTiles][kTileKv / 8][4], int n_kv,
+                                                int first_kv) {
+    first_kv += fragment_column();
     #pragma unroll
     for (int m = 0; m < kRowTiles; ++m) {
         #pragma unroll
         for (int n = 0; n < kTileKv / 8; ++n) {
             #pragma unroll
             for (int e = 0; e < 4; ++e) {
-                if (first_kv + n * 8 + lane.column + e % 2 >= tile.n_kv) {
+                if (first_kv + n * 8 + e % 2 >= n_kv) {
                     s[m][n][e] = kNegativeInfinity;
                 }
             }
@@ -168,16 +173,18 @@ static __device__ __forceinline__ void cut_tail(float (&s)[kRowTiles][kTileKv / 
 
 // S ← -∞ where the mask refuses the pair
 static __device__ __forceinline__ void apply_mask(float (&s)[kRowTiles][kTileKv / 8][4],
-                                                  const Params& p, const Tile& tile, int first_kv,
-                                                  const Lane& lane) {
+                                                  const Params& p, const Tile& tile,
+                                                  int first_kv) {
+    const int first_q = tile.first_q + warp_row() + fragment_row();
+    first_kv += fragment_column();
     #pragma unroll
     for (int m = 0; m < kRowTiles; ++m) {
         #pragma unroll
         for (int n = 0; n < kTileKv / 8; ++n) {
             #pragma unroll
             for (int e = 0; e < 4; ++e) {
-                const int q = min(tile.first_q + lane.row + m * 16 + e / 2 * 8, tile.n_q - 1);
-                const int kv = min(first_kv + n * 8 + lane.column + e % 2, tile.n_kv - 1);
+                const int q = min(first_q + m * 16 + e / 2 * 8, tile.n_q - 1);
+                const int kv = min(first_kv + n * 8 + e % 2, tile.n_kv - 1);
                 if (!mask(${ rules.mask_arguments })) {
                     s[m][n][e] = kNegativeInfinity;
                 }
@@ -193,6 +200,7 @@ static __device__ __forceinline__ void softmax_step(u32 (&prob)[kRowTiles][kTile
                                                     Accumulator& acc${ ", float scale" if not plan.score }) {
     #pragma unroll
     for (int m = 0; m < kRowTiles; ++m) {
+        float base[2], sum[2] = {}, rescale[2];
         #pragma unroll
         for (int r = 0; r < 2; ++r) {
             float most = acc.m[m][r];
@@ -202,33 +210,33 @@ static __device__ __forceinline__ void softmax_step(u32 (&prob)[kRowTiles][kTile
             }
             most = quad_max(most);
             // A row that has seen no pair yet keeps m = -∞; 0 stands in so that no ∞ - ∞ arises.
-            const float base = most == kNegativeInfinity ? 0.0f : most;
-//% if plan.score
-            const float rescale = exp2_approx(acc.m[m][r] - base);
-//% else
-            const float rescale = exp2_approx((acc.m[m][r] - base) * scale);
-            const float shift = base * scale;
-//% endif
-            float sum = 0.0f;
+            base[r] = most == kNegativeInfinity ? 0.0f : most${ " * scale" if not plan.score };
+            rescale[r] = exp2_approx(acc.m[m][r]${ " * scale" if not plan.score } - base[r]);
+            acc.m[m][r] = most;
+        }
+        #pragma unroll
+        for (int n = 0; n < kTileKv / 8; ++n) {
             #pragma unroll
-            for (int n = 0; n < kTileKv / 8; ++n) {
+            for (int r = 0; r < 2; ++r) {
 //% if plan.score
-                const float low = exp2_approx(s[m][n][2 * r] - base);
-                const float high = exp2_approx(s[m][n][2 * r + 1] - base);
+                const float low = exp2_approx(s[m][n][2 * r] - base[r]);
+                const float high = exp2_approx(s[m][n][2 * r + 1] - base[r]);
 //% else
-                const float low = exp2_approx(fmaf(s[m][n][2 * r], scale, -shift));
-                const float high = exp2_approx(fmaf(s[m][n][2 * r + 1], scale, -shift));
+                const float low = exp2_approx(fmaf(s[m][n][2 * r], scale, -base[r]));
+                const float high = exp2_approx(fmaf(s[m][n][2 * r + 1], scale, -base[r]));
 //% endif
-                sum += low + high;
+                sum[r] += low + high;
                 // The accumulator of two 8-column tiles is the A operand of one 16-deep step.
                 prob[m][n / 2][n % 2 * 2 + r] = pack_pair(low, high);
             }
-            acc.m[m][r] = most;
-            acc.l[m][r] = acc.l[m][r] * rescale + sum;
+        }
+        #pragma unroll
+        for (int r = 0; r < 2; ++r) {
+            acc.l[m][r] = acc.l[m][r] * rescale[r] + sum[r];
             #pragma unroll
             for (int d = 0; d < kHeadDim / 8; ++d) {
-                acc.o[m][d][2 * r] *= rescale;
-                acc.o[m][d][2 * r + 1] *= rescale;
+                acc.o[m][d][2 * r] *= rescale[r];
+                acc.o[m][d][2 * r + 1] *= rescale[r];
             }
         }
     }
@@ -238,13 +246,14 @@ static __device__ __forceinline__ void softmax_step(u32 (&prob)[kRowTiles][kTile
 static __device__ __forceinline__ void multiply_pv(Accumulator& acc,
                                                    const u32 (&prob)[kRowTiles][kTileKv / 16][4],
                                                    u32 v_tile, const Lane& lane) {
+    // Columns outermost: each pair of accumulator tiles is finished before the next is touched, which is what lets two
+    // row tiles a warp fit 255 registers.
     #pragma unroll
-    for (int k = 0; k < kTileKv / 16; ++k) {
+    for (int d = 0; d < kHeadDim / 16; ++d) {
         #pragma unroll
-        for (int d = 0; d < kHeadDim / 16; ++d) {
+        for (int k = 0; k < kTileKv / 16; ++k) {
             u32 b[4];
-            ldmatrix_x4_transposed(b, v_tile + k * 16 * kRowBytes + d / kGroupSteps * kGroupBytes
-                                          + lane.rows[d % kGroupSteps]);
+            ldmatrix_x4_transposed(b, operand_step(v_tile + lane.by_rows, d) + k * 16 * kRowBytes);
             #pragma unroll
             for (int m = 0; m < kRowTiles; ++m) {
                 mma_16816(acc.o[m][2 * d], prob[m][k], b[0], b[1]);
@@ -257,9 +266,11 @@ static __device__ __forceinline__ void multiply_pv(Accumulator& acc,
 // ---- finish ------------------------------------------------------------------------------------
 
 // O ← O / l and lse = ln(2^m · l). The warp's rows of the Q tile carry O to 16-byte stores.
-static __device__ __forceinline__ void finish(const Params& p, const Tile& tile, Accumulator& acc,
-                                              u32 warp_tile, const Lane& lane) {
-    const int warp_q = lane.row - lane.quad;
+static __device__ __forceinline__ void finish(const Params& p, Accumulator& acc, u32 q_tile) {
+    const Tile tile = setup(p);
+    const int warp_q = warp_row();
+    const u32 warp_tile = q_tile + warp_q * kRowBytes;
+    const int column = fragment_column();
     __syncwarp();
     #pragma unroll
     for (int m = 0; m < kRowTiles; ++m) {
@@ -268,17 +279,15 @@ static __device__ __forceinline__ void finish(const Params& p, const Tile& tile,
             const float l = quad_sum(acc.l[m][r]);
             // An empty row has l = 0: its output is 0 and its lse -∞.
             const float inverse = l == 0.0f ? 0.0f : rcp_approx(l);
-            const int row = lane.row + m * 16 + r * 8;
-            if (lane.column == 0 && tile.first_q + row < tile.n_q) {
-                p.lse[lse_offset(p, tile, row)] =
+            const int row = fragment_row() + m * 16 + r * 8;
+            if (column == 0 && tile.first_q + warp_q + row < tile.n_q) {
+                p.lse[lse_offset(p, tile, warp_q + row)] =
                     l == 0.0f ? kNegativeInfinity
                               : (acc.m[m][r]${ " * p.scale_log2" if not plan.score } + log2_approx(l)) * kLn2;
             }
-            const int warp_row = row - warp_q;
             #pragma unroll
             for (int d = 0; d < kHeadDim / 8; ++d) {
-                store_shared(warp_tile + warp_row * kRowBytes + swizzled(warp_row, d)
-                                 + lane.column * 2,
+                store_shared(warp_tile + row * kRowBytes + swizzled(row, d) + column * 2,
                              pack_pair(acc.o[m][d][2 * r] * inverse,
                                        acc.o[m][d][2 * r + 1] * inverse));
             }
@@ -303,7 +312,7 @@ ${ plan.name }(const __grid_constant__ Params p) {
         return;
     }
 //% endif
-    if (!is_computed(p.s_c, (i64)tile.b * p.q_blocks + tile.i, p.heads, tile.h)) {
+    if (!is_computed(p.s_c, tile.b * p.q_blocks + tile.i, p.heads, tile.h)) {
 //% if plan.forecast
         write_forecast(p, tile);
 //% endif
@@ -314,19 +323,16 @@ ${ plan.name }(const __grid_constant__ Params p) {
     const u32 q_tile = shared_address(shared);
     const u32 k_tiles = q_tile + kTileQ * kRowBytes;
     const u32 v_tiles = k_tiles + kStages * kTileKv * kRowBytes;
-    const u32 warp_tile = q_tile + (lane.row - lane.quad) * kRowBytes;
-    const i64 q_stride = (i64)p.heads * kHeadDim;
-    const i64 kv_stride = (i64)p.kv_heads * kHeadDim;
+    const u32 warp_tile = q_tile + warp_row() * kRowBytes;
+    const int kv_stride = p.kv_heads * kHeadDim;
     const i64 kv_head = (tile.kv_row * p.kv_heads + tile.h / p.heads_per_kv_head) * kHeadDim;
-    const u16* k_head = p.k + kv_head;
-    const u16* v_head = p.v + kv_head;
 
     Accumulator acc;
     clear(acc);
     Walk walk = first_kv_tile(p, tile);
     if (walk.kv >= 0) {
-        load_rows(q_tile, p.q + q_offset(p, tile, 0), q_stride, kTileQ, tile.n_q - tile.first_q);
-        load_kv_tile(k_tiles, k_head, kv_stride, walk.kv, tile.n_kv);
+        load_rows(q_tile, p.q + q_offset(p, tile, 0), p.heads * kHeadDim, kTileQ, tile.n_q - tile.first_q);
+        load_kv_tile(k_tiles, p.k + kv_head, kv_stride, walk.kv, tile.n_kv);
     }
     cp_async_commit();
 
@@ -343,7 +349,7 @@ ${ plan.name }(const __grid_constant__ Params p) {
 //% if plan.stages == 2
         stage ^= 1;
 //% endif
-        load_kv_tile(v_tile, v_head, kv_stride, kv, tile.n_kv);
+        load_kv_tile(v_tile, p.v + kv_head, kv_stride, kv, tile.n_kv);
         cp_async_commit();
         cp_async_wait_all_but_1();
         __syncthreads();
@@ -351,26 +357,26 @@ ${ plan.name }(const __grid_constant__ Params p) {
         float s[kRowTiles][kTileKv / 8][4];
         multiply_qk(s, warp_tile, k_tile, lane);
 
-        next_kv_tile(walk, p, tile);
+        next_kv_tile(walk, p, tile.n_kv);
 //% if plan.stages == 1
         __syncthreads();
 //% endif
         if (walk.kv >= 0) {
-            load_kv_tile(k_tiles + stage * (kTileKv * kRowBytes), k_head, kv_stride, walk.kv,
+            load_kv_tile(k_tiles + stage * (kTileKv * kRowBytes), p.k + kv_head, kv_stride, walk.kv,
                          tile.n_kv);
         }
         cp_async_commit();
 
 //% if plan.score
-        apply_score(s, p, tile, kv, lane);
+        apply_score(s, p, tile, kv);
 //% endif
 //% if plan.mask
         if (partial) {
-            apply_mask(s, p, tile, kv, lane);
+            apply_mask(s, p, tile, kv);
         }
 //% endif
         if (kv + kTileKv > tile.n_kv) {
-            cut_tail(s, tile, kv, lane);
+            cut_tail(s, tile.n_kv, kv);
         }
         u32 prob[kRowTiles][kTileKv / 16][4];
         softmax_step(prob, s, acc${ ", p.scale_log2" if not plan.score });
@@ -382,5 +388,5 @@ ${ plan.name }(const __grid_constant__ Params p) {
         __syncthreads();
 //% endif
     }
-    finish(p, tile, acc, warp_tile, lane);
+    finish(p, acc, q_tile);
 }

@@ -1,25 +1,37 @@
 //# part Lane
-// What a thread holds of its warp's fragments. All address arithmetic of the inner loops happens here, once.
+// Where a thread reads operands. Stepping 16 columns inside a swizzle group flips address bits from 5 on, so one offset
+// serves every step: step k of an operand lies at (tile + offset) ^ k * 32.
 struct Lane {
-    int row;       // query row, in the tile, of accumulator elements 0 and 1; elements 2 and 3 lie 8 below
-    int quad;      // that row counted in the warp
-    int column;    // column, in a group of eight, of accumulator elements 0 and 2
-    u32 rows[kGroupSteps];       // ldmatrix address of an A operand, or of a transposed B operand
-    u32 columns[kGroupSteps];    // ldmatrix address of a B operand whose rows are its columns
+    u32 by_rows;       // ldmatrix offset of an A operand, or of a transposed B operand
+    u32 by_columns;    // ldmatrix offset of a B operand that is stored column by column
 };
 //# part lane_of_thread
 static __device__ __forceinline__ Lane lane_of_thread() {
     const int thread = threadIdx.x % 32;
-    Lane lane;
-    lane.quad = thread / 4;
-    lane.row = threadIdx.x / 32 * (kRowTiles * 16) + lane.quad;
-    lane.column = thread % 4 * 2;
     const int a_row = thread % 16;
     const int b_row = thread % 8 + thread / 16 * 8;
-    #pragma unroll
-    for (int step = 0; step < kGroupSteps; ++step) {
-        lane.rows[step] = a_row * kRowBytes + swizzled(a_row, 2 * step + thread / 16);
-        lane.columns[step] = b_row * kRowBytes + swizzled(b_row, 2 * step + thread / 8 % 2);
-    }
+    Lane lane;
+    lane.by_rows = a_row * kRowBytes + swizzled(a_row, thread / 16);
+    lane.by_columns = b_row * kRowBytes + swizzled(b_row, thread / 8 % 2);
     return lane;
+}
+//# part operand_step
+// Address of 16-column step `k` of the operand whose step 0 is at `operand`.
+static __device__ __forceinline__ u32 operand_step(u32 operand, int k) {
+    return (operand ^ k % kGroupSteps * 32) + k / kGroupSteps * kGroupBytes;
+}
+//# part warp_row
+// First query row, in the tile, of this warp.
+static __device__ __forceinline__ int warp_row() {
+    return thread_x() / 32 * (kRowTiles * 16);
+}
+//# part fragment_row
+// Row, in a 16-row tile, of accumulator elements 0 and 1; elements 2 and 3 lie 8 rows below.
+static __device__ __forceinline__ int fragment_row() {
+    return thread_x() % 32 / 4;
+}
+//# part fragment_column
+// Column, in a group of eight, of accumulator elements 0 and 2; elements 1 and 3 lie right of them.
+static __device__ __forceinline__ int fragment_column() {
+    return thread_x() % 4 * 2;
 }

@@ -138,7 +138,7 @@ const UNARY: u8 = 7;
 
 impl Lowering<'_> {
     /// The expression as CUDA.
-    pub fn expr(&self, expr: &Expr) -> String {
+    pub(crate) fn expr(&self, expr: &Expr) -> String {
         self.with_strength(expr).0
     }
 

@@ -128,9 +128,9 @@ pub(crate) fn candidates(strategy: &Strategy) -> Vec<Field> {
     add("q", "const u16*", B(Buffer::Q), "[B, N, H, D]");
     add("k", "const u16*", B(Buffer::K), "[B, N_kv, H_kv, D]");
     add("v", "const u16*", B(Buffer::V), "[B, N_kv, H_kv, D]");
-    add("s_c", "const u64*", B(Buffer::CacheSymbol), "[B, T_q] rows of H bits");
-    add("s_s", "const u64*", B(Buffer::SkipSymbol), "[B, H, T_q] rows of T_kv bits");
-    add("s_f", "const u64*", B(Buffer::FullSymbol), "[B, H, T_q] rows of T_kv bits");
+    add("s_c", "const u32*", B(Buffer::CacheSymbol), "[B, T_q] rows of H bits");
+    add("s_s", "const u32*", B(Buffer::SkipSymbol), "[B, H, T_q] rows of T_kv bits");
+    add("s_f", "const u32*", B(Buffer::FullSymbol), "[B, H, T_q] rows of T_kv bits");
     add("s_c_out", "u32*", B(Buffer::CacheSymbol), "[B, T_q] rows of H bits");
     add("s_s_out", "u32*", B(Buffer::SkipSymbol), "[B, H, T_q] rows of T_kv bits");
     add("s_f_out", "u32*", B(Buffer::FullSymbol), "[B, H, T_q] rows of T_kv bits");

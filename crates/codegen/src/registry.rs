@@ -18,7 +18,8 @@ macro_rules! templates {
 pub(crate) const BEFORE_PARAMS: [Template; 2] = templates!["parts/types.cuh", "parts/constants.cuh"];
 
 /// Files of parts that come after it. A part may use only parts of earlier files, or earlier ones of its own.
-pub(crate) const AFTER_PARAMS: [Template; 13] = templates![
+pub(crate) const AFTER_PARAMS: [Template; 14] = templates![
+    "ptx/special.cuh",
     "ptx/convert.cuh",
     "ptx/math.cuh",
     "ptx/shared.cuh",

@@ -17,7 +17,7 @@ use crate::registry::{AFTER_PARAMS, ATTENTION, BEFORE_PARAMS, HEADER, SYMBOLS, T
 /// A kernel's text before its parameter struct is known.
 pub(crate) struct Text {
     /// Everything that may read parameters.
-    pub body: String,
+    pub(crate) body: String,
     header: String,
     sections: Vec<Section>,
     before: Vec<Section>,
@@ -56,7 +56,7 @@ pub(crate) fn render(plan: &Plan, rules: &Rules, fields: &[Field]) -> Text {
 
 impl Text {
     /// The whole file, and which template each stretch of it comes from.
-    pub fn finish(self, params: &Params) -> (String, Vec<Origin>) {
+    pub(crate) fn finish(self, params: &Params) -> (String, Vec<Origin>) {
         let declaration = Section { template: "the parameter struct", name: "Params".to_owned(), text: params.declaration() };
         let header = Section { template: HEADER.path, name: String::new(), text: self.header };
         let all = std::iter::once(header).chain(self.before).chain(std::iter::once(declaration)).chain(self.sections);

@@ -23,19 +23,10 @@ pub(crate) struct AttentionTile {
 /// memory of the target. Every row compiles without spills for every target with mask, score and ragged batches
 /// (`tests/compile_all.rs`).
 const CANDIDATES: [(u32, &[AttentionTile]); 4] = [
-    (64, &[tile(128, 64, 1, 2, 1), tile(64, 64, 1, 2, 1), tile(64, 32, 1, 2, 1), tile(32, 16, 1, 2, 1)]),
-    (96, &[tile(128, 64, 1, 2, 1), tile(64, 64, 1, 2, 1), tile(64, 32, 1, 2, 1), tile(32, 16, 1, 2, 1)]),
-    (128, &[tile(128, 64, 1, 2, 1), tile(64, 64, 1, 2, 1), tile(64, 32, 1, 2, 1), tile(32, 16, 1, 2, 1)]),
-    (
-        256,
-        &[
-            tile(128, 64, 1, 1, 1),
-            tile(64, 64, 1, 1, 1),
-            tile(128, 32, 1, 1, 1),
-            tile(64, 32, 1, 2, 1),
-            tile(32, 16, 1, 2, 1),
-        ],
-    ),
+    (64, &[tile(128, 64, 2, 2, 2), tile(64, 64, 1, 2, 1), tile(64, 32, 1, 2, 1), tile(32, 16, 1, 2, 1)]),
+    (96, &[tile(128, 64, 2, 1, 1), tile(64, 64, 1, 1, 2), tile(64, 32, 1, 2, 1), tile(32, 16, 1, 2, 1)]),
+    (128, &[tile(128, 64, 2, 1, 1), tile(64, 64, 1, 1, 2), tile(64, 32, 1, 2, 1), tile(32, 16, 1, 2, 1)]),
+    (256, &[tile(64, 64, 1, 1, 1), tile(64, 32, 1, 2, 1), tile(32, 16, 1, 2, 1)]),
 ];
 
 const fn tile(q: u32, kv: u32, row_tiles: u32, stages: u32, ctas_per_sm: u32) -> AttentionTile {
@@ -44,12 +35,12 @@ const fn tile(q: u32, kv: u32, row_tiles: u32, stages: u32, ctas_per_sm: u32) ->
 
 impl AttentionTile {
     /// Threads of a CTA: a warp for every `row_tiles` tiles of 16 rows.
-    pub fn threads(&self) -> u32 {
+    pub(crate) fn threads(&self) -> u32 {
         self.q / (16 * self.row_tiles) * 32
     }
 
     /// Shared memory for Q and for the stages of K and V, in bytes.
-    pub fn shared_bytes(&self, head_dim: u32) -> u32 {
+    pub(crate) fn shared_bytes(&self, head_dim: u32) -> u32 {
         (self.q + 2 * self.stages * self.kv) * head_dim * 2
     }
 }
