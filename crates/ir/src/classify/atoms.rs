@@ -444,7 +444,9 @@ impl Sum {
 fn constant(expr: &Expr) -> Option<i64> {
     match &expr.kind {
         ExprKind::Int(value) => Some(*value),
-        ExprKind::Unary(UnaryOp::Neg, a) => constant(a).map(|value| -value).filter(|&value| i32::try_from(value).is_ok()),
+        ExprKind::Unary(UnaryOp::Neg, a) => {
+            constant(a).map(|value| -value).filter(|&value| i32::try_from(value).is_ok())
+        }
         _ => None,
     }
 }

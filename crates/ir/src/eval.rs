@@ -1,1 +1,0 @@
-//! What an expression says at one place: a token pair, a block pair, or a step.
