@@ -53,6 +53,84 @@ macro_rules! codes {
 }
 
 codes! {
+    Syntax {
+        Unreadable = "S101", "text that is not made of tokens",
+            "Brackets must be closed, and every character must belong to a name, a number, an operator or a comment.";
+        UnexpectedToken = "S102", "unexpected token",
+            "The grammar asks for something else here. The message says what was expected and what was found; docs/language.md has the form of every clause.";
+        UnknownClause = "S103", "no such clause",
+            "Every clause of a strategy starts with one of the language's words, for instance `param`, `mask` or `skip`.";
+        BadLiteral = "S104", "literal that cannot be used",
+            "Integers fit 32 bits, floats are finite in f32, literals have no suffix, and block sizes and tiles have legal values of their own.";
+        MisplacedDoc = "S105", "doc comment or attribute in the wrong place",
+            "A strategy, its params, tables and inputs have documentation; other clauses take ordinary `//` comments. Attributes are not part of the language.";
+        TooLarge = "S106", "expression that is too large",
+            "An expression nests at most 100 levels and has at most 4096 operands after its `let` names are replaced by their values, so that no strategy can exhaust the compiler.";
+        NotYet = "S107", "form of a later version",
+            "Rules over tensor data (maps of Q and K, softmax, order maps such as `descending_rank`) and the clauses that need them are not in this version. All places are reported by one finding.";
+    }
+    Meaning {
+        UndefinedName = "S201", "name that is not defined",
+            "Params, tables, inputs, token ranges and `let` names are declared before they are read; variables are those that the rule names; coordinates and functions are those of the language.";
+        DuplicateName = "S202", "name declared twice",
+            "Params, tables, inputs, token ranges, `let` names and the variables of a rule share one namespace.";
+        ReservedName = "S203", "name that the language uses",
+            "Names of the language (`step`, `head`, `abs`, `q`, …) and Rust's keywords cannot be declared.";
+        UnusedName = "S204", "declared but never read",
+            "A declaration that nothing reads usually means that a rule was forgotten. Token ranges count as read when any one of them is.";
+        TypeMismatch = "S205", "types that do not fit",
+            "Values are bool, integer, float or (t, h, w) triple. An integer that meets a float becomes a float; nothing else is converted silently.";
+        ArgumentCount = "S206", "wrong number of arguments",
+            "Each function takes a fixed number of arguments.";
+        Granularity = "S207", "tokens and blocks mixed",
+            "`mask` and `score` speak of tokens; `skip`, `keep`, `cache` and `compute` speak of blocks. `.pos`, `.t`, `.h`, `.w` and inputs belong to tokens, `.block` to blocks, `.tile` and `in` to both.";
+        NoGrid = "S208", "grid coordinate without a grid",
+            "`.t .h .w .frame` need a range declared as a grid, `vision(t, h, w)`; `.tile` needs it to be `tiled`.";
+        SecondGrid = "S209", "two grids in one strategy",
+            "Grid coordinates belong to the one range that is a grid.";
+        ZeroDivisor = "S210", "divisor that may be zero",
+            "The divisor of an integer `/` or `%` must be provably different from zero: a literal, a param whose range excludes 0, `heads`, `D`, or an expression such as `max(x, 1)`.";
+        DuplicateClause = "S211", "clause given twice",
+            "A strategy has at most one `mask`, one `score`, one `tokens`, one `blocks`, one `update when` and one `dense when`.";
+        WrongPlace = "S212", "value that is not known here",
+            "The schedule is decided on the host for all heads and batch items at once, and `update` for all layers; a forecast order comes from params; a `let` has no variables; the logit exists in `score` only.";
+    }
+    Rules {
+        DeadRule = "S301", "rule that can never fire",
+            "For no value of the params and no coordinate can the condition be true.";
+        ShadowedRule = "S302", "rule that is wholly overridden",
+            "Rules apply top to bottom and the last match wins; a later rule of the same symbol matches wherever this one does.";
+        EmptyRange = "S303", "range without a value",
+            "The lower end of a range lies above the upper one.";
+        DefaultOutOfRange = "S304", "default outside the range",
+            "A param's default must satisfy the range that the param declares.";
+        NoEffect = "S305", "rule that changes nothing",
+            "All symbols start at 1, so `keep` and `compute` matter only after a `skip` or `cache` rule of the same symbol, or before its `otherwise`.";
+        UnreachableOtherwise = "S306", "otherwise that nothing reaches",
+            "`otherwise` covers the blocks that no other rule of its symbol matched. It stands after them, and some block must be left.";
+        AlwaysTrue = "S307", "condition that is always true",
+            "The condition holds for every value of the params and every coordinate; leave it out, or correct it.";
+    }
+    Schedule {
+        MissingUpdate = "S401", "caching without an update rule",
+            "Without `update when` every step is an Update, so a cached feature is never used.";
+        ConstantUpdate = "S402", "update rule that is always or never true",
+            "Always true: there is never a Dispatch step. Never true: only step 0 is an Update.";
+        ZeroInterval = "S403", "interval that may be zero",
+            "`since_update` is at least 1 when the schedule is decided, so it never equals an interval of 0.";
+        DenseHidesUpdate = "S404", "dense rule that hides every update",
+            "A dense step makes no symbols. If every Update step is also dense, the rules never run.";
+        SinceUpdateWithoutUpdate = "S405", "since_update without an update rule",
+            "Without `update when` every step is an Update and `since_update` is always 0.";
+        ReuseDisagrees = "S406", "cache rules that disagree on reuse",
+            "The cache holds one kind of feature, so all `cache` rules of a strategy reuse it in the same way. A rule without `by` holds.";
+        UnknownReuse = "S407", "no such reuse operator",
+            "A cached block is reused `by hold` or `by taylor(n)`.";
+        NonLinearReuse = "S408", "reuse operator that is not linear",
+            "GEMM-O forecasts projected features in place of features, which is correct only if the operator commutes with the projection: it must be linear in the cached features.";
+        ForecastOrder = "S409", "forecast order outside 0..=3",
+            "`taylor(n)` keeps n + 1 features for each cached block; n is at most 3 for every legal value of the params.";
+    }
     Shape {
         TensorShape = "S501", "tensor of the wrong shape",
             "A tensor's rank or an extent does not fit the problem. Shapes are q and o [B, N, H, D], k and v [B, N_kv, H_kv, D].";
