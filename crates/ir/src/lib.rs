@@ -10,7 +10,8 @@
 //! * [`symbols`]: the packed bits S_c, S_s and S_f that kernels read;
 //! * [`bind`]: values for params, tables and inputs, and the moment (step, layer) of a call;
 //! * [`call`] and [`tensor`]: one attention call, what every device takes and gives;
-//! * [`eval`] and [`classify`]: what a rule says of one token pair, and of all token pairs of a block pair at once.
+//! * [`eval`] and [`classify`]: what a rule says of one token pair, and of all token pairs of a block pair at once;
+//!   [`static_symbols`]: what all rules say of all blocks.
 //!
 //! Non-goals: no parsing, no files, no environment, no GPU, no printing.
 //!
@@ -31,6 +32,7 @@ pub mod eval;
 pub mod expr;
 pub mod problem;
 pub mod span;
+pub mod static_symbols;
 pub mod strategy;
 pub mod symbols;
 pub mod tensor;

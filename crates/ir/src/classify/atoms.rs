@@ -79,7 +79,7 @@ pub enum Formula {
     NotPositive(Sum),
     /// The number on this axis has reached the cut of this index.
     Reached(Axis, usize),
-    /// A comparison that equals `exact` wherever no operation inside `sides` leaves 32 bits for any token of the sequence
+    /// A comparison that equals `exact` wherever no operation inside the two sides leaves 32 bits for any token of the sequence
     /// ([`stays_in_32_bits`]); where one may, it is [`Formula::Opaque`] of `comparison`.
     Guarded {
         /// The comparison as written.

@@ -8,7 +8,7 @@ mod prepared;
 mod scalar;
 
 pub use prepared::Prepared;
-pub(crate) use scalar::{Datum, Place, Scope, bit_length, near};
+pub(crate) use scalar::{Datum, Place, Scope, bit_length};
 
 use crate::bind::{Bound, Moment};
 use crate::strategy::{Action, BlockRule, Reuse, When};

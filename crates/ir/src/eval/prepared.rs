@@ -3,7 +3,6 @@
 
 use crate::bind::{Bound, Moment};
 use crate::expr::{BinaryOp, Coordinate, Expr, ExprKind, Function, Side, Type, UnaryOp};
-use crate::strategy::Scalar;
 
 use super::scalar::{self, Datum, Place, Scope};
 
@@ -38,7 +37,13 @@ pub struct Prepared<'a> {
 impl<'a> Prepared<'a> {
     /// Folds `expr` for batch item `b` and head `h`.
     pub fn new(bound: &'a Bound<'a>, moment: Moment, b: usize, h: usize, expr: &Expr) -> Prepared<'a> {
-        let scope = Scope { bound, moment, b, h, place: Place::Nowhere };
+        let scope = Scope { bound, moment, b, h, place: Place::Tokens { q: 0, kv: 0, logit: f32::NAN } };
+        Prepared { scope, root: Node::new(&scope, expr) }
+    }
+
+    /// Folds a condition over block pairs. In what follows read block for token.
+    pub(crate) fn of_blocks(bound: &'a Bound<'a>, moment: Moment, b: usize, h: usize, expr: &Expr) -> Prepared<'a> {
+        let scope = Scope { bound, moment, b, h, place: Place::Blocks { q: 0, kv: 0 } };
         Prepared { scope, root: Node::new(&scope, expr) }
     }
 
@@ -60,7 +65,7 @@ impl<'a> Prepared<'a> {
     }
 
     fn row<'r>(&self, q: usize, kv: usize, logits: &'r [f32]) -> Row<'a, 'r> {
-        Row { scope: Scope { place: Place::Tokens { q, kv, logit: 0.0 }, ..self.scope }, kv, logits }
+        Row { scope: self.scope.at(q, kv, f32::NAN), kv, logits }
     }
 }
 
@@ -79,7 +84,7 @@ enum Node<'a> {
     Pos,
     Grid(Coordinate),
     InRange(usize, usize),
-    Input(Scalar, &'a [f32]),
+    Input(&'a [f32]),
     Unary(UnaryOp, Box<Node<'a>>),
     /// The type is that of the operands.
     Binary(BinaryOp, Type, Box<[Node<'a>; 2]>),
@@ -95,23 +100,22 @@ impl<'a> Node<'a> {
         if !expr.any(reads_kv) && !logit {
             return Node::Row(expr.clone());
         }
+        let tokens = matches!(scope.place, Place::Tokens { .. });
         let triples = expr.children().iter().any(|child| child.ty == Type::Triple);
         if triples {
             let tile = |e: &Expr| matches!(e.kind, ExprKind::Coordinate(Side::Kv, Coordinate::Tile));
-            let by_tile = expr.ty == Type::Bool && !logit && !expr.any(|e| reads_kv(e) && !tile(e));
+            let by_tile = tokens && expr.ty == Type::Bool && !logit && !expr.any(|e| reads_kv(e) && !tile(e));
             return if by_tile { Node::Tile(expr.clone()) } else { Node::Token(expr.clone()) };
         }
         match &expr.kind {
             ExprKind::Logit => Node::Logit,
-            ExprKind::Coordinate(Side::Kv, Coordinate::Pos) => Node::Pos,
+            ExprKind::Coordinate(Side::Kv, Coordinate::Pos | Coordinate::Block) => Node::Pos,
             ExprKind::Coordinate(Side::Kv, axis @ (Coordinate::T | Coordinate::H | Coordinate::W)) => Node::Grid(*axis),
-            ExprKind::InRange(Side::Kv, id) => {
+            ExprKind::InRange(Side::Kv, id) if tokens => {
                 let (start, len) = scope.bound.geometry.ranges[id.0];
                 Node::InRange(start, start + len)
             }
-            ExprKind::Input(id, Side::Kv) => {
-                Node::Input(scope.bound.strategy.inputs[id.0].scalar, scope.input_row(*id, Side::Kv))
-            }
+            ExprKind::Input(id, Side::Kv) => Node::Input(scope.input_row(*id, Side::Kv)),
             ExprKind::Unary(op, a) => Node::Unary(*op, Box::new(Node::new(scope, a))),
             ExprKind::Binary(op, a, b) => Node::Binary(*op, a.ty, Box::new([Node::new(scope, a), Node::new(scope, b)])),
             ExprKind::Call(function, args) => {
@@ -138,6 +142,7 @@ enum Right<'r, T> {
 /// One token of q against a chunk of kv tokens.
 struct Row<'a, 'r> {
     scope: Scope<'a>,
+    /// First of the chunk.
     kv: usize,
     logits: &'r [f32],
 }
@@ -160,7 +165,7 @@ impl Row<'_, '_> {
                 out.fill(false);
                 out[start..end].fill(true);
             }
-            Node::Input(_, values) => self.input(values, out, |v| v != 0.0),
+            Node::Input(values) => self.input(values, out, |v| v != 0.0),
             Node::Unary(UnaryOp::Not, a) => {
                 self.bools(a, out);
                 out.iter_mut().for_each(|v| *v = !*v);
@@ -223,7 +228,7 @@ impl Row<'_, '_> {
         match node {
             Node::Pos => out.iter_mut().zip(self.kv as i32..).for_each(|(x, pos)| *x = pos),
             Node::Grid(axis) => self.grid(*axis, out),
-            Node::Input(_, values) => self.input(values, out, |v| v as i32),
+            Node::Input(values) => self.input(values, out, |v| v as i32),
             Node::Unary(UnaryOp::Neg, a) => {
                 self.ints(a, out);
                 out.iter_mut().for_each(|x| *x = x.wrapping_neg());
@@ -268,7 +273,7 @@ impl Row<'_, '_> {
     fn floats(&self, node: &Node, out: &mut [f32]) {
         match node {
             Node::Logit => out.copy_from_slice(self.logits),
-            Node::Input(_, values) => self.input(values, out, |v| v),
+            Node::Input(values) => self.input(values, out, |v| v),
             Node::Unary(UnaryOp::Neg, a) => {
                 self.floats(a, out);
                 out.iter_mut().for_each(|x| *x = -*x);
@@ -388,8 +393,8 @@ impl Row<'_, '_> {
     }
 
     fn at(&self, kv: usize, logit: f32) -> Scope<'_> {
-        let Place::Tokens { q, .. } = self.scope.place else { return self.scope };
-        Scope { place: Place::Tokens { q, kv, logit }, ..self.scope }
+        let (Place::Tokens { q, .. } | Place::Blocks { q, .. }) = self.scope.place else { return self.scope };
+        self.scope.at(q, kv, logit)
     }
 }
 

@@ -115,6 +115,15 @@ impl<'a> Scope<'a> {
         }
     }
 
+    /// The same scope at another pair of tokens, or of blocks if it is over blocks.
+    pub(crate) fn at(&self, q: usize, kv: usize, logit: f32) -> Scope<'a> {
+        let place = match self.place {
+            Place::Blocks { .. } => Place::Blocks { q, kv },
+            _ => Place::Tokens { q, kv, logit },
+        };
+        Scope { place, ..*self }
+    }
+
     /// Tiles along (t, h, w); zeros without a grid.
     pub(crate) fn tiles(&self) -> [i32; 3] {
         self.bound.geometry.grid.map_or([0; 3], |grid| grid.tiles().map(|n| n as i32))

@@ -1,0 +1,165 @@
+//! Symbols of rules that read no tensor data.
+
+use std::collections::HashMap;
+
+use crate::bind::{Bound, Moment};
+use crate::classify::{Classifier, Coverage};
+use crate::eval::Prepared;
+use crate::expr::{Expr, ExprKind, Global};
+use crate::strategy::{BlockRule, RangeId, TableAxis, When};
+use crate::symbols::{BitRows, CacheSymbol, SkipSymbol, Symbols};
+
+/// What the rules of a strategy say at one moment.
+///
+/// Block rules apply top to bottom and a later match overrides an earlier one; `otherwise` writes the blocks that no other
+/// rule of the symbol matched. The mask comes last: a pair that it empties is 0 in S_s, and S_f marks the pairs that pass
+/// it wholly.
+///
+/// This is the pure result of the rules, also at an Update step, where S_c says what the following Dispatch steps reuse:
+/// that an Update computes every block is for the caller to see to. Rules that read tensor data match nothing here.
+///
+/// Heads (and batch items) whose rules read the same numbers share the work.
+pub fn static_symbols(bound: &Bound, moment: &Moment) -> Symbols {
+    let problem = bound.problem;
+    let (batch, heads) = (problem.batch, problem.heads);
+    let (t_q, t_kv) = (problem.q_blocks(), problem.kv_blocks());
+    let classifier = bound.strategy.mask.as_ref().map(|_| Classifier::new(bound, moment));
+    let words = t_q * t_kv.div_ceil(64);
+    let mut cache = CacheSymbol::ones(batch, heads, t_q);
+    let mut skip = Vec::with_capacity(batch * heads * words);
+    let mut full = Vec::with_capacity(if classifier.is_some() { batch * heads * words } else { 0 });
+    let mut known: HashMap<Key, (usize, usize)> = HashMap::new();
+    for b in 0..batch {
+        for h in 0..heads {
+            let key = Key::of(bound, moment, b, h, classifier.as_ref());
+            if let Some(&(known_b, known_h)) = known.get(&key) {
+                let from = (known_b * heads + known_h) * words;
+                skip.extend_from_within(from..from + words);
+                if classifier.is_some() {
+                    full.extend_from_within(from..from + words);
+                }
+                for i in 0..t_q {
+                    let compute = cache.get(known_b, known_h, i);
+                    cache.set(b, h, i, compute);
+                }
+                continue;
+            }
+            known.insert(key, (b, h));
+            for (i, compute) in cache_column(bound, moment, b, h).into_iter().enumerate() {
+                cache.set(b, h, i, compute);
+            }
+            for (i, mut row) in skip_rows(bound, moment, b, h).into_iter().enumerate() {
+                if let Some(classifier) = &classifier {
+                    let coverage: Vec<Coverage> = (0..t_kv).map(|j| classifier.classify(b, h, i, j)).collect();
+                    row.iter_mut().zip(&coverage).for_each(|(bit, c)| *bit &= *c != Coverage::Empty);
+                    pack(&mut full, coverage.iter().map(|c| *c == Coverage::Full));
+                }
+                pack(&mut skip, row.into_iter());
+            }
+        }
+    }
+    let symbol =
+        |words| SkipSymbol::from_rows(batch, heads, t_q, BitRows::from_words(batch * heads * t_q, t_kv, words));
+    Symbols { cache, skip: symbol(skip), full: classifier.map(|_| symbol(full)) }
+}
+
+/// Everything about a batch item and head that its symbols depend on.
+#[derive(PartialEq, Eq, Hash)]
+struct Key {
+    sheet: Option<usize>,
+    batch: Option<usize>,
+    head: Option<usize>,
+    /// Bits of the entries of every table that a rule reads.
+    tables: Vec<u32>,
+}
+
+impl Key {
+    fn of(bound: &Bound, moment: &Moment, b: usize, h: usize, classifier: Option<&Classifier>) -> Key {
+        let conditions: Vec<&Expr> = bound.strategy.rules.iter().filter_map(condition).collect();
+        let reads =
+            |global: Global| conditions.iter().any(|condition| condition.any(|e| e.kind == ExprKind::Global(global)));
+        let mut tables = Vec::new();
+        for (id, table) in bound.strategy.tables.iter().enumerate() {
+            let read = |condition: &&Expr| condition.any(|e| matches!(e.kind, ExprKind::Table(t) if t.0 == id));
+            if conditions.iter().any(read) {
+                let data = &bound.bindings.tables[id];
+                let indices: Vec<usize> = table
+                    .axes
+                    .iter()
+                    .map(|axis| match axis {
+                        TableAxis::Step => moment.step as usize,
+                        TableAxis::Layer => moment.layer as usize,
+                        TableAxis::Head => h,
+                    })
+                    .collect();
+                let numbers = data.values.len() / data.shape.iter().product::<usize>().max(1);
+                let entry = data.entry(&indices) * numbers;
+                tables.extend(data.values[entry..entry + numbers].iter().map(|v| v.to_bits()));
+            }
+        }
+        Key {
+            sheet: classifier.map(|classifier| classifier.sheet(b, h)),
+            batch: reads(Global::Batch).then_some(b),
+            head: reads(Global::Head).then_some(h),
+            tables,
+        }
+    }
+}
+
+fn condition(rule: &BlockRule) -> Option<&Expr> {
+    match &rule.when {
+        When::Match { condition, .. } => condition.as_ref(),
+        When::Otherwise => None,
+    }
+}
+
+/// S_c of one head: a bit for each query block.
+fn cache_column(bound: &Bound, moment: &Moment, b: usize, h: usize) -> Vec<bool> {
+    let rules: Vec<&BlockRule> = bound.strategy.rules.iter().filter(|r| !r.action.writes_skip_symbol()).collect();
+    let column = (0..bound.problem.q_blocks()).map(|i| {
+        let matching = rules
+            .iter()
+            .rfind(|rule| matches!(rule.when, When::Match { .. }) && bound.rule_matches(moment, rule, b, h, i, 0));
+        let otherwise = || rules.iter().rfind(|rule| rule.when == When::Otherwise);
+        matching.or_else(otherwise).is_none_or(|rule| rule.action.bit())
+    });
+    column.collect()
+}
+
+/// S_s of one head before the mask: for each query block a bit for each kv block.
+fn skip_rows(bound: &Bound, moment: &Moment, b: usize, h: usize) -> Vec<Vec<bool>> {
+    let (t_q, t_kv) = (bound.problem.q_blocks(), bound.problem.kv_blocks());
+    let rules = bound.strategy.rules.iter().filter(|rule| rule.action.writes_skip_symbol());
+    let blocks = bound.problem.blocks;
+    let q_ranges = block_ranges(bound, blocks.q as usize, bound.problem.n_q, t_q);
+    let kv_ranges = block_ranges(bound, blocks.kv as usize, bound.problem.n_kv, t_kv);
+    let inside = |range: Option<RangeId>, of: Option<RangeId>| range.is_none() || range == of;
+    let otherwise = rules.clone().rfind(|rule| rule.when == When::Otherwise).is_none_or(|rule| rule.action.bit());
+    let mut rows = vec![vec![otherwise; t_kv]; t_q];
+    let mut matches = vec![true; t_kv];
+    for rule in rules {
+        let When::Match { q, kv, condition } = &rule.when else { continue };
+        let prepared = condition.as_ref().map(|condition| Prepared::of_blocks(bound, *moment, b, h, condition));
+        for (i, row) in rows.iter_mut().enumerate().filter(|(i, _)| inside(*q, q_ranges[*i])) {
+            if let Some(prepared) = &prepared {
+                prepared.mask_row(i, 0, &mut matches);
+            }
+            for j in (0..t_kv).filter(|&j| matches[j] && inside(*kv, kv_ranges[j])) {
+                row[j] = rule.action.bit();
+            }
+        }
+    }
+    rows
+}
+
+fn block_ranges(bound: &Bound, size: usize, tokens: usize, blocks: usize) -> Vec<Option<RangeId>> {
+    (0..blocks).map(|block| bound.block_range(block * size, ((block + 1) * size).min(tokens) - 1)).collect()
+}
+
+fn pack(words: &mut Vec<u64>, bits: impl ExactSizeIterator<Item = bool>) {
+    let start = words.len();
+    words.resize(start + bits.len().div_ceil(64), 0);
+    for (n, bit) in bits.enumerate() {
+        words[start + n / 64] |= u64::from(bit) << (n % 64);
+    }
+}
