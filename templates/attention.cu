@@ -383,7 +383,15 @@ ${ plan.name }(const __grid_constant__ Params p) {
 
         cp_async_wait_all_but_1();
         __syncthreads();
+//% if plan.mask
+        if (partial && has_specials(v_tile)) {
+            multiply_pv_with_specials(acc, prob, v_tile, lane);
+        } else {
+            multiply_pv(acc, prob, v_tile, lane);
+        }
+//% else
         multiply_pv(acc, prob, v_tile, lane);
+//% endif
 //% if plan.stages == 1
         __syncthreads();
 //% endif

@@ -32,6 +32,8 @@ static_assert(kRowsPerPass % 8 == 0 && kTileQ % kRowsPerPass == 0 && kTileKv % k
               "every pass of a load covers whole swizzle periods and whole tiles");
 //# part kNegativeInfinity
 constexpr float kNegativeInfinity = __builtin_bit_cast(float, 0xff800000u);
+//# part kNotANumber
+constexpr float kNotANumber = __builtin_bit_cast(float, 0x7fffffffu);
 //# part kLog2E
 constexpr float kLog2E = 1.4426950f;
 //# part kLn2

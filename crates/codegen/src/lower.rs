@@ -53,7 +53,12 @@ pub(crate) fn rules(request: &Request<'_>, plan: &Plan) -> Result<Rules, Finding
         if !rules.functions.is_empty() {
             rules.functions.push('\n');
         }
-        rules.functions.push_str(&function("The logit of a token pair, from its scaled product s.", "float score", &parameters, &body));
+        rules.functions.push_str(&function(
+            "The logit of a token pair, from its scaled product s.",
+            "float score",
+            &parameters,
+            &body,
+        ));
     }
     Ok(rules)
 }
@@ -66,9 +71,12 @@ fn signature(body: &str, takes_logit: bool) -> (String, String) {
         parameters.push("float s");
         arguments.push("s[m][n][e] * p.scale");
     }
-    for (word, parameter, argument) in
-        [("p", "const Params& p", "p"), ("tile", "const Tile& tile", "tile"), ("q", "int q", "q"), ("kv", "int kv", "kv")]
-    {
+    for (word, parameter, argument) in [
+        ("p", "const Params& p", "p"),
+        ("tile", "const Tile& tile", "tile"),
+        ("q", "int q", "q"),
+        ("kv", "int kv", "kv"),
+    ] {
         if names(body, word) {
             parameters.push(parameter);
             arguments.push(argument);
@@ -87,7 +95,10 @@ fn names(body: &str, word: &str) -> bool {
 }
 
 fn function(comment: &str, head: &str, parameters: &str, body: &str) -> String {
-    format!("// {comment}\nstatic __device__ __forceinline__ {head}({parameters}) {{\n    return {};\n}}\n", wrapped(body))
+    format!(
+        "// {comment}\nstatic __device__ __forceinline__ {head}({parameters}) {{\n    return {};\n}}\n",
+        wrapped(body)
+    )
 }
 
 /// Breaks a long expression after its logical operators.
@@ -160,7 +171,11 @@ impl Lowering<'_> {
             ExprKind::Param(id) => {
                 let param = &self.strategy.params[id.0];
                 let field = format!("p.{}", param_field(&param.name));
-                if param.scalar == Scalar::Bool { (format!("{field} != 0"), strength(BinaryOp::Ne)) } else { (field, ATOM) }
+                if param.scalar == Scalar::Bool {
+                    (format!("{field} != 0"), strength(BinaryOp::Ne))
+                } else {
+                    (field, ATOM)
+                }
             }
             ExprKind::Global(global) => (self.global(*global), ATOM),
             ExprKind::Coordinate(side, coordinate) => (self.coordinate(*side, *coordinate), ATOM),
@@ -172,7 +187,11 @@ impl Lowering<'_> {
                 let input = &self.strategy.inputs[id.0];
                 // Inputs are [B, N]; queries and keys are the same tokens, so one row serves both.
                 let value = format!("p.input_{}[tile.kv_row + {}]", input.name, self.pos(*side));
-                if input.scalar == Scalar::Bool { (format!("{value} != 0"), strength(BinaryOp::Ne)) } else { (value, ATOM) }
+                if input.scalar == Scalar::Bool {
+                    (format!("{value} != 0"), strength(BinaryOp::Ne))
+                } else {
+                    (value, ATOM)
+                }
             }
             ExprKind::Table(id) => self.table(id.0),
             ExprKind::Logit => ("s".to_owned(), ATOM),

@@ -188,7 +188,6 @@ pub(crate) fn candidates(strategy: &Strategy) -> Vec<Field> {
     fields
 }
 
-
 /// Field of a range's ends; prefixed so that it cannot meet another field.
 pub(crate) fn range_field(name: &str) -> String {
     format!("range_{name}")
@@ -272,8 +271,9 @@ pub(crate) fn arguments(
             Source::Features => out.extend(
                 (0..coefficients.len().min(4)).map(|k| (field.offset + 8 * k, Argument::Buffer(Buffer::Feature(k)))),
             ),
-            Source::Coefficients => out
-                .extend(coefficients.iter().take(4).enumerate().map(|(k, &c)| (field.offset + 4 * k, Argument::F32(c)))),
+            Source::Coefficients => out.extend(
+                coefficients.iter().take(4).enumerate().map(|(k, &c)| (field.offset + 4 * k, Argument::F32(c))),
+            ),
             Source::Number(number) => out.push((field.offset, value(number, bound, moment, coefficients.len()))),
         }
     }

@@ -18,8 +18,8 @@ macro_rules! templates {
 pub(crate) const BEFORE_PARAMS: [Template; 2] = templates!["parts/types.cuh", "parts/constants.cuh"];
 
 /// Files of parts that come after it. A part may use only parts of earlier files, or earlier ones of its own.
-pub(crate) const AFTER_PARAMS: [Template; 14] = templates![
-    "ptx/special.cuh",
+pub(crate) const AFTER_PARAMS: [Template; 15] = templates![
+    "ptx/special_registers.cuh",
     "ptx/convert.cuh",
     "ptx/math.cuh",
     "ptx/shared.cuh",
@@ -33,11 +33,14 @@ pub(crate) const AFTER_PARAMS: [Template; 14] = templates![
     "parts/tile.cuh",
     "parts/softmax.cuh",
     "parts/symbol_bits.cuh",
+    "parts/special_values.cuh",
 ];
 
 /// The room files, and the header.
-pub(crate) const HEADER: Template = Template { path: "parts/header.cuh", text: include_str!("../templates/parts/header.cuh") };
+pub(crate) const HEADER: Template =
+    Template { path: "parts/header.cuh", text: include_str!("../templates/parts/header.cuh") };
 /// Attention for sm_80-class targets.
-pub(crate) const ATTENTION: Template = Template { path: "attention.cu", text: include_str!("../templates/attention.cu") };
+pub(crate) const ATTENTION: Template =
+    Template { path: "attention.cu", text: include_str!("../templates/attention.cu") };
 /// Symbols of static rules.
 pub(crate) const SYMBOLS: Template = Template { path: "symbols.cu", text: include_str!("../templates/symbols.cu") };

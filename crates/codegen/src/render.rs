@@ -40,7 +40,10 @@ pub(crate) fn render(plan: &Plan, rules: &Rules, fields: &[Field]) -> Text {
     };
     let mut sections = vec![Section { template: room.path, name: String::new(), text: expand(room) }];
     if !rules.functions.is_empty() {
-        sections.insert(0, Section { template: "the strategy's rules", name: String::new(), text: rules.functions.clone() });
+        sections.insert(
+            0,
+            Section { template: "the strategy's rules", name: String::new(), text: rules.functions.clone() },
+        );
     }
     let parts = AFTER_PARAMS.iter().flat_map(|file| cut(file, &expand(file))).collect();
     let sections = pull(parts, sections);
@@ -57,7 +60,8 @@ pub(crate) fn render(plan: &Plan, rules: &Rules, fields: &[Field]) -> Text {
 impl Text {
     /// The whole file, and which template each stretch of it comes from.
     pub(crate) fn finish(self, params: &Params) -> (String, Vec<Origin>) {
-        let declaration = Section { template: "the parameter struct", name: "Params".to_owned(), text: params.declaration() };
+        let declaration =
+            Section { template: "the parameter struct", name: "Params".to_owned(), text: params.declaration() };
         let header = Section { template: HEADER.path, name: String::new(), text: self.header };
         let all = std::iter::once(header).chain(self.before).chain(std::iter::once(declaration)).chain(self.sections);
         let (mut source, mut origins): (String, Vec<Origin>) = (String::new(), Vec::new());
@@ -105,7 +109,11 @@ fn expand(environment: &Environment<'_>, template: &Template, plan: &Plan, rules
     // `//# part` lines must survive expansion to be cut at; a template comment would vanish.
     let source = template.text.replace("//# part ", PART);
     environment
-        .render_named_str(template.path, &source, context! { plan => Serde(plan), rules => Serde(rules), header => header(plan, rules) })
+        .render_named_str(
+            template.path,
+            &source,
+            context! { plan => Serde(plan), rules => Serde(rules), header => header(plan, rules) },
+        )
         .unwrap_or_else(|error| panic!("template {} does not expand: {error:#}", template.path))
 }
 
@@ -206,12 +214,18 @@ fn header(plan: &Plan, rules: &Rules) -> Vec<String> {
                     false => absent.push(if words == "mask" { "token mask" } else { "score rule" }),
                 }
             }
-            lines.push(format!("shape      D={}, {}; {length}; B, H, H_kv, N, N_kv at run time", plan.head_dim, plan.dtype));
+            lines.push(format!(
+                "shape      D={}, {}; {length}; B, H, H_kv, N, N_kv at run time",
+                plan.head_dim, plan.dtype
+            ));
             lines.push(format!(
                 "blocks     q {}  kv {}      tile  q {}  kv {}      stages {}",
                 plan.block_q, plan.block_kv, plan.tile_q, plan.tile_kv, plan.stages
             ));
-            lines.push(format!("target     {}   threads {}   shared {} B", plan.target, plan.threads, plan.shared_bytes));
+            lines.push(format!(
+                "target     {}   threads {}   shared {} B",
+                plan.target, plan.threads, plan.shared_bytes
+            ));
         }
     }
     if !plan.ragged {

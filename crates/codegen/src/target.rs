@@ -60,6 +60,11 @@ impl Target {
         self.name
     }
 
+    /// Compute capability, 10 · major + minor.
+    pub fn capability(&self) -> u32 {
+        self.capability
+    }
+
     /// Dynamic shared memory that a CTA may ask for, in bytes.
     pub fn shared_bytes(&self) -> u32 {
         self.shared_bytes
