@@ -1,1 +1,27 @@
-//! Loads the corpus and compares devices.
+//! One corpus, many devices: loads the cases of `tests/cases`, runs them, and compares what devices give with the oracle.
+//!
+//! The test `conformance` and the program `corpus` are thin shells over this library. The case files are embedded, so
+//! that the program runs on a machine that has no copy of the repository.
+//!
+//! | module | question |
+//! |---|---|
+//! | [`case`] | what does a case file say |
+//! | [`data`] | which numbers does a case stand for |
+//! | [`devices`] | what can this machine run on |
+//! | [`compare`] | how far may a device be from the truth |
+//! | [`corpus`] | run them all |
+//! | [`kernels`] | which kernels do the cases need |
+//!
+//! Non-goals: speed is not measured here, and nothing is compared with the output of an earlier version.
+//!
+//! ```
+//! let cases = sparsym_tests::case::all();
+//! assert!(cases.iter().any(|case| case.name == "dense"));
+//! ```
+
+pub mod case;
+pub mod compare;
+pub mod corpus;
+pub mod data;
+pub mod devices;
+pub mod kernels;

@@ -1,0 +1,75 @@
+//! Runs the corpus on a device: `corpus --device cuda`. The cases are inside the program, so it can be copied to a
+//! machine that has nothing else.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use glob::Pattern;
+use sparsym_tests::case;
+use sparsym_tests::corpus::{self, Report, Verdict};
+use sparsym_tests::devices::{self, Availability};
+
+/// Runs the test corpus on a device and compares it with the oracle.
+#[derive(Parser)]
+struct Options {
+    /// Device: reference, cpu or cuda.
+    #[arg(long)]
+    device: String,
+    /// Only cases whose name matches, for instance 'dense_*'.
+    #[arg(long, default_value = "*")]
+    case: Pattern,
+    /// Writes all results to this file.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Gives the number of failures.
+fn run(options: &Options) -> Result<usize> {
+    let device = match devices::find(&options.device) {
+        Availability::Present(device) => device,
+        Availability::Absent { reason } => anyhow::bail!("{} not run: {reason}", options.device),
+    };
+    let cases: Vec<_> = case::all().into_iter().filter(|case| options.case.matches(&case.name)).collect();
+    ensure!(!cases.is_empty(), "no case matches {}", options.case);
+    let present = [device];
+    let mut reports = Vec::new();
+    for case in &cases {
+        for report in corpus::run(case, &present) {
+            print(&report);
+            reports.push(report);
+        }
+    }
+    let count = |pick: fn(&Verdict) -> bool| reports.iter().filter(|report| pick(&report.verdict)).count();
+    let failed = count(|verdict| matches!(verdict, Verdict::Failed { .. }));
+    let not_run = count(|verdict| matches!(verdict, Verdict::NotRun { .. }));
+    println!("{}: {} passed, {failed} failed, {not_run} not run", options.device, reports.len() - failed - not_run);
+    if let Some(file) = &options.json {
+        let text = serde_json::to_string_pretty(&reports)?;
+        std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(failed)
+}
+
+fn print(report: &Report) {
+    let outcome = match &report.verdict {
+        Verdict::Passed { error_o, allowed_o, error_lse, allowed_lse, ms } => {
+            format!("ok   o {error_o:.1e} of {allowed_o:.1e}, lse {error_lse:.1e} of {allowed_lse:.1e}, {ms:.1} ms")
+        }
+        Verdict::NotRun { reason } => format!("not run: {reason}"),
+        Verdict::Failed { reason } => format!("FAILED: {reason}"),
+    };
+    println!("{:28} {:5} {outcome}", report.case, report.dtype);
+}

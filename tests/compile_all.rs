@@ -1,0 +1,118 @@
+//! Every kernel of the corpus compiles for every target, without spills and without a stack.
+//!
+//! Ends with a table of registers and compile times. With `SPARSYM_COMPILE_REPORT` set to a file, the same goes there as
+//! lines of kernel, tab, result: `cargo xtask nvrtc-matrix` reads them.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+
+use comfy_table::{Table, presets};
+use libtest_mimic::{Arguments, Failed, Trial};
+use sparsym::codegen::Target;
+use sparsym::runtime::compiler::Compiler;
+use sparsym::runtime::cache::Cache;
+use sparsym::runtime::nvrtc::{Image, Search};
+use sparsym_tests::kernels::{self, Generated};
+
+/// Result of a compilation by kernel and target.
+type Results = Arc<Mutex<BTreeMap<String, BTreeMap<&'static str, Outcome>>>>;
+
+/// What a compilation gave.
+struct Outcome {
+    /// Registers, PTX version, or what went wrong.
+    words: String,
+    /// Milliseconds; from the cache if this kernel was compiled before.
+    compile_ms: f64,
+}
+
+fn main() -> ExitCode {
+    let results = Results::default();
+    let mut trials = Vec::new();
+    match Search::run().into_result() {
+        // Kernels of an earlier run are not compiled again: the cache's key is the text, the options and the compiler.
+        Ok(nvrtc) => {
+            let compiler = Arc::new(Compiler::with(nvrtc, Cache::at(env!("CARGO_TARGET_TMPDIR"))));
+            for name in kernels::TARGETS {
+                let target = Target::parse(name).expect("the targets of the corpus are known");
+                for generated in kernels::generated(target) {
+                    trials.push(trial(name, generated, compiler.clone(), results.clone()));
+                }
+            }
+        }
+        Err(error) => trials.push(Trial::test("libnvrtc is found", move || {
+            Err(format!("{error}\nhelp: `cargo xtask test` installs it").into())
+        })),
+    }
+    let mut arguments = Arguments::from_args();
+    // NVRTC compiles two kernels at once as fast as one; more only take memory.
+    arguments.test_threads = arguments.test_threads.or(Some(2));
+    let listing = arguments.list;
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if !listing {
+        show(&results.lock().unwrap());
+    }
+    conclusion.exit_code()
+}
+
+fn trial(target: &'static str, generated: Generated, compiler: Arc<Compiler>, results: Results) -> Trial {
+    let Generated { strategy, kernel } = generated;
+    let name = label(&strategy, &kernel.plan);
+    Trial::test(format!("{name} {target}"), move || {
+        let compiled = compiler.compile(&kernel, &strategy);
+        let (outcome, verdict) = match &compiled {
+            Ok(compiled) => judge(&compiled.image),
+            Err(error) => {
+                let words = error.to_string().lines().next().unwrap_or_default().to_owned();
+                (Outcome { words, compile_ms: 0.0 }, Err(Failed::from(error)))
+            }
+        };
+        results.lock().unwrap().entry(name).or_default().insert(target, outcome);
+        verdict
+    })
+}
+
+fn judge(image: &Image) -> (Outcome, Result<(), Failed>) {
+    let ptx = String::from_utf8_lossy(&image.ptx);
+    let version = ptx.lines().find_map(|line| line.strip_prefix(".version ")).unwrap_or("?");
+    let Some(found) = image.resources.values().next() else {
+        let outcome = Outcome { words: "no report".to_owned(), compile_ms: image.compile_ms };
+        return (outcome, Err("the compiler reported no registers".into()));
+    };
+    let spills = found.spill_stores + found.spill_loads;
+    let words = format!("{}\t{spills}\t{version}", found.registers);
+    let verdict = match (spills, found.stack) {
+        (0, 0) => Ok(()),
+        (spills, stack) => Err(format!("{spills} bytes of spills, {stack} bytes of stack").into()),
+    };
+    (Outcome { words, compile_ms: image.compile_ms }, verdict)
+}
+
+/// One name for one text: the kernel's own, what its name leaves out, and the strategy that asked for it first.
+fn label(strategy: &str, plan: &sparsym::codegen::Plan) -> String {
+    format!("{strategy}/{} {}x{}", plan.name, plan.block_q, plan.block_kv)
+}
+
+fn show(results: &BTreeMap<String, BTreeMap<&'static str, Outcome>>) {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN);
+    table.set_header(std::iter::once("registers, ms").chain(kernels::TARGETS));
+    let mut report = String::new();
+    for (kernel, by_target) in results {
+        let cell = |target| match by_target.get(target) {
+            Some(outcome) => format!("{}, {:.0}", outcome.words.split('\t').next().unwrap(), outcome.compile_ms),
+            None => "none".to_owned(),
+        };
+        table.add_row(std::iter::once(kernel.clone()).chain(kernels::TARGETS.map(cell)));
+        for (target, outcome) in by_target {
+            let _ = writeln!(report, "{kernel} {target}\t{}", outcome.words);
+        }
+    }
+    println!("{table}");
+    let total: f64 = results.values().flat_map(|row| row.values()).map(|outcome| outcome.compile_ms).sum();
+    println!("{} kernels, {:.1} s of compilation in all", results.len(), total / 1e3);
+    if let Some(file) = std::env::var_os("SPARSYM_COMPILE_REPORT") {
+        std::fs::write(&file, report).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    }
+}

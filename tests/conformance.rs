@@ -1,0 +1,56 @@
+//! The corpus on every device of this machine: one test for each case, and one line for each device that is absent.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use sparsym::runtime::device::Device;
+use sparsym_tests::case::{self, Case};
+use sparsym_tests::corpus::{self, Verdict};
+use sparsym_tests::devices::{self, Availability};
+
+fn main() -> ExitCode {
+    let (mut present, mut trials) = (Vec::new(), Vec::new());
+    for name in devices::NAMES {
+        match devices::find(name) {
+            Availability::Present(device) => present.push(device),
+            // Shown as ignored with the reason beside it, so that nobody takes it for green.
+            Availability::Absent { reason } => trials.push(
+                Trial::test(format!("corpus on {name}"), || Ok(()))
+                    .with_kind(format!("not run: {reason}"))
+                    .with_ignored_flag(true),
+            ),
+        }
+    }
+    let present: Arc<Vec<Box<dyn Device>>> = Arc::new(present);
+    trials.push(Trial::test("reference and cpu are present", {
+        let present = present.clone();
+        move || needs_no_hardware(&present)
+    }));
+    for case in case::all() {
+        let present = present.clone();
+        trials.push(Trial::test(case.name.clone(), move || check(&case, &present)));
+    }
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+fn needs_no_hardware(present: &[Box<dyn Device>]) -> Result<(), Failed> {
+    let is_present = |name: &&str| present.iter().any(|device| device.name() == *name);
+    match ["reference", "cpu"].iter().find(|name| !is_present(name)) {
+        Some(absent) => Err(format!("{absent} needs no hardware, yet it is absent").into()),
+        None => Ok(()),
+    }
+}
+
+fn check(case: &Case, present: &[Box<dyn Device>]) -> Result<(), Failed> {
+    let mut failures = Vec::new();
+    for report in corpus::run(case, present) {
+        let place = format!("{} on {}", report.dtype, report.device);
+        match report.verdict {
+            Verdict::Passed { .. } => {}
+            Verdict::NotRun { reason } => println!("{}, {place}, not run: {reason}", case.name),
+            Verdict::Failed { reason } => failures.push(format!("{place}: {reason}")),
+        }
+    }
+    if failures.is_empty() { Ok(()) } else { Err(failures.join("\n").into()) }
+}

@@ -1,0 +1,158 @@
+//! Runs cases on devices.
+
+use std::time::Instant;
+
+use serde::Serialize;
+use sparsym::ir::problem::DType;
+use sparsym::ir::symbols::SkipSymbol;
+use sparsym::ir::{AttentionCall, AttentionOutput, Bound, Forecast, Symbols, Tensor};
+use sparsym::runtime::device::Device;
+
+use crate::case::Case;
+use crate::compare::{Errors, Expected};
+use crate::data::{self, Tensors};
+use crate::devices::{self, Stop};
+
+/// What came of one case in one element type on one device.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Name of the case.
+    pub case: String,
+    /// Element type.
+    pub dtype: &'static str,
+    /// Name of the device.
+    pub device: String,
+    /// How it ended.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+}
+
+/// How a case ended on a device.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+pub enum Verdict {
+    /// O and lse are close enough to the truth.
+    Passed {
+        /// Largest error of O.
+        error_o: f64,
+        /// What was allowed.
+        allowed_o: f64,
+        /// Largest error of lse.
+        error_lse: f64,
+        /// What was allowed.
+        allowed_lse: f64,
+        /// Wall time of the call, compilation included; not a benchmark.
+        ms: f64,
+    },
+    /// The device cannot do this, and says so.
+    NotRun {
+        /// Its words.
+        reason: String,
+    },
+    /// Wrong numbers, or an error where there should be none.
+    Failed {
+        /// What was wrong.
+        reason: String,
+    },
+}
+
+/// Runs a case in each of its element types on each device.
+pub fn run(case: &Case, present: &[Box<dyn Device>]) -> Vec<Report> {
+    let mut reports = Vec::new();
+    for &dtype in &case.dtypes {
+        let verdicts = match run_type(case, dtype, present) {
+            Ok(verdicts) => verdicts,
+            Err(reason) => present.iter().map(|_| Verdict::Failed { reason: reason.clone() }).collect(),
+        };
+        for (device, verdict) in present.iter().zip(verdicts) {
+            let (case, device) = (case.name.clone(), device.name().to_owned());
+            reports.push(Report { case, dtype: dtype.name(), device, verdict });
+        }
+    }
+    reports
+}
+
+fn run_type(case: &Case, dtype: DType, present: &[Box<dyn Device>]) -> Result<Vec<Verdict>, String> {
+    let strategy = case.strategy()?;
+    let problem = case.problem(&strategy);
+    let bindings = case.bindings(&strategy, &problem)?;
+    let bound = Bound::new(&strategy, &problem, &bindings).map_err(|findings| format!("{}: {findings}", case.name))?;
+    let tensors = data::tensors(case, &problem, dtype);
+    let from_rules = devices::oracle_symbols(&bound, &case.moment);
+    let mut symbols = from_rules.clone();
+    data::thin_out(case, &mut symbols);
+    let call = call(&bound, case, &tensors, &symbols);
+    let expected = Expected::new(truth(&call)?, &devices::yardstick(&call)?, case.floor);
+    Ok(present.iter().map(|device| run_on(device.as_ref(), &call, &from_rules, &expected)).collect())
+}
+
+fn call<'a>(bound: &'a Bound<'a>, case: &Case, tensors: &'a Tensors, symbols: &'a Symbols) -> AttentionCall<'a> {
+    let forecast = case.forecast.map(|_| Forecast {
+        features: tensors.features.iter().collect(),
+        coefficients: tensors.coefficients.clone(),
+    });
+    let Tensors { q, k, v, .. } = tensors;
+    AttentionCall { bound, moment: case.moment, q, k, v, symbols, forecast }
+}
+
+/// The oracle on the same numbers, stored as f32 so that the output is not rounded to the type of the case.
+fn truth(call: &AttentionCall<'_>) -> Result<AttentionOutput, String> {
+    let widen = |tensor: &Tensor| Tensor::from_f32(&tensor.shape, DType::F32, &tensor.to_f32());
+    let (q, k, v) = (widen(call.q), widen(call.k), widen(call.v));
+    let features: Vec<Tensor> =
+        call.forecast.iter().flat_map(|forecast| forecast.features.iter().map(|feature| widen(feature))).collect();
+    let forecast = call.forecast.as_ref().map(|forecast| Forecast {
+        features: features.iter().collect(),
+        coefficients: forecast.coefficients.clone(),
+    });
+    devices::oracle(&AttentionCall { q: &q, k: &k, v: &v, forecast, ..call.clone() })
+}
+
+fn run_on(device: &dyn Device, call: &AttentionCall<'_>, from_rules: &Symbols, expected: &Expected) -> Verdict {
+    let start = Instant::now();
+    let given = given(device, call, from_rules);
+    let ms = start.elapsed().as_secs_f64() * 1e3;
+    match given {
+        Err(Stop::Declined(reason)) => Verdict::NotRun { reason },
+        Err(Stop::Failed(reason)) => Verdict::Failed { reason },
+        Ok(output) => match expected.check(&output) {
+            Err(reason) => Verdict::Failed { reason },
+            Ok(Errors { o, lse }) => Verdict::Passed {
+                error_o: o,
+                allowed_o: expected.allowed_o,
+                error_lse: lse,
+                allowed_lse: expected.allowed_lse,
+                ms,
+            },
+        },
+    }
+}
+
+fn given(device: &dyn Device, call: &AttentionCall<'_>, from_rules: &Symbols) -> Result<AttentionOutput, Stop> {
+    let symbols = device.symbols(call.bound, &call.moment)?;
+    check_symbols(from_rules, &symbols).map_err(Stop::Failed)?;
+    Ok(device.attention(call)?)
+}
+
+/// S_c must be equal. Of a mask, a device may take a block pair for partial that is empty or full, which only costs time:
+/// its S_s may be 1 where the oracle has 0 and its S_f 0 where the oracle has 1, never the reverse.
+fn check_symbols(oracle: &Symbols, given: &Symbols) -> Result<(), String> {
+    let masked = oracle.full.is_some();
+    if oracle.cache != given.cache {
+        return Err("s_c is not what the rules say".to_owned());
+    }
+    if !masked && oracle.skip != given.skip {
+        return Err("s_s is not what the rules say".to_owned());
+    }
+    let implies = |a: &SkipSymbol, b: &SkipSymbol| a.unpack().iter().zip(b.unpack()).all(|(&a, b)| a <= b);
+    if masked && !implies(&oracle.skip, &given.skip) {
+        return Err("s_s is 0 for a block pair that is not empty".to_owned());
+    }
+    match (&oracle.full, &given.full) {
+        (Some(oracle), Some(given)) if !implies(given, oracle) => {
+            Err("s_f is 1 for a block pair that is not full".to_owned())
+        }
+        (Some(_), None) | (None, Some(_)) => Err("s_f is present exactly when there is a mask".to_owned()),
+        _ => Ok(()),
+    }
+}

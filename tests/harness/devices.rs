@@ -1,0 +1,69 @@
+//! What this machine can run the corpus on, and the oracle that all of it is compared with.
+
+use sparsym::ir::bind::Moment;
+use sparsym::ir::diagnostic::Family;
+use sparsym::ir::{AttentionCall, AttentionOutput, Bound, Symbols};
+use sparsym::runtime::Error;
+use sparsym::runtime::device::{self, Device};
+
+/// Every device of this version.
+pub const NAMES: &[&str] = &["reference", "cpu", "cuda"];
+
+/// A device, or why there is none.
+pub enum Availability {
+    /// Ready.
+    Present(Box<dyn Device>),
+    /// Not on this machine.
+    Absent {
+        /// What stands in the way, on one line.
+        reason: String,
+    },
+}
+
+/// Why a device gave no result.
+pub enum Stop {
+    /// It cannot do this kind of call, and said so with a finding about the target.
+    Declined(String),
+    /// Anything else.
+    Failed(String),
+}
+
+/// Opens a device.
+pub fn find(name: &str) -> Availability {
+    match device::open(name) {
+        Ok(device) => Availability::Present(device),
+        Err(error) => Availability::Absent { reason: error.to_string().lines().next().unwrap_or_default().to_owned() },
+    }
+}
+
+/// The truth: plain loops that accumulate in f64.
+///
+/// # Errors
+/// What is wrong with the call.
+pub fn oracle(call: &AttentionCall<'_>) -> Result<AttentionOutput, String> {
+    sparsym_reference::attention(call).map_err(|findings| findings.to_string())
+}
+
+/// The same loops, with every value rounded as a kernel of this element type must round it.
+///
+/// # Errors
+/// What is wrong with the call.
+pub fn yardstick(call: &AttentionCall<'_>) -> Result<AttentionOutput, String> {
+    sparsym_reference::same_precision(call).map_err(|findings| findings.to_string())
+}
+
+/// The symbols by the definition: every token pair is looked at.
+pub fn oracle_symbols(bound: &Bound<'_>, moment: &Moment) -> Symbols {
+    sparsym_reference::symbols(bound, moment)
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Stop {
+        match &error {
+            Error::Findings(findings) if findings.iter().all(|f| f.code.family() == Family::Target) => {
+                Stop::Declined(findings.iter().map(|f| f.message.as_str()).collect::<Vec<_>>().join("; "))
+            }
+            _ => Stop::Failed(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The kernels of the corpus: those that its cases would launch, and the zoo over head dimensions, types and options.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use sparsym::codegen::{CachedRows, Kernel, Request, Room, Sequences, Target, generate};
+use sparsym::ir::problem::DType;
+use sparsym::ir::strategy::{Blocks, Strategy};
+
+use crate::case;
+
+/// Targets that every kernel compiles for.
+pub const TARGETS: [&str; 4] = ["sm_80", "sm_89", "sm_90a", "sm_120"];
+
+/// A request without its target.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The rules.
+    pub strategy: Arc<Strategy>,
+    /// Which kernel.
+    pub room: Room,
+    /// bf16 or f16.
+    pub dtype: DType,
+    /// D.
+    pub head_dim: usize,
+    /// Tokens of a query and of a kv block.
+    pub blocks: Blocks,
+    /// One length or index pointers.
+    pub sequences: Sequences,
+    /// What happens to rows whose S_c is 0.
+    pub cached_rows: CachedRows,
+}
+
+impl Wanted {
+    /// bf16, D = 128, one length for all items, cached rows left to the caller.
+    pub fn plain(strategy: &Arc<Strategy>, room: Room) -> Wanted {
+        Wanted {
+            strategy: strategy.clone(),
+            room,
+            dtype: DType::Bf16,
+            head_dim: 128,
+            blocks: strategy.blocks,
+            sequences: Sequences::Uniform,
+            cached_rows: CachedRows::LeftToCaller,
+        }
+    }
+
+    /// Generates the text. None if the target has no such kernel, which the code generator says with a finding.
+    pub fn generate(&self, target: Target) -> Option<Kernel> {
+        let request = Request {
+            dtype: self.dtype,
+            head_dim: self.head_dim,
+            blocks: self.blocks,
+            sequences: self.sequences,
+            cached_rows: self.cached_rows,
+            ..Request::new(&self.strategy, self.room, target)
+        };
+        generate(&request).ok()
+    }
+}
+
+/// A generated kernel and the strategy that asked for it first.
+#[derive(Clone, Debug)]
+pub struct Generated {
+    /// Name of the strategy.
+    pub strategy: String,
+    /// The kernel.
+    pub kernel: Kernel,
+}
+
+/// Every kernel of the corpus for a target; texts that are equal are listed once.
+pub fn generated(target: Target) -> Vec<Generated> {
+    let mut seen = BTreeSet::new();
+    let mut out = Vec::new();
+    for wanted in wanted_by_zoo().into_iter().chain(wanted_by_cases()) {
+        let Some(kernel) = wanted.generate(target) else { continue };
+        if seen.insert(kernel.source.clone()) {
+            out.push(Generated { strategy: wanted.strategy.snake_name(), kernel });
+        }
+    }
+    out
+}
+
+/// Each strategy of the zoo: both rooms; every head dimension with and without the options; f16; blocks of 64.
+pub fn wanted_by_zoo() -> Vec<Wanted> {
+    let mut out = Vec::new();
+    for entry in sparsym::zoo::all() {
+        let strategy = Arc::new(entry.strategy.clone());
+        let plain = Wanted::plain(&strategy, Room::Attention);
+        for head_dim in [64, 96, 128, 256] {
+            let bare = Wanted { head_dim, ..plain.clone() };
+            let sequences = match strategy.tokens.is_empty() {
+                true => Sequences::Ragged,
+                false => Sequences::Uniform, // a ragged batch has no named ranges
+            };
+            let full = Wanted { sequences, cached_rows: CachedRows::Forecast, ..bare.clone() };
+            let f16 = Wanted { dtype: DType::F16, ..bare.clone() };
+            let blocks_of_64 = Wanted { blocks: Blocks { q: 64, kv: 64 }, ..bare.clone() };
+            out.extend([bare, full, f16, blocks_of_64]);
+        }
+        out.push(Wanted::plain(&strategy, Room::Symbols));
+    }
+    out
+}
+
+/// What the cases of the corpus would launch for their bf16 run.
+fn wanted_by_cases() -> Vec<Wanted> {
+    let mut out = Vec::new();
+    for case in case::all() {
+        let Ok(strategy) = case.strategy() else { continue }; // the conformance test reports it
+        let problem = case.problem(&strategy);
+        let attention = Wanted {
+            head_dim: case.head_dim,
+            blocks: problem.blocks,
+            sequences: if problem.ragged.is_some() { Sequences::Ragged } else { Sequences::Uniform },
+            cached_rows: if case.forecast.is_some() { CachedRows::Forecast } else { CachedRows::LeftToCaller },
+            ..Wanted::plain(&Arc::new(strategy), Room::Attention)
+        };
+        let symbols = Wanted { room: Room::Symbols, ..attention.clone() };
+        out.extend([attention, symbols]);
+    }
+    out
+}

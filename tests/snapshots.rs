@@ -1,0 +1,97 @@
+//! The generated CUDA, as text to review: each strategy of the zoo once, and each optional part with and without.
+//!
+//! The matrix is small on purpose: whoever changes a template reads all that it changes. Accept with `cargo xtask bless`.
+
+use std::process::Command;
+use std::sync::Arc;
+
+use sparsym::codegen::{CachedRows, Kernel, Room, Sequences, Target};
+use sparsym::ir::Strategy;
+use sparsym_tests::kernels::Wanted;
+
+#[test]
+fn zoo_attention() {
+    for entry in sparsym::zoo::all() {
+        let kernel = on_sm_80(&plain(&entry.strategy, Room::Attention)).expect("every strategy has an attention kernel");
+        snapshot(&format!("{}_attention", entry.name), &kernel);
+    }
+}
+
+#[test]
+fn zoo_symbols() {
+    for entry in sparsym::zoo::all() {
+        let strategy = &entry.strategy;
+        let kernel = on_sm_80(&plain(strategy, Room::Symbols));
+        let has_rules = strategy.mask.is_some() || !strategy.rules.is_empty();
+        assert_eq!(kernel.is_some(), has_rules, "{} has rules exactly if it has a symbols kernel", entry.name);
+        if let Some(kernel) = kernel {
+            snapshot(&format!("{}_symbols", entry.name), &kernel);
+        }
+    }
+}
+
+/// Dense attention is the kernel without any option; each of these adds one.
+#[test]
+fn attention_with_each_option() {
+    let dense = plain(&Strategy::dense(), Room::Attention);
+    let ragged = Wanted { sequences: Sequences::Ragged, ..dense.clone() };
+    let forecast = Wanted { cached_rows: CachedRows::Forecast, ..dense.clone() };
+    for (name, wanted) in [("option_ragged", ragged), ("option_forecast", forecast)] {
+        snapshot(name, &on_sm_80(&wanted).expect("the option exists for sm_80"));
+    }
+}
+
+/// What a kernel does not need does not occur in it, not even as a word.
+#[test]
+fn absent_parts_leave_no_trace() {
+    let find = |name: &str| &sparsym::zoo::find(name).expect("in the zoo").strategy;
+    let dense = on_sm_80(&plain(&Strategy::dense(), Room::Attention)).expect("dense compiles").source;
+    let causal = on_sm_80(&plain(find("causal"), Room::Attention)).expect("causal compiles").source;
+    let body = |source: &str| source.split_once("struct Params").expect("a kernel has Params").1.to_owned();
+    for word in ["s_f", "indptr", "features", "coefficients", "mask"] {
+        assert!(!body(&dense).contains(word), "dense attention speaks of {word}");
+    }
+    assert!(body(&causal).contains("s_f"), "a masked kernel reads s_f");
+}
+
+/// Equal requests give equal bytes, also from another process with other hash seeds.
+#[test]
+fn rendering_is_the_same_in_every_process() {
+    const CHILD: &str = "SPARSYM_TEST_RENDER";
+    let texts: String = [80, 90]
+        .into_iter()
+        .map(|major| Target::for_compute_capability(major / 10, major % 10).expect("known"))
+        .flat_map(sparsym_tests::kernels::generated)
+        .map(|generated| generated.kernel.source)
+        .collect();
+    if let Some(file) = std::env::var_os(CHILD) {
+        std::fs::write(file, texts).expect("the parent gave a writable file");
+        return;
+    }
+    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("rendered_{}", std::process::id()));
+    let child = Command::new(std::env::current_exe().expect("a test has a path"))
+        .args(["--exact", "rendering_is_the_same_in_every_process"])
+        .env(CHILD, &file)
+        .output()
+        .expect("the test starts again");
+    assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
+    let other = std::fs::read_to_string(&file).expect("the child wrote its texts");
+    std::fs::remove_file(&file).expect("the file is ours");
+    assert!(!texts.is_empty() && texts == other, "two processes rendered different texts");
+}
+
+fn plain(strategy: &Strategy, room: Room) -> Wanted {
+    Wanted::plain(&Arc::new(strategy.clone()), room)
+}
+
+fn on_sm_80(wanted: &Wanted) -> Option<Kernel> {
+    wanted.generate(Target::parse("sm_80").expect("sm_80 is known"))
+}
+
+fn snapshot(name: &str, kernel: &Kernel) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_omit_expression(true);
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_description(kernel.plan.summary());
+    settings.bind(|| insta::assert_snapshot!(name, kernel.source));
+}

@@ -1,0 +1,250 @@
+//! Rules of the repository that no compiler checks. Each test names what breaks the rule, and says what to do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Who may depend on whom. A new edge is a decision: it needs a line here and a sentence in docs/architecture.md.
+const EDGES: &[(&str, &[&str])] = &[
+    ("sparsym-ir", &[]),
+    ("sparsym-dsl-core", &["ir"]),
+    ("sparsym-dsl-macros", &["dsl-core", "ir"]),
+    ("sparsym-dsl", &["dsl-macros", "ir"]),
+    ("sparsym-zoo", &["dsl"]),
+    ("sparsym-reference", &["ir"]),
+    ("sparsym-cpu", &["ir"]),
+    ("sparsym-codegen", &["ir"]),
+    ("sparsym-runtime", &["codegen", "cpu", "reference", "ir"]),
+    ("sparsym", &["codegen", "dsl", "dsl-core", "runtime", "zoo"]),
+    ("sparsym-cli", &[""]),
+    ("sparsym-tests", &["", "reference"]),
+    ("xtask", &[]),
+];
+
+/// Crates that write to stdout or stderr.
+const PRINTING: &[&str] = &["crates/cli", "crates/xtask", "tests"];
+
+/// Lines of a Rust file: the limit, and the wish that is only reported.
+const LINES: (usize, usize) = (700, 400);
+
+/// Characters of a line of a template.
+const TEMPLATE_WIDTH: usize = 100;
+
+#[test]
+fn crate_edges_are_those_of_the_table() {
+    let metadata = metadata();
+    let allowed: BTreeMap<String, BTreeSet<String>> = EDGES
+        .iter()
+        .map(|(name, to)| ((*name).to_owned(), to.iter().map(|short| full_name(short)).collect()))
+        .collect();
+    let packages = metadata["packages"].as_array().unwrap();
+    let names: BTreeSet<&str> = packages.iter().map(|package| package["name"].as_str().unwrap()).collect();
+    assert_eq!(names, allowed.keys().map(String::as_str).collect(), "EDGES does not list the crates of the workspace");
+    let mut wrong = Vec::new();
+    for package in packages {
+        let name = package["name"].as_str().unwrap();
+        let found: BTreeSet<String> = package["dependencies"]
+            .as_array()
+            .unwrap()
+            .iter()
+            // Tests and benches of a crate may use any other: such an edge is not part of what users build.
+            .filter(|dependency| dependency["kind"] != "dev")
+            .filter_map(|dependency| dependency["name"].as_str())
+            .filter(|dependency| names.contains(dependency))
+            .map(str::to_owned)
+            .collect();
+        if found != allowed[name] {
+            wrong.push(format!("{name} depends on {found:?}, the table says {:?}", allowed[name]));
+        }
+    }
+    report("crate edges", wrong);
+}
+
+#[test]
+fn no_leftovers() {
+    // Spelt in two halves so that this file passes.
+    let words = [
+        concat!("to", "do!"),
+        concat!("TO", "DO"),
+        concat!("FIX", "ME"),
+        concat!("XX", "X:"),
+        concat!("db", "g!("),
+        concat!("unimplemented", "!"),
+        concat!("/wo", "rk/"),
+        concat!("/ro", "ot/"),
+    ];
+    let files = files(&["rs", "toml", "md", "cu", "cuh", "strategy"]);
+    report("leftovers", lines_with(&files, |_, line| words.iter().any(|word| line.contains(word))));
+}
+
+#[test]
+fn rust_files_are_short() {
+    let (limit, wish) = LINES;
+    let mut too_long = Vec::new();
+    for file in files(&["rs"]) {
+        let lines = read(&file).lines().count();
+        if lines > limit {
+            too_long.push(format!("{}: {lines} lines, at most {limit}; split it by question", shown(&file)));
+        } else if lines > wish {
+            println!("{}: {lines} lines, the wish is {wish}", shown(&file));
+        }
+    }
+    report("long files", too_long);
+}
+
+#[test]
+fn every_library_says_what_it_is_for() {
+    let mut wrong = Vec::new();
+    for (name, entry) in entry_files() {
+        let text = read(&entry);
+        let docs: String = text.lines().take_while(|line| line.starts_with("//!")).collect::<Vec<_>>().join("\n");
+        if docs.is_empty() {
+            wrong.push(format!("{}: open it with `//!` and a sentence", shown(&entry)));
+        } else if entry.ends_with("lib.rs") && !(docs.contains("Non-goals") && docs.contains("```")) {
+            wrong.push(format!("{}: the crate doc of {name} needs its Non-goals and an example", shown(&entry)));
+        }
+    }
+    report("crate docs", wrong);
+}
+
+#[test]
+fn only_programs_print() {
+    let macros = ["print!(", "println!(", "eprint!(", "eprintln!("];
+    let libraries: Vec<PathBuf> = files(&["rs"])
+        .into_iter()
+        .filter(|file| shown(file).contains("/src/") && !PRINTING.iter().any(|at| shown(file).starts_with(at)))
+        .collect();
+    let prints = |_: &Path, line: &str| {
+        let code = line.trim_start();
+        !code.starts_with("//") && macros.iter().any(|name| code.contains(name))
+    };
+    report("printing outside programs", lines_with(&libraries, prints));
+}
+
+#[test]
+fn templates_decide_nothing() {
+    let templates: Vec<PathBuf> = files(&["cu", "cuh"]);
+    assert!(!templates.is_empty(), "no templates found");
+    let forbidden = ["#if", "#include", "template<", "template <"];
+    let mut wrong = lines_with(&templates, |_, line| forbidden.iter().any(|word| line.contains(word)));
+    wrong.extend(lines_with(&templates, |file, line| {
+        words_of(line).any(|word| word == "asm") && !file.parent().is_some_and(|folder| folder.ends_with("ptx"))
+    }));
+    wrong.extend(lines_with(&templates, |_, line| line.chars().count() > TEMPLATE_WIDTH));
+    // A comment that ends as a statement does is most likely code that somebody switched off.
+    wrong.extend(lines_with(&templates, |_, line| {
+        line.trim_start().strip_prefix("//").is_some_and(|rest| rest.starts_with(' ') && rest.trim_end().ends_with(';'))
+    }));
+    report("templates", wrong);
+}
+
+#[test]
+fn one_word_for_each_thing() {
+    let rejected = ["BLKQ", "BLKK", "BM", "BN", "BK", "kBlockM", "kBlockN", "seqlen_q", "seqlen_k", "threadblock"];
+    let here = Path::new(file!()).file_name().unwrap();
+    let files: Vec<PathBuf> =
+        files(&["rs", "cu", "cuh"]).into_iter().filter(|file| file.file_name().unwrap() != here).collect();
+    let wrong = lines_with(&files, |_, line| words_of(line).any(|word| rejected.contains(&word)));
+    report("synonyms; docs/glossary.md has the word to use", wrong);
+}
+
+#[test]
+fn links_in_documents_resolve() {
+    let mut wrong = Vec::new();
+    for file in files(&["md"]) {
+        for target in read(&file).split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let path = target.split('#').next().unwrap();
+            let external = path.is_empty() || path.contains("://");
+            if !external && !file.parent().unwrap().join(path).exists() {
+                wrong.push(format!("{}: nothing at {target}", shown(&file)));
+            }
+        }
+    }
+    report("links", wrong);
+}
+
+fn report(rule: &str, wrong: Vec<String>) {
+    assert!(wrong.is_empty(), "{rule}:\n{}", wrong.join("\n"));
+}
+
+/// `dsl` is `sparsym-dsl`; the empty name is the façade.
+fn full_name(short: &str) -> String {
+    if short.is_empty() { "sparsym".to_owned() } else { format!("sparsym-{short}") }
+}
+
+fn metadata() -> Value {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .current_dir(root())
+        .output()
+        .expect("cargo starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("cargo writes JSON")
+}
+
+/// `lib.rs` or `main.rs` of each crate.
+fn entry_files() -> Vec<(String, PathBuf)> {
+    let metadata = metadata();
+    let mut out = Vec::new();
+    for package in metadata["packages"].as_array().unwrap() {
+        for target in package["targets"].as_array().unwrap() {
+            let kinds = target["kind"].as_array().unwrap();
+            if kinds.iter().any(|kind| ["lib", "bin", "proc-macro"].contains(&kind.as_str().unwrap())) {
+                let name = package["name"].as_str().unwrap().to_owned();
+                out.push((name, PathBuf::from(target["src_path"].as_str().unwrap())));
+            }
+        }
+    }
+    out
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// Files of the repository with one of these extensions, sorted.
+fn files(extensions: &[&str]) -> Vec<PathBuf> {
+    fn collect(folder: &Path, extensions: &[&str], out: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+            let hidden = name.starts_with('.') || name == "target";
+            // Links are not followed: what they show is checked where it lies.
+            let kind = entry.file_type().unwrap();
+            if kind.is_dir() && !hidden {
+                collect(&path, extensions, out);
+            } else if kind.is_file() && path.extension().is_some_and(|e| extensions.iter().any(|&x| e == x)) {
+                out.push(path);
+            }
+        }
+    }
+    let mut out = Vec::new();
+    collect(&root(), extensions, &mut out);
+    out.sort();
+    out
+}
+
+fn read(file: &Path) -> String {
+    fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+fn shown(file: &Path) -> String {
+    file.strip_prefix(root()).unwrap_or(file).display().to_string()
+}
+
+/// `file:line: text` of the lines that a test picks.
+fn lines_with(files: &[PathBuf], picks: impl Fn(&Path, &str) -> bool) -> Vec<String> {
+    let mut out = Vec::new();
+    for file in files {
+        for (index, line) in read(file).lines().enumerate().filter(|(_, line)| picks(file, line)) {
+            out.push(format!("{}:{}: {}", shown(file), index + 1, line.trim()));
+        }
+    }
+    out
+}
+
+fn words_of(line: &str) -> impl Iterator<Item = &str> {
+    line.split(|c: char| !c.is_alphanumeric() && c != '_')
+}
