@@ -1,1 +1,36 @@
-//! The oracle: attention with sparse symbols in plain loops
+//! The oracle: attention with sparse symbols in plain loops, simple enough to be obviously right.
+//!
+//! Every device is compared with this crate. It reads a strategy's rules with an evaluator of its own
+//! ([`rules::Reader`]), visits every token pair, accumulates in f64, and shares no code with the evaluator and the
+//! classifier of `sparsym-ir` or with code generation.
+//!
+//! * [`attention()`]: one call, as every device answers it; [`exact`]: the same before rounding;
+//! * [`same_precision`]: what a kernel with the tensors' precision may lose, the yardstick of tolerances;
+//! * [`symbols::static_symbols`]: the symbols of static rules, by visiting every token pair;
+//! * [`forecast`]: the features and factors of cached rows.
+//!
+//! Non-goals: speed. Work is O(B·H·N²·D) whatever the symbols say of most pairs.
+//!
+//! ```
+//! use sparsym_ir::{AttentionCall, Bindings, Bound, DType, Moment, Problem, Strategy, Symbols, Tensor};
+//!
+//! let (strategy, problem, bindings) = (Strategy::dense(), Problem::self_attention(1, 2, 1, 16), Bindings::default());
+//! let bound = Bound::new(&strategy, &problem, &bindings).unwrap();
+//! let (zeros, ones) = (vec![0.0; 32], (0..32).map(|n| (n / 16) as f32).collect::<Vec<_>>());
+//! let q = Tensor::from_f32(&[1, 2, 1, 16], DType::F32, &zeros);
+//! let v = Tensor::from_f32(&[1, 2, 1, 16], DType::F32, &ones);
+//! let symbols = Symbols::dense(1, 1, 1, 1);
+//! let moment = Moment::default();
+//! let call = AttentionCall { bound: &bound, moment, q: &q, k: &q, v: &v, symbols: &symbols, forecast: None };
+//! let out = sparsym_reference::attention(&call).unwrap();
+//! assert_eq!(out.o.to_f32(), vec![0.5; 32]); // equal logits: the mean of V
+//! assert!((out.lse[0] - 2f32.ln()).abs() < 1e-7);
+//! ```
+#![deny(missing_docs)]
+
+pub mod attention;
+pub mod forecast;
+pub mod rules;
+pub mod symbols;
+
+pub use attention::{Exact, attention, exact, same_precision};
