@@ -1,1 +1,55 @@
-//! Run-time compilation, kernel cache, devices and denoising steps
+//! Run-time compilation, kernel cache, devices and denoising steps.
+//!
+//! Use this crate to run a strategy: on a device directly ([`device`]), step by step through a denoising run ([`step`]), or
+//! to turn generated CUDA text into machine code ([`compiler`]).
+//!
+//! ```text
+//! step ──► device ──► reference | cpu
+//!                └──► cuda ──► compiler ──► cache, nvrtc
+//! ```
+//!
+//! * [`nvrtc`]: finds libnvrtc and compiles one text to cubin and PTX;
+//! * [`cache`]: compiled kernels on disk;
+//! * [`error`]: one error type, with the exit status that each kind deserves.
+//!
+//! Environment: `SPARSYM_NVRTC` names the compiler library, `SPARSYM_CACHE` the cache folder, `SPARSYM_DUMP` and
+//! `SPARSYM_DUMP_DIR` show what is compiled. None of them changes what a kernel computes.
+//!
+//! Non-goals: no look inside a rule (that is `sparsym-ir` and `sparsym-codegen`), no files of tensors, no printing, and
+//! tensors stay in host memory between calls.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use sparsym_ir::{Bindings, DType, Problem, Strategy, Tensor};
+//! use sparsym_runtime::step::{AttentionLayer, LayerPlace};
+//! use sparsym_runtime::{LayerState, device};
+//!
+//! let strategy = Strategy::dense();
+//! let (problem, bindings) = (Problem::self_attention(1, 1, 1, 1), Bindings::defaults(&strategy));
+//! let place = LayerPlace { layer: 0, steps: 2 };
+//! let layer = AttentionLayer::new(strategy, problem, bindings, place, Arc::from(device::open("cpu")?))?;
+//!
+//! let x = Tensor::from_f32(&[1, 1, 1, 1], DType::F32, &[3.0]);
+//! let mut state = LayerState::new();
+//! for step in 0..2 {
+//!     let out = layer.step(step, &x, &x, &x, &mut state)?;
+//!     assert_eq!(out.o, x); // one token attends to itself
+//! }
+//! # Ok::<(), sparsym_runtime::Error>(())
+//! ```
+#![deny(missing_docs)]
+
+pub mod cache;
+pub mod compiler;
+pub mod device;
+mod dump;
+pub mod error;
+pub mod nvrtc;
+mod state;
+pub mod step;
+
+pub use cache::Cache;
+pub use compiler::Compiler;
+pub use device::Device;
+pub use error::{Class, Error};
+pub use state::LayerState;

@@ -1,0 +1,99 @@
+//! Generated kernel to compiled image, through the cache.
+
+use std::sync::OnceLock;
+
+use sparsym_codegen::Kernel;
+
+use crate::cache::{Cache, Key};
+use crate::dump::Dump;
+use crate::error::Error;
+use crate::nvrtc::{Image, Nvrtc, Search, Source, compile};
+
+/// NVRTC and the kernel cache, ready for generated kernels.
+#[derive(Debug)]
+pub struct Compiler {
+    nvrtc: Nvrtc,
+    cache: Cache,
+    dump: Dump,
+}
+
+/// A compiled kernel and where it came from.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// The image.
+    pub image: Image,
+    /// Whether it was compiled now.
+    pub origin: ImageOrigin,
+}
+
+/// Where an image came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ImageOrigin {
+    /// The cache had it.
+    Cache,
+    /// It was compiled by this call.
+    Compiler,
+}
+
+impl Compiler {
+    /// The libnvrtc that [`Search`] finds, and the cache of this user.
+    ///
+    /// # Errors
+    /// [`Error::NoNvrtc`] with everything that was tried.
+    pub fn new() -> Result<Compiler, Error> {
+        // One search in a process: it touches many folders, and a library once loaded stays.
+        static FOUND: OnceLock<Search> = OnceLock::new();
+        let nvrtc = FOUND.get_or_init(Search::run).clone().into_result()?;
+        Ok(Compiler::with(nvrtc, Cache::open()))
+    }
+
+    /// This library and this cache.
+    pub fn with(nvrtc: Nvrtc, cache: Cache) -> Compiler {
+        Compiler { nvrtc, cache, dump: Dump::from_environment() }
+    }
+
+    /// The library.
+    pub fn nvrtc(&self) -> &Nvrtc {
+        &self.nvrtc
+    }
+
+    /// The cache.
+    pub fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    /// Compiles a generated kernel for the target in its plan, or takes it from the cache. `strategy` is named in errors.
+    ///
+    /// # Errors
+    /// As [`Nvrtc::compile`]; a line of an error names the template that made it.
+    pub fn compile(&self, kernel: &Kernel, strategy: &str) -> Result<Compiled, Error> {
+        self.compile_text(&Source {
+            name: &kernel.name,
+            strategy,
+            text: &kernel.source,
+            target: kernel.plan.target,
+            template: &|line| kernel.origin(line).map(str::to_owned),
+        })
+    }
+
+    /// Compiles any text, for instance a generated one after edits by hand, or takes it from the cache.
+    ///
+    /// # Errors
+    /// As [`Nvrtc::compile`].
+    pub fn compile_text(&self, source: &Source<'_>) -> Result<Compiled, Error> {
+        self.dump.cuda(source);
+        let architecture = compile::architecture(source.target);
+        let options: Vec<&str> = std::iter::once(architecture.as_str()).chain(compile::OPTIONS).collect();
+        let key = Key::new(source.text, source.name, &options, &self.nvrtc.identity());
+        let compiled = match self.cache.load(&key) {
+            Some(image) => Compiled { image, origin: ImageOrigin::Cache },
+            None => {
+                let image = self.nvrtc.compile(source)?;
+                self.cache.store(&key, &image);
+                Compiled { image, origin: ImageOrigin::Compiler }
+            }
+        };
+        self.dump.image(source, &compiled.image);
+        Ok(compiled)
+    }
+}

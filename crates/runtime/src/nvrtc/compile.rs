@@ -1,0 +1,253 @@
+//! One text, one target, one [`Image`].
+
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::fmt::Write;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use super::bind::Nvrtc;
+use super::log::{self, Message, Resources};
+use crate::error::Error;
+
+/// A text to compile.
+#[derive(Clone, Copy)]
+pub struct Source<'a> {
+    /// Name of the kernel; the compiler's messages and the debugger's lines speak of `name.cu`.
+    pub name: &'a str,
+    /// Name of the strategy that it was generated for.
+    pub strategy: &'a str,
+    /// CUDA text without `#include`.
+    pub text: &'a str,
+    /// A real architecture such as `sm_80`: only then are there both cubin and PTX.
+    pub target: &'a str,
+    /// The template that made a line, counted from 1.
+    pub template: &'a dyn Fn(usize) -> Option<String>,
+}
+
+/// A compiled text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Image {
+    /// Machine code for exactly the target.
+    #[serde(skip)]
+    pub cubin: Vec<u8>,
+    /// The same as PTX text.
+    #[serde(skip)]
+    pub ptx: Vec<u8>,
+    /// Everything that the compiler printed.
+    pub log: String,
+    /// What each kernel of the text takes, by name.
+    pub resources: BTreeMap<String, Resources>,
+    /// The compiler, see [`Nvrtc::identity`].
+    pub compiler: String,
+    /// Milliseconds that the compilation took.
+    pub compile_ms: f64,
+}
+
+/// The compiler refused a text.
+#[derive(Clone, Debug)]
+pub struct CompileError {
+    /// The kernel.
+    pub kernel: String,
+    /// The strategy that it was generated for.
+    pub strategy: String,
+    /// The target.
+    pub target: String,
+    /// The errors, each with the line, the template behind it and the lines around it.
+    pub places: Vec<Place>,
+    /// Everything that the compiler printed.
+    pub log: String,
+}
+
+/// An error and where it is.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// What the compiler said.
+    pub message: Message,
+    /// The template that made the line, if known.
+    pub template: Option<String>,
+    /// The line and two lines on either side, with their numbers.
+    pub excerpt: String,
+}
+
+/// A kernel that compiled, but that must not be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum QualityError {
+    /// Registers ran out.
+    #[error(
+        "kernel {kernel} of strategy {strategy} spills registers on {target}: {stores} bytes of stores and {loads} bytes \
+         of loads\nhelp: this is a defect of the tile table, not of the strategy; use smaller blocks or another head \
+         dimension until it is mended"
+    )]
+    Spills {
+        /// The kernel.
+        kernel: String,
+        /// Its strategy.
+        strategy: String,
+        /// The target.
+        target: String,
+        /// Bytes written.
+        stores: u32,
+        /// Bytes read.
+        loads: u32,
+    },
+    /// ptxas gave up overlapping tensor-core instructions.
+    #[error(
+        "kernel {kernel} of strategy {strategy} compiled for {target} with a note that it will be slow: {note}\nhelp: this \
+         is a defect of a template, not of the strategy"
+    )]
+    Serialised {
+        /// The kernel.
+        kernel: String,
+        /// Its strategy.
+        strategy: String,
+        /// The target.
+        target: String,
+        /// The compiler's note.
+        note: String,
+    },
+}
+
+/// Options of every compilation beside the target: a report of registers, line numbers for profilers, and errors for
+/// unused variables and functions, because generated text must not hold any.
+pub const OPTIONS: [&str; 3] = ["--ptxas-options=-v", "-lineinfo", "--diag-error=177"];
+
+impl Nvrtc {
+    /// Compiles a text to cubin and PTX in one go.
+    ///
+    /// # Errors
+    /// [`Error::Compile`] if the compiler refuses the text, [`Error::Quality`] if a kernel spills registers or has
+    /// serialised tensor-core instructions, [`Error::Nvrtc`] if the compiler itself fails.
+    pub fn compile(&self, source: &Source<'_>) -> Result<Image, Error> {
+        let file = format!("{}.cu", source.name);
+        let no_nul = |what: &'static str, text: &str| {
+            CString::new(text).map_err(|nul| Error::Nvrtc {
+                action: "take the text",
+                reason: format!(
+                    "the {what} of {} holds a NUL at byte {}",
+                    source.name.escape_debug(),
+                    nul.nul_position()
+                ),
+            })
+        };
+        let (text, name) = (no_nul("text", source.text)?, no_nul("name", &file)?);
+        let mut options = vec![no_nul("target", &architecture(source.target))?];
+        for option in OPTIONS {
+            options.push(no_nul("options", option)?);
+        }
+        let start = Instant::now();
+        let raw = self.run(&text, &name, &options)?;
+        let compile_ms = start.elapsed().as_secs_f64() * 1e3;
+        let Some((cubin, ptx)) = raw.images else {
+            return Err(Error::Compile(Box::new(CompileError::new(source, &file, raw.log))));
+        };
+        if cubin.is_empty() {
+            return Err(Error::Nvrtc {
+                action: "give a cubin",
+                reason: format!("{} is not a real architecture such as sm_80", source.target),
+            });
+        }
+        let image = Image {
+            resources: log::resources(&raw.log),
+            cubin,
+            ptx,
+            log: raw.log,
+            compiler: self.identity(),
+            compile_ms,
+        };
+        image.check(source)?;
+        tracing::debug!(kernel = source.name, target = source.target, compile_ms, "compiled");
+        Ok(image)
+    }
+}
+
+/// The option that names a target.
+pub(crate) fn architecture(target: &str) -> String {
+    format!("--gpu-architecture={target}")
+}
+
+impl Image {
+    /// Refuses a kernel that would be much slower than its source says.
+    fn check(&self, source: &Source<'_>) -> Result<(), QualityError> {
+        let (strategy, target) = (source.strategy.to_owned(), source.target.to_owned());
+        let spilling = self.resources.iter().find(|(_, found)| found.spill_stores > 0 || found.spill_loads > 0);
+        if let Some((kernel, found)) = spilling {
+            let (kernel, stores, loads) = (kernel.clone(), found.spill_stores, found.spill_loads);
+            return Err(QualityError::Spills { kernel, strategy, target, stores, loads });
+        }
+        match log::slow_notes(&self.log).first() {
+            Some(note) => {
+                let note = (*note).trim().to_owned();
+                Err(QualityError::Serialised { kernel: source.name.to_owned(), strategy, target, note })
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl CompileError {
+    fn new(source: &Source<'_>, file: &str, log: String) -> CompileError {
+        let places = log::errors(&log, file)
+            .into_iter()
+            .map(|message| Place {
+                template: (source.template)(message.line),
+                excerpt: excerpt(source.text, message.line),
+                message,
+            })
+            .collect();
+        CompileError {
+            kernel: source.name.to_owned(),
+            strategy: source.strategy.to_owned(),
+            target: source.target.to_owned(),
+            places,
+            log,
+        }
+    }
+}
+
+impl std::fmt::Display for CompileError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        /// More than this many errors are consequences of the first ones.
+        const SHOWN: usize = 5;
+        let CompileError { kernel, strategy, target, places, log } = self;
+        write!(f, "the compiler refused kernel {kernel} of strategy {strategy} for {target}")?;
+        for Place { message, template, excerpt } in places.iter().take(SHOWN) {
+            write!(f, "\n{kernel}.cu:{}: {}", message.line, message.text)?;
+            if let Some(template) = template {
+                write!(f, "\n  made by templates/{template}")?;
+            }
+            write!(f, "\n{excerpt}")?;
+        }
+        if places.is_empty() {
+            write!(f, "\n{log}")?;
+        } else if places.len() > SHOWN {
+            write!(f, "\nand {} more errors", places.len() - SHOWN)?;
+        }
+        Ok(())
+    }
+}
+
+/// The line, two before and two after it, numbered, the line itself marked.
+fn excerpt(text: &str, line: usize) -> String {
+    let (first, last) = (line.saturating_sub(2).max(1), line + 2);
+    let mut out = String::new();
+    for (index, content) in text.lines().enumerate().skip(first - 1).take(last + 1 - first) {
+        let mark = if index + 1 == line { '>' } else { ' ' };
+        let _ = writeln!(out, "{mark} {:>4} | {content}", index + 1);
+    }
+    out.truncate(out.trim_end().len());
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_at_an_edge_is_cut() {
+        assert_eq!(excerpt("a\nb\nc\nd", 1), ">    1 | a\n     2 | b\n     3 | c");
+        assert_eq!(excerpt("a\nb", 9), "");
+    }
+}
