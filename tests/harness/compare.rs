@@ -5,11 +5,12 @@
 //! yardstick is, plus the floor of the case: kernels add in another order, which costs about as much again.
 
 use sparsym::ir::AttentionOutput;
+use sparsym_reference::Exact;
 
 /// What a device may give for one case and element type.
 #[derive(Clone, Debug)]
 pub struct Expected {
-    truth: AttentionOutput,
+    truth: Exact,
     /// Largest error of O that passes.
     pub allowed_o: f64,
     /// Largest error of lse that passes.
@@ -30,8 +31,8 @@ impl Expected {
     ///
     /// # Panics
     /// If the two differ in more than rounding, which would make every device pass or none.
-    pub fn new(truth: AttentionOutput, yardstick: &AttentionOutput, floor: f64) -> Expected {
-        let o = largest_error("o of the yardstick", &truth.o.to_f32(), &yardstick.o.to_f32());
+    pub fn new(truth: Exact, yardstick: &AttentionOutput, floor: f64) -> Expected {
+        let o = largest_error("o of the yardstick", &truth.o, &yardstick.o.to_f32());
         let lse = largest_error("lse of the yardstick", &truth.lse, &yardstick.lse);
         let limit = |error: Result<f64, String>| 2.0 * error.unwrap_or_else(|why| panic!("{why}")) + floor;
         Expected { allowed_o: limit(o), allowed_lse: limit(lse), truth }
@@ -42,7 +43,7 @@ impl Expected {
     /// # Errors
     /// Where it is wrong, and by how much.
     pub fn check(&self, given: &AttentionOutput) -> Result<Errors, String> {
-        let o = largest_error("o", &self.truth.o.to_f32(), &given.o.to_f32())?;
+        let o = largest_error("o", &self.truth.o, &given.o.to_f32())?;
         let lse = largest_error("lse", &self.truth.lse, &given.lse)?;
         for (name, error, allowed) in [("o", o, self.allowed_o), ("lse", lse, self.allowed_lse)] {
             if error > allowed {
@@ -58,18 +59,19 @@ impl Expected {
 /// Where the truth is NaN or infinite the device must not be finite, and where it is finite the device must be. Which
 /// of the two not-finite values comes out depends on the order of the additions, so it is not compared; -inf, which
 /// says that a row is empty, is.
-fn largest_error(name: &str, truth: &[f32], given: &[f32]) -> Result<f64, String> {
+fn largest_error(name: &str, truth: &[f64], given: &[f32]) -> Result<f64, String> {
     if truth.len() != given.len() {
         return Err(format!("{name} has {} elements, the truth has {}", given.len(), truth.len()));
     }
     let mut largest = 0.0f64;
     for (index, (&t, &g)) in truth.iter().zip(given).enumerate() {
-        let empty = |x: f32| x == f32::NEG_INFINITY;
+        let g = f64::from(g);
+        let empty = |x: f64| x == f64::NEG_INFINITY;
         if t.is_finite() != g.is_finite() || empty(t) != empty(g) {
             return Err(format!("{name}[{index}] is {g}, the truth is {t}"));
         }
         if t.is_finite() {
-            largest = largest.max((f64::from(t) - f64::from(g)).abs());
+            largest = largest.max((t - g).abs());
         }
     }
     Ok(largest)
@@ -82,14 +84,14 @@ mod tests {
     #[test]
     fn finite_and_not_finite_never_match() {
         assert!(largest_error("o", &[1.0], &[f32::NAN]).is_err());
-        assert!(largest_error("o", &[f32::INFINITY], &[1.0]).is_err());
-        assert_eq!(largest_error("o", &[f32::INFINITY, 2.0], &[f32::NAN, 1.5]), Ok(0.5));
+        assert!(largest_error("o", &[f64::INFINITY], &[1.0]).is_err());
+        assert_eq!(largest_error("o", &[f64::INFINITY, 2.0], &[f32::NAN, 1.5]), Ok(0.5));
     }
 
     #[test]
     fn an_empty_row_is_not_a_broken_row() {
-        assert!(largest_error("lse", &[f32::NEG_INFINITY], &[f32::NAN]).is_err());
-        assert!(largest_error("lse", &[f32::NAN], &[f32::NEG_INFINITY]).is_err());
+        assert!(largest_error("lse", &[f64::NEG_INFINITY], &[f32::NAN]).is_err());
+        assert!(largest_error("lse", &[f64::NAN], &[f32::NEG_INFINITY]).is_err());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Instant;
 use serde::Serialize;
 use sparsym::ir::problem::DType;
 use sparsym::ir::symbols::SkipSymbol;
-use sparsym::ir::{AttentionCall, AttentionOutput, Bound, Forecast, Symbols, Tensor};
+use sparsym::ir::{AttentionCall, AttentionOutput, Bound, Forecast, Symbols};
 use sparsym::runtime::device::Device;
 
 use crate::case::Case;
@@ -82,7 +82,7 @@ fn run_type(case: &Case, dtype: DType, present: &[Box<dyn Device>]) -> Result<Ve
     let mut symbols = from_rules.clone();
     data::thin_out(case, &mut symbols);
     let call = call(&bound, case, &tensors, &symbols);
-    let expected = Expected::new(truth(&call)?, &devices::yardstick(&call)?, case.floor);
+    let expected = Expected::new(devices::oracle(&call)?, &devices::yardstick(&call)?, case.floor);
     Ok(present.iter().map(|device| run_on(device.as_ref(), &call, &from_rules, &expected)).collect())
 }
 
@@ -93,19 +93,6 @@ fn call<'a>(bound: &'a Bound<'a>, case: &Case, tensors: &'a Tensors, symbols: &'
     });
     let Tensors { q, k, v, .. } = tensors;
     AttentionCall { bound, moment: case.moment, q, k, v, symbols, forecast }
-}
-
-/// The oracle on the same numbers, stored as f32 so that the output is not rounded to the type of the case.
-fn truth(call: &AttentionCall<'_>) -> Result<AttentionOutput, String> {
-    let widen = |tensor: &Tensor| Tensor::from_f32(&tensor.shape, DType::F32, &tensor.to_f32());
-    let (q, k, v) = (widen(call.q), widen(call.k), widen(call.v));
-    let features: Vec<Tensor> =
-        call.forecast.iter().flat_map(|forecast| forecast.features.iter().map(|feature| widen(feature))).collect();
-    let forecast = call.forecast.as_ref().map(|forecast| Forecast {
-        features: features.iter().collect(),
-        coefficients: forecast.coefficients.clone(),
-    });
-    devices::oracle(&AttentionCall { q: &q, k: &k, v: &v, forecast, ..call.clone() })
 }
 
 fn run_on(device: &dyn Device, call: &AttentionCall<'_>, from_rules: &Symbols, expected: &Expected) -> Verdict {

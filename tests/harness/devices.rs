@@ -5,6 +5,7 @@ use sparsym::ir::diagnostic::Family;
 use sparsym::ir::{AttentionCall, AttentionOutput, Bound, Symbols};
 use sparsym::runtime::Error;
 use sparsym::runtime::device::{self, Device};
+use sparsym_reference::Exact;
 
 /// Every device of this version.
 pub const NAMES: &[&str] = &["reference", "cpu", "cuda"];
@@ -36,12 +37,12 @@ pub fn find(name: &str) -> Availability {
     }
 }
 
-/// The truth: plain loops that accumulate in f64.
+/// The truth: plain loops in f64, not rounded to the type of the call.
 ///
 /// # Errors
 /// What is wrong with the call.
-pub fn oracle(call: &AttentionCall<'_>) -> Result<AttentionOutput, String> {
-    sparsym_reference::attention(call).map_err(|findings| findings.to_string())
+pub fn oracle(call: &AttentionCall<'_>) -> Result<Exact, String> {
+    sparsym_reference::exact(call).map_err(|findings| findings.to_string())
 }
 
 /// The same loops, with every value rounded as a kernel of this element type must round it.
@@ -54,7 +55,7 @@ pub fn yardstick(call: &AttentionCall<'_>) -> Result<AttentionOutput, String> {
 
 /// The symbols by the definition: every token pair is looked at.
 pub fn oracle_symbols(bound: &Bound<'_>, moment: &Moment) -> Symbols {
-    sparsym_reference::symbols(bound, moment)
+    sparsym_reference::symbols::static_symbols(bound, moment)
 }
 
 impl From<Error> for Stop {
