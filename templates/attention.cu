@@ -2,7 +2,7 @@
 
 // ---- setup -------------------------------------------------------------------------------------
 
-// The loop's registers are full of accumulators, so finish works this out again instead of keeping it.
+// The loop's registers are full of accumulators: finish works this out again instead of keeping it.
 static __device__ __forceinline__ Tile setup(const Params& p) {
     Tile tile;
     tile.b = cta_z();
@@ -246,8 +246,8 @@ static __device__ __forceinline__ void softmax_step(u32 (&prob)[kRowTiles][kTile
 static __device__ __forceinline__ void multiply_pv(Accumulator& acc,
                                                    const u32 (&prob)[kRowTiles][kTileKv / 16][4],
                                                    u32 v_tile, const Lane& lane) {
-    // Columns outermost: each pair of accumulator tiles is finished before the next is touched, which is what lets two
-    // row tiles a warp fit 255 registers.
+    // Columns outermost: a pair of accumulator tiles is finished before the next is touched,
+    // which is what lets two row tiles a warp fit 255 registers.
     #pragma unroll
     for (int d = 0; d < kHeadDim / 16; ++d) {
         #pragma unroll
@@ -321,8 +321,8 @@ ${ plan.name }(const __grid_constant__ Params p) {
 
     const Lane lane = lane_of_thread();
     const u32 q_tile = shared_address(shared);
-    const u32 k_tiles = q_tile + kTileQ * kRowBytes;
-    const u32 v_tiles = k_tiles + kStages * kTileKv * kRowBytes;
+    const u32 k_tile = q_tile + kTileQ * kRowBytes;
+    const u32 v_tile = k_tile + kTileKv * kRowBytes;
     const u32 warp_tile = q_tile + warp_row() * kRowBytes;
     const int kv_stride = p.kv_heads * kHeadDim;
     const i64 kv_head = (tile.kv_row * p.kv_heads + tile.h / p.heads_per_kv_head) * kHeadDim;
@@ -331,23 +331,18 @@ ${ plan.name }(const __grid_constant__ Params p) {
     clear(acc);
     Walk walk = first_kv_tile(p, tile);
     if (walk.kv >= 0) {
-        load_rows(q_tile, p.q + q_offset(p, tile, 0), p.heads * kHeadDim, kTileQ, tile.n_q - tile.first_q);
-        load_kv_tile(k_tiles, p.k + kv_head, kv_stride, walk.kv, tile.n_kv);
+        load_rows(q_tile, p.q + q_offset(p, tile, 0), p.heads * kHeadDim, kTileQ,
+                  tile.n_q - tile.first_q);
+        load_kv_tile(k_tile, p.k + kv_head, kv_stride, walk.kv, tile.n_kv);
     }
     cp_async_commit();
 
-    // Two copies are in flight: V of this tile lands under S = Q Kᵀ, K of the next under softmax.
-    u32 stage = 0;
+    // One copy is always in flight: V of this tile under S = Q Kᵀ, K of the next under softmax.
     #pragma unroll 1
     while (walk.kv >= 0) {
         const int kv = walk.kv;
 //% if plan.mask
         const bool partial = walk.partial;
-//% endif
-        const u32 k_tile = k_tiles + stage * (kTileKv * kRowBytes);
-        const u32 v_tile = v_tiles + stage * (kTileKv * kRowBytes);
-//% if plan.stages == 2
-        stage ^= 1;
 //% endif
         load_kv_tile(v_tile, p.v + kv_head, kv_stride, kv, tile.n_kv);
         cp_async_commit();
@@ -358,12 +353,9 @@ ${ plan.name }(const __grid_constant__ Params p) {
         multiply_qk(s, warp_tile, k_tile, lane);
 
         next_kv_tile(walk, p, tile.n_kv);
-//% if plan.stages == 1
         __syncthreads();
-//% endif
         if (walk.kv >= 0) {
-            load_kv_tile(k_tiles + stage * (kTileKv * kRowBytes), p.k + kv_head, kv_stride, walk.kv,
-                         tile.n_kv);
+            load_kv_tile(k_tile, p.k + kv_head, kv_stride, walk.kv, tile.n_kv);
         }
         cp_async_commit();
 
@@ -392,9 +384,7 @@ ${ plan.name }(const __grid_constant__ Params p) {
 //% else
         multiply_pv(acc, prob, v_tile, lane);
 //% endif
-//% if plan.stages == 1
         __syncthreads();
-//% endif
     }
     finish(p, acc, q_tile);
 }

@@ -46,6 +46,7 @@ static __device__ __forceinline__ bool near_on_axis(int a, int b, int window, in
 //# part near
 static __device__ __forceinline__ bool near(const Params& p, GridPoint a, GridPoint b,
                                             GridPoint window) {
-    return near_on_axis(a.t, b.t, window.t, p.tiles_t) && near_on_axis(a.h, b.h, window.h, p.tiles_h)
+    return near_on_axis(a.t, b.t, window.t, p.tiles_t)
+        && near_on_axis(a.h, b.h, window.h, p.tiles_h)
         && near_on_axis(a.w, b.w, window.w, p.tiles_w);
 }

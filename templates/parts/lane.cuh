@@ -1,6 +1,6 @@
 //# part Lane
-// Where a thread reads operands. Stepping 16 columns inside a swizzle group flips address bits from 5 on, so one offset
-// serves every step: step k of an operand lies at (tile + offset) ^ k * 32.
+// Where a thread reads operands. Stepping 16 columns inside a swizzle group flips address bits from
+// 5 on, so one offset serves every step: step k of an operand lies at (tile + offset) ^ k * 32.
 struct Lane {
     u32 by_rows;       // ldmatrix offset of an A operand, or of a transposed B operand
     u32 by_columns;    // ldmatrix offset of a B operand that is stored column by column

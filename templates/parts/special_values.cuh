@@ -1,82 +1,78 @@
 //# part kExponent
-constexpr u32 kExponent = ${ "0x7f80" if plan.dtype == "bf16" else "0x7c00" };    // all ones: infinite or NaN
+constexpr u32 kExponent = ${ "0x7f80" if plan.dtype == "bf16" else "0x7c00" };    // all ones: +∞
 //# part kOne
 constexpr u32 kOne = ${ "0x3f80" if plan.dtype == "bf16" else "0x3c00" };
+//# part kNotANumber
+constexpr u32 kNotANumber = 0x7fff;    // stands for every NaN
 //# part is_special
 // Whether the lower half of a pair is infinite or NaN.
 static __device__ __forceinline__ bool is_special(u32 half) {
     return (half & kExponent) == kExponent;
 }
+//# part holds_special
+static __device__ __forceinline__ bool holds_special(u32 pair) {
+    return is_special(pair) || is_special(pair >> 16);
+}
 //# part without_specials
 static __device__ __forceinline__ u32 without_specials(u32 pair) {
-    return (is_special(pair) ? 0 : pair & 0xffffu) | (is_special(pair >> 16) ? 0 : pair & 0xffff0000u);
+    const u32 low = is_special(pair) ? 0 : pair & 0xffffu;
+    const u32 high = is_special(pair >> 16) ? 0 : pair & 0xffff0000u;
+    return low | high;
 }
-//# part ones_where
-static __device__ __forceinline__ u32 ones_where(bool low, bool high) {
-    return (low ? kOne : 0) | (high ? kOne << 16 : 0);
+//# part is_value
+// Whether the lower half of a pair is `value`: one of ±∞ or kNotANumber.
+static __device__ __forceinline__ bool is_value(u32 half, u32 value) {
+    return (value == kNotANumber ? (half & 0x7fffu) > kExponent : (half & 0xffffu) == value);
 }
-//# part ones_where_equal
-static __device__ __forceinline__ u32 ones_where_equal(u32 pair, u32 half) {
-    return ones_where((pair & 0xffffu) == half, pair >> 16 == half);
-}
-//# part ones_where_nan
-static __device__ __forceinline__ u32 ones_where_nan(u32 pair) {
-    return ones_where((pair & 0x7fffu) > kExponent, (pair >> 16 & 0x7fffu) > kExponent);
-}
-//# part ones_where_positive
-static __device__ __forceinline__ u32 ones_where_positive(u32 pair) {
-    return ones_where((pair & 0xffffu) != 0, pair >> 16 != 0);
+//# part ones_at
+static __device__ __forceinline__ u32 ones_at(u32 pair, u32 value) {
+    return (is_value(pair, value) ? kOne : 0) | (is_value(pair >> 16, value) ? kOne << 16 : 0);
 }
 //# part has_specials
-// Whether a kv tile holds an infinite or NaN element. The same answer in all lanes of the warp.
+// Whether a kv tile holds an infinite or NaN element; the same answer in all lanes of the warp.
 static __device__ __forceinline__ bool has_specials(u32 kv_tile) {
     bool found = false;
-    #pragma unroll 4
     for (int at = thread_x() % 32 * 16; at < kTileKv * kRowBytes; at += 32 * 16) {
         const uint4 v = load_shared_16(kv_tile + at);
-        found |= is_special(v.x) || is_special(v.x >> 16) || is_special(v.y) || is_special(v.y >> 16)
-              || is_special(v.z) || is_special(v.z >> 16) || is_special(v.w) || is_special(v.w >> 16);
+        found |= holds_special(v.x) || holds_special(v.y);
+        found |= holds_special(v.z) || holds_special(v.w);
     }
     return __any_sync(0xffffffffu, found);
 }
-//# part add_where_touched
-// o += value in every element whose row gives weight to a column that `ones` marks.
-static __device__ __forceinline__ void add_where_touched(float (&o)[4], const u32 (&touched)[4],
-                                                         u32 ones_0, u32 ones_1, float value) {
-    float count[4] = {};
-    mma_16816(count, touched, ones_0, ones_1);
+//# part add_where_weighted
+// o += value wherever the row gives weight to a row of V that `ones` marks.
+static __device__ __forceinline__ void add_where_weighted(float (&o)[4], const u32 (&prob)[4],
+                                                          u32 ones_0, u32 ones_1, float value) {
+    float weight[4] = {};
+    mma_16816(weight, prob, ones_0, ones_1);
     #pragma unroll
     for (int e = 0; e < 4; ++e) {
-        o[e] = count[e] > 0.0f ? o[e] + value : o[e];
+        o[e] = weight[e] > 0.0f ? o[e] + value : o[e];
     }
 }
 //# part multiply_pv_with_specials
-// O += P V where V holds infinities or NaN: the products take V without them, and each is then added to the rows that
-// give weight to it, so that 0 · ∞ cannot reach a row whose mask refuses the pair.
+// O += P V where V holds infinities or NaN. The products take V without them, and each is then added
+// to the rows that give weight to it: 0 · ∞ must not reach a row whose mask refuses the pair.
 static __device__ __forceinline__ void multiply_pv_with_specials(
     Accumulator& acc, const u32 (&prob)[kRowTiles][kTileKv / 16][4], u32 v_tile, const Lane& lane) {
+    const u32 values[3] = {kExponent, kExponent | 0x8000u, kNotANumber};
     #pragma unroll
     for (int d = 0; d < kHeadDim / 8; ++d) {
         #pragma unroll
         for (int k = 0; k < kTileKv / 16; ++k) {
-            u32 b[4];
-            ldmatrix_x4_transposed(b, operand_step(v_tile + lane.by_rows, d / 2) + k * 16 * kRowBytes);
-            const u32 b0 = b[d % 2 * 2];
-            const u32 b1 = b[d % 2 * 2 + 1];
+            u32 both[4];
+            ldmatrix_x4_transposed(both, operand_step(v_tile + lane.by_rows, d / 2)
+                                             + k * 16 * kRowBytes);
+            const u32 b0 = both[d % 2 * 2];
+            const u32 b1 = both[d % 2 * 2 + 1];
             #pragma unroll
             for (int m = 0; m < kRowTiles; ++m) {
-                u32 touched[4];
-                #pragma unroll
-                for (int e = 0; e < 4; ++e) {
-                    touched[e] = ones_where_positive(prob[m][k][e]);
-                }
                 mma_16816(acc.o[m][d], prob[m][k], without_specials(b0), without_specials(b1));
-                add_where_touched(acc.o[m][d], touched, ones_where_equal(b0, kExponent),
-                                  ones_where_equal(b1, kExponent), -kNegativeInfinity);
-                add_where_touched(acc.o[m][d], touched, ones_where_equal(b0, kExponent | 0x8000u),
-                                  ones_where_equal(b1, kExponent | 0x8000u), kNegativeInfinity);
-                add_where_touched(acc.o[m][d], touched, ones_where_nan(b0), ones_where_nan(b1),
-                                  kNotANumber);
+                #pragma unroll
+                for (u32 value : values) {
+                    add_where_weighted(acc.o[m][d], prob[m][k], ones_at(b0, value),
+                                       ones_at(b1, value), unpack_low(value));
+                }
             }
         }
     }

@@ -1,5 +1,5 @@
 //# part cp_async_16
-// Starts copying `bytes` (0 or 16) bytes from global to shared memory; the rest of 16 is filled with zeros.
+// Starts copying `bytes` (0 or 16) bytes from global to shared memory; the rest of 16 is zeros.
 static __device__ __forceinline__ void cp_async_16(u32 to, const void* from, int bytes) {
     asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;"
                  :: "r"(to), "l"(from), "r"(bytes) : "memory");

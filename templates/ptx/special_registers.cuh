@@ -1,5 +1,6 @@
 //# part thread_x
-// Index of this thread in its CTA. Volatile, as the following: every call reads it again instead of holding a register.
+// Index of this thread in its CTA. Volatile, like the next three: every call reads it again instead
+// of holding a register.
 static __device__ __forceinline__ int thread_x() {
     int index;
     asm volatile("mov.u32 %0, %%tid.x;" : "=r"(index));

@@ -115,8 +115,6 @@ pub struct Plan {
     pub tile_q: u32,
     /// Kv rows of a loop step.
     pub tile_kv: u32,
-    /// Copies of K and V in shared memory.
-    pub stages: u32,
     /// 16-row tiles of a warp.
     pub row_tiles: u32,
     /// Threads of a CTA.
@@ -174,7 +172,6 @@ fn attention_plan(request: &Request<'_>) -> Result<Plan, Findings> {
     let mut plan = base_plan(request);
     plan.tile_q = tile.q;
     plan.tile_kv = tile.kv;
-    plan.stages = tile.stages;
     plan.row_tiles = tile.row_tiles;
     plan.threads = tile.threads();
     plan.ctas_per_sm = tile.ctas_per_sm;
@@ -219,7 +216,6 @@ fn base_plan(request: &Request<'_>) -> Plan {
         block_kv: request.blocks.kv,
         tile_q: 0,
         tile_kv: 0,
-        stages: 0,
         row_tiles: 0,
         threads: 0,
         ctas_per_sm: 1,
@@ -250,8 +246,8 @@ impl Plan {
         match self.room {
             Room::Symbols => format!("{} for {}, {} threads", self.name, self.target, self.threads),
             _ => format!(
-                "{} for {}: tile {}×{}, {} stage(s), {} threads, {} B shared",
-                self.name, self.target, self.tile_q, self.tile_kv, self.stages, self.threads, self.shared_bytes
+                "{} for {}: tile {}×{}, {} threads, {} B shared",
+                self.name, self.target, self.tile_q, self.tile_kv, self.threads, self.shared_bytes
             ),
         }
     }

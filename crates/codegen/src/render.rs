@@ -219,8 +219,8 @@ fn header(plan: &Plan, rules: &Rules) -> Vec<String> {
                 plan.head_dim, plan.dtype
             ));
             lines.push(format!(
-                "blocks     q {}  kv {}      tile  q {}  kv {}      stages {}",
-                plan.block_q, plan.block_kv, plan.tile_q, plan.tile_kv, plan.stages
+                "blocks     q {}  kv {}      tile  q {}  kv {}",
+                plan.block_q, plan.block_kv, plan.tile_q, plan.tile_kv
             ));
             lines.push(format!(
                 "target     {}   threads {}   shared {} B",

@@ -13,8 +13,6 @@ pub(crate) struct AttentionTile {
     pub kv: u32,
     /// Tiles of 16 query rows that one warp owns.
     pub row_tiles: u32,
-    /// Copies of K and of V in shared memory.
-    pub stages: u32,
     /// CTAs that must fit one SM; caps registers at 65536 / (threads · CTAs).
     pub ctas_per_sm: u32,
     /// What else fits beside the accumulators.
@@ -35,30 +33,31 @@ pub(crate) enum Registers {
 /// Candidates by head dimension, best first. The first legal one is taken: it divides both blocks, fits the shared memory
 /// of the target, and its registers suffice. `tests/compile_all.rs` holds every row to zero spills on every target.
 ///
-/// The order is measured on an H100 (N 8448, H 24, bf16, dense, TFLOP/s): D 64: 128×64 with two row tiles 308, with one 269;
-/// D 96: 64×64 308 (128×64 with one row tile 265); D 128: 128×64 with two row tiles 355, 128×32 with two 328, 64×64 322,
+/// The order is measured on an H100 (N 8448, H 24, bf16, dense, TFLOP/s): D 64: 128×64 with two row tiles 306, with one 274;
+/// D 96: 64×64 308, 128×64 with one row tile 283; D 128: 128×64 with two row tiles 355, 128×32 with two 328, 64×64 322,
 /// 128×64 with one 296; D 256: 64×64 333, 128×64 319. Two row tiles a warp halve the shared-memory reads of K and V for
-/// each product, which is what these kernels are bound by.
+/// each product, which is what these kernels are bound by. A second stage of K and V saves two barriers a tile and gained
+/// nothing (D 128: 356, D 64: 308).
 const CANDIDATES: [(u32, &[AttentionTile]); 4] = [
-    (64, &[wide(64, 2, 2), tile(128, 64, 1, 2), tile(64, 64, 1, 2), tile(64, 32, 1, 2), tile(32, 16, 1, 2)]),
-    (96, &[wide(64, 1, 1), tile(64, 64, 2, 1), tile(64, 32, 1, 2), tile(32, 16, 1, 2)]),
-    (128, &[wide(64, 1, 1), tile(64, 64, 2, 1), tile(64, 32, 1, 2), tile(32, 16, 1, 2)]),
-    (256, &[tight(64, 64), tile(64, 32, 1, 2), tile(32, 16, 1, 2)]),
+    (64, &[wide(2), tile(128, 64, 1), tile(64, 64, 2), tile(64, 32, 2), tile(32, 16, 2)]),
+    (96, &[wide(1), tile(64, 64, 2), tile(64, 32, 2), tile(32, 16, 2)]),
+    (128, &[wide(1), tile(64, 64, 2), tile(64, 32, 2), tile(32, 16, 2)]),
+    (256, &[tight(64, 64), tile(64, 32, 1), tile(32, 16, 1)]),
 ];
 
-/// 128 query rows, two row tiles a warp.
-const fn wide(kv: u32, ctas_per_sm: u32, stages: u32) -> AttentionTile {
-    AttentionTile { q: 128, kv, row_tiles: 2, stages, ctas_per_sm, registers: Registers::Full }
+/// 128×64 with two row tiles a warp.
+const fn wide(ctas_per_sm: u32) -> AttentionTile {
+    AttentionTile { q: 128, kv: 64, row_tiles: 2, ctas_per_sm, registers: Registers::Full }
 }
 
-/// One row tile a warp, one stage, one CTA.
+/// One row tile a warp and one CTA.
 const fn tight(q: u32, kv: u32) -> AttentionTile {
-    AttentionTile { registers: Registers::Tight, ..tile(q, kv, 1, 1) }
+    AttentionTile { registers: Registers::Tight, ..tile(q, kv, 1) }
 }
 
 /// One row tile a warp.
-const fn tile(q: u32, kv: u32, ctas_per_sm: u32, stages: u32) -> AttentionTile {
-    AttentionTile { q, kv, row_tiles: 1, stages, ctas_per_sm, registers: Registers::Free }
+const fn tile(q: u32, kv: u32, ctas_per_sm: u32) -> AttentionTile {
+    AttentionTile { q, kv, row_tiles: 1, ctas_per_sm, registers: Registers::Free }
 }
 
 impl AttentionTile {
@@ -67,9 +66,9 @@ impl AttentionTile {
         self.q / (16 * self.row_tiles) * 32
     }
 
-    /// Shared memory for Q and for the stages of K and V, in bytes.
+    /// Shared memory for one tile each of Q, K and V, in bytes.
     pub(crate) fn shared_bytes(&self, head_dim: u32) -> u32 {
-        (self.q + 2 * self.stages * self.kv) * head_dim * 2
+        (self.q + 2 * self.kv) * head_dim * 2
     }
 }
 

@@ -1,0 +1,112 @@
+//! What attention kernels contain, what they leave out, and what is refused.
+
+use sparsym_codegen::{CachedRows, Kernel, Request, Room, Sequences, Target, generate};
+use sparsym_ir::expr::{BinaryOp, Coordinate, Expr, ExprKind, Side, Type};
+use sparsym_ir::strategy::{Blocks, Strategy, TokenRule};
+use sparsym_ir::{DType, Span};
+
+fn dense() -> Strategy {
+    Strategy::dense()
+}
+
+/// kv.pos <= q.pos
+fn causal() -> Strategy {
+    let pos = |side| Expr { kind: ExprKind::Coordinate(side, Coordinate::Pos), ty: Type::Int, span: Span::default() };
+    let kind = ExprKind::Binary(BinaryOp::Le, Box::new(pos(Side::Kv)), Box::new(pos(Side::Q)));
+    let value = Expr { kind, ty: Type::Bool, span: Span::default() };
+    Strategy { mask: Some(TokenRule { value, span: Span::default() }), ..dense() }
+}
+
+fn request<'a>(strategy: &'a Strategy, target: &str) -> Request<'a> {
+    Request::new(strategy, Room::Attention, Target::parse(target).unwrap())
+}
+
+fn kernel(strategy: &Strategy) -> Kernel {
+    generate(&request(strategy, "sm_80")).unwrap()
+}
+
+#[test]
+fn a_part_is_in_the_text_exactly_when_the_plan_asks_for_it() {
+    let (plain, masked) = (kernel(&dense()).source, kernel(&causal()).source);
+    let body = |text: &str| text.lines().filter(|line| !line.starts_with("//")).collect::<String>();
+    for word in ["mask", "s_f", "partial", "special", "indptr", "features", "score"] {
+        assert!(!body(&plain).contains(word), "the plain kernel speaks of {word}");
+    }
+    assert!(masked.contains("return kv <= q;"));
+    assert!(masked.contains("p.s_f"));
+
+    let strategy = dense();
+    let mut with = request(&strategy, "sm_80");
+    with.cached_rows = CachedRows::Forecast;
+    with.sequences = Sequences::Ragged;
+    let with = generate(&with).unwrap().source;
+    assert!(with.contains("write_forecast") && with.contains("p.q_indptr"));
+    assert!(!with.contains("int n_q; "), "a ragged kernel takes its lengths from the index pointers alone");
+}
+
+#[test]
+fn equal_requests_give_equal_bytes_and_names_come_from_content() {
+    assert_eq!(kernel(&causal()).source, kernel(&causal()).source);
+    let renamed = Strategy { name: "Other".to_owned(), ..causal() };
+    assert_eq!(kernel(&causal()).source, kernel(&renamed).source);
+    assert_eq!(kernel(&causal()).name, "attention_masked_d128_bf16");
+}
+
+#[test]
+fn the_parameter_struct_is_laid_out_as_c_does() {
+    let kernel = kernel(&causal());
+    let mut end = 0;
+    for field in &kernel.params.fields {
+        assert!(field.offset >= end, "{} overlaps the field before it", field.name);
+        end = field.offset + 4;
+        assert!(kernel.source.contains(&format!("p.{}", field.name)), "{} is never read", field.name);
+    }
+    assert!(kernel.params.size >= end && kernel.params.size.is_multiple_of(8));
+}
+
+#[test]
+fn every_line_has_an_origin() {
+    let kernel = kernel(&causal());
+    assert_eq!(kernel.origin(1), Some("parts/header.cuh"));
+    let line = 1 + kernel.source.lines().position(|line| line.contains("O += P V")).unwrap();
+    let origin = kernel.origin(kernel.source.lines().count()).unwrap();
+    assert_eq!(origin, "attention.cu");
+    assert!(kernel.origin(line).is_some());
+}
+
+#[test]
+fn what_cannot_be_generated_says_what_would_fit() {
+    let strategy = dense();
+    let message = |change: fn(&mut Request<'_>)| {
+        let mut request = request(&strategy, "sm_86");
+        change(&mut request);
+        generate(&request).unwrap_err().to_string()
+    };
+    let odd_blocks = message(|r| r.blocks = Blocks { q: 48, kv: 128 });
+    assert!(odd_blocks.contains("S602") && odd_blocks.contains("multiples of one of the tiles"), "{odd_blocks}");
+    let odd_dim = message(|r| r.head_dim = 80);
+    assert!(odd_dim.contains("S603") && odd_dim.contains("64, 96, 128, 256"), "{odd_dim}");
+    let f32 = message(|r| r.dtype = DType::F32);
+    assert!(f32.contains("S604") && f32.contains("cpu device"), "{f32}");
+    let later = message(|r| r.room = Room::GemmO);
+    assert!(later.contains("S605"), "{later}");
+    assert!(Target::parse("sm_75").unwrap_err().to_string().contains("sm_80"));
+}
+
+#[test]
+fn every_head_dimension_and_legal_block_has_a_tile_on_every_target() {
+    let strategy = causal();
+    for target in Target::all() {
+        for head_dim in [64, 96, 128, 256] {
+            for (q, kv) in [(64, 64), (128, 128), (128, 64), (192, 32), (32, 16), (256, 48)] {
+                let mut request = request(&strategy, target.name());
+                request.head_dim = head_dim;
+                request.blocks = Blocks { q, kv };
+                let kernel =
+                    generate(&request).unwrap_or_else(|e| panic!("{} D {head_dim} {q}×{kv}: {e}", target.name()));
+                assert!(q.is_multiple_of(kernel.plan.tile_q) && kv.is_multiple_of(kernel.plan.tile_kv));
+                assert!(kernel.shared_bytes <= target.shared_bytes());
+            }
+        }
+    }
+}
