@@ -21,8 +21,7 @@
 //! ```
 //! use std::sync::Arc;
 //! use sparsym_ir::{Bindings, DType, Problem, Strategy, Tensor};
-//! use sparsym_runtime::step::{AttentionLayer, LayerPlace};
-//! use sparsym_runtime::{LayerState, device};
+//! use sparsym_runtime::{AttentionLayer, LayerPlace, LayerState, device};
 //!
 //! let strategy = Strategy::dense();
 //! let (problem, bindings) = (Problem::self_attention(1, 1, 1, 1), Bindings::defaults(&strategy));
@@ -52,4 +51,6 @@ pub use cache::Cache;
 pub use compiler::Compiler;
 pub use device::Device;
 pub use error::{Class, Error};
+pub use sparsym_ir::eval::StepKind;
 pub use state::LayerState;
+pub use step::{AttentionLayer, LayerPlace, StepOutput};

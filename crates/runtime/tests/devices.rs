@@ -1,6 +1,11 @@
-//! Devices by name, and the clear failure of a GPU that is not there.
+//! Devices by name; the GPU against the oracle where there is one, and its clear failure where there is none.
 
-use sparsym_runtime::{Error, device};
+use sparsym_ir::expr::{BinaryOp, Coordinate, Expr, ExprKind, Side, Type};
+use sparsym_ir::problem::Ragged;
+use sparsym_ir::strategy::{Action, BlockRule, Reuse, Strategy, TokenRule, When};
+use sparsym_ir::{AttentionCall, Bindings, Bound, DType, Forecast, Moment, Problem, Span, Symbols, Tensor};
+use sparsym_runtime::device::{self, Cuda, Device, Reference};
+use sparsym_runtime::{Class, Error};
 
 fn failure(name: &str) -> Error {
     match device::open(name) {
@@ -14,24 +19,130 @@ fn devices_open_by_name() {
     for name in ["reference", "cpu"] {
         assert_eq!(device::open(name).unwrap().name(), name);
     }
-    assert_eq!(failure("gpu").class().exit_status(), 2);
+    assert_eq!(failure("gpu").class(), Class::Usage);
     let emulator = failure("emulator");
     assert!(emulator.to_string().starts_with("the device emulator is not in this version"), "{emulator}");
     assert_eq!(emulator.class().exit_status(), 4);
 }
 
-/// With a driver this opens a GPU; without one it must say so and not panic.
+fn node(kind: ExprKind, ty: Type) -> Expr {
+    Expr { kind, ty, span: Span::default() }
+}
+
+fn at(side: Side, coordinate: Coordinate) -> Box<Expr> {
+    Box::new(node(ExprKind::Coordinate(side, coordinate), Type::Int))
+}
+
+/// `mask q, kv => kv.pos <= q.pos`
+fn causal() -> Strategy {
+    let (kv, q) = (at(Side::Kv, Coordinate::Pos), at(Side::Q, Coordinate::Pos));
+    let value = node(ExprKind::Binary(BinaryOp::Le, kv, q), Type::Bool);
+    Strategy { name: "Causal".to_owned(), mask: Some(TokenRule { value, span: Span::default() }), ..Strategy::dense() }
+}
+
+/// `skip q, kv where kv.block > q.block; cache q where q.block == 1 by hold`
+fn block_rules() -> Strategy {
+    let int = |value| Box::new(node(ExprKind::Int(value), Type::Int));
+    let compare = |a, op, b| Some(node(ExprKind::Binary(op, a, b), Type::Bool));
+    let rule = |action, condition, reuse| {
+        let when = When::Match { q: None, kv: None, condition };
+        BlockRule { action, when, reuse, span: Span::default() }
+    };
+    let (q, kv) = (|| at(Side::Q, Coordinate::Block), at(Side::Kv, Coordinate::Block));
+    let rules = vec![
+        rule(Action::Skip, compare(kv, BinaryOp::Gt, q()), None),
+        rule(Action::Cache, compare(q(), BinaryOp::Eq, int(1)), Some(Reuse::Hold)),
+    ];
+    Strategy { name: "BlockRules".to_owned(), rules, ..Strategy::dense() }
+}
+
+/// Even numbers between -1 and 1, the same on every machine.
+fn noise(shape: &[usize], dtype: DType, seed: u64) -> Tensor {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let values: Vec<f32> = (0..shape.iter().product())
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+        })
+        .collect();
+    Tensor::from_f32(shape, dtype, &values)
+}
+
+fn most_difference(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    // Equal infinities differ by nothing; anything else that is not finite differs by infinity.
+    let difference = |(a, b): (&f32, &f32)| match (a == b, (a - b).abs()) {
+        (true, _) => 0.0,
+        (false, d) if d.is_nan() => f32::INFINITY,
+        (false, d) => d,
+    };
+    a.iter().zip(b).map(difference).fold(0.0, f32::max)
+}
+
+fn compare(cuda: &Cuda, what: &str, strategy: &Strategy, problem: &Problem, dtype: DType, orders: usize) {
+    let bindings = Bindings::defaults(strategy);
+    let bound = Bound::new(strategy, problem, &bindings).unwrap();
+    let moment = Moment { step: 3, steps: 10, since_update: 1, layer: 0 };
+    let symbols = Reference.symbols(&bound, &moment).unwrap();
+    assert_eq!(cuda.symbols(&bound, &moment).unwrap(), symbols, "symbols of {what}");
+
+    let (q, features): (Tensor, Vec<Tensor>) = (
+        noise(&problem.q_shape(), dtype, 1),
+        (0..orders).map(|order| noise(&problem.q_shape(), dtype, 4 + order as u64)).collect(),
+    );
+    let (k, v) = (noise(&problem.kv_shape(), dtype, 2), noise(&problem.kv_shape(), dtype, 3));
+    let forecast = (orders > 0)
+        .then(|| Forecast { features: features.iter().collect(), coefficients: [1.0, 0.5, 0.125][..orders].to_vec() });
+    let call = AttentionCall { bound: &bound, moment, q: &q, k: &k, v: &v, symbols: &symbols as &Symbols, forecast };
+    let expected = Reference.attention(&call).unwrap();
+    let (found, ms) = cuda.timed_attention(&call).unwrap();
+    let o = most_difference(&found.o.to_f32(), &expected.o.to_f32());
+    let lse = most_difference(&found.lse, &expected.lse);
+    println!("{what}: o differs by {o:.5}, lse by {lse:.6}, kernel {ms:.4} ms");
+    // P and O are rounded to 8 (bf16) or 11 (f16) bits, and values are below 2.
+    let tolerance = if dtype == DType::Bf16 { 2e-2 } else { 3e-3 };
+    assert!(o <= tolerance && lse <= 1e-3, "{what}");
+}
+
+/// Without a driver this must say so and not panic; with one, the GPU must agree with the oracle.
 #[test]
-fn cuda_opens_or_says_what_is_missing() {
-    match device::open("cuda") {
-        Ok(device) => assert_eq!(device.name(), "cuda"),
+fn cuda_agrees_with_the_oracle_or_says_what_is_missing() {
+    let cuda = match Cuda::open(0) {
+        Ok(cuda) => cuda,
         Err(error) => {
-            assert_eq!(error.class().exit_status(), 4);
+            assert_eq!(error.class(), Class::Device);
             assert!(error.to_string().contains("help: "), "{error}");
+            assert!(device::cuda::probe().is_err(), "a GPU is there, but: {error}");
+            println!("not compared on a GPU: {error}");
+            return;
         }
-    }
-    match device::cuda::probe() {
-        Ok(driver) => assert!(driver.cuda_version.0 >= 11),
-        Err(error) => assert!(error.to_string().starts_with("cuda could not find the driver"), "{error}"),
-    }
+    };
+    println!("{:?}", device::cuda::probe().unwrap());
+    let grouped = |n, d| Problem { kv_heads: 2, ..Problem::self_attention(2, n, 4, d) };
+    compare(&cuda, "dense, D 64, bf16", &Strategy::dense(), &grouped(256, 64), DType::Bf16, 0);
+    compare(&cuda, "dense, D 128, f16, ragged tail", &Strategy::dense(), &grouped(333, 128), DType::F16, 0);
+    compare(&cuda, "causal, D 128, bf16, ragged tail", &causal(), &grouped(333, 128), DType::Bf16, 0);
+    compare(&cuda, "block rules, D 96, bf16", &block_rules(), &grouped(400, 96), DType::Bf16, 0);
+    compare(&cuda, "block rules with forecast, D 128, bf16", &block_rules(), &grouped(400, 128), DType::Bf16, 3);
+    compare(&cuda, "causal, D 256, bf16", &causal(), &grouped(200, 256), DType::Bf16, 0);
+    compare(&cuda, "one token", &causal(), &Problem::self_attention(1, 1, 1, 64), DType::Bf16, 0);
+    let ends = vec![0, 100, 100, 333];
+    let ragged = Problem {
+        batch: 3,
+        n_q: 233,
+        n_kv: 233,
+        ragged: Some(Ragged { q: ends.clone(), kv: ends }),
+        ..Problem::self_attention(3, 233, 4, 64)
+    };
+    compare(&cuda, "causal, sequences of 100, 0 and 233", &causal(), &ragged, DType::Bf16, 0);
+    compare(&cuda, "no tokens", &causal(), &Problem::self_attention(1, 0, 2, 64), DType::Bf16, 0);
+
+    let (strategy, problem) = (Strategy::dense(), Problem::self_attention(1, 16, 1, 64));
+    let bindings = Bindings::defaults(&strategy);
+    let bound = Bound::new(&strategy, &problem, &bindings).unwrap();
+    let symbols = cuda.symbols(&bound, &Moment::default()).unwrap();
+    let x = noise(&problem.q_shape(), DType::F32, 1);
+    let moment = Moment::default();
+    let call = AttentionCall { bound: &bound, moment, q: &x, k: &x, v: &x, symbols: &symbols, forecast: None };
+    assert!(cuda.attention(&call).unwrap_err().to_string().contains("bf16"));
 }

@@ -16,7 +16,7 @@ impl Device for Reference {
     }
 
     fn symbols(&self, bound: &Bound<'_>, moment: &Moment) -> Result<Symbols, Error> {
-        Ok(sparsym_reference::symbols(bound, moment))
+        Ok(sparsym_reference::symbols::static_symbols(bound, moment))
     }
 
     fn attention(&self, call: &AttentionCall<'_>) -> Result<AttentionOutput, Error> {

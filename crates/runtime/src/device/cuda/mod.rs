@@ -1,4 +1,4 @@
-//! Generated kernels on a GPU, through the CUDA driver. The only file that names cudarc.
+//! Generated kernels on a GPU, through the CUDA driver. The only folder that names cudarc.
 //!
 //! A call uploads what the kernel's parameter struct asks for, launches on one stream, waits, and downloads O and lse.
 //! Everything is checked before the launch, because a kernel checks nothing. Compiled kernels stay loaded for the life of
@@ -7,24 +7,29 @@
 //! cudarc loads the driver when it is first used and panics if it or one of its functions is missing, so every use goes
 //! through [`guarded`], which turns a panic into an [`Error`].
 
+mod buffers;
+mod driver;
+
 use std::collections::HashMap;
-use std::panic::AssertUnwindSafe;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cudarc::driver::sys::{self, CUdevice_attribute, CUevent_flags, CUfunction_attribute, CUresult};
+use cudarc::driver::sys::{CUdevice_attribute, CUevent_flags, CUfunction_attribute};
 use cudarc::driver::{
-    CudaContext, CudaFunction, CudaSlice, CudaStream, DevicePtr, DeviceRepr, DriverError, LaunchConfig, PushKernelArg,
-    result,
+    CudaContext, CudaFunction, CudaSlice, CudaStream, DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg,
 };
 use cudarc::nvrtc::Ptx;
 use half::{bf16, f16};
 use sparsym_codegen::{Argument, Buffer, CachedRows, Kernel, Request, Room, Sequences, Target};
 use sparsym_ir::bind::{Bound, Moment};
-use sparsym_ir::strategy::{Element, Scalar};
-use sparsym_ir::symbols::{BitRows, CacheSymbol, SkipSymbol};
+use sparsym_ir::symbols::{BitRows, SkipSymbol};
 use sparsym_ir::tensor::Data;
-use sparsym_ir::{AttentionCall, AttentionOutput, Code, DType, Finding, Findings, Symbols, Tensor};
+use sparsym_ir::{AttentionCall, AttentionOutput, DType, Symbols, Tensor};
 
+pub use driver::{Driver, Gpu, probe};
+
+use self::buffers::{attention_bytes, bit_rows, cache_symbol, check_extents, lse_len, rule_bytes};
+use self::driver::{guarded, require_driver};
 use super::Device;
 use crate::compiler::Compiler;
 use crate::error::Error;
@@ -38,28 +43,6 @@ pub struct Cuda {
     loaded: Mutex<HashMap<String, Arc<Loaded>>>,
 }
 
-/// What the driver tells of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Driver {
-    /// Highest CUDA version that it supports, major and minor.
-    pub cuda_version: (u32, u32),
-    /// The GPUs that it shows, in order.
-    pub gpus: Vec<Gpu>,
-}
-
-/// A GPU as the driver describes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Gpu {
-    /// Product name.
-    pub name: String,
-    /// Major and minor.
-    pub compute_capability: (u32, u32),
-    /// Bytes of its memory.
-    pub memory_bytes: u64,
-    /// The target that kernels for it are compiled for; None: this version has none.
-    pub target: Option<&'static str>,
-}
-
 /// A kernel on the GPU.
 struct Loaded {
     kernel: Kernel,
@@ -71,47 +54,6 @@ struct Loaded {
 enum Timing {
     Off,
     KernelEvents,
-}
-
-/// The driver and the GPUs that it shows.
-///
-/// # Errors
-/// [`Error::Cuda`] if there is no driver or if it does not start.
-pub fn probe() -> Result<Driver, Error> {
-    require_driver()?;
-    let describe = |ordinal: i32| -> Result<Gpu, DriverError> {
-        let device = result::device::get(ordinal)?;
-        // SAFETY: the device handle was just given by the driver, and the driver is initialised.
-        let (major, minor, memory) = unsafe {
-            (
-                result::device::get_attribute(
-                    device,
-                    CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR,
-                )?,
-                result::device::get_attribute(
-                    device,
-                    CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR,
-                )?,
-                result::device::total_mem(device)?,
-            )
-        };
-        let (major, minor) = (major.unsigned_abs(), minor.unsigned_abs());
-        Ok(Gpu {
-            name: result::device::get_name(device)?,
-            compute_capability: (major, minor),
-            memory_bytes: memory as u64,
-            target: Target::for_compute_capability(major, minor).ok().map(|target| target.name()),
-        })
-    };
-    guarded("start the driver", || {
-        result::init()?;
-        let mut version = 0;
-        // SAFETY: a valid pointer to int.
-        unsafe { sys::cuDriverGetVersion(&mut version) }.result()?;
-        let version = version.unsigned_abs();
-        let gpus = (0..result::device::get_count()?).map(describe).collect::<Result<_, _>>()?;
-        Ok(Driver { cuda_version: (version / 1000, version % 1000 / 10), gpus })
-    })
 }
 
 impl Cuda {
@@ -260,10 +202,11 @@ impl Cuda {
         for &(offset, argument) in arguments {
             match argument {
                 Argument::Buffer(buffer) => {
-                    if !buffers.contains_key(&buffer) {
-                        buffers.insert(buffer, self.upload(&bytes_of(buffer)?)?);
-                    }
-                    let (address, _) = buffers[&buffer].device_ptr(&self.stream);
+                    let on_device = match buffers.entry(buffer) {
+                        Entry::Occupied(there) => there.into_mut(),
+                        Entry::Vacant(place) => place.insert(self.upload(&bytes_of(buffer)?)?),
+                    };
+                    let (address, _) = on_device.device_ptr(&self.stream);
                     block.write(kernel, offset, &address.to_ne_bytes())?;
                 }
                 Argument::I32(value) => block.write(kernel, offset, &value.to_ne_bytes())?,
@@ -373,8 +316,6 @@ impl Device for Cuda {
 const DEFAULT_SHARED_BYTES: u32 = 48 * 1024;
 /// Bytes of kernel parameters that every driver accepts.
 const PARAM_BYTES: usize = 4096;
-/// CTAs of a launch along y and z.
-const MOST_CTAS_YZ: usize = 65_535;
 
 /// The parameter struct of any kernel: the driver reads as many bytes as the kernel declares.
 #[repr(C, align(16))]
@@ -399,164 +340,4 @@ impl ParamBlock {
 
 fn sequences(bound: &Bound<'_>) -> Sequences {
     if bound.problem.ragged.is_some() { Sequences::Ragged } else { Sequences::Uniform }
-}
-
-/// Kernels count tokens in 32 bits, and the driver limits the CTAs along an axis.
-fn check_extents(bound: &Bound<'_>) -> Result<(), Findings> {
-    let problem = bound.problem;
-    let mut findings = Findings::new();
-    let rows = |shape: [usize; 4]| shape[0].saturating_mul(shape[1]);
-    for (name, extent, most) in [
-        ("tokens of all queries", rows(problem.q_shape()), i32::MAX as usize),
-        ("tokens of all keys", rows(problem.kv_shape()), i32::MAX as usize),
-        ("query heads", problem.heads, MOST_CTAS_YZ),
-        ("batch items", problem.batch, MOST_CTAS_YZ),
-    ] {
-        if extent > most {
-            findings.push(Finding::new(
-                Code::TensorShape,
-                format!("{extent} {name} are too many for one launch"),
-                format!("split the call; a launch takes {most} at most"),
-            ));
-        }
-    }
-    findings.into_result(())
-}
-
-fn lse_len(bound: &Bound<'_>) -> usize {
-    bound.problem.q_shape()[..3].iter().product()
-}
-
-/// What a buffer of an attention call holds before the launch.
-fn attention_bytes(buffer: Buffer, call: &AttentionCall<'_>) -> Result<Vec<u8>, Error> {
-    let words = |rows: &BitRows| bytemuck::cast_slice(rows.words()).to_vec();
-    Ok(match buffer {
-        Buffer::Q => call.q.bytes().to_vec(),
-        Buffer::K => call.k.bytes().to_vec(),
-        Buffer::V => call.v.bytes().to_vec(),
-        Buffer::O => vec![0; call.q.bytes().len()],
-        Buffer::Lse => f32::NEG_INFINITY.to_ne_bytes().repeat(lse_len(call.bound)),
-        Buffer::CacheSymbol => words(call.symbols.cache.rows()),
-        Buffer::SkipSymbol => words(call.symbols.skip.rows()),
-        Buffer::FullSymbol => call.symbols.full.as_ref().map(|full| words(full.rows())).unwrap_or_default(),
-        Buffer::Feature(index) => match call.forecast.as_ref().and_then(|forecast| forecast.features.get(index)) {
-            Some(feature) => feature.bytes().to_vec(),
-            None => Vec::new(),
-        },
-        other => return rule_bytes(other, call.bound),
-    })
-}
-
-/// What a buffer that rules read holds.
-fn rule_bytes(buffer: Buffer, bound: &Bound<'_>) -> Result<Vec<u8>, Error> {
-    let numbers = |scalar: Scalar, values: &[f32]| -> Vec<u8> {
-        match scalar {
-            Scalar::F32 => bytemuck::cast_slice(values).to_vec(),
-            Scalar::U32 | Scalar::I32 | Scalar::Bool => values.iter().flat_map(|&v| (v as i32).to_ne_bytes()).collect(),
-        }
-    };
-    let ragged = bound.problem.ragged.as_ref();
-    Ok(match buffer {
-        Buffer::Table(index) => {
-            let (Element::One(scalar) | Element::Three(scalar)) = bound.strategy.tables[index].element;
-            numbers(scalar, &bound.bindings.tables[index].values)
-        }
-        Buffer::Input(index) => numbers(bound.strategy.inputs[index].scalar, &bound.bindings.inputs[index].values),
-        // Below 2^31 by `check_extents`, so the bits of u32 and i32 are the same.
-        Buffer::QIndptr => ragged.map(|ragged| bytemuck::cast_slice(&ragged.q).to_vec()).unwrap_or_default(),
-        Buffer::KvIndptr => ragged.map(|ragged| bytemuck::cast_slice(&ragged.kv).to_vec()).unwrap_or_default(),
-        other => {
-            let reason = format!("its kernel asks for {other:?}, which the call does not have");
-            return Err(Error::Cuda { action: "launch a kernel".to_owned(), reason, help: "" });
-        }
-    })
-}
-
-/// Rows of the same shape from downloaded words.
-fn bit_rows(like: &BitRows, bytes: &[u8]) -> BitRows {
-    let words = bytemuck::pod_collect_to_vec(&bytes[..like.words().len() * 8]);
-    BitRows::from_words(like.rows(), like.bits(), words)
-}
-
-fn cache_symbol(batch: usize, q_blocks: usize, rows: &BitRows) -> CacheSymbol {
-    let mut symbol = CacheSymbol::ones(batch, rows.bits(), q_blocks);
-    for row in 0..rows.rows() {
-        for h in 0..rows.bits() {
-            symbol.set(row / q_blocks, h, row % q_blocks, rows.get(row, h));
-        }
-    }
-    symbol
-}
-
-fn require_driver() -> Result<(), Error> {
-    // SAFETY: tries to load the driver by its names and unloads it again.
-    if unsafe { sys::is_culib_present() } {
-        return Ok(());
-    }
-    Err(Error::Cuda {
-        action: "find the driver".to_owned(),
-        reason: "libcuda.so.1 is not on this machine, or not in the loader's path".to_owned(),
-        help: "install NVIDIA's driver, or use the device cpu",
-    })
-}
-
-/// Calls the driver; its errors and cudarc's panics become [`Error::Cuda`].
-fn guarded<T>(action: &str, call: impl FnOnce() -> Result<T, DriverError>) -> Result<T, Error> {
-    let failed = |reason: String, help| Error::Cuda { action: action.to_owned(), reason, help };
-    match std::panic::catch_unwind(AssertUnwindSafe(call)) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(failed(words(error), advice(error.0))),
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-            Err(failed(
-                text.unwrap_or("the binding failed").to_owned(),
-                "update NVIDIA's driver, or use the device cpu",
-            ))
-        }
-    }
-}
-
-fn words(error: DriverError) -> String {
-    let text = |found: Result<&std::ffi::CStr, DriverError>| found.ok().map(|text| text.to_string_lossy().into_owned());
-    match (text(error.error_name()), text(error.error_string())) {
-        (Some(name), Some(sentence)) => format!("{sentence} ({name})"),
-        _ => format!("error {}", error.0 as u32),
-    }
-}
-
-fn advice(code: CUresult) -> &'static str {
-    match code {
-        CUresult::CUDA_ERROR_NO_DEVICE | CUresult::CUDA_ERROR_INVALID_DEVICE => {
-            "check nvidia-smi and CUDA_VISIBLE_DEVICES, or use the device cpu"
-        }
-        CUresult::CUDA_ERROR_OUT_OF_MEMORY => "free GPU memory, or split the call into smaller ones",
-        CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION | CUresult::CUDA_ERROR_NO_BINARY_FOR_GPU => {
-            "use a libnvrtc that is not newer than the driver, named by SPARSYM_NVRTC"
-        }
-        CUresult::CUDA_ERROR_STUB_LIBRARY => {
-            "the loader finds the toolkit's stub of the driver; remove it from the path"
-        }
-        _ => "",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_panic_of_the_binding_is_an_error() {
-        let error = guarded::<()>("do a thing", || panic!("Missing symbol cuNew")).unwrap_err();
-        assert_eq!(error.class().exit_status(), 4);
-        assert!(error.to_string().starts_with("cuda could not do a thing: Missing symbol cuNew\nhelp: "), "{error}");
-    }
-
-    #[test]
-    fn downloaded_rows_of_the_cache_symbol_find_their_blocks() {
-        let mut expected = CacheSymbol::ones(2, 70, 3);
-        expected.set(1, 69, 2, false);
-        expected.set(0, 0, 1, false);
-        let rows = bit_rows(expected.rows(), bytemuck::cast_slice(expected.rows().words()));
-        assert_eq!(cache_symbol(2, 3, &rows), expected);
-    }
 }

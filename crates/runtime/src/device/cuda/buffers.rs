@@ -1,0 +1,115 @@
+//! What the buffers of a launch hold on the host: bytes to upload, and symbols from downloaded bytes.
+
+use sparsym_codegen::Buffer;
+use sparsym_ir::bind::Bound;
+use sparsym_ir::strategy::{Element, Scalar};
+use sparsym_ir::symbols::{BitRows, CacheSymbol};
+use sparsym_ir::{AttentionCall, Code, Finding, Findings};
+
+use crate::error::Error;
+
+/// CTAs of a launch along y and z.
+const MOST_CTAS_YZ: usize = 65_535;
+
+/// Kernels count tokens in 32 bits, and the driver limits the CTAs along an axis.
+pub(super) fn check_extents(bound: &Bound<'_>) -> Result<(), Findings> {
+    let problem = bound.problem;
+    let mut findings = Findings::new();
+    let rows = |shape: [usize; 4]| shape[0].saturating_mul(shape[1]);
+    for (name, extent, most) in [
+        ("tokens of all queries", rows(problem.q_shape()), i32::MAX as usize),
+        ("tokens of all keys", rows(problem.kv_shape()), i32::MAX as usize),
+        ("query heads", problem.heads, MOST_CTAS_YZ),
+        ("batch items", problem.batch, MOST_CTAS_YZ),
+    ] {
+        if extent > most {
+            findings.push(Finding::new(
+                Code::TensorShape,
+                format!("{extent} {name} are too many for one launch"),
+                format!("split the call; a launch takes {most} at most"),
+            ));
+        }
+    }
+    findings.into_result(())
+}
+
+/// Entries of lse: one for each head and query row.
+pub(super) fn lse_len(bound: &Bound<'_>) -> usize {
+    bound.problem.q_shape()[..3].iter().product()
+}
+
+/// What a buffer of an attention call holds before the launch.
+pub(super) fn attention_bytes(buffer: Buffer, call: &AttentionCall<'_>) -> Result<Vec<u8>, Error> {
+    let words = |rows: &BitRows| bytemuck::cast_slice(rows.words()).to_vec();
+    Ok(match buffer {
+        Buffer::Q => call.q.bytes().to_vec(),
+        Buffer::K => call.k.bytes().to_vec(),
+        Buffer::V => call.v.bytes().to_vec(),
+        Buffer::O => vec![0; call.q.bytes().len()],
+        Buffer::Lse => f32::NEG_INFINITY.to_ne_bytes().repeat(lse_len(call.bound)),
+        Buffer::CacheSymbol => words(call.symbols.cache.rows()),
+        Buffer::SkipSymbol => words(call.symbols.skip.rows()),
+        Buffer::FullSymbol => call.symbols.full.as_ref().map(|full| words(full.rows())).unwrap_or_default(),
+        Buffer::Feature(index) => match call.forecast.as_ref().and_then(|forecast| forecast.features.get(index)) {
+            Some(feature) => feature.bytes().to_vec(),
+            None => Vec::new(),
+        },
+        other => return rule_bytes(other, call.bound),
+    })
+}
+
+/// What a buffer that rules read holds.
+pub(super) fn rule_bytes(buffer: Buffer, bound: &Bound<'_>) -> Result<Vec<u8>, Error> {
+    let numbers = |scalar: Scalar, values: &[f32]| -> Vec<u8> {
+        match scalar {
+            Scalar::F32 => bytemuck::cast_slice(values).to_vec(),
+            Scalar::U32 | Scalar::I32 | Scalar::Bool => values.iter().flat_map(|&v| (v as i32).to_ne_bytes()).collect(),
+        }
+    };
+    let ragged = bound.problem.ragged.as_ref();
+    Ok(match buffer {
+        Buffer::Table(index) => {
+            let (Element::One(scalar) | Element::Three(scalar)) = bound.strategy.tables[index].element;
+            numbers(scalar, &bound.bindings.tables[index].values)
+        }
+        Buffer::Input(index) => numbers(bound.strategy.inputs[index].scalar, &bound.bindings.inputs[index].values),
+        // Below 2^31 by `check_extents`, so the bits of u32 and i32 are the same.
+        Buffer::QIndptr => ragged.map(|ragged| bytemuck::cast_slice(&ragged.q).to_vec()).unwrap_or_default(),
+        Buffer::KvIndptr => ragged.map(|ragged| bytemuck::cast_slice(&ragged.kv).to_vec()).unwrap_or_default(),
+        other => {
+            let reason = format!("its kernel asks for {other:?}, which the call does not have");
+            return Err(Error::Cuda { action: "launch a kernel".to_owned(), reason, help: "" });
+        }
+    })
+}
+
+/// Rows of the same shape from downloaded words.
+pub(super) fn bit_rows(like: &BitRows, bytes: &[u8]) -> BitRows {
+    let words = bytemuck::pod_collect_to_vec(&bytes[..like.words().len() * 8]);
+    BitRows::from_words(like.rows(), like.bits(), words)
+}
+
+/// S_c from its packed rows.
+pub(super) fn cache_symbol(batch: usize, q_blocks: usize, rows: &BitRows) -> CacheSymbol {
+    let mut symbol = CacheSymbol::ones(batch, rows.bits(), q_blocks);
+    for row in 0..rows.rows() {
+        for h in 0..rows.bits() {
+            symbol.set(row / q_blocks, h, row % q_blocks, rows.get(row, h));
+        }
+    }
+    symbol
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn downloaded_rows_of_the_cache_symbol_find_their_blocks() {
+        let mut expected = CacheSymbol::ones(2, 70, 3);
+        expected.set(1, 69, 2, false);
+        expected.set(0, 0, 1, false);
+        let rows = bit_rows(expected.rows(), bytemuck::cast_slice(expected.rows().words()));
+        assert_eq!(cache_symbol(2, 3, &rows), expected);
+    }
+}

@@ -1,0 +1,137 @@
+//! The driver: whether it is there, what it shows, and its failures as errors.
+
+use std::panic::AssertUnwindSafe;
+
+use cudarc::driver::sys::{self, CUdevice_attribute, CUresult};
+use cudarc::driver::{DriverError, result};
+use sparsym_codegen::Target;
+
+use crate::error::Error;
+
+/// What the driver tells of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Driver {
+    /// Highest CUDA version that it supports, major and minor.
+    pub cuda_version: (u32, u32),
+    /// The GPUs that it shows, in order.
+    pub gpus: Vec<Gpu>,
+}
+
+/// A GPU as the driver describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gpu {
+    /// Product name.
+    pub name: String,
+    /// Major and minor.
+    pub compute_capability: (u32, u32),
+    /// Bytes of its memory.
+    pub memory_bytes: u64,
+    /// The target that kernels for it are compiled for; None: this version has none.
+    pub target: Option<&'static str>,
+}
+
+/// The driver and the GPUs that it shows.
+///
+/// # Errors
+/// [`Error::Cuda`] if there is no driver or if it does not start.
+pub fn probe() -> Result<Driver, Error> {
+    require_driver()?;
+    let describe = |ordinal: i32| -> Result<Gpu, DriverError> {
+        let device = result::device::get(ordinal)?;
+        // SAFETY: the device handle was just given by the driver, and the driver is initialised.
+        let (major, minor, memory) = unsafe {
+            (
+                result::device::get_attribute(
+                    device,
+                    CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR,
+                )?,
+                result::device::get_attribute(
+                    device,
+                    CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR,
+                )?,
+                result::device::total_mem(device)?,
+            )
+        };
+        let (major, minor) = (major.unsigned_abs(), minor.unsigned_abs());
+        Ok(Gpu {
+            name: result::device::get_name(device)?,
+            compute_capability: (major, minor),
+            memory_bytes: memory as u64,
+            target: Target::for_compute_capability(major, minor).ok().map(|target| target.name()),
+        })
+    };
+    guarded("start the driver", || {
+        result::init()?;
+        let mut version = 0;
+        // SAFETY: a valid pointer to int.
+        unsafe { sys::cuDriverGetVersion(&mut version) }.result()?;
+        let version = version.unsigned_abs();
+        let gpus = (0..result::device::get_count()?).map(describe).collect::<Result<_, _>>()?;
+        Ok(Driver { cuda_version: (version / 1000, version % 1000 / 10), gpus })
+    })
+}
+
+/// Fails if there is no driver: everything else may then call it.
+pub(super) fn require_driver() -> Result<(), Error> {
+    // SAFETY: tries to load the driver by its names and unloads it again.
+    if unsafe { sys::is_culib_present() } {
+        return Ok(());
+    }
+    Err(Error::Cuda {
+        action: "find the driver".to_owned(),
+        reason: "libcuda.so.1 is not on this machine, or not in the loader's path".to_owned(),
+        help: "install NVIDIA's driver, or use the device cpu",
+    })
+}
+
+/// Calls the driver; its errors and cudarc's panics become [`Error::Cuda`].
+pub(super) fn guarded<T>(action: &str, call: impl FnOnce() -> Result<T, DriverError>) -> Result<T, Error> {
+    let failed = |reason: String, help| Error::Cuda { action: action.to_owned(), reason, help };
+    match std::panic::catch_unwind(AssertUnwindSafe(call)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(failed(words(error), advice(error.0))),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+            Err(failed(
+                text.unwrap_or("the binding failed").to_owned(),
+                "update NVIDIA's driver, or use the device cpu",
+            ))
+        }
+    }
+}
+
+fn words(error: DriverError) -> String {
+    let text = |found: Result<&std::ffi::CStr, DriverError>| found.ok().map(|text| text.to_string_lossy().into_owned());
+    match (text(error.error_name()), text(error.error_string())) {
+        (Some(name), Some(sentence)) => format!("{sentence} ({name})"),
+        _ => format!("error {}", error.0 as u32),
+    }
+}
+
+fn advice(code: CUresult) -> &'static str {
+    match code {
+        CUresult::CUDA_ERROR_NO_DEVICE | CUresult::CUDA_ERROR_INVALID_DEVICE => {
+            "check nvidia-smi and CUDA_VISIBLE_DEVICES, or use the device cpu"
+        }
+        CUresult::CUDA_ERROR_OUT_OF_MEMORY => "free GPU memory, or split the call into smaller ones",
+        CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION | CUresult::CUDA_ERROR_NO_BINARY_FOR_GPU => {
+            "use a libnvrtc that is not newer than the driver, named by SPARSYM_NVRTC"
+        }
+        CUresult::CUDA_ERROR_STUB_LIBRARY => {
+            "the loader finds the toolkit's stub of the driver; remove it from the path"
+        }
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_the_binding_is_an_error() {
+        let error = guarded::<()>("do a thing", || panic!("Missing symbol cuNew")).unwrap_err();
+        assert_eq!(error.class().exit_status(), 4);
+        assert!(error.to_string().starts_with("cuda could not do a thing: Missing symbol cuNew\nhelp: "), "{error}");
+    }
+}

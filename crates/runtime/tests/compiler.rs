@@ -1,0 +1,68 @@
+//! Generated kernels through compiler and cache.
+
+use sparsym_codegen::{Kernel, Request, Room, Target, generate};
+use sparsym_ir::Strategy;
+use sparsym_runtime::compiler::{Compiler, ImageOrigin};
+use sparsym_runtime::nvrtc::Search;
+use sparsym_runtime::{Cache, Error};
+
+fn compiler(folder: &std::path::Path) -> Compiler {
+    match Search::run().into_result() {
+        Ok(nvrtc) => Compiler::with(nvrtc, Cache::at(folder)),
+        Err(error) => panic!("these tests compile kernels: {error}"),
+    }
+}
+
+fn dense(target: &str) -> Kernel {
+    generate(&Request::new(&Strategy::dense(), Room::Attention, Target::parse(target).unwrap())).unwrap()
+}
+
+#[test]
+fn a_generated_kernel_is_compiled_once_for_each_target() {
+    let folder = tempfile::tempdir().unwrap();
+    let compiler = compiler(folder.path());
+    for target in ["sm_80", "sm_90a"] {
+        let kernel = dense(target);
+        let first = compiler.compile(&kernel, "dense").unwrap();
+        assert_eq!(first.origin, ImageOrigin::Compiler);
+        let resources = first.image.resources[&kernel.name];
+        assert!(resources.registers > 0 && resources.spill_stores == 0, "{resources:?}");
+        let second = compiler.compile(&kernel, "dense").unwrap();
+        assert_eq!((second.origin, second.image), (ImageOrigin::Cache, first.image));
+    }
+    assert_eq!(compiler.cache().stats().entries, 2);
+}
+
+#[test]
+fn a_damaged_entry_is_compiled_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let compiler = compiler(folder.path());
+    let kernel = dense("sm_80");
+    let first = compiler.compile(&kernel, "dense").unwrap();
+    let entry = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+    std::fs::write(&entry, "rubbish").unwrap();
+    let again = compiler.compile(&kernel, "dense").unwrap();
+    assert_eq!((again.origin, &again.image.cubin), (ImageOrigin::Compiler, &first.image.cubin));
+    assert_eq!(compiler.compile(&kernel, "dense").unwrap().origin, ImageOrigin::Cache);
+}
+
+#[test]
+fn a_compile_error_names_the_template_and_is_not_cached() {
+    let folder = tempfile::tempdir().unwrap();
+    let compiler = compiler(folder.path());
+    let mut kernel = dense("sm_80");
+    let broken_line = kernel.source.lines().position(|line| line.contains("__global__")).unwrap() + 1;
+    let template = kernel.origin(broken_line).unwrap().to_owned();
+    kernel.source = kernel.source.replacen("__global__", "__global__ nonsense", 1);
+    match compiler.compile(&kernel, "dense") {
+        Err(Error::Compile(error)) => {
+            assert_eq!(
+                (error.places[0].message.line, error.places[0].template.as_deref()),
+                (broken_line, Some(&*template))
+            );
+            assert!(error.to_string().contains(&format!("made by templates/{template}")), "{error}");
+        }
+        other => panic!("expected a compile error, got {other:?}"),
+    }
+    assert_eq!(compiler.cache().stats().entries, 0);
+}
