@@ -1,1 +1,87 @@
-//! Block-sparse attention on the CPU
+//! Block-sparse attention on the CPU: the device that is always there.
+//!
+//! [`attention`] takes an [`AttentionCall`] and does the work that its symbols ask for, in tiles with an online softmax:
+//!
+//! ```text
+//! for each (batch item, head, query tile) whose S_c bit is 1, in parallel:
+//!     for each strip of kv tiles whose S_s bit is 1:
+//!         S  = scale · Q Kᵀ                     one GEMM a tile
+//!         S  = score(S), -inf where masked      masked only where the S_f bit is 0
+//!         m' = max(m, rowmax S);  P = exp(S - m')
+//!         l  = l · exp(m - m') + rowsum P
+//!         O  = O · exp(m - m') + P V            one GEMM a run of neighbouring tiles
+//!     o = O / l,  lse = m + ln l
+//! ```
+//!
+//! A pair whose S_s bit is 0 is never looked at: neither its logits nor its K and V. Input is f32, f16 or bf16,
+//! accumulation is f32, and O has Q's type. NaN and infinity spread to the rows that touch them and to no other row; a
+//! masked token pair touches nothing.
+//!
+//! Memory beyond the inputs and outputs: K and V of as many kv heads as fit 256 MiB as f32 (8·N_kv·D bytes a head, at
+//! least one head), and for each thread `4·tile_q·(STRIP + 16 + 2·D)` bytes with `tile_q <= 128` and `STRIP = 512`, which
+//! is 384 KiB for D = 128.
+//!
+//! Non-goals: no symbols are made here, no schedule is followed, nothing is cached between calls, and the oracle is
+//! another crate: this one is tuned, so it is checked like any device.
+//!
+//! ```
+//! use sparsym_ir::{AttentionCall, Bindings, Bound, DType, Moment, Problem, Strategy, Symbols, Tensor};
+//!
+//! let (strategy, problem) = (Strategy::dense(), Problem::self_attention(1, 2, 1, 1));
+//! let bindings = Bindings::defaults(&strategy);
+//! let bound = Bound::new(&strategy, &problem, &bindings)?;
+//! let tensor = |values: &[f32]| Tensor::from_f32(&[1, 2, 1, 1], DType::F32, values);
+//! let (q, k, v) = (tensor(&[0.0, 0.0]), tensor(&[1.0, 2.0]), tensor(&[10.0, 30.0]));
+//!
+//! let symbols = Symbols::dense(1, 1, problem.q_blocks(), problem.kv_blocks());
+//! let call = AttentionCall {
+//!     bound: &bound,
+//!     moment: Moment::default(),
+//!     q: &q,
+//!     k: &k,
+//!     v: &v,
+//!     symbols: &symbols,
+//!     forecast: None,
+//! };
+//! let out = sparsym_cpu::attention(&call)?;
+//! assert_eq!(out.o.to_f32(), [20.0, 20.0]); // queries of 0 weigh all tokens alike
+//! # Ok::<(), sparsym_ir::Findings>(())
+//! ```
+#![deny(missing_docs)]
+#![deny(unsafe_code)]
+
+mod element;
+mod gemm;
+mod panels;
+mod plan;
+mod rules;
+mod softmax;
+#[cfg(test)]
+mod tests;
+mod tile;
+
+use sparsym_ir::tensor::Data;
+use sparsym_ir::{AttentionCall, AttentionOutput, Findings, Tensor};
+
+/// Computes one attention call on all threads of the current rayon pool.
+///
+/// # Errors
+/// What [`AttentionCall::check`] finds: tensors or symbols that do not fit the problem.
+pub fn attention(call: &AttentionCall) -> Result<AttentionOutput, Findings> {
+    call.check()?;
+    let (data, lse) = match call.q.data {
+        Data::F32(_) => {
+            let (o, lse) = plan::run(call);
+            (Data::F32(o), lse)
+        }
+        Data::F16(_) => {
+            let (o, lse) = plan::run(call);
+            (Data::F16(o), lse)
+        }
+        Data::Bf16(_) => {
+            let (o, lse) = plan::run(call);
+            (Data::Bf16(o), lse)
+        }
+    };
+    Ok(AttentionOutput { o: Tensor { shape: call.bound.problem.q_shape().to_vec(), data }, lse })
+}

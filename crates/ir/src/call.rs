@@ -106,6 +106,14 @@ fn check_tensor(name: &str, tensor: &Tensor, shape: &[usize], q: &Tensor, findin
             format!("this problem needs {shape:?}, [batch, tokens, heads, head dimension]"),
         ));
     }
+    let elements: usize = tensor.shape.iter().product();
+    if tensor.len() != elements {
+        findings.push(Finding::new(
+            Code::TensorShape,
+            format!("{name} holds {} elements", tensor.len()),
+            format!("its shape {:?} has {elements}", tensor.shape),
+        ));
+    }
     if tensor.dtype() != q.dtype() {
         findings.push(Finding::new(
             Code::TensorType,

@@ -1,0 +1,149 @@
+//! One call cut into query tiles, and the tiles worked off in parallel.
+
+use std::sync::Mutex;
+
+use rayon::prelude::*;
+use sparsym_ir::{AttentionCall, Problem};
+
+use crate::element::Element;
+use crate::panels::{Panels, Source};
+use crate::rules::Rules;
+use crate::tile::{Head, Scratch, Tile};
+
+/// Most query rows of a tile. With 128 rows a float of K or V is read from the outer caches once for 128 multiply-adds.
+const TILE_Q: usize = 128;
+/// Most kv tokens of a tile, and of a strip of tiles whose logits are held at once.
+pub(crate) const STRIP: usize = 512;
+/// Panels of more kv heads than fit are made one chunk of heads after another.
+const PANEL_BYTES: usize = 256 << 20;
+
+/// The tiles that read one kv head.
+struct Group<'o, T> {
+    b: usize,
+    kv_head: usize,
+    tiles: Vec<Tile<'o, T>>,
+}
+
+/// O and LSE of a checked call.
+pub(crate) fn run<T: Element>(call: &AttentionCall) -> (Vec<T>, Vec<f32>) {
+    let problem = call.bound.problem;
+    let mut o = vec![T::ZERO; call.q.len()];
+    let mut lse = vec![f32::NEG_INFINITY; call.q.len() / problem.head_dim];
+    let (mut groups, cached) = cut(call, &mut o);
+    if call.forecast.is_some() {
+        cached.into_par_iter().with_max_len(1).for_each(|(b, mut tile)| tile.forecast(call, b));
+    }
+    while !groups.is_empty() {
+        let rest = groups.split_off(groups_at_once(problem, &groups));
+        for (start, rows) in work(call, std::mem::replace(&mut groups, rest)) {
+            lse[start..start + rows.len()].copy_from_slice(&rows);
+        }
+    }
+    (o, lse)
+}
+
+/// The query tiles: those that are computed by the kv head they read, and those that are not, each with its batch item.
+fn cut<'o, T: Element>(call: &AttentionCall, o: &'o mut [T]) -> (Vec<Group<'o, T>>, Vec<(usize, Tile<'o, T>)>) {
+    let problem = call.bound.problem;
+    let (heads, block) = (problem.heads, problem.blocks.q as usize);
+    let tile_q = block.div_ceil(block.div_ceil(TILE_Q));
+    let (mut groups, mut cached) = (Vec::new(), Vec::new());
+    let mut rows = o.chunks_exact_mut(problem.head_dim);
+    for b in 0..problem.batch {
+        let first_group = groups.len();
+        groups.extend((0..problem.kv_heads).map(|kv_head| Group { b, kv_head, tiles: Vec::new() }));
+        let n = problem.q_rows(b).len();
+        for i in 0..n.div_ceil(block) {
+            let end = ((i + 1) * block).min(n);
+            for first in (i * block..end).step_by(tile_q) {
+                let len = tile_q.min(end - first);
+                let mut by_head: Vec<Vec<&mut [T]>> = (0..heads).map(|_| Vec::with_capacity(len)).collect();
+                for (index, row) in rows.by_ref().take(len * heads).enumerate() {
+                    by_head[index % heads].push(row);
+                }
+                for (h, rows) in by_head.into_iter().enumerate() {
+                    let tile = Tile { h, i, first, rows };
+                    if call.symbols.cache.get(b, h, i) {
+                        groups[first_group + problem.kv_head(h)].tiles.push(tile);
+                    } else {
+                        cached.push((b, tile));
+                    }
+                }
+            }
+        }
+    }
+    groups.retain(|group| !group.tiles.is_empty());
+    (groups, cached)
+}
+
+/// How many of the first groups have panels that fit [`PANEL_BYTES`]; at least one.
+fn groups_at_once<T>(problem: &Problem, groups: &[Group<T>]) -> usize {
+    let mut bytes = 0;
+    let fits = groups.iter().take_while(|group| {
+        bytes += Panels::bytes(problem.kv_rows(group.b).len(), problem.head_dim);
+        bytes <= PANEL_BYTES
+    });
+    fits.count().max(1)
+}
+
+/// Works off the tiles of some groups; gives the LSE of each tile and where it begins.
+fn work<T: Element>(call: &AttentionCall, groups: Vec<Group<T>>) -> Vec<(usize, Vec<f32>)> {
+    let problem = call.bound.problem;
+    let panels = make_panels(call, &groups);
+    let rules: Vec<Vec<Rules>> =
+        groups.iter().map(|group| (0..problem.heads).map(|h| Rules::new(call, group.b, h)).collect()).collect();
+    // Scratch is lent from a stack, so that there is one for each thread that works and none afterwards.
+    let idle = Mutex::new(Vec::new());
+    let tiles: Vec<(usize, usize, Tile<T>)> = groups
+        .into_iter()
+        .enumerate()
+        .flat_map(|(index, group)| group.tiles.into_iter().map(move |tile| (index, group.b, tile)))
+        .collect();
+    // Tiles differ in their number of computed pairs: each one is a piece that an idle thread may take.
+    tiles
+        .into_par_iter()
+        .with_max_len(1)
+        .map(|(index, b, mut tile)| {
+            let lend = || idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            let lent: Option<Scratch> = lend().pop();
+            let mut scratch = lent.unwrap_or_else(|| Scratch::new(TILE_Q, problem.head_dim));
+            let head = Head { call, b, panels: &panels[index], rules: &rules[index][tile.h] };
+            let lse = tile.attend(&head, &mut scratch);
+            lend().push(scratch);
+            (lse_index(problem, b, tile.h, tile.first), lse)
+        })
+        .collect()
+}
+
+fn make_panels<T: Element>(call: &AttentionCall, groups: &[Group<T>]) -> Vec<Panels> {
+    let problem = call.bound.problem;
+    let block = problem.blocks.kv as usize;
+    let tile_kv = (1..).map(|parts| block / parts * usize::from(block.is_multiple_of(parts)));
+    let tile_kv =
+        tile_kv.filter(|tile| tile.is_multiple_of(16)).find(|&tile| (1..=STRIP).contains(&tile)).unwrap_or(16);
+    let new = |group: &Group<T>| Panels::new(problem.kv_rows(group.b).len(), tile_kv, problem.head_dim);
+    let mut panels: Vec<Panels> = groups.iter().map(new).collect();
+    let (k, v) = (T::elements(call.k), T::elements(call.v));
+    let mut jobs = Vec::new();
+    for (group, panels) in groups.iter().zip(&mut panels) {
+        // Kv blocks that no computed query block reads are not converted.
+        let mut read = vec![false; problem.kv_blocks()];
+        for tile in &group.tiles {
+            call.symbols.skip.computed(group.b, tile.h, tile.i).for_each(|j| read[j] = true);
+        }
+        jobs.extend(panels.unfilled().filter(|tile| read[tile.tokens().start / block]).map(|tile| (group, tile)));
+    }
+    jobs.into_par_iter().for_each(|(group, tile)| {
+        let (rows, kv_heads) = (problem.kv_rows(group.b), problem.kv_heads);
+        tile.fill(&Source { k, v, rows, kv_heads, kv_head: group.kv_head });
+    });
+    panels
+}
+
+/// Where the LSE of query row `row` of a batch item lies in `[B, H, N]` or, ragged, in `[H, total]`.
+fn lse_index(problem: &Problem, b: usize, h: usize, row: usize) -> usize {
+    match &problem.ragged {
+        None => (b * problem.heads + h) * problem.n_q + row,
+        Some(_) => h * problem.q_shape()[1] + problem.q_rows(b).start + row,
+    }
+}
