@@ -79,7 +79,7 @@ impl Compiler {
     /// Compiles any text, for instance a generated one after edits by hand, or takes it from the cache.
     ///
     /// # Errors
-    /// As [`Nvrtc::compile`].
+    /// As [`Nvrtc::compile`]; and [`Error::Nvrtc`] if the text has no kernel of that name.
     pub fn compile_text(&self, source: &Source<'_>) -> Result<Compiled, Error> {
         self.dump.cuda(source);
         let architecture = compile::architecture(source.target);
@@ -89,6 +89,10 @@ impl Compiler {
             Some(image) => Compiled { image, origin: ImageOrigin::Cache },
             None => {
                 let image = self.nvrtc.compile(source)?;
+                if !image.resources.contains_key(source.name) {
+                    let reason = format!("the text has no `extern \"C\" __global__` function {}", source.name);
+                    return Err(Error::Nvrtc { action: "find the kernel", reason });
+                }
                 self.cache.store(&key, &image);
                 Compiled { image, origin: ImageOrigin::Compiler }
             }

@@ -66,3 +66,13 @@ fn a_compile_error_names_the_template_and_is_not_cached() {
     }
     assert_eq!(compiler.cache().stats().entries, 0);
 }
+
+#[test]
+fn a_text_without_the_kernel_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut kernel = dense("sm_80");
+    kernel.source = "extern \"C\" __global__ void other() {}".to_owned();
+    let error = compiler(folder.path()).compile(&kernel, "dense").unwrap_err();
+    assert!(error.to_string().contains(&kernel.name), "{error}");
+    assert_eq!(error.class().exit_status(), 4);
+}
