@@ -176,7 +176,9 @@ impl Bindings {
             None => problem.batch * problem.n_q,
         };
         for (input, data) in strategy.inputs.iter().zip(&self.inputs) {
-            if data.values.len() != tokens || problem.n_q != problem.n_kv {
+            let same_tokens =
+                problem.n_q == problem.n_kv && problem.ragged.as_ref().is_none_or(|ragged| ragged.q == ragged.kv);
+            if data.values.len() != tokens || !same_tokens {
                 findings.push(Finding::new(
                     Code::InputShape,
                     format!(

@@ -136,9 +136,9 @@ fn skip_rows(bound: &Bound, moment: &Moment, b: usize, h: usize) -> Vec<Vec<bool
     let inside = |range: Option<RangeId>, of: Option<RangeId>| range.is_none() || range == of;
     let otherwise = rules.clone().rfind(|rule| rule.when == When::Otherwise).is_none_or(|rule| rule.action.bit());
     let mut rows = vec![vec![otherwise; t_kv]; t_q];
-    let mut matches = vec![true; t_kv];
     for rule in rules {
         let When::Match { q, kv, condition } = &rule.when else { continue };
+        let mut matches = vec![true; t_kv];
         let prepared = condition.as_ref().map(|condition| Prepared::of_blocks(bound, *moment, b, h, condition));
         for (i, row) in rows.iter_mut().enumerate().filter(|(i, _)| inside(*q, q_ranges[*i])) {
             if let Some(prepared) = &prepared {

@@ -23,10 +23,15 @@ pub struct Exact {
 /// # Errors
 /// What [`AttentionCall::check`] finds.
 pub fn attention(call: &AttentionCall) -> Result<AttentionOutput, Findings> {
-    let exact = exact(call)?;
-    let o: Vec<f32> = exact.o.iter().map(|&v| v as f32).collect();
-    let o = Tensor::from_f32(&call.q.shape, call.q.dtype(), &o);
-    Ok(AttentionOutput { o, lse: exact.lse.iter().map(|&v| v as f32).collect() })
+    Ok(exact(call)?.rounded(call))
+}
+
+impl Exact {
+    fn rounded(&self, call: &AttentionCall) -> AttentionOutput {
+        let o: Vec<f32> = self.o.iter().map(|&v| v as f32).collect();
+        let o = Tensor::from_f32(&call.q.shape, call.q.dtype(), &o);
+        AttentionOutput { o, lse: self.lse.iter().map(|&v| v as f32).collect() }
+    }
 }
 
 /// As [`attention()`], in f64 throughout but for the score rule, which is f32 by definition.
@@ -94,9 +99,7 @@ pub fn same_precision(call: &AttentionCall) -> Result<AttentionOutput, Findings>
         }
         (o.iter().map(|o| f64::from(o / total)).collect(), f64::from(base + total.ln()))
     })?;
-    let o: Vec<f32> = out.o.iter().map(|&v| v as f32).collect();
-    let o = Tensor::from_f32(&call.q.shape, dtype, &o);
-    Ok(AttentionOutput { o, lse: out.lse.iter().map(|&v| v as f32).collect() })
+    Ok(out.rounded(call))
 }
 
 /// One computed row of a head: a query token and the kv tokens that count.

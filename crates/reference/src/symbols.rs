@@ -35,18 +35,15 @@ pub fn static_symbols(bound: &Bound, moment: &Moment) -> Symbols {
 }
 
 fn decide(rules: &[&BlockRule], matches: impl Fn(&BlockRule) -> bool) -> bool {
-    let mut bit = None;
+    let (mut matched, mut otherwise) = (None, true);
     for rule in rules {
-        if matches(rule) {
-            bit = Some(rule.action.bit());
+        if rule.when == When::Otherwise {
+            otherwise = rule.action.bit();
+        } else if matches(rule) {
+            matched = Some(rule.action.bit());
         }
     }
-    for rule in rules {
-        if bit.is_none() && rule.when == When::Otherwise {
-            bit = Some(rule.action.bit());
-        }
-    }
-    bit.unwrap_or(true)
+    matched.unwrap_or(otherwise)
 }
 
 /// Token pairs of a block pair that pass the mask, and all of them.

@@ -1,0 +1,231 @@
+//! Classification and evaluation against brute force on random rules, and the published fixtures of static strategies.
+
+#[path = "classify/random.rs"]
+mod random;
+
+use proptest::prelude::*;
+use random::{Setting, at, binary, call, expr, global, in_range, int};
+use sparsym_ir::bind::TableData;
+use sparsym_ir::classify::{Classifier, Coverage};
+use sparsym_ir::eval::{Prepared, StepKind};
+use sparsym_ir::expr::{BinaryOp, Coordinate, ExprKind, Function, Global, Side, Type};
+use sparsym_ir::static_symbols::static_symbols;
+use sparsym_ir::strategy::{
+    Action, BlockRule, Blocks, Element, Grid, Scalar, Schedule, Table, TableAxis, TableId, TokenRange, TokenRule, When,
+};
+use sparsym_ir::symbols::SkipSymbol;
+use sparsym_ir::{Bindings, Bound, Expr, Layout, Moment, Problem, Span, Strategy};
+use sparsym_reference::rules::Reader;
+use sparsym_reference::symbols as reference;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_false_empty_and_no_false_full(setting in random::any_setting()) {
+        each_pair(&setting, |coverage, passing, pairs, place| {
+            match coverage {
+                Coverage::Empty => prop_assert_eq!(passing, 0, "false empty at {}", place),
+                Coverage::Full => prop_assert!(pairs > 0 && passing == pairs, "false full at {}", place),
+                Coverage::Partial => {}
+            }
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn affine_masks_are_classified_exactly(setting in random::affine_setting()) {
+        each_pair(&setting, exactly)?;
+    }
+
+    #[test]
+    fn neighbourhoods_on_a_grid_are_classified_exactly(setting in random::neighbourhood_setting()) {
+        each_pair(&setting, exactly)?;
+    }
+
+    #[test]
+    fn three_evaluators_agree(setting in random::scored_setting()) {
+        let bound = setting.bound();
+        let (mask, score) = (setting.rules.mask.as_ref().unwrap(), setting.rules.score.as_ref().unwrap());
+        for (b, h) in batch_and_heads(&setting.problem) {
+            let reader = Reader::new(&bound, setting.moment, b, h);
+            let [masks, scores] = [mask, score].map(|rule| Prepared::new(&bound, setting.moment, b, h, &rule.value));
+            let (n_q, n_kv) = (setting.problem.q_rows(b).len(), setting.problem.kv_rows(b).len());
+            for q in (0..n_q).step_by(3) {
+                let first = q % n_kv.max(1); // rows need not start at 0
+                let logits: Vec<f32> = (first..n_kv).map(|kv| ((q * 7 + kv * 13) % 29) as f32 - 14.5).collect();
+                let (mut row, mut scored) = (vec![false; logits.len()], logits.clone());
+                masks.mask_row(q, first, &mut row);
+                scores.score_row(q, first, &mut scored);
+                for (n, kv) in (first..n_kv).enumerate() {
+                    let expected = reader.mask(q, kv);
+                    prop_assert_eq!(bound.mask_at(&setting.moment, b, h, q, kv), expected, "mask at {} {}", q, kv);
+                    prop_assert_eq!(row[n], expected, "prepared mask at {} {}", q, kv);
+                    let expected = reader.score(q, kv, logits[n]).unwrap();
+                    let same = |x: f32| x == expected || x.is_nan() && expected.is_nan();
+                    prop_assert!(same(bound.score_at(&setting.moment, logits[n], b, h, q, kv)), "score at {} {}", q, kv);
+                    prop_assert!(same(scored[n]), "prepared score at {} {}: {} {}", q, kv, scored[n], expected);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn static_symbols_are_those_of_the_reference(setting in random::block_rules_setting()) {
+        let bound = setting.bound();
+        let (found, expected) = (static_symbols(&bound, &setting.moment), reference::static_symbols(&bound, &setting.moment));
+        prop_assert_eq!(found.cache.unpack(), expected.cache.unpack(), "s_c");
+        prop_assert_eq!(found.skip.unpack(), expected.skip.unpack(), "s_s");
+        prop_assert_eq!(found.full.map(|s_f| s_f.unpack()), expected.full.map(|s_f| s_f.unpack()), "s_f");
+    }
+}
+
+/// Calls `check` with the verdict on every block pair, its passing token pairs, and all of them.
+fn each_pair(
+    setting: &Setting,
+    check: impl Fn(Coverage, usize, usize, String) -> Result<(), TestCaseError>,
+) -> Result<(), TestCaseError> {
+    let bound = setting.bound();
+    let classifier = Classifier::new(&bound, &setting.moment);
+    for (b, h) in batch_and_heads(&setting.problem) {
+        let reader = Reader::new(&bound, setting.moment, b, h);
+        for i in 0..setting.problem.q_blocks() {
+            for j in 0..setting.problem.kv_blocks() {
+                let (passing, pairs) = reference::count(&bound, &reader, b, i, j);
+                check(classifier.classify(b, h, i, j), passing, pairs, format!("b {b} h {h} i {i} j {j}"))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn exactly(coverage: Coverage, passing: usize, pairs: usize, place: String) -> Result<(), TestCaseError> {
+    let expected = match passing {
+        0 => Coverage::Empty,
+        _ if passing == pairs => Coverage::Full,
+        _ => Coverage::Partial,
+    };
+    prop_assert_eq!(coverage, expected, "at {}: {} of {} pairs pass", place, passing, pairs);
+    Ok(())
+}
+
+fn batch_and_heads(problem: &Problem) -> Vec<(usize, usize)> {
+    (0..problem.batch).flat_map(|b| (0..problem.heads).map(move |h| (b, h))).collect()
+}
+
+#[test]
+fn an_infinite_reach_wraps_and_is_left_to_the_element_test() {
+    let far = binary(BinaryOp::Add, at(Side::Q, Coordinate::Pos), int(i64::from(i32::MAX)));
+    let mask = binary(BinaryOp::Le, at(Side::Kv, Coordinate::Pos), far);
+    let setting = Setting {
+        rules: Strategy { mask: Some(TokenRule { value: mask, span: Span::default() }), ..Strategy::dense() },
+        problem: Problem::self_attention(1, 256, 1, 64),
+        bindings: Bindings::default(),
+        moment: Moment::default(),
+    };
+    let bound = setting.bound();
+    assert!(bound.mask_at(&setting.moment, 0, 0, 0, 9));
+    assert!(!bound.mask_at(&setting.moment, 0, 0, 1, 9), "1 + i32::MAX wraps");
+    assert_eq!(Classifier::new(&bound, &setting.moment).classify(0, 0, 0, 0), Coverage::Partial);
+}
+
+/// Strategies reference FX4, column A: one axis of n tiles of 16 tokens, window k.
+#[test]
+fn sliding_tile_rows_of_one_axis() {
+    for (n, k, expected) in [
+        (4, 1, "1000 0100 0010 0001"),
+        (4, 2, "1110 1110 0111 0111"),
+        (4, 3, "1110 1110 0111 0111"),
+        (4, 4, "1111 1111 1111 1111"),
+        (5, 2, "11100 11100 01110 00111 00111"),
+        (5, 4, "11111 11111 11111 11111 11111"),
+    ] {
+        assert_eq!(sliding_tile([1, 1, n], [1.0, 1.0, k as f32], 0), expected, "n = {n}, k = {k}");
+    }
+}
+
+/// FX4: a grid of tiles, and a block of text at the end.
+#[test]
+fn sliding_tile_rows_of_a_grid_and_text() {
+    assert_eq!(sliding_tile([1, 2, 3], [1.0, 1.0, 3.0], 0), "111000 111000 111000 000111 000111 000111");
+    assert_eq!(sliding_tile([1, 2, 3], [1.0, 2.0, 1.0], 0), "100100 010010 001001 100100 010010 001001");
+    assert_eq!(sliding_tile([1, 1, 4], [1.0, 1.0, 3.0], 16), "11101 11101 01111 01111 11111");
+}
+
+/// Rows of S_s of Sliding Tile Attention over `tiles` tiles of (1, 1, 16) tokens, then `n_text` tokens of text.
+fn sliding_tile(tiles: [usize; 3], window: [f32; 3], n_text: usize) -> String {
+    let range = |name: &str, grid| TokenRange { name: name.to_owned(), grid, span: Span::default() };
+    let table = Table {
+        name: "window".to_owned(),
+        doc: String::new(),
+        axes: vec![TableAxis::Step, TableAxis::Layer, TableAxis::Head],
+        element: Element::Three(Scalar::U32),
+        span: Span::default(),
+    };
+    let tile = |side| at(side, Coordinate::Tile);
+    let near = call(
+        Function::Near,
+        vec![tile(Side::Q), tile(Side::Kv), expr(ExprKind::Table(TableId(0)), Type::Triple)],
+        Type::Bool,
+    );
+    let text = binary(BinaryOp::Or, in_range(Side::Q, 1), in_range(Side::Kv, 1));
+    let rule = |action, when| BlockRule { action, when, reuse: None, span: Span::default() };
+    let condition = Some(binary(BinaryOp::Or, text, near));
+    let strategy = Strategy {
+        tokens: vec![range("vision", Some(Grid::Tiled([1, 1, 16]))), range("text", None)],
+        tables: vec![table],
+        rules: vec![
+            rule(Action::Keep, When::Match { q: None, kv: None, condition }),
+            rule(Action::Skip, When::Otherwise),
+        ],
+        ..Strategy::dense()
+    };
+    let layout = Layout::text_back(n_text, [tiles[0], tiles[1], tiles[2] * 16]);
+    let n = layout.len();
+    let problem = Problem { layout, blocks: Blocks { q: 16, kv: 16 }, ..Problem::self_attention(1, n, 2, 64) };
+    let bindings =
+        Bindings { tables: vec![TableData { shape: vec![1, 1, 1], values: window.to_vec() }], ..Bindings::default() };
+    let bound = Bound::new(&strategy, &problem, &bindings).unwrap_or_else(|findings| panic!("{findings}"));
+    let moment = Moment { step: 3, steps: 9, since_update: 0, layer: 2 }; // past the table's end: its last entry
+    let symbols = static_symbols(&bound, &moment);
+    assert_eq!(symbols, reference::static_symbols(&bound, &moment));
+    assert_eq!(rows(&symbols.skip, 0), rows(&symbols.skip, 1), "both heads read the same entry");
+    rows(&symbols.skip, 0)
+}
+
+fn rows(s_s: &SkipSymbol, h: usize) -> String {
+    let row = |i| (0..s_s.kv_blocks()).map(|j| if s_s.get(0, h, i, j) { '1' } else { '0' }).collect::<String>();
+    (0..s_s.q_blocks()).map(row).collect::<Vec<_>>().join(" ")
+}
+
+/// FX2: schedules that count from the last Update.
+#[test]
+fn published_schedules() {
+    let [step, steps, since] = [Global::Step, Global::Steps, Global::SinceUpdate].map(global);
+    let warm = |warmup| binary(BinaryOp::Lt, step.clone(), int(warmup));
+    let every = |interval| binary(BinaryOp::Eq, since.clone(), int(interval));
+    let last = binary(BinaryOp::Eq, step.clone(), binary(BinaryOp::Sub, steps, int(1)));
+    let or = |a, b| binary(BinaryOp::Or, a, b);
+    assert_eq!(schedule(Some(or(warm(3), every(5))), None, 20), "FFFPPPPFPPPPFPPPPFPP", "TaylorSeer");
+    let flash_omni = or(or(warm(8), every(5)), last);
+    assert_eq!(schedule(Some(flash_omni), None, 20), "FFFFFFFFPPPPFPPPPFPF", "FlashOmni");
+    assert_eq!(schedule(Some(every(3)), None, 20), "FPPFPPFPPFPPFPPFPPFP", "FORA");
+    assert_eq!(schedule(None, None, 4), "FFFF", "no `update when`");
+    assert_eq!(schedule(Some(every(3)), Some(warm(2)), 8), "DDFPPFPP", "dense first, then an Update");
+}
+
+fn schedule(update: Option<Expr>, dense: Option<Expr>, steps: u32) -> String {
+    let strategy = Strategy { schedule: Schedule { update, dense }, ..Strategy::dense() };
+    let (problem, bindings) = (Problem::self_attention(1, 16, 1, 64), Bindings::default());
+    let bound = Bound::new(&strategy, &problem, &bindings).unwrap();
+    let mut last_update = None;
+    let kinds = (0..steps).map(|step| match bound.schedule(step, steps, last_update.map(|last| step - last), 0) {
+        StepKind::Update => {
+            last_update = Some(step);
+            'F'
+        }
+        StepKind::Dispatch => 'P',
+        StepKind::Dense => 'D',
+    });
+    kinds.collect()
+}
