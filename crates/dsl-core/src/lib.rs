@@ -1,1 +1,74 @@
-//! Strategy text to checked IR, and back to text
+//! Strategy text to checked IR, and back to text.
+//!
+//! Use this crate to read strategies at run time, to print them, or to show their mistakes. Strategies that are part
+//! of a program are written with `sparsym::strategy!`, which runs the same stages at build time.
+//!
+//! Non-goals: no files, no environment, no shapes, no devices, no Rust code.
+//!
+//! ```
+//! let text = "pub Window {
+//!     param reach: u32 = 1024;
+//!     mask q, kv => abs(q.pos - kv.pos) <= rech;
+//! }";
+//! let findings = sparsym_dsl_core::compile_str("window.strategy", text).unwrap_err();
+//! assert_eq!(findings.iter().next().unwrap().help, "did you mean `reach`?");
+//! println!("{}", sparsym_dsl_core::render(&findings, "window.strategy", text));
+//!
+//! let strategy = sparsym_dsl_core::compile_str("window.strategy", &text.replace("rech;", "reach;")).unwrap();
+//! assert_eq!(strategy.params[0].name, "reach");
+//! ```
+#![deny(missing_docs)]
+
+mod check;
+mod print;
+mod render;
+mod resolve;
+mod syntax;
+
+use proc_macro2::TokenStream;
+use sparsym_ir::{Code, Finding, Findings, Strategy};
+
+pub use check::check;
+pub use print::print;
+pub use render::render;
+
+/// Compiles a strategy from text: `pub Name { … }`, or the whole `strategy! { … }`.
+///
+/// # Errors
+/// All mistakes found, in source order.
+pub fn compile_str(name: &str, text: &str) -> Result<Strategy, Findings> {
+    let tokens = syntax::lex(text)?;
+    if tokens.is_empty() {
+        let message = format!("{name} holds no strategy");
+        return Err(Finding::new(Code::UnexpectedToken, message, "write `pub Name { … }`").into());
+    }
+    compile_tokens(tokens)
+}
+
+/// Compiles a strategy from the tokens of a macro call.
+///
+/// # Errors
+/// All mistakes found, in source order.
+pub fn compile_tokens(tokens: TokenStream) -> Result<Strategy, Findings> {
+    let (strategy, findings) = analyze(tokens);
+    match strategy {
+        Some(strategy) => findings.into_result(strategy),
+        None => findings.into_result(Strategy::dense()),
+    }
+}
+
+/// All stages, once each: tokens → syntax tree → typed IR → checks.
+///
+/// The strategy is what could be understood even if there are findings, so that the macro can emit an item that does
+/// not cause errors of its own. None if there is no `Name { … }` at all; then there is a finding.
+pub fn analyze(tokens: TokenStream) -> (Option<Strategy>, Findings) {
+    let mut findings = Findings::new();
+    let Some(item) = syntax::parse(tokens, &mut findings) else { return (None, findings) };
+    let strategy = resolve::resolve(&item, &mut findings);
+    let complete = findings.is_empty();
+    check::present(&strategy, &mut findings);
+    if complete {
+        check::absent(&strategy, &mut findings);
+    }
+    (Some(strategy), findings)
+}

@@ -1,0 +1,60 @@
+//! Findings on text: the source line, carets, and every place that belongs to the mistake.
+
+use annotate_snippets::{Annotation, AnnotationKind, Level, Renderer, Snippet};
+use sparsym_ir::span::Place;
+use sparsym_ir::{Finding, Findings, Span};
+
+/// The findings as rustc would show them, without colour, each followed by an empty line.
+///
+/// `source_name` is shown before line and column; `text` is the text that was compiled.
+pub fn render(findings: &Findings, source_name: &str, text: &str) -> String {
+    let lines = Lines::new(text);
+    let reports: Vec<String> = findings.iter().map(|finding| report(finding, source_name, &lines)).collect();
+    reports.join("\n")
+}
+
+fn report(finding: &Finding, source_name: &str, lines: &Lines) -> String {
+    let title = Level::ERROR.primary_title(finding.message.as_str()).id(finding.code.id());
+    let mut group = annotate_snippets::Group::with_title(title);
+    if let Some(span) = finding.span {
+        let labels = finding.labels.iter().map(|(span, words)| annotation(lines, *span).label(words.as_str()));
+        let primary = AnnotationKind::Primary.span(lines.bytes(span));
+        group = group.element(
+            Snippet::source(lines.text).path(source_name).annotation(primary).annotations(labels),
+        );
+    }
+    if !finding.help.is_empty() {
+        group = group.element(Level::HELP.message(finding.help.as_str()));
+    }
+    Renderer::plain().render(&[group]) + "\n"
+}
+
+fn annotation<'t>(lines: &Lines, span: Span) -> Annotation<'t> {
+    AnnotationKind::Context.span(lines.bytes(span))
+}
+
+/// Byte offsets of places.
+struct Lines<'t> {
+    text: &'t str,
+    starts: Vec<usize>,
+}
+
+impl<'t> Lines<'t> {
+    fn new(text: &'t str) -> Lines<'t> {
+        let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Lines { text, starts }
+    }
+
+    /// The byte range of a span; places beyond the text become its end.
+    fn bytes(&self, span: Span) -> std::ops::Range<usize> {
+        let start = self.byte(span.start);
+        start..self.byte(span.end).max(start)
+    }
+
+    fn byte(&self, place: Place) -> usize {
+        let Some(&start) = self.starts.get(place.line.saturating_sub(1) as usize) else { return self.text.len() };
+        let rest = &self.text[start..];
+        let line = rest.split('\n').next().unwrap_or(rest);
+        start + line.char_indices().nth(place.column as usize).map_or(line.len(), |(at, _)| at)
+    }
+}

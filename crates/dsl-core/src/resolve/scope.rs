@@ -1,0 +1,148 @@
+//! The names that a strategy declares.
+
+use std::collections::BTreeMap;
+
+use sparsym_ir::strategy::{InputId, ParamId, RangeId, Strategy, TableId};
+use sparsym_ir::{Code, Expr, Finding, Findings, Span};
+
+use crate::syntax::ast::Name;
+use crate::syntax::words::{closest, reserved};
+
+/// What a name stands for.
+#[derive(Clone, Debug)]
+pub(super) enum Symbol {
+    Param(ParamId),
+    Table(TableId),
+    Input(InputId),
+    Range(RangeId),
+    Let(Box<Expr>),
+    /// Its declaration is wrong; reading it is not reported again.
+    Poisoned,
+}
+
+struct Entry {
+    symbol: Symbol,
+    span: Span,
+    read: bool,
+}
+
+/// Declared names. The map is ordered so that findings are.
+pub(super) struct Scope {
+    entries: BTreeMap<String, Entry>,
+    /// Whether some declaration could not be read.
+    incomplete: bool,
+}
+
+impl Scope {
+    pub(super) fn new(poisoned: &[String]) -> Scope {
+        let entry = |name: &String| {
+            let entry = Entry { symbol: Symbol::Poisoned, span: Span::default(), read: true };
+            (name.clone(), entry)
+        };
+        Scope { entries: poisoned.iter().map(entry).collect(), incomplete: !poisoned.is_empty() }
+    }
+
+    /// Declares a name. A clash is a finding, and the first declaration stays.
+    pub(super) fn declare(&mut self, name: &Name, symbol: Symbol, findings: &mut Findings) {
+        if let Some(use_) = reserved(&name.text) {
+            findings.push(Finding::at(
+                Code::ReservedName,
+                name.span,
+                format!("`{}` is {use_}", name.text),
+                "choose another name",
+            ));
+        } else if let Some(first) = self.entries.get(&name.text) {
+            // After a mistake in the first declaration nothing is known of the second.
+            if !matches!(first.symbol, Symbol::Poisoned) {
+                findings.push(
+                    Finding::at(
+                        Code::DuplicateName,
+                        name.span,
+                        format!("`{}` is declared twice", name.text),
+                        "rename one of them",
+                    )
+                    .label(first.span, "first declared here"),
+                );
+            }
+            return;
+        }
+        let entry = Entry { symbol, span: name.span, read: false };
+        self.entries.insert(name.text.clone(), entry);
+    }
+
+    /// The symbol of a name. None, after a finding, if there is none.
+    pub(super) fn read(&mut self, name: &Name, findings: &mut Findings) -> Option<Symbol> {
+        self.read_or(name, &[], findings)
+    }
+
+    /// As [`read`](Self::read); `others` are further names that the author may have meant.
+    pub(super) fn read_or(&mut self, name: &Name, others: &[&str], findings: &mut Findings) -> Option<Symbol> {
+        if let Some(entry) = self.entries.get_mut(&name.text) {
+            entry.read = true;
+            return Some(entry.symbol.clone());
+        }
+        let help = match closest(&name.text, self.entries.keys().map(String::as_str).chain(others.iter().copied())) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => "declare it above with `param`, `table`, `input`, `tokens` or `let`".to_owned(),
+        };
+        findings.push(Finding::at(
+            Code::UndefinedName,
+            name.span,
+            format!("`{}` is not defined", name.text),
+            help,
+        ));
+        // Once is enough.
+        let entry = Entry { symbol: Symbol::Poisoned, span: name.span, read: true };
+        self.entries.insert(name.text.clone(), entry);
+        None
+    }
+
+    /// Whether the name's declaration is wrong, or its absence was reported already.
+    pub(super) fn is_poisoned(&self, name: &str) -> bool {
+        self.entries.get(name).is_some_and(|entry| matches!(entry.symbol, Symbol::Poisoned))
+    }
+
+    /// The place of a declaration.
+    pub(super) fn place(&self, name: &str) -> Option<Span> {
+        self.entries.get(name).map(|entry| entry.span)
+    }
+
+    /// `let` names that nothing reads. They leave no trace in the IR, so they are found here. After a mistake it is not
+    /// known what the lost clauses read.
+    pub(super) fn report_unused_lets(&self, findings: &mut Findings) {
+        if self.incomplete || !findings.is_empty() {
+            return;
+        }
+        for (name, entry) in &self.entries {
+            if matches!(entry.symbol, Symbol::Let(_)) && !entry.read {
+                findings.push(Finding::at(
+                    Code::UnusedName,
+                    entry.span,
+                    format!("`{name}` is declared but never read"),
+                    "remove it, or write the rule that reads it",
+                ));
+            }
+        }
+    }
+}
+
+/// The kind of a symbol in words.
+pub(super) fn describe(symbol: &Symbol) -> &'static str {
+    match symbol {
+        Symbol::Param(_) => "a param",
+        Symbol::Table(_) => "a table",
+        Symbol::Input(_) => "an input",
+        Symbol::Range(_) => "a token range",
+        Symbol::Let(_) => "a `let` value",
+        Symbol::Poisoned => "unknown",
+    }
+}
+
+/// Token ranges by name, for a hint.
+pub(super) fn range_names(strategy: &Strategy) -> String {
+    let names: Vec<String> = strategy.tokens.iter().map(|range| format!("`{}`", range.name)).collect();
+    match names.is_empty() {
+        true => "declare ranges with `tokens text, vision;`".to_owned(),
+        false => format!("the ranges are {}", names.join(", ")),
+    }
+}

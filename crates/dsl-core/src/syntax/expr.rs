@@ -1,0 +1,187 @@
+//! Expressions, loosest binding first:
+//!
+//! ```text
+//! expr       = and { "||" and }
+//! and        = comparison { "&&" comparison }
+//! comparison = sum [ ( "<" | "<=" | ">" | ">=" | "==" | "!=" ) sum ]
+//! sum        = product { ( "+" | "-" ) product }
+//! product    = unary { ( "*" | "/" | "%" ) unary }
+//! unary      = { "-" | "!" } postfix
+//! postfix    = primary { "." NAME }
+//! primary    = LITERAL | "(" expr { "," expr } ")" | NAME [ "in" NAME | "[" NAME "]" | "(" [ expr { "," expr } ] ")" ]
+//! ```
+
+use proc_macro2::Delimiter;
+use sparsym_ir::expr::{BinaryOp, UnaryOp};
+use sparsym_ir::{Code, Finding, Span};
+
+use super::ast::{Expr, ExprKind, Name};
+use super::cursor::{Cursor, Parsed, Problem};
+use super::words::{LATER_FUNCTIONS, TENSORS};
+
+/// Levels of nesting that an expression may have.
+pub(crate) const MAX_DEPTH: usize = 100;
+
+/// Binary operators by level; at each level the longer spelling stands first.
+const LEVELS: [&[(&str, BinaryOp)]; 5] = [
+    &[("||", BinaryOp::Or)],
+    &[("&&", BinaryOp::And)],
+    &[
+        ("<=", BinaryOp::Le),
+        (">=", BinaryOp::Ge),
+        ("==", BinaryOp::Eq),
+        ("!=", BinaryOp::Ne),
+        ("<", BinaryOp::Lt),
+        (">", BinaryOp::Gt),
+    ],
+    &[("+", BinaryOp::Add), ("-", BinaryOp::Sub)],
+    &[("*", BinaryOp::Mul), ("/", BinaryOp::Div), ("%", BinaryOp::Rem)],
+];
+const COMPARISON: usize = 2;
+
+/// Reads one expression.
+pub(crate) fn expr(cursor: &mut Cursor) -> Parsed<Expr> {
+    binary(cursor, 0, 1)
+}
+
+/// What to say when an expression is followed by something that looks like an operator of another language.
+pub(crate) fn operator_hint(cursor: &Cursor) -> Option<&'static str> {
+    let words = [("and", "write `&&`"), ("or", "write `||`"), ("as", "write `float(x)` to convert an integer")];
+    let operators = [
+        ("=", "`==` compares two values"),
+        ("&", "write `&&`"),
+        ("|", "write `||`"),
+        ("^", "powers are written as products"),
+        ("..", "write two comparisons joined by `&&`"),
+    ];
+    let word = words.into_iter().find(|(word, _)| cursor.at_word(word));
+    word.or_else(|| operators.into_iter().find(|(operator, _)| cursor.at(operator))).map(|(_, hint)| hint)
+}
+
+/// `nesting` counts the recursion of the parser itself; the depth of the tree also grows with chains of operators.
+fn binary(cursor: &mut Cursor, level: usize, nesting: usize) -> Parsed<Expr> {
+    let Some(operators) = LEVELS.get(level) else { return unary(cursor, nesting) };
+    let mut left = binary(cursor, level + 1, nesting)?;
+    let mut compared = false;
+    while let Some(&(symbol, op)) = operators.iter().find(|(symbol, _)| cursor.at(symbol)) {
+        if compared {
+            return Err(cursor.unexpected(
+                "the end of the comparison",
+                "comparisons do not chain: write `a < b && b < c`",
+            ));
+        }
+        cursor.eat(symbol);
+        let right = binary(cursor, level + 1, nesting)?;
+        let (span, depth) = (left.span.to(right.span), left.depth.max(right.depth));
+        left = node(ExprKind::Binary(op, Box::new(left), Box::new(right)), span, depth)?;
+        compared = level == COMPARISON;
+    }
+    Ok(left)
+}
+
+fn unary(cursor: &mut Cursor, nesting: usize) -> Parsed<Expr> {
+    let start = cursor.here();
+    if nesting > MAX_DEPTH {
+        return Err(too_deep(start));
+    }
+    let op = match () {
+        () if cursor.eat("-") => UnaryOp::Neg,
+        () if cursor.eat("!") => UnaryOp::Not,
+        () => return postfix(cursor, nesting),
+    };
+    let operand = unary(cursor, nesting + 1)?;
+    let (span, depth) = (start.to(operand.span), operand.depth);
+    node(ExprKind::Unary(op, Box::new(operand)), span, depth)
+}
+
+fn postfix(cursor: &mut Cursor, nesting: usize) -> Parsed<Expr> {
+    let mut value = primary(cursor, nesting)?;
+    while cursor.at(".") && !cursor.at("..") {
+        cursor.eat(".");
+        let field = cursor.name("a coordinate", "coordinates are .pos .block .t .h .w .frame .tile")?;
+        if LATER_FUNCTIONS.contains(&field.text.as_str()) {
+            return Err(Problem::Later(field.span));
+        }
+        let (span, depth) = (value.span.to(field.span), value.depth);
+        value = node(ExprKind::Field(Box::new(value), field), span, depth)?;
+    }
+    Ok(value)
+}
+
+fn primary(cursor: &mut Cursor, nesting: usize) -> Parsed<Expr> {
+    let start = cursor.here();
+    if let Some(literal) = cursor.literal()? {
+        return node(ExprKind::Literal(literal.kind), literal.span, 0);
+    }
+    if let Some(inside) = cursor.group(Delimiter::Parenthesis) {
+        let mut parts = list(inside, nesting)?;
+        let span = cursor.since(start);
+        return match parts.len() {
+            0 => Err(Finding::at(Code::UnexpectedToken, span, "expected a value, found `()`", "write a value").into()),
+            1 => Ok(Expr { span, ..parts.remove(0) }),
+            _ => tree(ExprKind::Tuple, parts, span),
+        };
+    }
+    let name = cursor.name("a value", "a value is a literal, a name, a function call or an expression in brackets")?;
+    if TENSORS.contains(&name.text.as_str()) || LATER_FUNCTIONS.contains(&name.text.as_str()) {
+        return Err(Problem::Later(name.span));
+    }
+    if cursor.eat_word("in") {
+        let range = cursor.name("a token range", "write `q in text`")?;
+        return node(ExprKind::In(name, range), cursor.since(start), 0);
+    }
+    if let Some(inside) = cursor.group(Delimiter::Bracket) {
+        let variable = index(inside)?;
+        return node(ExprKind::Index(name, variable), cursor.since(start), 0);
+    }
+    if let Some(inside) = cursor.group(Delimiter::Parenthesis) {
+        let args = list(inside, nesting)?;
+        let span = cursor.since(start);
+        return tree(|args| ExprKind::Call(name, args), args, span);
+    }
+    node(ExprKind::Name(name.text), name.span, 0)
+}
+
+/// `[q]`; two variables would index a map.
+fn index(mut inside: Cursor) -> Parsed<Name> {
+    let start = inside.here();
+    let variable = inside.name("a variable", "an input is read at a token: `document[q]`")?;
+    if inside.at(",") {
+        return Err(Problem::Later(start));
+    }
+    inside.finish("an input is read at a token: `document[q]`")?;
+    Ok(variable)
+}
+
+/// Expressions separated by commas; a trailing comma is fine.
+fn list(mut inside: Cursor, nesting: usize) -> Parsed<Vec<Expr>> {
+    let mut items = Vec::new();
+    while !inside.is_empty() {
+        items.push(binary(&mut inside, 0, nesting + 1)?);
+        if !inside.eat(",") {
+            let help = operator_hint(&inside).unwrap_or("separate values by commas and join them by operators");
+            inside.finish(help)?;
+        }
+    }
+    Ok(items)
+}
+
+fn tree(kind: impl FnOnce(Vec<Expr>) -> ExprKind, parts: Vec<Expr>, span: Span) -> Parsed<Expr> {
+    let depth = parts.iter().map(|part| part.depth).max().unwrap_or(0);
+    node(kind(parts), span, depth)
+}
+
+fn node(kind: ExprKind, span: Span, depth_below: usize) -> Parsed<Expr> {
+    let depth = depth_below + 1;
+    if depth > MAX_DEPTH { Err(too_deep(span)) } else { Ok(Expr { kind, span, depth }) }
+}
+
+fn too_deep(span: Span) -> Problem {
+    Finding::at(
+        Code::TooLarge,
+        span,
+        format!("the expression nests more than {MAX_DEPTH} levels deep"),
+        "a long chain of operators is a level for each; use a table or an input instead",
+    )
+    .into()
+}

@@ -1,0 +1,461 @@
+//! Tokens to syntax tree.
+//!
+//! After a mistake reading goes on at the next `;`, or at the first word of a clause on a line of its own, so that all
+//! mistakes are reported. Names in a declaration that could not be read are poisoned: they are known, and nothing that
+//! uses them is reported.
+
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use sparsym_ir::strategy::Action;
+use sparsym_ir::{Code, Finding, Findings, Span};
+use syn::buffer::TokenBuffer;
+
+use super::ast::*;
+use super::cursor::{Cursor, Parsed, Problem};
+use super::expr::{expr, operator_hint};
+use super::lex::check_nesting;
+use super::words::{CLAUSES, LATER_CLAUSES, action, closest};
+
+/// The item in the tokens. None if there is not even a name and a body; then there is a finding.
+pub(crate) fn parse(tokens: TokenStream, findings: &mut Findings) -> Option<Item> {
+    if let Err(finding) = check_nesting(&tokens) {
+        findings.push(finding);
+        return None;
+    }
+    let buffer = TokenBuffer::new2(tokens);
+    let mut parser = Parser { findings, poisoned: Vec::new(), later: Vec::new() };
+    let item = parser.item(Cursor::new(buffer.begin()));
+    parser.report_later();
+    item.map_err(|problem| parser.report(problem)).ok()
+}
+
+struct Parser<'f> {
+    findings: &'f mut Findings,
+    poisoned: Vec<String>,
+    /// Places of forms of a later version.
+    later: Vec<Span>,
+}
+
+impl Parser<'_> {
+    fn item(&mut self, mut cursor: Cursor) -> Parsed<Item> {
+        const FORM: &str = "a strategy is written `pub Name { … }`";
+        // A file may hold the whole macro call.
+        if cursor.at_word("strategy") {
+            cursor.skip_token();
+            if cursor.eat("!") {
+                let inside = cursor.group(Delimiter::Brace).ok_or_else(|| cursor.unexpected("`{`", FORM))?;
+                let item = self.item(inside)?;
+                cursor.eat(";");
+                cursor.finish("a file holds one strategy")?;
+                return Ok(item);
+            }
+            return Err(cursor.unexpected("`!`", FORM));
+        }
+        let doc = self.doc(&mut cursor);
+        let start = cursor.here();
+        if cursor.eat_word("pub") {
+            cursor.group(Delimiter::Parenthesis);
+        }
+        let name = cursor.name("the strategy's name", FORM)?;
+        let mut body = cursor.group(Delimiter::Brace).ok_or_else(|| cursor.unexpected("`{`", FORM))?;
+        let span = cursor.since(start);
+        let mut clauses = Vec::new();
+        while !body.is_empty() {
+            clauses.extend(self.clause(&mut body));
+        }
+        if let Err(problem) = cursor.finish("one strategy at a time: give the next one its own file or macro call") {
+            self.report(problem);
+        }
+        Ok(Item { doc, name, clauses, span, poisoned: std::mem::take(&mut self.poisoned) })
+    }
+
+    /// One clause, or None after a mistake; then the cursor stands where reading goes on.
+    fn clause(&mut self, cursor: &mut Cursor) -> Option<Clause> {
+        let before = cursor.here();
+        let doc = self.doc(cursor);
+        let mut attempt = cursor.clone();
+        let start = attempt.here();
+        let kind = match clause_kind(&mut attempt) {
+            Ok(kind) => kind,
+            Err(problem) => {
+                self.report(problem);
+                self.recover(cursor);
+                return None;
+            }
+        };
+        let span = attempt.since(start);
+        *cursor = attempt;
+        if !doc.is_empty()
+            && !matches!(kind, ClauseKind::Param { .. } | ClauseKind::Table { .. } | ClauseKind::Input { .. })
+        {
+            self.findings.push(Finding::at(
+                Code::MisplacedDoc,
+                before,
+                "this clause has no documentation",
+                "write `//` for a comment; params, tables, inputs and the strategy itself take `///`",
+            ));
+        }
+        if !cursor.eat(";") {
+            let help = operator_hint(cursor).unwrap_or("every clause ends with `;`");
+            self.report(cursor.unexpected("`;`", help));
+            if !cursor.at_fresh_clause() {
+                self.skip_clause(cursor, |_| {});
+            }
+        }
+        Some(Clause { doc, kind, span })
+    }
+
+    /// Reads past a clause that could not be read and poisons the names that it may declare.
+    fn recover(&mut self, cursor: &mut Cursor) {
+        let declares = ["param", "table", "input", "tokens", "let"].iter().any(|word| cursor.at_word(word));
+        cursor.skip_token();
+        let mut names = Vec::new();
+        self.skip_clause(cursor, |name| names.push(name));
+        if declares {
+            self.poisoned.extend(names);
+        }
+    }
+
+    fn skip_clause(&mut self, cursor: &mut Cursor, mut name: impl FnMut(String)) {
+        while !cursor.is_empty() && !cursor.eat(";") && !cursor.at_fresh_clause() {
+            if let Some(TokenTree::Ident(ident)) = cursor.skip_token() {
+                name(ident.to_string());
+            }
+        }
+    }
+
+    /// The doc comment that stands here, lines joined. Other attributes are a mistake.
+    fn doc(&mut self, cursor: &mut Cursor) -> String {
+        let mut lines = Vec::new();
+        while cursor.at("#") {
+            let start = cursor.here();
+            cursor.eat("#");
+            let inner = cursor.eat("!");
+            let line = cursor.group(Delimiter::Bracket).and_then(|inside| doc_line(inside));
+            match line {
+                Some(line) if !inner => lines.push(line),
+                _ => self.findings.push(Finding::at(
+                    Code::MisplacedDoc,
+                    cursor.since(start),
+                    "only doc comments `///` may stand here",
+                    "remove the attribute; derives are made by the macro",
+                )),
+            }
+        }
+        lines.join("\n").trim().to_owned()
+    }
+
+    fn report(&mut self, problem: Problem) {
+        match problem {
+            Problem::Mistake(finding) => self.findings.push(finding),
+            Problem::Later(span) => self.later.push(span),
+        }
+    }
+
+    fn report_later(&mut self) {
+        let mut places = std::mem::take(&mut self.later).into_iter();
+        let Some(first) = places.next() else { return };
+        let finding = Finding::at(
+            Code::NotYet,
+            first,
+            "rules over tensor data are not in this version",
+            "use rules over positions, ranges, grids, tables and the schedule",
+        );
+        self.findings.push(places.fold(finding, |finding, place| finding.label(place, "also here")));
+    }
+}
+
+/// `doc = " text"` without the one space that `/// text` has.
+fn doc_line(mut inside: Cursor) -> Option<String> {
+    inside.eat_word("doc").then_some(())?;
+    inside.eat("=").then_some(())?;
+    let TokenTree::Literal(literal) = inside.skip_token()? else { return None };
+    let syn::Lit::Str(text) = syn::Lit::new(literal) else { return None };
+    let text = text.value();
+    Some(text.strip_prefix(' ').unwrap_or(&text).trim_end().to_owned())
+}
+
+fn clause_kind(cursor: &mut Cursor) -> Parsed<ClauseKind> {
+    let start = cursor.here();
+    let word = cursor.peek_word().unwrap_or_default();
+    if !CLAUSES.contains(&word.as_str()) {
+        return Err(unknown_clause(cursor, &word));
+    }
+    cursor.skip_token();
+    match word.as_str() {
+        "param" => param(cursor),
+        "table" => table(cursor),
+        "input" => input(cursor),
+        "tokens" => tokens(cursor),
+        "blocks" => blocks(cursor),
+        "let" => {
+            let name = cursor.name("a name", "write `let name = value;`")?;
+            cursor.expect("=", "write `let name = value;`")?;
+            Ok(ClauseKind::Let { name, value: expr(cursor)? })
+        }
+        "mask" => {
+            let [q, kv] = pair(cursor, "write `mask q, kv => condition;`")?;
+            cursor.expect("=>", "write `mask q, kv => condition;`")?;
+            Ok(ClauseKind::Mask { q, kv, value: expr(cursor)? })
+        }
+        "score" => {
+            let form = "write `score s, q, kv => value;`";
+            let logit = cursor.name("a name for the logit", form)?;
+            cursor.expect(",", form)?;
+            let [q, kv] = pair(cursor, form)?;
+            cursor.expect("=>", form)?;
+            Ok(ClauseKind::Score { logit, q, kv, value: expr(cursor)? })
+        }
+        "otherwise" => otherwise(cursor),
+        "update" => {
+            cursor.expect_word("when", "write `update when condition;`")?;
+            Ok(ClauseKind::Update(expr(cursor)?))
+        }
+        "dense" => {
+            cursor.expect_word("when", "write `dense when condition;`")?;
+            Ok(ClauseKind::Dense(expr(cursor)?))
+        }
+        action_word => match action(action_word) {
+            Some(action) => rule(cursor, action),
+            None => Err(Problem::Later(start)),
+        },
+    }
+}
+
+fn unknown_clause(cursor: &Cursor, word: &str) -> Problem {
+    if LATER_CLAUSES.contains(&word) {
+        return Problem::Later(cursor.here());
+    }
+    if word.is_empty() {
+        return cursor.unexpected("a clause", "clauses start with a word such as `param`, `mask` or `skip`");
+    }
+    let help = match closest(word, CLAUSES) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => format!("clauses start with {}", CLAUSES.map(|clause| format!("`{clause}`")).join(", ")),
+    };
+    Finding::at(Code::UnknownClause, cursor.here(), format!("no clause starts with `{word}`"), help).into()
+}
+
+/// `name: type [in range] = default`
+fn param(cursor: &mut Cursor) -> Parsed<ClauseKind> {
+    const FORM: &str = "write `param name: u32 in 1.. = 5;`";
+    let name = cursor.name("a name", FORM)?;
+    cursor.expect(":", FORM)?;
+    let ty = cursor.name("a type", "types are u32, i32, f32 and bool")?;
+    let range = if cursor.eat_word("in") { Some(range(cursor)?) } else { None };
+    cursor.expect("=", "every param has a default: write `param name: u32 = 5;`")?;
+    let default = signed(cursor, FORM)?;
+    Ok(ClauseKind::Param { name, ty, range, default })
+}
+
+/// `1..`, `0.0..=1.0`, `..10`
+fn range(cursor: &mut Cursor) -> Parsed<ParamRange> {
+    const FORM: &str = "ranges are written `0..=3`, `1..` or `0.0..=1.0`";
+    let start = cursor.here();
+    let low = if cursor.at("..") { None } else { Some(signed(cursor, FORM)?) };
+    let closed = cursor.eat("..=");
+    if !closed {
+        cursor.expect("..", FORM)?;
+    }
+    let high = if closed || !cursor.at("=") { Some(signed(cursor, FORM)?) } else { None };
+    if low.is_none() && high.is_none() {
+        return Err(Finding::at(
+            Code::UnexpectedToken,
+            cursor.since(start),
+            "the range has no end",
+            "leave it out, or give it an end: `1..`",
+        )
+        .into());
+    }
+    Ok(ParamRange { low, high, closed, span: cursor.since(start) })
+}
+
+/// A literal with an optional minus.
+fn signed(cursor: &mut Cursor, form: &str) -> Parsed<Literal> {
+    let start = cursor.here();
+    let negative = cursor.eat("-");
+    let literal = cursor.literal()?.ok_or_else(|| cursor.unexpected("a number, `true` or `false`", form))?;
+    let kind = match literal.kind {
+        LiteralKind::Int(value) if negative => LiteralKind::Int(-value),
+        LiteralKind::Float(value) if negative => LiteralKind::Float(-value),
+        LiteralKind::Bool(_) if negative => {
+            let message = "`-` stands before a number only";
+            return Err(Finding::at(Code::BadLiteral, cursor.since(start), message, "write `!`, or remove it").into());
+        }
+        kind => kind,
+    };
+    Ok(Literal { kind, span: cursor.since(start) })
+}
+
+/// `name: [step, layer, head] of (u32, u32, u32)`
+fn table(cursor: &mut Cursor) -> Parsed<ClauseKind> {
+    const FORM: &str = "write `table name: [step, layer, head] of f32;`";
+    let name = cursor.name("a name", FORM)?;
+    cursor.expect(":", FORM)?;
+    let axes = cursor.group(Delimiter::Bracket).ok_or_else(|| cursor.unexpected("`[`", FORM))?;
+    let axes = names(axes, FORM)?;
+    cursor.expect_word("of", FORM)?;
+    let triple = cursor.at_group(Delimiter::Parenthesis);
+    let element = match cursor.group(Delimiter::Parenthesis) {
+        Some(inside) => names(inside, "a triple is written `(u32, u32, u32)`")?,
+        None => vec![cursor.name("a type", FORM)?],
+    };
+    Ok(ClauseKind::Table { name, axes, element, triple })
+}
+
+/// `name: [token] of i32`
+fn input(cursor: &mut Cursor) -> Parsed<ClauseKind> {
+    const FORM: &str = "write `input name: [token] of i32;`";
+    let name = cursor.name("a name", FORM)?;
+    cursor.expect(":", FORM)?;
+    let mut inside = cursor.group(Delimiter::Bracket).ok_or_else(|| cursor.unexpected("`[`", FORM))?;
+    let axis = inside.name("`token`", FORM)?;
+    inside.finish(FORM)?;
+    cursor.expect_word("of", FORM)?;
+    Ok(ClauseKind::Input { name, axis, ty: cursor.name("a type", FORM)? })
+}
+
+/// `text, vision(t, h, w) tiled (6, 8, 8)`
+fn tokens(cursor: &mut Cursor) -> Parsed<ClauseKind> {
+    const FORM: &str = "write `tokens text, vision(t, h, w) tiled (6, 8, 8);`";
+    let mut ranges = Vec::new();
+    loop {
+        let start = cursor.here();
+        let name = cursor.name("the name of a range", FORM)?;
+        let axes = match cursor.group(Delimiter::Parenthesis) {
+            Some(inside) => {
+                let place = inside.here();
+                let axes = names(inside, "a grid is written `vision(t, h, w)`")?;
+                if axes.iter().map(|axis| axis.text.as_str()).ne(["t", "h", "w"]) {
+                    let message = "the axes of a grid are t, h, w";
+                    return Err(Finding::at(Code::UnexpectedToken, place, message, "write `vision(t, h, w)`").into());
+                }
+                true
+            }
+            None => false,
+        };
+        let tile = if cursor.at_word("tiled") {
+            let place = cursor.here();
+            cursor.skip_token();
+            if !axes {
+                let help = format!("write `{}(t, h, w) tiled (…)`", name.text);
+                return Err(Finding::at(Code::UnexpectedToken, place, "only a grid can be tiled", help).into());
+            }
+            Some(tile(cursor)?)
+        } else {
+            None
+        };
+        ranges.push(TokenRange { name, grid: axes, tile, span: cursor.since(start) });
+        if !cursor.eat(",") {
+            return Ok(ClauseKind::Tokens(ranges));
+        }
+    }
+}
+
+/// `(6, 8, 8)`
+fn tile(cursor: &mut Cursor) -> Parsed<[u32; 3]> {
+    const FORM: &str = "a tile is written `(6, 8, 8)`: tokens along t, h, w";
+    let mut inside = cursor.group(Delimiter::Parenthesis).ok_or_else(|| cursor.unexpected("`(`", FORM))?;
+    let mut extents = [0; 3];
+    for (axis, extent) in extents.iter_mut().enumerate() {
+        if axis > 0 {
+            inside.expect(",", FORM)?;
+        }
+        let literal = signed(&mut inside, FORM)?;
+        *extent = match literal.kind {
+            LiteralKind::Int(value @ 1..=65_536) => value as u32,
+            _ => {
+                let message = "an extent of a tile is an integer from 1 to 65536";
+                return Err(Finding::at(Code::BadLiteral, literal.span, message, FORM).into());
+            }
+        };
+    }
+    inside.eat(",");
+    inside.finish(FORM)?;
+    Ok(extents)
+}
+
+/// `q = 128, kv = 128`
+fn blocks(cursor: &mut Cursor) -> Parsed<ClauseKind> {
+    const FORM: &str = "write `blocks q = 128, kv = 128;`";
+    cursor.expect_word("q", FORM)?;
+    cursor.expect("=", FORM)?;
+    let q = signed(cursor, FORM)?;
+    cursor.expect(",", FORM)?;
+    cursor.expect_word("kv", FORM)?;
+    cursor.expect("=", FORM)?;
+    Ok(ClauseKind::Blocks { q, kv: signed(cursor, FORM)? })
+}
+
+/// `q in text, kv where condition by hold`
+fn rule(cursor: &mut Cursor, action: Action) -> Parsed<ClauseKind> {
+    let (name, variables) = (action.name(), if action.writes_skip_symbol() { 2 } else { 1 });
+    let form = match variables {
+        2 => format!("write `{name} q, kv where condition;`: {name} decides pairs of a query and a kv block"),
+        _ => format!("write `{name} q where condition;`: {name} decides query blocks"),
+    };
+    let mut vars = Vec::new();
+    while vars.len() < variables {
+        if !vars.is_empty() {
+            cursor.expect(",", &form)?;
+        }
+        let name = cursor.name("a variable", &form)?;
+        let range = if cursor.eat_word("in") { Some(cursor.name("a token range", &form)?) } else { None };
+        vars.push(Variable { name, range });
+    }
+    if cursor.at(",") {
+        return Err(cursor.unexpected("`where` or `;`", &form));
+    }
+    let condition = if cursor.eat_word("where") { Some(expr(cursor)?) } else { None };
+    let reuse = reuse(cursor, action)?;
+    Ok(ClauseKind::Rule { action, vars, condition, reuse })
+}
+
+/// `otherwise skip`
+fn otherwise(cursor: &mut Cursor) -> Parsed<ClauseKind> {
+    const FORM: &str = "write `otherwise skip;`, `keep`, `cache` or `compute`";
+    let Some(action) = cursor.peek_word().and_then(|word| action(&word)) else {
+        return Err(cursor.unexpected("an action", FORM));
+    };
+    cursor.skip_token();
+    Ok(ClauseKind::Otherwise { action, reuse: reuse(cursor, action)? })
+}
+
+/// `by taylor(order)`; of `cache` only.
+fn reuse(cursor: &mut Cursor, action: Action) -> Parsed<Option<Reuse>> {
+    if !cursor.at_word("by") {
+        return Ok(None);
+    }
+    if action != Action::Cache {
+        return Err(cursor.unexpected("`;`", "only `cache` says how a block is reused"));
+    }
+    cursor.skip_token();
+    let name = cursor.name("`hold` or `taylor(n)`", "write `by hold` or `by taylor(2)`")?;
+    let mut args = Vec::new();
+    if let Some(mut inside) = cursor.group(Delimiter::Parenthesis) {
+        while !inside.is_empty() {
+            args.push(expr(&mut inside)?);
+            if !inside.eat(",") {
+                inside.finish("write `by taylor(2)`")?;
+            }
+        }
+    }
+    Ok(Some(Reuse { name, args }))
+}
+
+fn pair(cursor: &mut Cursor, form: &str) -> Parsed<[Name; 2]> {
+    let q = cursor.name("a variable for the query token", form)?;
+    cursor.expect(",", form)?;
+    Ok([q, cursor.name("a variable for the kv token", form)?])
+}
+
+/// Names separated by commas, to the end of a bracket.
+fn names(mut inside: Cursor, form: &str) -> Parsed<Vec<Name>> {
+    let mut names = Vec::new();
+    while !inside.is_empty() {
+        names.push(inside.name("a name", form)?);
+        if !inside.eat(",") {
+            inside.finish(form)?;
+        }
+    }
+    Ok(names)
+}
