@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex};
 use comfy_table::{Table, presets};
 use libtest_mimic::{Arguments, Failed, Trial};
 use sparsym::codegen::Target;
-use sparsym::runtime::compiler::Compiler;
 use sparsym::runtime::cache::Cache;
+use sparsym::runtime::compiler::Compiler;
 use sparsym::runtime::nvrtc::{Image, Search};
 use sparsym_tests::kernels::{self, Generated};
 
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
     arguments.test_threads = arguments.test_threads.or(Some(2));
     let listing = arguments.list;
     let conclusion = libtest_mimic::run(&arguments, trials);
-    if !listing {
+    if !listing && conclusion.num_passed + conclusion.num_failed > 0 {
         show(&results.lock().unwrap());
     }
     conclusion.exit_code()

@@ -15,11 +15,9 @@ fn main() -> ExitCode {
         match devices::find(name) {
             Availability::Present(device) => present.push(device),
             // Shown as ignored with the reason beside it, so that nobody takes it for green.
-            Availability::Absent { reason } => trials.push(
-                Trial::test(format!("corpus on {name}"), || Ok(()))
-                    .with_kind(format!("not run: {reason}"))
-                    .with_ignored_flag(true),
-            ),
+            Availability::Absent { reason } => {
+                trials.push(Trial::test(format!("{name} not run: {reason}"), || Ok(())).with_ignored_flag(true))
+            }
         }
     }
     let present: Arc<Vec<Box<dyn Device>>> = Arc::new(present);

@@ -12,7 +12,8 @@ use sparsym_tests::kernels::Wanted;
 #[test]
 fn zoo_attention() {
     for entry in sparsym::zoo::all() {
-        let kernel = on_sm_80(&plain(&entry.strategy, Room::Attention)).expect("every strategy has an attention kernel");
+        let kernel =
+            on_sm_80(&plain(&entry.strategy, Room::Attention)).expect("every strategy has an attention kernel");
         snapshot(&format!("{}_attention", entry.name), &kernel);
     }
 }

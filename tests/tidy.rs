@@ -6,6 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
+use sparsym::codegen::Target;
+use sparsym::ir::Code;
+use sparsym_tests::case;
+use sparsym_tests::kernels::{self, Generated};
 
 /// Who may depend on whom. A new edge is a decision: it needs a line here and a sentence in docs/architecture.md.
 const EDGES: &[(&str, &[&str])] = &[
@@ -133,7 +137,7 @@ fn templates_decide_nothing() {
     wrong.extend(lines_with(&templates, |file, line| {
         words_of(line).any(|word| word == "asm") && !file.parent().is_some_and(|folder| folder.ends_with("ptx"))
     }));
-    wrong.extend(lines_with(&templates, |_, line| line.chars().count() > TEMPLATE_WIDTH));
+    wrong.extend(lines_with(&templates, |_, line| width_without_holes(line) > TEMPLATE_WIDTH));
     // A comment that ends as a statement does is most likely code that somebody switched off.
     wrong.extend(lines_with(&templates, |_, line| {
         line.trim_start().strip_prefix("//").is_some_and(|rest| rest.starts_with(' ') && rest.trim_end().ends_with(';'))
@@ -164,6 +168,62 @@ fn links_in_documents_resolve() {
         }
     }
     report("links", wrong);
+}
+
+#[test]
+fn kernels_declare_what_they_read() {
+    let target = Target::parse("sm_80").unwrap();
+    let mut wrong = Vec::new();
+    for Generated { strategy, kernel } in kernels::generated(target) {
+        let (head, body) = kernel.source.split_once("struct Params {").expect("a kernel has Params");
+        let (declarations, body) = body.split_once("};").unwrap();
+        let declared: BTreeSet<&str> = declarations
+            .lines()
+            .filter_map(|line| line.split(';').next()?.split(['[', ' ', '*']).rfind(|word| is_name(word)))
+            .collect();
+        let read: BTreeSet<&str> = body.split("p.").skip(1).map(first_name).filter(|name| is_name(name)).collect();
+        let place = format!("{strategy}/{}", kernel.name);
+        wrong.extend(declared.difference(&read).map(|name| format!("{place} declares {name} and does not read it")));
+        let fields: BTreeSet<&str> = kernel.params.fields.iter().map(|field| first_name(&field.name)).collect();
+        if fields != declared {
+            wrong.push(format!("{place}: the layout has {fields:?}, the text {declared:?}"));
+        }
+        let leftovers = ["${", "//%", "//#", "#include", "#if", "\n\n\n"];
+        wrong.extend(
+            leftovers.iter().filter(|word| kernel.source.contains(*word)).map(|word| format!("{place}: {word:?}")),
+        );
+        let lines = head.lines().take_while(|line| line.starts_with("//")).count();
+        if lines == 0 || lines > 16 {
+            wrong.push(format!("{place}: a header of {lines} lines"));
+        }
+    }
+    report("kernels", wrong);
+}
+
+#[test]
+fn every_strategy_has_a_case_a_snapshot_and_a_source() {
+    let cases = case::all();
+    let mut wrong = Vec::new();
+    for name in sparsym::zoo::all().iter().map(|entry| entry.name) {
+        if !cases.iter().any(|case| case.strategy.as_deref() == Some(name)) && name != "dense" {
+            wrong.push(format!("{name}: no case in tests/cases names it"));
+        }
+        if !root().join(format!("tests/snapshots/{name}_attention.snap")).exists() {
+            wrong.push(format!("{name}: no snapshot; `cargo xtask bless` writes it"));
+        }
+        let docs = read(&root().join(format!("crates/zoo/src/{name}.rs")));
+        if !docs.lines().take_while(|line| line.starts_with("//!")).any(|line| line.contains("arXiv ")) {
+            wrong.push(format!("{name}: its module doc names no source (arXiv number)"));
+        }
+    }
+    report("zoo", wrong);
+}
+
+#[test]
+fn every_code_is_in_the_manual() {
+    let manual = read(&root().join("docs/errors.md"));
+    let missing = Code::ALL.iter().filter(|code| !manual.contains(code.id()) || !manual.contains(code.explanation()));
+    report("docs/errors.md", missing.map(|code| format!("{} is not in it; `cargo xtask bless`", code.id())).collect());
 }
 
 fn report(rule: &str, wrong: Vec<String>) {
@@ -243,6 +303,22 @@ fn lines_with(files: &[PathBuf], picks: impl Fn(&Path, &str) -> bool) -> Vec<Str
         }
     }
     out
+}
+
+/// Characters of a template's line, leaving out `${ … }`, which the output does not have.
+fn width_without_holes(line: &str) -> usize {
+    let mut parts = line.split("${");
+    let first = parts.next().unwrap_or_default().chars().count();
+    first + parts.map(|part| part.split_once('}').map_or(part, |(_, after)| after).chars().count()).sum::<usize>()
+}
+
+/// The name that a text starts with.
+fn first_name(text: &str) -> &str {
+    text.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default()
+}
+
+fn is_name(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_alphabetic())
 }
 
 fn words_of(line: &str) -> impl Iterator<Item = &str> {

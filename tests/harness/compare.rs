@@ -79,7 +79,21 @@ fn largest_error(name: &str, truth: &[f64], given: &[f32]) -> Result<f64, String
 
 #[cfg(test)]
 mod tests {
-    use super::largest_error;
+    use sparsym::ir::{AttentionOutput, DType, Tensor};
+    use sparsym_reference::Exact;
+
+    use super::{Expected, largest_error};
+
+    #[test]
+    fn a_device_may_lose_twice_what_rounding_loses_and_no_more() {
+        let output =
+            |o: f32, lse: f32| AttentionOutput { o: Tensor::from_f32(&[1, 1, 1, 1], DType::F32, &[o]), lse: vec![lse] };
+        let truth = Exact { o: vec![1.0], lse: vec![2.0] };
+        let expected = Expected::new(truth, &output(1.25, 2.0), 0.125);
+        assert!(expected.check(&output(1.625, 2.125)).is_ok());
+        assert!(expected.check(&output(0.25, 2.0)).unwrap_err().starts_with("o is off by 7.500e-1"));
+        assert!(expected.check(&output(1.0, 2.25)).unwrap_err().starts_with("lse is off by 2.500e-1"));
+    }
 
     #[test]
     fn finite_and_not_finite_never_match() {

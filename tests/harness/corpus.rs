@@ -87,10 +87,9 @@ fn run_type(case: &Case, dtype: DType, present: &[Box<dyn Device>]) -> Result<Ve
 }
 
 fn call<'a>(bound: &'a Bound<'a>, case: &Case, tensors: &'a Tensors, symbols: &'a Symbols) -> AttentionCall<'a> {
-    let forecast = case.forecast.map(|_| Forecast {
-        features: tensors.features.iter().collect(),
-        coefficients: tensors.coefficients.clone(),
-    });
+    let forecast = case
+        .forecast
+        .map(|_| Forecast { features: tensors.features.iter().collect(), coefficients: tensors.coefficients.clone() });
     let Tensors { q, k, v, .. } = tensors;
     AttentionCall { bound, moment: case.moment, q, k, v, symbols, forecast }
 }
