@@ -150,9 +150,8 @@ fn flash_omni_forecasts_match_the_published_trace() {
 }
 
 #[test]
-fn the_order_grows_with_history_and_is_exact_for_polynomials() {
-    // Every step until 4 is full: the third difference of a parabola is 0 and the forecast of order 2 is exact only if
-    // differences are derivatives, so compare with Newton's form instead: order 1 on a line is exact.
+fn the_order_grows_with_history_and_lines_are_forecast_exactly() {
+    // Order 1 is exact on a line, and the higher differences of a line are 0.
     let line = caching(warmup_then_every(1, 3), Reuse::Taylor(int(3)));
     let layer = layer(line, 9);
     let mut state = LayerState::new();

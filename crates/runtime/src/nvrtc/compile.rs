@@ -27,7 +27,7 @@ pub struct Source<'a> {
 }
 
 /// A compiled text.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Image {
     /// Machine code for exactly the target.
     #[serde(skip)]
@@ -43,6 +43,20 @@ pub struct Image {
     pub compiler: String,
     /// Milliseconds that the compilation took.
     pub compile_ms: f64,
+}
+
+/// Sizes in place of the bytes.
+impl std::fmt::Debug for Image {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Image { cubin, ptx, log: _, resources, compiler, compile_ms } = self;
+        f.debug_struct("Image")
+            .field("cubin_bytes", &cubin.len())
+            .field("ptx_bytes", &ptx.len())
+            .field("resources", resources)
+            .field("compiler", compiler)
+            .field("compile_ms", compile_ms)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The compiler refused a text.
@@ -139,7 +153,8 @@ impl Nvrtc {
         }
         let start = Instant::now();
         let raw = self.run(&text, &name, &options)?;
-        let compile_ms = start.elapsed().as_secs_f64() * 1e3;
+        // Whole microseconds, so that the number survives the cache's decimal text bit for bit.
+        let compile_ms = start.elapsed().as_micros() as f64 / 1e3;
         let Some((cubin, ptx)) = raw.images else {
             return Err(Error::Compile(Box::new(CompileError::new(source, &file, raw.log))));
         };

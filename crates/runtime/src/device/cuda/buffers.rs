@@ -1,10 +1,12 @@
 //! What the buffers of a launch hold on the host: bytes to upload, and symbols from downloaded bytes.
 
+use std::borrow::Cow;
+
 use sparsym_codegen::Buffer;
 use sparsym_ir::bind::Bound;
 use sparsym_ir::strategy::{Element, Scalar};
 use sparsym_ir::symbols::{BitRows, CacheSymbol};
-use sparsym_ir::{AttentionCall, Code, Finding, Findings};
+use sparsym_ir::{AttentionCall, Code, Finding, Findings, Tensor};
 
 use crate::error::Error;
 
@@ -38,31 +40,35 @@ pub(super) fn lse_len(bound: &Bound<'_>) -> usize {
     bound.problem.q_shape()[..3].iter().product()
 }
 
-/// What a buffer of an attention call holds before the launch.
-pub(super) fn attention_bytes(buffer: Buffer, call: &AttentionCall<'_>) -> Result<Vec<u8>, Error> {
-    let words = |rows: &BitRows| bytemuck::cast_slice(rows.words()).to_vec();
+/// The bytes of packed rows.
+pub(super) fn words(rows: &BitRows) -> Cow<'_, [u8]> {
+    Cow::Borrowed(bytemuck::cast_slice(rows.words()))
+}
+
+/// What a buffer of an attention call holds before the launch. O is not among them: it starts as zeros.
+pub(super) fn attention_bytes<'a>(buffer: Buffer, call: &'a AttentionCall<'_>) -> Result<Cow<'a, [u8]>, Error> {
+    let borrowed = |tensor: &'a Tensor| Cow::Borrowed(tensor.bytes());
     Ok(match buffer {
-        Buffer::Q => call.q.bytes().to_vec(),
-        Buffer::K => call.k.bytes().to_vec(),
-        Buffer::V => call.v.bytes().to_vec(),
-        Buffer::O => vec![0; call.q.bytes().len()],
-        Buffer::Lse => f32::NEG_INFINITY.to_ne_bytes().repeat(lse_len(call.bound)),
+        Buffer::Q => borrowed(call.q),
+        Buffer::K => borrowed(call.k),
+        Buffer::V => borrowed(call.v),
+        Buffer::Lse => Cow::Owned(f32::NEG_INFINITY.to_ne_bytes().repeat(lse_len(call.bound))),
         Buffer::CacheSymbol => words(call.symbols.cache.rows()),
         Buffer::SkipSymbol => words(call.symbols.skip.rows()),
         Buffer::FullSymbol => call.symbols.full.as_ref().map(|full| words(full.rows())).unwrap_or_default(),
         Buffer::Feature(index) => match call.forecast.as_ref().and_then(|forecast| forecast.features.get(index)) {
-            Some(feature) => feature.bytes().to_vec(),
-            None => Vec::new(),
+            Some(feature) => borrowed(feature),
+            None => Cow::default(),
         },
         other => return rule_bytes(other, call.bound),
     })
 }
 
 /// What a buffer that rules read holds.
-pub(super) fn rule_bytes(buffer: Buffer, bound: &Bound<'_>) -> Result<Vec<u8>, Error> {
-    let numbers = |scalar: Scalar, values: &[f32]| -> Vec<u8> {
+pub(super) fn rule_bytes<'a>(buffer: Buffer, bound: &'a Bound<'_>) -> Result<Cow<'a, [u8]>, Error> {
+    let numbers = |scalar: Scalar, values: &'a [f32]| -> Cow<'a, [u8]> {
         match scalar {
-            Scalar::F32 => bytemuck::cast_slice(values).to_vec(),
+            Scalar::F32 => Cow::Borrowed(bytemuck::cast_slice(values)),
             Scalar::U32 | Scalar::I32 | Scalar::Bool => values.iter().flat_map(|&v| (v as i32).to_ne_bytes()).collect(),
         }
     };
@@ -74,8 +80,8 @@ pub(super) fn rule_bytes(buffer: Buffer, bound: &Bound<'_>) -> Result<Vec<u8>, E
         }
         Buffer::Input(index) => numbers(bound.strategy.inputs[index].scalar, &bound.bindings.inputs[index].values),
         // Below 2^31 by `check_extents`, so the bits of u32 and i32 are the same.
-        Buffer::QIndptr => ragged.map(|ragged| bytemuck::cast_slice(&ragged.q).to_vec()).unwrap_or_default(),
-        Buffer::KvIndptr => ragged.map(|ragged| bytemuck::cast_slice(&ragged.kv).to_vec()).unwrap_or_default(),
+        Buffer::QIndptr => ragged.map(|ragged| Cow::Borrowed(bytemuck::cast_slice(&ragged.q))).unwrap_or_default(),
+        Buffer::KvIndptr => ragged.map(|ragged| Cow::Borrowed(bytemuck::cast_slice(&ragged.kv))).unwrap_or_default(),
         other => {
             let reason = format!("its kernel asks for {other:?}, which the call does not have");
             return Err(Error::Cuda { action: "launch a kernel".to_owned(), reason, help: "" });

@@ -2,8 +2,8 @@
 
 use std::panic::AssertUnwindSafe;
 
-use cudarc::driver::sys::{self, CUdevice_attribute, CUresult};
-use cudarc::driver::{DriverError, result};
+use cudarc::driver::sys::{self, CUdevice_attribute, CUevent, CUresult};
+use cudarc::driver::{CudaEvent, DriverError, result};
 use sparsym_codegen::Target;
 
 use crate::error::Error;
@@ -82,6 +82,23 @@ pub(super) fn require_driver() -> Result<(), Error> {
         reason: "libcuda.so.1 is not on this machine, or not in the loader's path".to_owned(),
         help: "install NVIDIA's driver, or use the device cpu",
     })
+}
+
+/// Milliseconds between two events that were recorded on one stream and have both passed.
+///
+/// cudarc binds the second version of this function, which drivers before CUDA 12.8 lack; the first is in all of them.
+pub(super) fn elapsed_ms(start: &CudaEvent, end: &CudaEvent) -> Result<f64, DriverError> {
+    type Elapsed = unsafe extern "C" fn(*mut f32, CUevent, CUevent) -> CUresult;
+    let mut ms = 0.0;
+    // SAFETY: events exist, so the driver is loaded and stays so; the signature is that of cuda.h since CUDA 2, and the
+    // pointer and both events are valid.
+    unsafe {
+        let elapsed = sys::culib()
+            .get::<Elapsed>(b"cuEventElapsedTime")
+            .map_err(|_| DriverError(CUresult::CUDA_ERROR_NOT_FOUND))?;
+        elapsed(&mut ms, start.cu_event(), end.cu_event()).result()?;
+    }
+    Ok(f64::from(ms))
 }
 
 /// Calls the driver; its errors and cudarc's panics become [`Error::Cuda`].

@@ -10,6 +10,7 @@
 mod buffers;
 mod driver;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,8 +29,8 @@ use sparsym_ir::{AttentionCall, AttentionOutput, DType, Symbols, Tensor};
 
 pub use driver::{Driver, Gpu, probe};
 
-use self::buffers::{attention_bytes, bit_rows, cache_symbol, check_extents, lse_len, rule_bytes};
-use self::driver::{guarded, require_driver};
+use self::buffers::{attention_bytes, bit_rows, cache_symbol, check_extents, lse_len, rule_bytes, words};
+use self::driver::{elapsed_ms, guarded, require_driver};
 use super::Device;
 use crate::compiler::Compiler;
 use crate::error::Error;
@@ -120,10 +121,9 @@ impl Cuda {
         let coefficients = call.forecast.as_ref().map_or(&[][..], |forecast| &forecast.coefficients);
         let arguments = loaded.kernel.arguments(call.bound, &call.moment, coefficients);
         let mut buffers = HashMap::new();
-        // Both are outputs even of a launch without CTAs.
-        for buffer in [Buffer::O, Buffer::Lse] {
-            buffers.insert(buffer, self.upload(&attention_bytes(buffer, call)?)?);
-        }
+        // Both are outputs even of a launch without CTAs. Rows that are not computed keep these values.
+        buffers.insert(Buffer::O, self.zeros(call.q.bytes().len())?);
+        buffers.insert(Buffer::Lse, self.upload(&attention_bytes(Buffer::Lse, call)?)?);
         let ms = self.launch(loaded, call.bound, &arguments, &mut buffers, timing, |b| attention_bytes(b, call))?;
         let (o, lse) = (self.download(&buffers[&Buffer::O])?, self.download(&buffers[&Buffer::Lse])?);
         let n = call.q.len();
@@ -183,14 +183,14 @@ impl Cuda {
 
     /// Uploads the buffers that the arguments name and that are not there yet, launches, and waits. Gives milliseconds of
     /// the kernel, 0 if they were not asked for.
-    fn launch(
+    fn launch<'a>(
         &self,
         loaded: &Loaded,
         bound: &Bound<'_>,
         arguments: &[(usize, Argument)],
         buffers: &mut HashMap<Buffer, CudaSlice<u8>>,
         timing: Timing,
-        bytes_of: impl Fn(Buffer) -> Result<Vec<u8>, Error>,
+        bytes_of: impl Fn(Buffer) -> Result<Cow<'a, [u8]>, Error>,
     ) -> Result<f64, Error> {
         let Loaded { kernel, function } = loaded;
         let [x, y, z] = kernel.grid(bound.problem);
@@ -230,15 +230,20 @@ impl Cuda {
             let events = unsafe { launch.launch(config) }?;
             self.stream.synchronize()?;
             Ok(match events {
-                Some((start, end)) => f64::from(start.elapsed_ms(&end)?),
+                Some((start, end)) => elapsed_ms(&start, &end)?,
                 None => 0.0,
             })
         })
     }
 
+    fn zeros(&self, bytes: usize) -> Result<CudaSlice<u8>, Error> {
+        guarded(&format!("allocate {bytes} bytes"), || self.stream.alloc_zeros(bytes.max(LEAST_BYTES)))
+    }
+
     fn upload(&self, bytes: &[u8]) -> Result<CudaSlice<u8>, Error> {
-        // The driver gives no memory of zero bytes.
-        let bytes = if bytes.is_empty() { &[0; 16] } else { bytes };
+        if bytes.is_empty() {
+            return self.zeros(0);
+        }
         guarded(&format!("upload {} bytes", bytes.len()), || self.stream.clone_htod(bytes))
     }
 
@@ -276,8 +281,8 @@ impl Device for Cuda {
         let arguments = loaded.kernel.arguments(bound, moment, &[]);
         let mut buffers = HashMap::new();
         self.launch(&loaded, bound, &arguments, &mut buffers, Timing::Off, |buffer| match buffer {
-            Buffer::CacheSymbol => Ok(bytemuck::cast_slice(dense.cache.rows().words()).to_vec()),
-            Buffer::SkipSymbol | Buffer::FullSymbol => Ok(bytemuck::cast_slice(dense.skip.rows().words()).to_vec()),
+            Buffer::CacheSymbol => Ok(words(dense.cache.rows())),
+            Buffer::SkipSymbol | Buffer::FullSymbol => Ok(words(dense.skip.rows())),
             other => rule_bytes(other, bound),
         })?;
         let mut symbols = dense;
@@ -314,6 +319,8 @@ impl Device for Cuda {
 
 /// Dynamic shared memory that a kernel may use without asking.
 const DEFAULT_SHARED_BYTES: u32 = 48 * 1024;
+/// Bytes of the smallest buffer: the driver gives no memory of zero bytes.
+const LEAST_BYTES: usize = 16;
 /// Bytes of kernel parameters that every driver accepts.
 const PARAM_BYTES: usize = 4096;
 
