@@ -176,7 +176,8 @@ impl Search {
         }
     }
 
-    /// One sentence, what to do, and every path tried.
+    /// One sentence, what to do, and every library that was there but could not be loaded. [`Search::attempts`] has the
+    /// empty places too.
     pub fn explanation(&self) -> String {
         let explicit = self.attempts.iter().find(|attempt| attempt.reason == "SPARSYM_NVRTC");
         let mut text = match explicit {
@@ -185,13 +186,16 @@ impl Search {
                  or unset the variable to search everywhere",
                 attempt.path.display()
             ),
-            None => "no libnvrtc was found, and kernels cannot be compiled without it\nhelp: install it with \
-                     `pip install nvidia-cuda-nvrtc`, or let SPARSYM_NVRTC name the library or its folder"
-                .to_owned(),
+            None => format!(
+                "no libnvrtc was found in {} places, and kernels cannot be compiled without it\nhelp: install it with \
+                 `pip install nvidia-cuda-nvrtc`, or let SPARSYM_NVRTC name the library or its folder; `sparsym doctor` \
+                 lists the places",
+                self.attempts.len()
+            ),
         };
-        for attempt in &self.attempts {
+        for attempt in self.attempts.iter().filter(|attempt| attempt.path.exists()) {
             let failure = attempt.failure.as_deref().unwrap_or("taken");
-            text.push_str(&format!("\n  tried {} ({}): {failure}", attempt.path.display(), attempt.reason));
+            text.push_str(&format!("\n  {} ({}): {failure}", attempt.path.display(), attempt.reason));
         }
         text
     }

@@ -5,7 +5,7 @@
 //! the device; their cubins stay in the kernel cache.
 //!
 //! cudarc loads the driver when it is first used and panics if it or one of its functions is missing, so every use goes
-//! through [`guarded`], which turns a panic into an [`Error`].
+//! through one guard, which turns a panic into an [`Error`].
 
 mod buffers;
 mod driver;
