@@ -189,7 +189,7 @@ impl Case {
         match (&self.strategy, &self.text) {
             (Some(_), Some(_)) => Err(format!("{} has both a strategy and a text", self.name)),
             (None, Some(text)) => {
-                sparsym::compile_str(&self.name, text).map_err(|findings| format!("{}: {findings}", self.name))
+                sparsym::dsl_core::compile_str(&self.name, text).map_err(|findings| format!("{}: {findings}", self.name))
             }
             (name, None) => {
                 let name = name.as_deref().unwrap_or("dense");
