@@ -31,7 +31,7 @@ pub(crate) fn run<T: Element>(call: &AttentionCall) -> (Vec<T>, Vec<f32>) {
     let mut lse = vec![f32::NEG_INFINITY; call.q.len() / problem.head_dim];
     let (mut groups, cached) = cut(call, &mut o);
     if call.forecast.is_some() {
-        cached.into_par_iter().with_max_len(1).for_each(|(b, mut tile)| tile.forecast(call, b));
+        cached.into_par_iter().for_each(|mut tile| tile.forecast(call));
     }
     while !groups.is_empty() {
         let rest = groups.split_off(groups_at_once(problem, &groups));
@@ -42,8 +42,8 @@ pub(crate) fn run<T: Element>(call: &AttentionCall) -> (Vec<T>, Vec<f32>) {
     (o, lse)
 }
 
-/// The query tiles: those that are computed by the kv head they read, and those that are not, each with its batch item.
-fn cut<'o, T: Element>(call: &AttentionCall, o: &'o mut [T]) -> (Vec<Group<'o, T>>, Vec<(usize, Tile<'o, T>)>) {
+/// The query tiles: those that are computed, by the kv head they read, and those that are not.
+fn cut<'o, T: Element>(call: &AttentionCall, o: &'o mut [T]) -> (Vec<Group<'o, T>>, Vec<Tile<'o, T>>) {
     let problem = call.bound.problem;
     let (heads, block) = (problem.heads, problem.blocks.q as usize);
     let tile_q = block.div_ceil(block.div_ceil(TILE_Q));
@@ -62,11 +62,11 @@ fn cut<'o, T: Element>(call: &AttentionCall, o: &'o mut [T]) -> (Vec<Group<'o, T
                     by_head[index % heads].push(row);
                 }
                 for (h, rows) in by_head.into_iter().enumerate() {
-                    let tile = Tile { h, i, first, rows };
+                    let tile = Tile { b, h, i, first, rows };
                     if call.symbols.cache.get(b, h, i) {
                         groups[first_group + problem.kv_head(h)].tiles.push(tile);
                     } else {
-                        cached.push((b, tile));
+                        cached.push(tile);
                     }
                 }
             }
@@ -94,23 +94,23 @@ fn work<T: Element>(call: &AttentionCall, groups: Vec<Group<T>>) -> Vec<(usize, 
         groups.iter().map(|group| (0..problem.heads).map(|h| Rules::new(call, group.b, h)).collect()).collect();
     // Scratch is lent from a stack, so that there is one for each thread that works and none afterwards.
     let idle = Mutex::new(Vec::new());
-    let tiles: Vec<(usize, usize, Tile<T>)> = groups
+    let tiles: Vec<(usize, Tile<T>)> = groups
         .into_iter()
         .enumerate()
-        .flat_map(|(index, group)| group.tiles.into_iter().map(move |tile| (index, group.b, tile)))
+        .flat_map(|(index, group)| group.tiles.into_iter().map(move |tile| (index, tile)))
         .collect();
     // Tiles differ in their number of computed pairs: each one is a piece that an idle thread may take.
     tiles
         .into_par_iter()
         .with_max_len(1)
-        .map(|(index, b, mut tile)| {
+        .map(|(index, mut tile)| {
             let lend = || idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             let lent: Option<Scratch> = lend().pop();
             let mut scratch = lent.unwrap_or_else(|| Scratch::new(TILE_Q, problem.head_dim));
-            let head = Head { call, b, panels: &panels[index], rules: &rules[index][tile.h] };
+            let head = Head { call, panels: &panels[index], rules: &rules[index][tile.h] };
             let lse = tile.attend(&head, &mut scratch);
             lend().push(scratch);
-            (lse_index(problem, b, tile.h, tile.first), lse)
+            (lse_index(problem, &tile), lse)
         })
         .collect()
 }
@@ -140,10 +140,10 @@ fn make_panels<T: Element>(call: &AttentionCall, groups: &[Group<T>]) -> Vec<Pan
     panels
 }
 
-/// Where the LSE of query row `row` of a batch item lies in `[B, H, N]` or, ragged, in `[H, total]`.
-fn lse_index(problem: &Problem, b: usize, h: usize, row: usize) -> usize {
+/// Where the LSE of a tile's first row lies in `[B, H, N]` or, ragged, in `[H, total]`.
+fn lse_index<T>(problem: &Problem, tile: &Tile<T>) -> usize {
     match &problem.ragged {
-        None => (b * problem.heads + h) * problem.n_q + row,
-        Some(_) => h * problem.q_shape()[1] + problem.q_rows(b).start + row,
+        None => (tile.b * problem.heads + tile.h) * problem.n_q + tile.first,
+        Some(_) => tile.h * problem.q_shape()[1] + problem.q_rows(tile.b).start + tile.first,
     }
 }

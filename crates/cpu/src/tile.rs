@@ -16,6 +16,7 @@ const STRIDE: usize = STRIP + LANES;
 
 /// Query rows of one block and head, and where their output goes.
 pub(crate) struct Tile<'o, T> {
+    pub(crate) b: usize,
     pub(crate) h: usize,
     /// Query block.
     pub(crate) i: usize,
@@ -28,7 +29,6 @@ pub(crate) struct Tile<'o, T> {
 /// What all tiles of one (batch item, head) read.
 pub(crate) struct Head<'a> {
     pub(crate) call: &'a AttentionCall<'a>,
-    pub(crate) b: usize,
     pub(crate) panels: &'a Panels,
     pub(crate) rules: &'a Rules<'a>,
 }
@@ -65,18 +65,17 @@ impl<T: Element> Tile<'_, T> {
     /// Writes the tile of O and gives the LSE of its rows.
     pub(crate) fn attend(&mut self, head: &Head, scratch: &mut Scratch) -> Vec<f32> {
         self.load_q(head, scratch);
-        scratch.o.fill(0.0);
         scratch.state.clear();
         let symbols = head.call.symbols;
         let block = head.call.bound.problem.blocks.kv as usize;
-        let (mut strip, mut width) = (Vec::new(), 0);
-        for j in symbols.skip.computed(head.b, self.h, self.i) {
-            let masked = symbols.full.as_ref().is_some_and(|s_f| !s_f.get(head.b, self.h, self.i, j));
+        let (mut strip, mut width, mut target) = (Vec::new(), 0, Target::Overwrite);
+        for j in symbols.skip.computed(self.b, self.h, self.i) {
+            let masked = symbols.full.as_ref().is_some_and(|s_f| !s_f.get(self.b, self.h, self.i, j));
             for tokens in head.panels.tiles_of(j * block..(j + 1) * block) {
                 if width + tokens.len() > STRIP {
-                    self.attend_strip(head, &strip, width, scratch);
+                    self.attend_strip(head, &strip, width, scratch, target);
                     strip.clear();
-                    width = 0;
+                    (width, target) = (0, Target::Add);
                 }
                 let column = width;
                 width += tokens.len();
@@ -84,7 +83,7 @@ impl<T: Element> Tile<'_, T> {
             }
         }
         if width > 0 {
-            self.attend_strip(head, &strip, width, scratch);
+            self.attend_strip(head, &strip, width, scratch, target);
         }
         self.finish(scratch)
     }
@@ -93,11 +92,11 @@ impl<T: Element> Tile<'_, T> {
     ///
     /// # Panics
     /// If the call has no forecast.
-    pub(crate) fn forecast(&mut self, call: &AttentionCall, b: usize) {
+    pub(crate) fn forecast(&mut self, call: &AttentionCall) {
         let forecast = call.forecast.as_ref().expect("only calls with a forecast ask for it");
         let (problem, d) = (call.bound.problem, call.bound.problem.head_dim);
         let (mut sum, mut feature_row) = (vec![0.0; d], vec![0.0; d]);
-        let first = problem.q_rows(b).start + self.first;
+        let first = problem.q_rows(self.b).start + self.first;
         for (row, o) in self.rows.iter_mut().enumerate() {
             let at = ((first + row) * problem.heads + self.h) * d;
             sum.fill(0.0);
@@ -115,7 +114,7 @@ impl<T: Element> Tile<'_, T> {
         let problem = head.call.bound.problem;
         let d = problem.head_dim;
         let q = T::elements(head.call.q);
-        let first = problem.q_rows(head.b).start + self.first;
+        let first = problem.q_rows(self.b).start + self.first;
         for (row, scaled) in scratch.q.chunks_exact_mut(d).enumerate().take(self.rows.len()) {
             let at = ((first + row) * problem.heads + self.h) * d;
             T::widen(&q[at..at + d], scaled);
@@ -123,7 +122,8 @@ impl<T: Element> Tile<'_, T> {
         }
     }
 
-    fn attend_strip(&self, head: &Head, strip: &[Part], width: usize, scratch: &mut Scratch) {
+    /// Brings m, l and O up to date with a strip; the first one is to overwrite what O holds.
+    fn attend_strip(&self, head: &Head, strip: &[Part], width: usize, scratch: &mut Scratch, target: Target) {
         let (rows, d) = (self.rows.len(), head.call.bound.problem.head_dim);
         let Scratch { q, s, o, state } = scratch;
         let s = &mut s[..rows * STRIDE];
@@ -139,12 +139,14 @@ impl<T: Element> Tile<'_, T> {
             s.chunks_exact_mut(STRIDE).for_each(|row| row[width..padded].fill(f32::NEG_INFINITY));
         }
         softmax::strip(s, STRIDE, padded, state);
-        for (row, &correction) in o.chunks_exact_mut(d).zip(&state.correction).take(rows) {
-            if correction != 1.0 {
-                row.iter_mut().for_each(|x| *x *= correction);
+        if target == Target::Add {
+            for (row, &correction) in o.chunks_exact_mut(d).zip(&state.correction).take(rows) {
+                if correction != 1.0 {
+                    row.iter_mut().for_each(|x| *x *= correction);
+                }
             }
         }
-        self.add_weighted_v(head, strip, s, o);
+        self.add_weighted_v(head, strip, s, o, target);
     }
 
     /// S = score(S), then -inf where the mask forbids the pair.
@@ -161,8 +163,8 @@ impl<T: Element> Tile<'_, T> {
         }
     }
 
-    /// O = O + P V.
-    fn add_weighted_v(&self, head: &Head, strip: &[Part], p: &[f32], o: &mut [f32]) {
+    /// O = O + P V, or O = P V to overwrite.
+    fn add_weighted_v(&self, head: &Head, strip: &[Part], p: &[f32], o: &mut [f32], mut target: Target) {
         // 0 · NaN is NaN: where V is not finite, masked pairs must be left out, not weighed with 0.
         let poisoned = |part: &Part| part.masked && !head.panels.v_is_finite(&part.tokens);
         let joined = |a: &Part, b: &Part| a.tokens.end == b.tokens.start && !poisoned(a) && !poisoned(b);
@@ -170,12 +172,16 @@ impl<T: Element> Tile<'_, T> {
         for run in strip.chunk_by(joined) {
             let (part, tokens) = (&run[0], run[0].tokens.start..run[run.len() - 1].tokens.end);
             if poisoned(part) {
+                if target == Target::Overwrite {
+                    o.fill(0.0);
+                }
                 self.add_allowed_v(head, part, p, o);
             } else {
                 let weights = Matrix { data: &p[part.column..], stride: STRIDE };
                 let v = Matrix { data: head.panels.v(tokens.clone()), stride: d };
-                multiply([rows, d, tokens.len()], weights, v, o, d, Target::Add);
+                multiply([rows, d, tokens.len()], weights, v, o, d, target);
             }
+            target = Target::Add;
         }
     }
 
