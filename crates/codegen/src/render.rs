@@ -69,7 +69,8 @@ impl Text {
         for section in all {
             // One-line parts of a file (types, constants) stand together; everything else is set apart by a blank line.
             let one_line = section.text.lines().count() == 1 || section.text.starts_with("constexpr");
-            if !source.is_empty() && !(one_line && section.template == previous) {
+            let apart = !one_line || section.template != previous;
+            if !source.is_empty() && apart {
                 source.push('\n');
             }
             previous = section.template;
