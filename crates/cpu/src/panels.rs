@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::buffer::Buffer;
 use crate::element::Element;
 use crate::softmax::LANES;
 
@@ -13,8 +14,8 @@ pub(crate) struct Panels {
     tokens: usize,
     tile: usize,
     head_dim: usize,
-    k: Vec<f32>,
-    v: Vec<f32>,
+    k: Buffer,
+    v: Buffer,
     v_finite: Vec<bool>,
 }
 
@@ -43,11 +44,11 @@ impl Panels {
         2 * size_of::<f32>() * tokens * head_dim
     }
 
-    /// Panels of zeros.
+    /// Panels whose tiles are still to be filled.
     pub(crate) fn new(tokens: usize, tile: usize, head_dim: usize) -> Panels {
         let floats = tokens * head_dim;
         let v_finite = vec![true; tokens.div_ceil(tile)];
-        Panels { tokens, tile, head_dim, k: vec![0.0; floats], v: vec![0.0; floats], v_finite }
+        Panels { tokens, tile, head_dim, k: Buffer::new(floats), v: Buffer::new(floats), v_finite }
     }
 
     /// The tiles in token order, to be filled independently.

@@ -1,14 +1,12 @@
 //! One call cut into query tiles, and the tiles worked off in parallel.
 
-use std::sync::Mutex;
-
 use rayon::prelude::*;
 use sparsym_ir::{AttentionCall, Problem};
 
 use crate::element::Element;
 use crate::panels::{Panels, Source};
 use crate::rules::Rules;
-use crate::tile::{Head, Scratch, Tile};
+use crate::tile::{Head, Tile};
 
 /// Most query rows of a tile. With 128 rows a float of K or V is read from the outer caches once for 128 multiply-adds.
 const TILE_Q: usize = 128;
@@ -92,8 +90,6 @@ fn work<T: Element>(call: &AttentionCall, groups: Vec<Group<T>>) -> Vec<(usize, 
     let panels = make_panels(call, &groups);
     let rules: Vec<Vec<Rules>> =
         groups.iter().map(|group| (0..problem.heads).map(|h| Rules::new(call, group.b, h)).collect()).collect();
-    // Scratch is lent from a stack, so that there is one for each thread that works and none afterwards.
-    let idle = Mutex::new(Vec::new());
     let tiles: Vec<(usize, Tile<T>)> = groups
         .into_iter()
         .enumerate()
@@ -104,13 +100,8 @@ fn work<T: Element>(call: &AttentionCall, groups: Vec<Group<T>>) -> Vec<(usize, 
         .into_par_iter()
         .with_max_len(1)
         .map(|(index, mut tile)| {
-            let lend = || idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            let lent: Option<Scratch> = lend().pop();
-            let mut scratch = lent.unwrap_or_else(|| Scratch::new(TILE_Q, problem.head_dim));
             let head = Head { call, panels: &panels[index], rules: &rules[index][tile.h] };
-            let lse = tile.attend(&head, &mut scratch);
-            lend().push(scratch);
-            (lse_index(problem, &tile), lse)
+            (lse_index(problem, &tile), tile.attend(&head))
         })
         .collect()
 }

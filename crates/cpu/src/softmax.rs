@@ -5,7 +5,7 @@ use pulp::{Arch, Simd, WithSimd};
 /// Floats that every vector width of this crate divides.
 pub(crate) const LANES: usize = 16;
 
-/// What the softmax keeps of each query row between strips; lengths are multiples of [`LANES`].
+/// What the softmax keeps of each query row between strips.
 pub(crate) struct RowState {
     /// Largest logit so far; -inf before the first.
     pub(crate) m: Vec<f32>,
@@ -16,16 +16,9 @@ pub(crate) struct RowState {
 }
 
 impl RowState {
-    /// State for at most `rows` rows.
+    /// State of that many rows before their first strip.
     pub(crate) fn new(rows: usize) -> RowState {
-        let rows = rows.next_multiple_of(LANES);
         RowState { m: vec![f32::NEG_INFINITY; rows], l: vec![0.0; rows], correction: vec![0.0; rows] }
-    }
-
-    /// Forgets everything.
-    pub(crate) fn clear(&mut self) {
-        self.m.fill(f32::NEG_INFINITY);
-        self.l.fill(0.0);
     }
 }
 

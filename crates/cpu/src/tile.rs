@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use sparsym_ir::AttentionCall;
 
+use crate::buffer::Buffer;
 use crate::element::Element;
 use crate::gemm::{Matrix, Target, multiply};
 use crate::panels::Panels;
@@ -33,14 +34,14 @@ pub(crate) struct Head<'a> {
     pub(crate) rules: &'a Rules<'a>,
 }
 
-/// Memory of one thread at work on a tile.
-pub(crate) struct Scratch {
+/// What a tile works with.
+struct Scratch {
     /// scale · Q, `[rows, D]`.
-    q: Vec<f32>,
+    q: Buffer,
     /// Logits S and then weights P of a strip, rows of [`STRIDE`].
-    s: Vec<f32>,
+    s: Buffer,
     /// O before the division by l, `[rows, D]`.
-    o: Vec<f32>,
+    o: Buffer,
     state: RowState,
 }
 
@@ -54,18 +55,18 @@ struct Part {
 }
 
 impl Scratch {
-    /// Memory for tiles of at most `rows` query rows.
-    pub(crate) fn new(rows: usize, head_dim: usize) -> Scratch {
-        let matrix = || vec![0.0; rows * head_dim];
-        Scratch { q: matrix(), s: vec![0.0; rows * STRIDE], o: matrix(), state: RowState::new(rows) }
+    /// For tiles of that many query rows, before their first strip.
+    fn new(rows: usize, head_dim: usize) -> Scratch {
+        let matrix = || Buffer::new(rows * head_dim);
+        Scratch { q: matrix(), s: Buffer::new(rows * STRIDE), o: matrix(), state: RowState::new(rows) }
     }
 }
 
 impl<T: Element> Tile<'_, T> {
     /// Writes the tile of O and gives the LSE of its rows.
-    pub(crate) fn attend(&mut self, head: &Head, scratch: &mut Scratch) -> Vec<f32> {
+    pub(crate) fn attend(&mut self, head: &Head) -> Vec<f32> {
+        let scratch = &mut Scratch::new(self.rows.len(), head.call.bound.problem.head_dim);
         self.load_q(head, scratch);
-        scratch.state.clear();
         let symbols = head.call.symbols;
         let block = head.call.bound.problem.blocks.kv as usize;
         let (mut strip, mut width, mut target) = (Vec::new(), 0, Target::Overwrite);
@@ -200,7 +201,7 @@ impl<T: Element> Tile<'_, T> {
 
     /// o = O / l and lse = m + ln l; 0 and -inf for a row without any pair.
     fn finish(&mut self, scratch: &mut Scratch) -> Vec<f32> {
-        let d = scratch.o.len() / (scratch.s.len() / STRIDE);
+        let d = scratch.o.len() / self.rows.len();
         let Scratch { o, state: RowState { m, l, .. }, .. } = scratch;
         let mut lse = Vec::with_capacity(self.rows.len());
         for (row, out) in self.rows.iter_mut().enumerate() {
