@@ -1,2 +1,54 @@
-//! The sparsym command line.
-fn main() {}
+//! The `sparsym` command line: a thin client of the public crates.
+//!
+//! One file or folder a form; each takes its arguments, calls the library and reports. Failures are one readable message
+//! on stderr and an exit status: 2 for bad usage or a bad strategy, 3 for bad input data, 4 for a missing or failing
+//! device or compiler. Files appear by rename, so nothing is ever half written.
+//!
+//! ```text
+//! main ─► args ─► demo | list | explain | emit | compile | run | doctor | cache
+//!                   │      (chosen: which strategy, with which values)
+//!                   └────► output, picture, failure
+//! ```
+
+mod args;
+mod cache;
+mod chosen;
+mod compile;
+mod demo;
+mod doctor;
+mod emit;
+mod explain;
+mod failure;
+mod list;
+mod output;
+mod picture;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Form};
+use output::Report;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let report = if cli.json { Report::Json } else { Report::Text };
+    let outcome = match &cli.form {
+        Form::Demo(args) => demo::run(args, report),
+        Form::List => list::run(report),
+        Form::Explain(args) => explain::run(args, report),
+        Form::Emit(args) => emit::run(args, report),
+        Form::Compile(args) => compile::run(args, report),
+        Form::Run(args) => run::run(args, report),
+        Form::Doctor => doctor::run(report),
+        Form::Cache(args) => cache::run(args, report),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}

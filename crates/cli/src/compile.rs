@@ -1,0 +1,83 @@
+//! `sparsym compile`: NVRTC's view of a kernel.
+
+use clap::Args;
+use serde::Serialize;
+use sparsym::runtime::Compiler;
+use sparsym::runtime::compiler::ImageOrigin;
+
+use crate::args::KernelArgs;
+use crate::emit;
+use crate::failure::{Failure, Outcome};
+use crate::output::{self, Report};
+
+/// Arguments of `sparsym compile`.
+#[derive(Debug, Args)]
+pub(crate) struct CompileArgs {
+    #[command(flatten)]
+    kernel: KernelArgs,
+}
+
+#[derive(Serialize)]
+struct Compiled {
+    name: String,
+    target: &'static str,
+    registers: u32,
+    spill_stores: u32,
+    spill_loads: u32,
+    stack: u32,
+    shared_bytes: u32,
+    cubin_bytes: usize,
+    ptx_bytes: usize,
+    lines: usize,
+    compile_ms: f64,
+    cache: &'static str,
+    compiler: String,
+    log: String,
+}
+
+/// Compiles the kernel and prints what it needs.
+pub(crate) fn run(args: &CompileArgs, report: Report) -> Outcome {
+    let (kernel, strategy) = emit::generate(&args.kernel)?;
+    let compiled = Compiler::new()?.compile(&kernel, &strategy)?;
+    let image = compiled.image;
+    let resources = image.resources.get(&kernel.name).ok_or_else(|| {
+        Failure::device(format!("the compiler's log does not speak of {}:\n{}", kernel.name, image.log))
+    })?;
+    let result = Compiled {
+        name: kernel.name.clone(),
+        target: kernel.plan.target,
+        registers: resources.registers,
+        spill_stores: resources.spill_stores,
+        spill_loads: resources.spill_loads,
+        stack: resources.stack,
+        // What the launch asks for comes on top of what the text declares.
+        shared_bytes: resources.shared_bytes + kernel.shared_bytes,
+        cubin_bytes: image.cubin.len(),
+        ptx_bytes: image.ptx.len(),
+        lines: kernel.source.lines().count(),
+        compile_ms: image.compile_ms,
+        cache: match compiled.origin {
+            ImageOrigin::Cache => "hit",
+            ImageOrigin::Compiler => "miss",
+        },
+        compiler: image.compiler.clone(),
+        log: image.log.clone(),
+    };
+    output::print(report, &result, || result.to_string())
+}
+
+impl std::fmt::Display for Compiled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "{} for {}", self.name, self.target)?;
+        writeln!(f, "registers      {}", self.registers)?;
+        writeln!(f, "spills         {} bytes stored, {} bytes loaded", self.spill_stores, self.spill_loads)?;
+        writeln!(f, "stack          {} bytes", self.stack)?;
+        writeln!(f, "shared memory  {} bytes a CTA", self.shared_bytes)?;
+        writeln!(f, "cubin          {} bytes", self.cubin_bytes)?;
+        writeln!(f, "PTX            {} bytes", self.ptx_bytes)?;
+        writeln!(f, "source         {} lines", self.lines)?;
+        writeln!(f, "compile time   {:.0} ms, cache {}", self.compile_ms, self.cache)?;
+        writeln!(f, "compiler       {}", self.compiler)?;
+        write!(f, "log\n{}", self.log.trim_end())
+    }
+}

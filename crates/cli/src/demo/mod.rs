@@ -1,0 +1,123 @@
+//! `sparsym demo`: non-local means denoising posed as attention, dense against sparse strategies.
+//!
+//! Ten steps turn a noisy photograph into a clean one. Each takes a guide (mostly the noisy photograph, partly the last
+//! estimate), makes Q and K of its patches and V of the noisy ones, and takes the attention output for the next estimate;
+//! the bandwidth falls from step to step. Neighbouring steps therefore give nearly the same output, as in a diffusion
+//! model, and that is what caching lives from.
+
+mod contest;
+mod metrics;
+mod photo;
+mod report;
+mod sheet;
+mod strategies;
+mod tokens;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use sparsym::runtime::device::{self, Device};
+
+use crate::failure::Outcome;
+use crate::output::{self, Report, write_png};
+use crate::picture::{Panel, draw_symbols};
+use contest::{Contest, Finisher};
+use metrics::{psnr, ssim};
+use report::{DemoReport, Row};
+
+/// Arguments of `sparsym demo`.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Folder for the pictures.
+    #[arg(long, value_name = "DIR", default_value = "demo-out")]
+    out: PathBuf,
+    /// A PNG or JPEG to denoise instead of the photograph that is shipped.
+    #[arg(long, value_name = "FILE")]
+    photo: Option<PathBuf>,
+    /// reference, cpu or cuda; left out: cuda where there is a GPU, else cpu.
+    #[arg(long, value_name = "D")]
+    device: Option<String>,
+}
+
+/// Standard deviation of the noise, for colours in 0..1.
+const SIGMA: f32 = 0.1;
+
+/// Runs the demo.
+pub(crate) fn run(args: &DemoArgs, report: Report) -> Outcome {
+    let clean = photo::load(args.photo.as_deref())?;
+    output::prepare_folder(&args.out)?;
+    let device = choose_device(args.device.as_deref())?;
+    let noisy = clean.with_noise(SIGMA);
+    let contest = Contest::new(device, &noisy, SIGMA)?;
+    let finishers = contest.run()?;
+
+    let (clean_image, noisy_image) = (clean.to_image(), noisy.to_image());
+    let dense_image = finishers[0].estimate.to_image();
+    let dense_ms = finishers[0].ms;
+    let rows: Vec<Row> = finishers
+        .iter()
+        .map(|finisher| {
+            let image = finisher.estimate.to_image();
+            Row {
+                strategy: finisher.name.to_owned(),
+                density_c: finisher.density_c,
+                density_s: finisher.density_s,
+                ms: finisher.ms,
+                speedup: dense_ms / finisher.ms,
+                psnr_dense: Some(psnr(&image, &dense_image)).filter(|ratio| ratio.is_finite()),
+                ssim_dense: ssim(&image, &dense_image),
+                psnr_clean: psnr(&image, &clean_image),
+                ssim_clean: ssim(&image, &clean_image),
+            }
+        })
+        .collect();
+    let result = DemoReport {
+        device: contest.device_name().to_owned(),
+        steps: contest::STEPS,
+        tokens: tokens::N,
+        heads: tokens::HEADS.len(),
+        noisy_psnr: psnr(&noisy_image, &clean_image),
+        noisy_ssim: ssim(&noisy_image, &clean_image),
+        photo: args.photo.as_ref().map_or(photo::CREDIT.to_owned(), |path| path.display().to_string()),
+        files: write_pictures(&args.out, [&clean_image, &noisy_image], &finishers, &rows)?,
+        rows,
+    };
+    output::print(report, &result, || result.to_string())
+}
+
+fn choose_device(name: Option<&str>) -> Outcome<Arc<dyn Device>> {
+    let opened = match name {
+        Some(name) => device::open(name)?,
+        // Without a GPU, or without a compiler for it, the embedded device does the same work.
+        None => device::open("cuda").or_else(|_| device::open("cpu"))?,
+    };
+    Ok(Arc::from(opened))
+}
+
+fn write_pictures(
+    folder: &Path,
+    [clean, noisy]: [&image::RgbImage; 2],
+    finishers: &[Finisher],
+    rows: &[Row],
+) -> Outcome<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut write = |name: String, picture: &image::RgbImage| -> Outcome {
+        files.push(write_png(folder.join(name), picture)?);
+        Ok(())
+    };
+    write("clean.png".to_owned(), &photo::enlarge(clean, 2))?;
+    write("noisy.png".to_owned(), &photo::enlarge(noisy, 2))?;
+    for finisher in finishers {
+        write(format!("{}.png", finisher.name), &photo::enlarge(&finisher.estimate.to_image(), 2))?;
+    }
+    for finisher in finishers {
+        let panel =
+            Panel { symbols: &finisher.symbols, geometry: &finisher.geometry, blocks: [tokens::BLOCK, tokens::BLOCK] };
+        let title = format!("{}: symbols of a {} step", finisher.name, finisher.symbols_of);
+        let subtitle = "rows are blocks of 64 queries, columns blocks of 64 keys; palette tokens come last";
+        write(format!("{}_symbols.png", finisher.name), &draw_symbols(&panel, &title, subtitle))?;
+    }
+    write("overview.png".to_owned(), &sheet::overview([clean, noisy], finishers, rows))?;
+    Ok(files)
+}

@@ -1,0 +1,140 @@
+//! `sparsym doctor`: what was found on this machine, and where. Finding nothing is an answer too.
+
+use serde::Serialize;
+use sparsym::runtime::Cache;
+use sparsym::runtime::cache::Stats;
+use sparsym::runtime::device::cuda::{self, Gpu};
+use sparsym::runtime::nvrtc::Search;
+
+use crate::cache::describe;
+use crate::failure::Outcome;
+use crate::output::{self, Report};
+
+#[derive(Serialize)]
+struct Examination {
+    driver: DriverReport,
+    nvrtc: NvrtcReport,
+    cache: Stats,
+    devices: Vec<&'static str>,
+    default_device: &'static str,
+}
+
+#[derive(Serialize)]
+struct DriverReport {
+    found: bool,
+    cuda_version: Option<String>,
+    problem: Option<String>,
+    gpus: Vec<GpuReport>,
+}
+
+#[derive(Serialize)]
+struct GpuReport {
+    name: String,
+    compute_capability: String,
+    memory_bytes: u64,
+    target: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct NvrtcReport {
+    found: Option<String>,
+    version: Option<String>,
+    tried: Vec<Tried>,
+}
+
+#[derive(Serialize)]
+struct Tried {
+    path: String,
+    reason: &'static str,
+    problem: Option<String>,
+}
+
+/// Looks around and reports. Never fails because something is missing.
+pub(crate) fn run(report: Report) -> Outcome {
+    let driver = examine_driver();
+    let nvrtc = examine_nvrtc();
+    let gpu = driver.gpus.iter().any(|gpu| gpu.target.is_some()) && nvrtc.found.is_some();
+    let examination = Examination {
+        devices: if gpu { vec!["reference", "cpu", "cuda"] } else { vec!["reference", "cpu"] },
+        default_device: if gpu { "cuda" } else { "cpu" },
+        driver,
+        nvrtc,
+        cache: Cache::open().stats(),
+    };
+    output::print(report, &examination, || examination.to_string())
+}
+
+fn examine_driver() -> DriverReport {
+    match cuda::probe() {
+        Ok(driver) => DriverReport {
+            found: true,
+            cuda_version: Some(format!("{}.{}", driver.cuda_version.0, driver.cuda_version.1)),
+            problem: None,
+            gpus: driver.gpus.into_iter().map(gpu_report).collect(),
+        },
+        Err(error) => {
+            DriverReport { found: false, cuda_version: None, problem: Some(error.to_string()), gpus: Vec::new() }
+        }
+    }
+}
+
+fn gpu_report(gpu: Gpu) -> GpuReport {
+    GpuReport {
+        name: gpu.name,
+        compute_capability: format!("{}.{}", gpu.compute_capability.0, gpu.compute_capability.1),
+        memory_bytes: gpu.memory_bytes,
+        target: gpu.target,
+    }
+}
+
+fn examine_nvrtc() -> NvrtcReport {
+    let search = Search::run();
+    NvrtcReport {
+        found: search.found.as_ref().map(|nvrtc| nvrtc.path().display().to_string()),
+        version: search.found.as_ref().map(|nvrtc| format!("{}.{}", nvrtc.version().0, nvrtc.version().1)),
+        tried: search
+            .attempts
+            .into_iter()
+            .map(|attempt| Tried {
+                path: attempt.path.display().to_string(),
+                reason: attempt.reason,
+                problem: attempt.failure,
+            })
+            .collect(),
+    }
+}
+
+impl std::fmt::Display for Examination {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (&self.driver.cuda_version, &self.driver.problem) {
+            (Some(version), _) => writeln!(f, "driver   CUDA {version}")?,
+            (None, problem) => writeln!(f, "driver   none: {}", first_line(problem.as_deref().unwrap_or_default()))?,
+        }
+        for gpu in &self.driver.gpus {
+            let target = gpu.target.unwrap_or("no target of this version");
+            let gib = gpu.memory_bytes as f64 / f64::from(1 << 30);
+            writeln!(
+                f,
+                "GPU      {}, compute capability {}, {gib:.0} GiB, {target}",
+                gpu.name, gpu.compute_capability
+            )?;
+        }
+        if self.driver.gpus.is_empty() {
+            writeln!(f, "GPU      none")?;
+        }
+        match (&self.nvrtc.found, &self.nvrtc.version) {
+            (Some(path), Some(version)) => writeln!(f, "NVRTC    {version} at {path}")?,
+            _ => writeln!(f, "NVRTC    none; `pip install nvidia-cuda-nvrtc` installs it, emit works without it")?,
+        }
+        for tried in &self.nvrtc.tried {
+            let outcome = tried.problem.as_deref().unwrap_or("taken");
+            writeln!(f, "  tried  {} ({}): {}", tried.path, tried.reason, first_line(outcome))?;
+        }
+        writeln!(f, "cache    {}", describe(&self.cache))?;
+        write!(f, "devices  {}; default {}", self.devices.join(", "), self.default_device)
+    }
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}

@@ -1,0 +1,58 @@
+//! `sparsym emit`: the generated CUDA of a kernel.
+
+use clap::Args;
+use serde::Serialize;
+use sparsym::codegen::{self, CachedRows, Kernel, Plan, Request, Sequences, Target};
+
+use crate::args::{CachedRowsArg, KernelArgs, SequenceArg};
+use crate::chosen::Chosen;
+use crate::failure::Outcome;
+use crate::output::{self, Report};
+
+/// Arguments of `sparsym emit`.
+#[derive(Debug, Args)]
+pub(crate) struct EmitArgs {
+    #[command(flatten)]
+    kernel: KernelArgs,
+}
+
+#[derive(Serialize)]
+struct Emitted<'a> {
+    name: &'a str,
+    source: &'a str,
+    threads: u32,
+    shared_bytes: u32,
+    plan: &'a Plan,
+}
+
+/// Prints the kernel.
+pub(crate) fn run(args: &EmitArgs, report: Report) -> Outcome {
+    let kernel = generate(&args.kernel)?.0;
+    let emitted = Emitted {
+        name: &kernel.name,
+        source: &kernel.source,
+        threads: kernel.threads,
+        shared_bytes: kernel.shared_bytes,
+        plan: &kernel.plan,
+    };
+    output::print(report, &emitted, || kernel.source.clone())
+}
+
+/// The kernel that the arguments ask for, and the name of its strategy.
+pub(crate) fn generate(args: &KernelArgs) -> Outcome<(Kernel, String)> {
+    let chosen = Chosen::load(&args.strategy)?;
+    let mut request = Request::new(&chosen.strategy, args.room, Target::parse(&args.target)?);
+    request.dtype = args.dtype.dtype();
+    request.head_dim = args.head_dim;
+    request.blocks.q = args.block_q.unwrap_or(request.blocks.q);
+    request.blocks.kv = args.block_kv.unwrap_or(request.blocks.kv);
+    request.sequences = match args.sequences {
+        SequenceArg::Uniform => Sequences::Uniform,
+        SequenceArg::Ragged => Sequences::Ragged,
+    };
+    request.cached_rows = match args.cached_rows {
+        CachedRowsArg::Caller => CachedRows::LeftToCaller,
+        CachedRowsArg::Forecast => CachedRows::Forecast,
+    };
+    Ok((codegen::generate(&request)?, chosen.strategy.snake_name()))
+}

@@ -1,0 +1,82 @@
+//! Why a form of the command line failed: one message and an exit status.
+
+use sparsym::ir::Findings;
+use sparsym::runtime::Class;
+
+/// A failure as the shell sees it.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    status: Status,
+    message: String,
+}
+
+/// Exit statuses; they are part of the command line's contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Status {
+    /// Bad usage or a bad strategy.
+    Usage = 2,
+    /// Bad input data, or an output that cannot be written.
+    Data = 3,
+    /// A missing or failing device or compiler.
+    Device = 4,
+}
+
+/// Result of a form.
+pub(crate) type Outcome<T = ()> = Result<T, Failure>;
+
+impl Failure {
+    /// The arguments or the strategy are wrong.
+    pub(crate) fn usage(message: impl Into<String>) -> Failure {
+        Failure { status: Status::Usage, message: message.into() }
+    }
+
+    /// The input data are wrong, or the output cannot be written.
+    pub(crate) fn data(message: impl Into<String>) -> Failure {
+        Failure { status: Status::Data, message: message.into() }
+    }
+
+    /// A device or the compiler is missing or fails.
+    pub(crate) fn device(message: impl Into<String>) -> Failure {
+        Failure { status: Status::Device, message: message.into() }
+    }
+
+    /// Names the file or part that the message is about.
+    pub(crate) fn about(mut self, subject: impl std::fmt::Display) -> Failure {
+        self.message = format!("{subject}: {}", self.message);
+        self
+    }
+
+    /// Exit status.
+    pub(crate) fn exit_code(&self) -> u8 {
+        self.status as u8
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<sparsym::runtime::Error> for Failure {
+    fn from(error: sparsym::runtime::Error) -> Failure {
+        let status = match error.class() {
+            Class::Usage => Status::Usage,
+            Class::Input => Status::Data,
+            Class::Device => Status::Device,
+        };
+        Failure { status, message: error.to_string() }
+    }
+}
+
+impl From<Findings> for Failure {
+    fn from(findings: Findings) -> Failure {
+        Failure::from(sparsym::runtime::Error::from(findings))
+    }
+}
+
+impl From<sparsym::ir::Finding> for Failure {
+    fn from(finding: sparsym::ir::Finding) -> Failure {
+        Failure::from(Findings::from(finding))
+    }
+}

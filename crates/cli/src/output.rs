@@ -1,0 +1,84 @@
+//! What leaves the program: files, which appear whole or not at all, and the one JSON object of `--json`.
+
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use image::{ImageFormat, RgbImage};
+use serde::Serialize;
+
+use crate::failure::{Failure, Outcome};
+
+/// What stdout gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Report {
+    /// Text for people.
+    Text,
+    /// One JSON object and nothing else.
+    Json,
+}
+
+/// Prints what a form found out: `value` as JSON, or else `text`.
+pub(crate) fn print(report: Report, value: &impl Serialize, text: impl FnOnce() -> String) -> Outcome {
+    match report {
+        Report::Text => write_stdout(&text()),
+        Report::Json => {
+            let json = serde_json::to_string_pretty(value)
+                .map_err(|error| Failure::data(format!("the result cannot be written as JSON: {error}")))?;
+            write_stdout(&json)
+        }
+    }
+}
+
+/// Writes a text and a line break to stdout. A reader that has gone away, as `head` does, is no failure.
+pub(crate) fn write_stdout(text: &str) -> Outcome {
+    let mut stdout = std::io::stdout().lock();
+    let ending = if text.ends_with('\n') { "" } else { "\n" };
+    match write!(stdout, "{text}{ending}").and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::data(format!("stdout cannot be written: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes a file under a temporary name beside it and renames it, so that nobody ever sees half of it.
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Outcome {
+    let failure = |error: std::io::Error| Failure::data(format!("{} cannot be written: {error}", path.display()));
+    if path.is_dir() {
+        return Err(Failure::data(format!("{} is a folder, not a file that can be written", path.display())));
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = temporary_file(folder).map_err(failure)?;
+    file.write_all(bytes).map_err(failure)?;
+    file.persist(path).map_err(|error| failure(error.error))?;
+    Ok(())
+}
+
+/// Creates a folder and makes sure that files can be written there, before any work is done for them.
+pub(crate) fn prepare_folder(folder: &Path) -> Outcome {
+    std::fs::create_dir_all(folder)
+        .and_then(|()| temporary_file(folder).map(drop))
+        .map_err(|error| Failure::data(format!("output folder {} cannot be written: {error}", folder.display())))
+}
+
+/// Writes a picture as PNG.
+pub(crate) fn write_png(path: PathBuf, picture: &RgbImage) -> Outcome<PathBuf> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    picture
+        .write_to(&mut bytes, ImageFormat::Png)
+        .map_err(|error| Failure::data(format!("{} cannot be encoded: {error}", path.display())))?;
+    write_file(&path, bytes.get_ref())?;
+    Ok(path)
+}
+
+fn temporary_file(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".sparsym-");
+    #[cfg(unix)]
+    {
+        // Temporary files are private by default; an output is an ordinary file under the user's umask.
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder)
+}

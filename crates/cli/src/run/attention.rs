@@ -1,0 +1,85 @@
+//! `sparsym run attention`.
+
+use safetensors::tensor::Dtype;
+use sparsym::ir::symbols::{CacheSymbol, SkipSymbol};
+use sparsym::ir::tensor::Data;
+use sparsym::ir::{AttentionCall, Bound, Forecast, Moment, Problem, Strategy, Symbols, Tensor};
+use sparsym::runtime::device::{self, Device};
+
+use super::file::{self, InputFile, OutputTensor};
+use super::{AttentionArgs, RunReport};
+use crate::chosen::Chosen;
+use crate::failure::{Failure, Outcome};
+use crate::output::{self, Report};
+
+/// Reads, computes, writes, reports.
+pub(super) fn run(args: &AttentionArgs, report: Report) -> Outcome {
+    let files = &args.files;
+    let mut chosen = match &args.strategy {
+        Some(name) => Chosen::load(name)?,
+        None => Chosen::of(Strategy::dense()),
+    };
+    let device = device::open(&files.device)?;
+    let input = InputFile::read(&files.input)?;
+    input.fill(&mut chosen)?;
+    let chosen = chosen.set_all(&args.settings.set)?;
+    let bindings = chosen.bindings()?;
+    let (q, k, v) = (input.tensor("q")?, input.tensor("k")?, input.tensor("v")?);
+    let cache = input.find_tensor("cache")?;
+    let problem = input.problem(&q, &k)?;
+    let bound = Bound::new(&chosen.strategy, &problem, &bindings)?;
+    let symbols = symbols(&input, &bound, &chosen.moment, &*device)?;
+    let forecast = cache.as_ref().map(|feature| Forecast { features: vec![feature], coefficients: vec![1.0] });
+    let call = AttentionCall { bound: &bound, moment: chosen.moment, q: &q, k: &k, v: &v, symbols: &symbols, forecast };
+    call.check().map_err(|findings| Failure::from(findings).about(format!("input {}", files.input.display())))?;
+    let (result, ms) = device.timed_attention(&call)?;
+
+    let lse: Vec<u8> = result.lse.iter().flat_map(|value| value.to_le_bytes()).collect();
+    file::write(
+        &files.output,
+        &[
+            OutputTensor { name: "o", dtype: dtype(&result.o), shape: result.o.shape.clone(), bytes: result.o.bytes() },
+            OutputTensor {
+                name: "lse",
+                dtype: Dtype::F32,
+                shape: vec![problem.batch, problem.heads, problem.n_q],
+                bytes: &lse,
+            },
+        ],
+    )?;
+    let result = RunReport {
+        device: device.name().to_owned(),
+        ms,
+        density_c: symbols.cache.density(),
+        density_s: symbols.density(),
+        output: files.output.clone(),
+    };
+    output::print(report, &result, || result.to_string())
+}
+
+/// The symbols of the rules, with S_c and S_s of the file in their place. The mask has the last word in any case.
+fn symbols(input: &InputFile, bound: &Bound<'_>, moment: &Moment, device: &dyn Device) -> Outcome<Symbols> {
+    let Problem { batch, heads, .. } = *bound.problem;
+    let (t_q, t_kv) = (bound.problem.q_blocks(), bound.problem.kv_blocks());
+    let s_c = input.symbol("s_c", &[batch, heads, t_q], "[B, H, T_q]")?;
+    let s_s = input.symbol("s_s", &[batch, heads, t_q, t_kv], "[B, H, T_q, T_kv]")?;
+    let mut symbols = device.symbols(bound, moment)?;
+    if let Some(s_c) = s_c {
+        symbols.cache = CacheSymbol::pack(batch, heads, t_q, &s_c);
+    }
+    if let Some(s_s) = s_s {
+        let mask_only = Strategy { rules: Vec::new(), ..bound.strategy.clone() };
+        let masked = device.symbols(&Bound::new(&mask_only, bound.problem, bound.bindings)?, moment)?;
+        let bytes: Vec<u8> = s_s.iter().zip(masked.skip.unpack()).map(|(asked, possible)| asked & possible).collect();
+        symbols.skip = SkipSymbol::pack(batch, heads, t_q, t_kv, &bytes);
+    }
+    Ok(symbols)
+}
+
+fn dtype(tensor: &Tensor) -> Dtype {
+    match tensor.data {
+        Data::F32(_) => Dtype::F32,
+        Data::F16(_) => Dtype::F16,
+        Data::Bf16(_) => Dtype::BF16,
+    }
+}
