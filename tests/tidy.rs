@@ -204,7 +204,7 @@ fn kernels_declare_what_they_read() {
 fn every_strategy_has_a_case_a_snapshot_and_a_source() {
     let cases = case::all();
     let mut wrong = Vec::new();
-    for name in sparsym::zoo::all().iter().map(|entry| entry.name) {
+    for name in sparsym::zoo::all().iter().map(|entry| entry.name.as_str()) {
         if !cases.iter().any(|case| case.strategy.as_deref() == Some(name)) && name != "dense" {
             wrong.push(format!("{name}: no case in tests/cases names it"));
         }
