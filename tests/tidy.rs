@@ -107,8 +107,10 @@ fn every_library_says_what_it_is_for() {
         let docs: String = text.lines().take_while(|line| line.starts_with("//!")).collect::<Vec<_>>().join("\n");
         if docs.is_empty() {
             wrong.push(format!("{}: open it with `//!` and a sentence", shown(&entry)));
-        } else if entry.ends_with("lib.rs") && !(docs.contains("Non-goals") && docs.contains("```")) {
-            wrong.push(format!("{}: the crate doc of {name} needs its Non-goals and an example", shown(&entry)));
+        } else if entry.ends_with("lib.rs") && !(docs.contains("Non-goals") || docs.contains("# Should I use this?")) {
+            wrong.push(format!("{}: the crate doc of {name} does not say what it is not for", shown(&entry)));
+        } else if entry.ends_with("lib.rs") && !docs.contains("```") {
+            wrong.push(format!("{}: the crate doc of {name} has no example", shown(&entry)));
         }
     }
     report("crate docs", wrong);
@@ -192,6 +194,9 @@ fn kernels_declare_what_they_read() {
         wrong.extend(
             leftovers.iter().filter(|word| kernel.source.contains(*word)).map(|word| format!("{place}: {word:?}")),
         );
+        if kernel.source.matches("__global__").count() != 1 || !kernel.source.contains(&format!("{}(", kernel.name)) {
+            wrong.push(format!("{place}: not exactly one kernel of that name"));
+        }
         let lines = head.lines().take_while(|line| line.starts_with("//")).count();
         if lines == 0 || lines > 16 {
             wrong.push(format!("{place}: a header of {lines} lines"));
