@@ -19,9 +19,7 @@ fn report(finding: &Finding, source_name: &str, lines: &Lines) -> String {
     if let Some(span) = finding.span {
         let labels = finding.labels.iter().map(|(span, words)| annotation(lines, *span).label(words.as_str()));
         let primary = AnnotationKind::Primary.span(lines.bytes(span));
-        group = group.element(
-            Snippet::source(lines.text).path(source_name).annotation(primary).annotations(labels),
-        );
+        group = group.element(Snippet::source(lines.text).path(source_name).annotation(primary).annotations(labels));
     }
     if !finding.help.is_empty() {
         group = group.element(Level::HELP.message(finding.help.as_str()));

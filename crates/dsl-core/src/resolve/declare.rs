@@ -40,8 +40,8 @@ pub(super) fn declare(clause: &Clause, strategy: &mut Strategy, scope: &mut Scop
 
 /// The name of the strategy becomes a type, a command-line name and part of file names.
 pub(super) fn strategy_name(name: &Name, findings: &mut Findings) {
-    let camel = name.text.starts_with(|c: char| c.is_ascii_uppercase())
-        && name.text.chars().all(|c| c.is_ascii_alphanumeric());
+    let camel =
+        name.text.starts_with(|c: char| c.is_ascii_uppercase()) && name.text.chars().all(|c| c.is_ascii_alphanumeric());
     if !camel || name.text == "Self" {
         findings.push(Finding::at(
             Code::ReservedName,
@@ -158,7 +158,12 @@ fn table(
         [a, b, c] if triple && a == b && b == c && a.ty() == sparsym_ir::expr::Type::Int => Element::Three(a),
         _ => {
             let message = "an entry is one value, or three integers of one type";
-            return Err(Finding::at(Code::TypeMismatch, clause.span, message, "write `of f32` or `of (u32, u32, u32)`"));
+            return Err(Finding::at(
+                Code::TypeMismatch,
+                clause.span,
+                message,
+                "write `of f32` or `of (u32, u32, u32)`",
+            ));
         }
     };
     let (name, doc, span) = (name.text.clone(), clause.doc.clone(), clause.span);
@@ -166,13 +171,7 @@ fn table(
     Ok(Symbol::Table(TableId(strategy.tables.len() - 1)))
 }
 
-fn input(
-    clause: &Clause,
-    name: &Name,
-    axis: &Name,
-    ty: &Name,
-    strategy: &mut Strategy,
-) -> Result<Symbol, Finding> {
+fn input(clause: &Clause, name: &Name, axis: &Name, ty: &Name, strategy: &mut Strategy) -> Result<Symbol, Finding> {
     if axis.text != "token" {
         let message = format!("an input has no axis `{}`", axis.text);
         return Err(Finding::at(Code::UndefinedName, axis.span, message, "inputs have one value for each `[token]`"));

@@ -365,7 +365,11 @@ impl<'a> Resolver<'a> {
         self.wrong(Code::TypeMismatch, span, message, help.to_owned())
     }
 
+    /// Reported once: the operands after the first that is too many are not looked at.
     fn too_large<T>(&mut self, span: Span) -> Option<T> {
+        if std::mem::replace(&mut self.nodes, usize::MAX / 2) >= usize::MAX / 2 {
+            return None;
+        }
         let message = format!("the expression is larger than {MAX_NODES} operands or {MAX_DEPTH} levels");
         self.wrong(Code::TooLarge, span, message, "`let` names count with all that they stand for".to_owned())
     }

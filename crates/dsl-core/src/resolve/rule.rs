@@ -49,8 +49,11 @@ pub(super) fn resolve(
         ClauseKind::Mask { q, kv, value } => {
             let first = clauses.first("mask", span, findings);
             variables([None, Some(q), Some(kv)], scope, findings);
-            let value = Resolver::new(strategy, scope, findings, Setting::Mask, [None, Some(q), Some(kv)])
-                .typed(value, Type::Bool, "a mask says which token pairs may attend");
+            let value = Resolver::new(strategy, scope, findings, Setting::Mask, [None, Some(q), Some(kv)]).typed(
+                value,
+                Type::Bool,
+                "a mask says which token pairs may attend",
+            );
             if let Some(value) = value.filter(|_| first) {
                 strategy.mask = Some(TokenRule { value, span });
             }
@@ -70,8 +73,11 @@ pub(super) fn resolve(
             variables(names, scope, findings);
             let ranges = [q, kv].map(|var| range(var, strategy, scope, findings));
             let condition = condition.as_ref().map(|condition| {
-                Resolver::new(strategy, scope, findings, Setting::Block, names)
-                    .typed(condition, Type::Bool, "a rule fires where its condition holds")
+                Resolver::new(strategy, scope, findings, Setting::Block, names).typed(
+                    condition,
+                    Type::Bool,
+                    "a rule fires where its condition holds",
+                )
             });
             let reuse = self::reuse(*action, reuse.as_ref(), strategy, scope, findings);
             // A rule of which a part is wrong is left out.
@@ -91,8 +97,11 @@ pub(super) fn resolve(
                 _ => ("dense when", Setting::Dense),
             };
             let first = clauses.first(kind, span, findings);
-            let value = Resolver::new(strategy, scope, findings, setting, [None, None, None])
-                .typed(value, Type::Bool, "the schedule asks whether a step is one");
+            let value = Resolver::new(strategy, scope, findings, setting, [None, None, None]).typed(
+                value,
+                Type::Bool,
+                "the schedule asks whether a step is one",
+            );
             let slot = match setting {
                 Setting::Update => &mut strategy.schedule.update,
                 _ => &mut strategy.schedule.dense,

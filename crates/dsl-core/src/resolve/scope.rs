@@ -85,12 +85,7 @@ impl Scope {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => "declare it above with `param`, `table`, `input`, `tokens` or `let`".to_owned(),
         };
-        findings.push(Finding::at(
-            Code::UndefinedName,
-            name.span,
-            format!("`{}` is not defined", name.text),
-            help,
-        ));
+        findings.push(Finding::at(Code::UndefinedName, name.span, format!("`{}` is not defined", name.text), help));
         // Once is enough.
         let entry = Entry { symbol: Symbol::Poisoned, span: name.span, read: true };
         self.entries.insert(name.text.clone(), entry);

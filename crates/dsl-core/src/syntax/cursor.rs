@@ -122,9 +122,7 @@ impl<'a> Cursor<'a> {
         let text = literal.to_string();
         let kind = match Lit::new(literal) {
             Lit::Int(int) if int.suffix().is_empty() => int.base10_parse::<i64>().ok().map(LiteralKind::Int),
-            Lit::Float(float) if float.suffix().is_empty() => {
-                float.base10_parse::<f64>().ok().map(LiteralKind::Float)
-            }
+            Lit::Float(float) if float.suffix().is_empty() => float.base10_parse::<f64>().ok().map(LiteralKind::Float),
             Lit::Int(_) | Lit::Float(_) => {
                 return Err(self.bad_literal(format!("`{text}` has a suffix"), "remove it: types come from params"));
             }

@@ -65,10 +65,9 @@ fn binary(cursor: &mut Cursor, level: usize, nesting: usize) -> Parsed<Expr> {
     let mut compared = false;
     while let Some(&(symbol, op)) = operators.iter().find(|(symbol, _)| cursor.at(symbol)) {
         if compared {
-            return Err(cursor.unexpected(
-                "the end of the comparison",
-                "comparisons do not chain: write `a < b && b < c`",
-            ));
+            return Err(
+                cursor.unexpected("the end of the comparison", "comparisons do not chain: write `a < b && b < c`")
+            );
         }
         cursor.eat(symbol);
         let right = binary(cursor, level + 1, nesting)?;

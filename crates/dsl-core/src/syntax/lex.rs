@@ -65,11 +65,12 @@ fn unreadable(text: &str, place: Place) -> Finding {
             ("this quotation mark starts a text that is not closed".to_owned(), "strategies have no texts: remove it")
         }
         Some('/') => ("this comment is never closed".to_owned(), "close it with `*/`, or start it with `//`"),
-        Some(c) if c.is_ascii_digit() => ("this is not a number".to_owned(), "write integers as `128`, floats as `0.5`"),
-        Some(c) => (
-            format!("the character `{}` has no meaning here", c.escape_debug()),
-            "remove it; comments start with `//`",
-        ),
+        Some(c) if c.is_ascii_digit() => {
+            ("this is not a number".to_owned(), "write integers as `128`, floats as `0.5`")
+        }
+        Some(c) => {
+            (format!("the character `{}` has no meaning here", c.escape_debug()), "remove it; comments start with `//`")
+        }
         None => ("the text ends in the middle of a token".to_owned(), "complete it"),
     };
     let end = Place { column: place.column + u32::from(found.is_some()), ..place };

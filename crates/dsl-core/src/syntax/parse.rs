@@ -83,6 +83,15 @@ impl Parser<'_> {
             }
         };
         let span = attempt.since(start);
+        if !attempt.eat(";") {
+            let help = operator_hint(&attempt).unwrap_or("every clause ends with `;`");
+            self.report(attempt.unexpected("`;`", help));
+            // Only a `;` is missing if a new clause or the end follows; else the clause itself is not what it seems.
+            if !attempt.is_empty() && !attempt.at_fresh_clause() {
+                self.recover(cursor);
+                return None;
+            }
+        }
         *cursor = attempt;
         if !doc.is_empty()
             && !matches!(kind, ClauseKind::Param { .. } | ClauseKind::Table { .. } | ClauseKind::Input { .. })
@@ -93,13 +102,6 @@ impl Parser<'_> {
                 "this clause has no documentation",
                 "write `//` for a comment; params, tables, inputs and the strategy itself take `///`",
             ));
-        }
-        if !cursor.eat(";") {
-            let help = operator_hint(cursor).unwrap_or("every clause ends with `;`");
-            self.report(cursor.unexpected("`;`", help));
-            if !cursor.at_fresh_clause() {
-                self.skip_clause(cursor, |_| {});
-            }
         }
         Some(Clause { doc, kind, span })
     }

@@ -5,8 +5,21 @@ use sparsym_ir::strategy::Action;
 
 /// First words of clauses.
 pub(crate) const CLAUSES: [&str; 15] = [
-    "param", "table", "input", "tokens", "blocks", "let", "mask", "score", "skip", "keep", "cache", "compute",
-    "otherwise", "update", "dense",
+    "param",
+    "table",
+    "input",
+    "tokens",
+    "blocks",
+    "let",
+    "mask",
+    "score",
+    "skip",
+    "keep",
+    "cache",
+    "compute",
+    "otherwise",
+    "update",
+    "dense",
 ];
 
 /// First words of clauses of a later version.
@@ -14,9 +27,25 @@ pub(crate) const LATER_CLAUSES: [&str; 4] = ["degrade", "permute", "cover", "ord
 
 /// Functions of a later version: they read tensor data.
 pub(crate) const LATER_FUNCTIONS: [&str; 19] = [
-    "pool", "center", "selfsim", "antidiag", "blocksum", "softmax", "sum", "mean", "density", "cover", "percentile",
-    "descending_rank", "ascending_rank", "descending_mass", "ascending_mass", "descending_mass_before",
-    "ascending_mass_before", "at_least", "permute",
+    "pool",
+    "center",
+    "selfsim",
+    "antidiag",
+    "blocksum",
+    "softmax",
+    "sum",
+    "mean",
+    "density",
+    "cover",
+    "percentile",
+    "descending_rank",
+    "ascending_rank",
+    "descending_mass",
+    "ascending_mass",
+    "descending_mass_before",
+    "ascending_mass_before",
+    "at_least",
+    "permute",
 ];
 
 /// Tensors of a later version.

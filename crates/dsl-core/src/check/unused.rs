@@ -1,0 +1,54 @@
+//! Is everything that is declared also read?
+
+use sparsym_ir::expr::{Coordinate, ExprKind};
+use sparsym_ir::strategy::{Strategy, When};
+use sparsym_ir::{Code, Finding, Findings, Span};
+
+use super::expressions;
+
+pub(super) fn check(strategy: &Strategy, findings: &mut Findings) {
+    let mut params = vec![false; strategy.params.len()];
+    let mut tables = vec![false; strategy.tables.len()];
+    let mut inputs = vec![false; strategy.inputs.len()];
+    // Ranges describe a layout as a whole: reading one of them, or a coordinate of the grid, is reading all.
+    let mut ranges = strategy
+        .rules
+        .iter()
+        .any(|rule| matches!(&rule.when, When::Match { q, kv, .. } if q.is_some() || kv.is_some()));
+    for value in expressions(strategy) {
+        value.walk(&mut |e| match &e.kind {
+            ExprKind::Param(id) => params[id.0] = true,
+            ExprKind::Table(id) => tables[id.0] = true,
+            ExprKind::Input(id, _) => inputs[id.0] = true,
+            ExprKind::InRange(..)
+            | ExprKind::Coordinate(_, Coordinate::T | Coordinate::H | Coordinate::W | Coordinate::Tile) => {
+                ranges = true;
+            }
+            _ => {}
+        });
+    }
+    let mut report = |kind: &str, name: &str, span: Span| {
+        findings.push(Finding::at(
+            Code::UnusedName,
+            span,
+            format!("{kind} `{name}` is declared but never read"),
+            "remove it, or write the rule that reads it",
+        ));
+    };
+    let unread = |read: &[bool], index: usize| !read[index];
+    for (_, param) in strategy.params.iter().enumerate().filter(|(index, _)| unread(&params, *index)) {
+        report("param", &param.name, param.span);
+    }
+    for (_, table) in strategy.tables.iter().enumerate().filter(|(index, _)| unread(&tables, *index)) {
+        report("table", &table.name, table.span);
+    }
+    for (_, input) in strategy.inputs.iter().enumerate().filter(|(index, _)| unread(&inputs, *index)) {
+        report("input", &input.name, input.span);
+    }
+    if let (Some(first), Some(last)) = (strategy.tokens.first(), strategy.tokens.last())
+        && !ranges
+    {
+        let names: Vec<&str> = strategy.tokens.iter().map(|range| range.name.as_str()).collect();
+        report("token range", &names.join(", "), first.span.to(last.span));
+    }
+}

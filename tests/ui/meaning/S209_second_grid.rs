@@ -1,0 +1,10 @@
+sparsym::strategy! {
+    pub Bad {
+        tokens depth(t, h, w), color(t, h, w);
+        mask q, kv => q.t == kv.t;
+    }
+}
+
+fn main() {
+    let _ = Bad::default();
+}

@@ -1,0 +1,11 @@
+sparsym::strategy! {
+    pub Bad {
+        param interval: u32 in 1..=10 = 12;
+        cache q by hold;
+        update when since_update == interval;
+    }
+}
+
+fn main() {
+    let _ = Bad::default();
+}

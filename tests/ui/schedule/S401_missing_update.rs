@@ -1,0 +1,9 @@
+sparsym::strategy! {
+    pub Bad {
+        cache q by hold;
+    }
+}
+
+fn main() {
+    let _ = Bad::default();
+}

@@ -1,0 +1,10 @@
+sparsym::strategy! {
+    pub Bad {
+        cache q by tanh(2);
+        update when step % 4 == 0;
+    }
+}
+
+fn main() {
+    let _ = Bad::default();
+}
