@@ -46,8 +46,8 @@ const SIGMA: f32 = 0.1;
 /// Runs the demo.
 pub(crate) fn run(args: &DemoArgs, report: Report) -> Outcome {
     let clean = photo::load(args.photo.as_deref())?;
-    output::prepare_folder(&args.out)?;
     let device = choose_device(args.device.as_deref())?;
+    output::prepare_folder(&args.out)?;
     let noisy = clean.with_noise(SIGMA);
     let contest = Contest::new(device, &noisy, SIGMA)?;
     let finishers = contest.run()?;

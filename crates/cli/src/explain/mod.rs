@@ -135,8 +135,9 @@ impl std::fmt::Display for Explanation {
         for note in &self.notes {
             writeln!(f, "  ({note})")?;
         }
-        writeln!(f, "  density of S_c        {:.1} % of query blocks are computed", 100.0 * self.density_c)?;
-        writeln!(f, "  density of S_s        {:.1} % of block pairs are computed", 100.0 * self.density_s)?;
+        let when = if self.uses.contains(&"cache") { " at a Dispatch step" } else { "" };
+        writeln!(f, "  density of S_c        {:.1} % of query blocks are computed{when}", 100.0 * self.density_c)?;
+        writeln!(f, "  density of S_s        {:.1} % of block pairs are computed{when}", 100.0 * self.density_s)?;
         let Prediction { steps, updates, dense, work } = &self.predicted;
         write!(
             f,

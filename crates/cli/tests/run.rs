@@ -1,0 +1,204 @@
+//! run attention and run symbols: the file contract, and what bad files are told.
+
+mod common;
+
+use common::{File, failure, json, read_f32, read_u8};
+use safetensors::tensor::Dtype;
+use std::path::Path;
+use tempfile::tempdir;
+
+const RUN: [&str; 8] =
+    ["run", "attention", "--device", "reference", "--input", "in.safetensors", "--output", "out.safetensors"];
+
+fn run(folder: &Path, file: File, more: &[&str]) -> serde_json::Value {
+    file.write(folder);
+    json(folder, &[&RUN[..], more].concat())
+}
+
+fn refused(folder: &Path, file: File, more: &[&str], status: i32) -> String {
+    file.write(folder);
+    let message = failure(folder, &[&RUN[..], more].concat(), status);
+    assert!(!folder.join("out.safetensors").exists(), "a failing run wrote its output");
+    message
+}
+
+#[test]
+fn dense_attention_has_the_shapes_of_the_contract() {
+    let folder = tempdir().unwrap();
+    let report = run(folder.path(), File::attention(40, 4, 2, 8), &[]);
+    assert_eq!((&report["device"], &report["density_s"]), (&"reference".into(), &1.0.into()));
+    assert!(report["ms"].as_f64().unwrap() >= 0.0);
+    let out = folder.path().join("out.safetensors");
+    assert_eq!(read_f32(&out, "o").0, [1, 40, 4, 8]);
+    assert_eq!(read_f32(&out, "lse").0, [1, 4, 40]);
+}
+
+#[test]
+fn devices_agree() {
+    let folder = tempdir().unwrap();
+    let out = folder.path().join("out.safetensors");
+    run(folder.path(), File::attention(40, 4, 2, 8), &["--strategy", "causal"]);
+    let expected = read_f32(&out, "o").1;
+    json(
+        folder.path(),
+        &["run", "attention", "--input", "in.safetensors", "--output", "out.safetensors", "--strategy", "causal"],
+    );
+    let found = read_f32(&out, "o").1;
+    assert!(expected.iter().zip(&found).all(|(a, b)| (a - b).abs() < 1e-5));
+}
+
+#[test]
+fn a_causal_first_row_is_the_first_value() {
+    let folder = tempdir().unwrap();
+    let file = File::attention(33, 1, 1, 2).f32("v", &[1, 33, 1, 2], &(0..66).map(|n| n as f32).collect::<Vec<_>>());
+    let report = run(folder.path(), file, &["--strategy", "causal"]);
+    assert_eq!(report["density_s"], 6.0 / 9.0);
+    assert_eq!(read_f32(&folder.path().join("out.safetensors"), "o").1[..2], [0.0, 1.0]);
+}
+
+#[test]
+fn one_token_attends_to_itself() {
+    let folder = tempdir().unwrap();
+    let file = File::attention(1, 1, 1, 2).f32("v", &[1, 1, 1, 2], &[3.0, 4.0]);
+    run(folder.path(), file, &[]);
+    assert_eq!(read_f32(&folder.path().join("out.safetensors"), "o").1, [3.0, 4.0]);
+}
+
+#[test]
+fn an_empty_sequence_gives_empty_outputs() {
+    let folder = tempdir().unwrap();
+    for device in ["reference", "cpu"] {
+        File::attention(0, 2, 1, 8).write(folder.path());
+        let args = ["run", "attention", "--device", device, "--input", "in.safetensors", "--output", "out.safetensors"];
+        json(folder.path(), &args);
+        let out = folder.path().join("out.safetensors");
+        assert_eq!(read_f32(&out, "o"), (vec![1, 0, 2, 8], vec![]));
+        assert_eq!(read_f32(&out, "lse"), (vec![1, 2, 0], vec![]));
+    }
+}
+
+#[test]
+fn explicit_symbols_are_obeyed_and_cached_rows_come_from_the_cache() {
+    let folder = tempdir().unwrap();
+    let out = folder.path().join("out.safetensors");
+    let file = || File::attention(32, 1, 1, 4).u8("s_c", &[1, 1, 2], &[1, 0]).u8("s_s", &[1, 1, 2, 2], &[0, 0, 1, 1]);
+    let report = run(folder.path(), file(), &[]);
+    assert_eq!((&report["density_c"], &report["density_s"]), (&0.5.into(), &0.0.into()));
+    assert!(read_f32(&out, "o").1.iter().all(|&value| value == 0.0), "skipped and cached rows are 0");
+    assert!(read_f32(&out, "lse").1.iter().all(|&value| value == f32::NEG_INFINITY));
+    run(folder.path(), file().f32("cache", &[1, 32, 1, 4], &[7.0; 128]), &[]);
+    let o = read_f32(&out, "o").1;
+    assert!(o[..64].iter().all(|&value| value == 0.0) && o[64..].iter().all(|&value| value == 7.0));
+}
+
+#[test]
+fn explicit_symbols_stay_inside_the_mask() {
+    let folder = tempdir().unwrap();
+    let file = File::attention(32, 1, 1, 4).u8("s_s", &[1, 1, 2, 2], &[1, 1, 1, 1]);
+    assert_eq!(run(folder.path(), file, &["--strategy", "causal"])["density_s"], 0.75);
+}
+
+#[test]
+fn inputs_and_tables_come_from_the_file() {
+    let folder = tempdir().unwrap();
+    let documents: Vec<f32> = (0..32).map(|token| (token / 16) as f32).collect();
+    let file = File::attention(32, 1, 1, 4).f32("inputs.document", &[1, 32], &documents);
+    assert_eq!(run(folder.path(), file, &["--strategy", "document"])["density_s"], 0.5);
+
+    let file = File::attention(6 * 8 * 8 * 4, 1, 1, 4)
+        .f32("tables.window", &[1, 1, 1, 3], &[1.0, 1.0, 1.0])
+        .meta("grid", "6,8,32")
+        .meta("block_q", "384")
+        .meta("block_kv", "384");
+    assert_eq!(run(folder.path(), file, &["--strategy", "sliding_tile"])["density_s"], 0.25);
+}
+
+#[test]
+fn symbols_of_a_strategy_are_written_as_bytes() {
+    let folder = tempdir().unwrap();
+    File::attention(32, 2, 1, 4).write(folder.path());
+    let args = ["run", "symbols", "--strategy", "causal", "--input", "in.safetensors", "--output", "out.safetensors"];
+    json(folder.path(), &args);
+    let out = folder.path().join("out.safetensors");
+    assert_eq!(read_u8(&out, "s_c"), (vec![1, 2, 2], vec![1; 4]));
+    assert_eq!(read_u8(&out, "s_s"), (vec![1, 2, 2, 2], vec![1, 0, 1, 1, 1, 0, 1, 1]));
+}
+
+#[test]
+fn shapes_and_types_that_do_not_fit_are_named() {
+    let folder = tempdir().unwrap();
+    let file = || File::attention(32, 4, 2, 8);
+    for (file, words) in [
+        (file().f32("q", &[32, 4, 8], &[0.0; 1024]), "q has rank 3, shape [32, 4, 8]; it must be [B, N, H, D]"),
+        (File::attention(32, 4, 3, 8), "4 query heads are not a multiple of 3 kv heads"),
+        (file().f32("v", &[1, 31, 2, 8], &[0.0; 496]), "v has shape [1, 31, 2, 8]"),
+        (file().raw("k", Dtype::F16, &[1, 32, 2, 8], vec![0; 1024]), "k is f16 but q is f32"),
+        (file().raw("q", Dtype::I32, &[1, 32, 4, 8], vec![0; 4096]), "q is I32; tensors are F32, F16 or BF16"),
+        (file().u8("s_c", &[1, 4, 3], &[1; 12]), "s_c has shape [1, 4, 3]; this problem needs [B, H, T_q] = [1, 4, 2]"),
+        (file().u8("s_s", &[1, 4, 2, 2], &[3; 16]), "s_s holds 3 at element 0; symbols hold 0 and 1 only"),
+        (file().f32("s_c", &[1, 4, 2], &[1.0; 8]), "s_c is F32; symbols are U8"),
+        (file().meta("block_q", "100"), "block_q is 100, which is not a positive multiple of 16"),
+        (file().meta("block_q", "many"), "metadata block_q is \"many\""),
+        (file().meta("scale", "nan"), "scale is NaN"),
+        (file().meta("text", "33"), "metadata text is 33, more than the 32 tokens"),
+        (file().meta("text", "2").meta("text_at", "middle"), "text_at is \"middle\"; it is front or back"),
+        (file().meta("grid", "1,2"), "write three whole numbers T,H,W"),
+        (file().meta("grid", "1,5,5"), "grid 1×5×5 of vision has 25 tokens, not 32"),
+        (file().f32("cache", &[1, 32, 4, 4], &[0.0; 512]), "cache has shape [1, 32, 4, 4]"),
+        (file().f32("inputs.document", &[1, 32], &[0.0; 32]), "inputs.document is not declared by dense"),
+    ] {
+        let message = refused(folder.path(), file, &[], 3);
+        assert!(message.contains(words), "expected {words:?} in: {message}");
+    }
+}
+
+#[test]
+fn files_that_are_none_are_named() {
+    let folder = tempdir().unwrap();
+    let message = failure(folder.path(), &RUN, 3);
+    assert!(message.contains("input in.safetensors cannot be read"), "{message}");
+    std::fs::write(folder.path().join("in.safetensors"), "not a tensor in sight").unwrap();
+    let message = failure(folder.path(), &RUN, 3);
+    assert!(message.contains("is not a safetensors file"), "{message}");
+    let message = refused(folder.path(), File::default().f32("q", &[1, 1, 1, 1], &[0.0]), &[], 3);
+    assert!(message.contains("there is no tensor k; the file has q"), "{message}");
+}
+
+#[test]
+fn an_output_that_cannot_be_written_leaves_nothing() {
+    let folder = tempdir().unwrap();
+    File::attention(16, 1, 1, 4).write(folder.path());
+    let args = ["run", "attention", "--input", "in.safetensors", "--output", "no/such/folder/out.safetensors"];
+    assert!(failure(folder.path(), &args, 3).contains("no/such/folder/out.safetensors cannot be written"));
+    std::fs::create_dir(folder.path().join("taken")).unwrap();
+    let args = ["run", "attention", "--input", "in.safetensors", "--output", "taken"];
+    assert!(failure(folder.path(), &args, 3).contains("taken is a folder"));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "no temporary file is left");
+}
+
+#[test]
+fn devices_that_are_not_here_are_named() {
+    let folder = tempdir().unwrap();
+    File::attention(16, 1, 1, 4).write(folder.path());
+    let run = |device: &'static str| {
+        ["run", "attention", "--device", device, "--input", "in.safetensors", "--output", "out.safetensors"]
+    };
+    assert!(failure(folder.path(), &run("abacus"), 2).contains("there is no device \"abacus\""));
+    assert!(failure(folder.path(), &run("emulator"), 4).contains("emulator is not in this version"));
+    if common::json(folder.path(), &["doctor"])["default_device"] == "cpu" {
+        failure(folder.path(), &run("cuda"), 4);
+    }
+}
+
+#[test]
+fn missing_values_and_missing_rooms_are_named() {
+    let folder = tempdir().unwrap();
+    let message = refused(folder.path(), File::attention(16, 1, 1, 4), &["--strategy", "document"], 2);
+    assert!(message.contains("input document has no values"), "{message}");
+    let message = refused(folder.path(), File::attention(16, 1, 1, 4), &["--set", "step=50"], 2);
+    assert!(message.contains("step 50 is beyond the 50 steps"), "{message}");
+    for room in ["gemm_q", "gemm_o"] {
+        let args = ["run", room, "--device", "cpu", "--input", "a", "--output", "b"];
+        assert!(failure(folder.path(), &args, 2).contains("is not in this version"));
+    }
+}
