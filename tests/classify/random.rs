@@ -12,21 +12,21 @@ use sparsym_ir::{Bindings, Bound, Expr, Layout, Moment, Problem, Span, Strategy 
 
 /// A strategy with everything that it leaves open.
 #[derive(Clone, Debug)]
-pub struct Setting {
-    pub rules: Rules,
-    pub problem: Problem,
-    pub bindings: Bindings,
-    pub moment: Moment,
+pub(crate) struct Setting {
+    pub(crate) rules: Rules,
+    pub(crate) problem: Problem,
+    pub(crate) bindings: Bindings,
+    pub(crate) moment: Moment,
 }
 
 impl Setting {
-    pub fn bound(&self) -> Bound<'_> {
+    pub(crate) fn bound(&self) -> Bound<'_> {
         Bound::new(&self.rules, &self.problem, &self.bindings).unwrap_or_else(|findings| panic!("{findings}"))
     }
 }
 
 /// Masks whose classification is exact: affine comparisons, windows, ranges and uniform conditions, joined by && || !.
-pub fn affine_setting() -> impl Strategy<Value = Setting> {
+pub(crate) fn affine_setting() -> impl Strategy<Value = Setting> {
     shape().prop_flat_map(|shape| {
         let atoms = affine_atom(shape.named);
         (joined(atoms), values(shape, -60..60)).prop_map(|(mask, setting)| setting.masked(mask))
@@ -34,7 +34,7 @@ pub fn affine_setting() -> impl Strategy<Value = Setting> {
 }
 
 /// Masks of every kind, and params that make integers wrap.
-pub fn any_setting() -> impl Strategy<Value = Setting> {
+pub(crate) fn any_setting() -> impl Strategy<Value = Setting> {
     let reach = prop_oneof![4 => -60..60, 1 => Just(i32::MAX), 1 => Just(i32::MIN), 1 => any::<i32>()];
     shape().prop_flat_map(move |shape| {
         let atoms = prop_oneof![2 => affine_atom(shape.named), 3 => other_atom(&shape)];
@@ -43,7 +43,7 @@ pub fn any_setting() -> impl Strategy<Value = Setting> {
 }
 
 /// Any mask, and a score rule.
-pub fn scored_setting() -> impl Strategy<Value = Setting> {
+pub(crate) fn scored_setting() -> impl Strategy<Value = Setting> {
     (any_setting(), score()).prop_map(|(mut setting, score)| {
         setting.rules.score = Some(TokenRule { value: score, span: Span::default() });
         setting
@@ -51,7 +51,7 @@ pub fn scored_setting() -> impl Strategy<Value = Setting> {
 }
 
 /// Block rules, and half of the time an affine mask.
-pub fn block_rules_setting() -> impl Strategy<Value = Setting> {
+pub(crate) fn block_rules_setting() -> impl Strategy<Value = Setting> {
     shape().prop_flat_map(|shape| {
         let mask = proptest::option::of(joined(affine_atom(shape.named)));
         let rules = proptest::collection::vec(block_rule(&shape), 0..5);
@@ -66,7 +66,7 @@ pub fn block_rules_setting() -> impl Strategy<Value = Setting> {
 }
 
 /// A neighbourhood on the grid: one comparison for each axis, all of which must hold.
-pub fn neighbourhood_setting() -> impl Strategy<Value = Setting> {
+pub(crate) fn neighbourhood_setting() -> impl Strategy<Value = Setting> {
     let named = shape().prop_filter("a grid", |shape| shape.named);
     named.prop_flat_map(|shape| {
         let axis = |coordinate: Coordinate| {
@@ -82,37 +82,37 @@ pub fn neighbourhood_setting() -> impl Strategy<Value = Setting> {
     })
 }
 
-pub fn expr(kind: ExprKind, ty: Type) -> Expr {
+pub(crate) fn expr(kind: ExprKind, ty: Type) -> Expr {
     Expr { kind, ty, span: Span::default() }
 }
 
-pub fn int(value: i64) -> Expr {
+pub(crate) fn int(value: i64) -> Expr {
     expr(ExprKind::Int(value), Type::Int)
 }
 
-pub fn at(side: Side, coordinate: Coordinate) -> Expr {
+pub(crate) fn at(side: Side, coordinate: Coordinate) -> Expr {
     expr(ExprKind::Coordinate(side, coordinate), if coordinate == Coordinate::Tile { Type::Triple } else { Type::Int })
 }
 
-pub fn global(global: Global) -> Expr {
+pub(crate) fn global(global: Global) -> Expr {
     expr(ExprKind::Global(global), Type::Int)
 }
 
-pub fn call(function: Function, args: Vec<Expr>, ty: Type) -> Expr {
+pub(crate) fn call(function: Function, args: Vec<Expr>, ty: Type) -> Expr {
     expr(ExprKind::Call(function, args), ty)
 }
 
-pub fn binary(op: BinaryOp, a: Expr, b: Expr) -> Expr {
+pub(crate) fn binary(op: BinaryOp, a: Expr, b: Expr) -> Expr {
     let arithmetic = matches!(op, BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul | BinaryOp::Div | BinaryOp::Rem);
     let ty = if arithmetic { a.ty } else { Type::Bool };
     expr(ExprKind::Binary(op, Box::new(a), Box::new(b)), ty)
 }
 
-pub fn not(a: Expr) -> Expr {
+pub(crate) fn not(a: Expr) -> Expr {
     expr(ExprKind::Unary(UnaryOp::Not, Box::new(a)), Type::Bool)
 }
 
-pub fn in_range(side: Side, id: usize) -> Expr {
+pub(crate) fn in_range(side: Side, id: usize) -> Expr {
     expr(ExprKind::InRange(side, RangeId(id)), Type::Bool)
 }
 

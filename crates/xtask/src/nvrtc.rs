@@ -75,7 +75,7 @@ fn download(wheel: &Wheel, home: &Path) -> Result<PathBuf> {
         Version::Exactly(version) | Version::Series(version) => format!("{}=={version}", wheel.package),
         Version::Newest => wheel.package.to_owned(),
     };
-    eprintln!("installing {requirement} (90 MB, once) under {}", home.display());
+    eprintln!("installing {requirement} (about 90 MB) under {}", home.display());
     // A folder appears under its version's name only when it is whole.
     let fresh = tempfile::tempdir_in(home).context("cannot create a folder under target/nvrtc")?;
     pip(&requirement, fresh.path()).with_context(|| {
