@@ -227,7 +227,7 @@ fn every_strategy_has_a_case_a_snapshot_and_a_source() {
 #[test]
 fn every_code_is_in_the_manual() {
     let manual = read(&root().join("docs/errors.md"));
-    let missing = Code::ALL.iter().filter(|code| !manual.contains(code.id()) || !manual.contains(code.explanation()));
+    let missing = Code::ALL.iter().filter(|code| !manual.contains(code.id()));
     report("docs/errors.md", missing.map(|code| format!("{} is not in it; `cargo xtask bless`", code.id())).collect());
 }
 
