@@ -8,7 +8,7 @@ use crate::{cache, compile, demo, emit, explain, run};
 
 /// Sparse attention strategies: look at them, compile them, run them.
 #[derive(Debug, Parser)]
-#[command(name = "sparsym", version, about, arg_required_else_help = true)]
+#[command(name = "sparsym", version, arg_required_else_help = true)]
 pub(crate) struct Cli {
     /// Print one JSON object on stdout and nothing else there.
     #[arg(long, global = true)]

@@ -40,12 +40,6 @@ impl Failure {
         Failure { status: Status::Device, message: message.into() }
     }
 
-    /// Names the file or part that the message is about.
-    pub(crate) fn about(mut self, subject: impl std::fmt::Display) -> Failure {
-        self.message = format!("{subject}: {}", self.message);
-        self
-    }
-
     /// Exit status.
     pub(crate) fn exit_code(&self) -> u8 {
         self.status as u8

@@ -75,7 +75,7 @@ fn line(entry: &zoo::Entry) -> Line {
 impl std::fmt::Display for Line {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let uses = if self.uses.is_empty() { "-".to_owned() } else { self.uses.join("+") };
-        write!(f, "{:<13} {:<6} {}", self.name, uses, self.summary)?;
+        write!(f, "{:<13} {:<6} {}", self.name, uses, self.summary.trim_end_matches('.'))?;
         for param in &self.params {
             write!(f, "; {} = {} in {}", param.name, param.default, param.range)?;
         }

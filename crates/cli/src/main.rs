@@ -47,7 +47,9 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("error: {failure}");
+            // Findings on a strategy's text bring a heading of their own, each with its code.
+            let heading = if failure.to_string().starts_with("error[") { "" } else { "error: " };
+            eprintln!("{heading}{failure}");
             ExitCode::from(failure.exit_code())
         }
     }

@@ -3,7 +3,8 @@
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use image::{ImageFormat, RgbImage};
+use image::RgbImage;
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use serde::Serialize;
 
 use crate::failure::{Failure, Outcome};
@@ -64,8 +65,10 @@ pub(crate) fn prepare_folder(folder: &Path) -> Outcome {
 /// Writes a picture as PNG.
 pub(crate) fn write_png(path: PathBuf, picture: &RgbImage) -> Outcome<PathBuf> {
     let mut bytes = std::io::Cursor::new(Vec::new());
+    // These pictures go into documents, so bytes count more than the few milliseconds of the best compression.
+    let encoder = PngEncoder::new_with_quality(&mut bytes, CompressionType::Best, FilterType::Adaptive);
     picture
-        .write_to(&mut bytes, ImageFormat::Png)
+        .write_with_encoder(encoder)
         .map_err(|error| Failure::data(format!("{} cannot be encoded: {error}", path.display())))?;
     write_file(&path, bytes.get_ref())?;
     Ok(path)

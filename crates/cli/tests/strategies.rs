@@ -29,7 +29,7 @@ fn explain_gives_rules_densities_and_a_picture() {
     assert_eq!(found["density_c"], 1.0);
     // Five blocks of 128: the row and the column of text, and of the four vision blocks each with its neighbours.
     assert_eq!(found["density_s"], (5.0 + 4.0 + 10.0) / 25.0);
-    assert_eq!(found["predicted"]["work"], found["density_s"]);
+    assert!((found["predicted"]["work"].as_f64().unwrap() - 0.76).abs() < 1e-9);
     let picture = image::open(folder.path().join("w.png")).unwrap();
     assert!((900..=1100).contains(&picture.width()), "{} pixels wide", picture.width());
 }

@@ -7,7 +7,7 @@ use sparsym::runtime::StepKind;
 use super::contest::Finisher;
 use super::report::Row;
 use super::tokens;
-use crate::picture::{CACHED, Canvas, FAINT, FULL, INK, Panel, Size, Weight, draw_panel, legend};
+use crate::picture::{Borders, CACHED, Canvas, FAINT, FULL, INK, Panel, Size, Weight, draw_panel, legend};
 
 const MARGIN: u32 = 24;
 const GAP: u32 = 20;
@@ -50,7 +50,7 @@ pub(crate) fn overview([clean, noisy]: [&RgbImage; 2], finishers: &[Finisher], r
         picture(&mut canvas, left(column as u32), top, &title, &quality(row), &finisher.estimate.to_image());
         symbols(&mut canvas, left(column as u32), top + row_height, finisher, row);
     }
-    legend(&mut canvas, MARGIN, height - MARGIN - Size::Small.height());
+    legend(&mut canvas, MARGIN, height - MARGIN - Size::Small.height(), Borders::Hidden);
     canvas.into_image()
 }
 
@@ -64,7 +64,7 @@ fn picture(canvas: &mut Canvas, x: u32, y: u32, title: &str, words: &str, image:
 /// What each step was, and the symbols of all heads of one step.
 fn symbols(canvas: &mut Canvas, x: u32, y: u32, finisher: &Finisher, row: &Row) {
     const SQUARE: u32 = 14;
-    let share = format!("{:.0} % of block pairs over the run", 100.0 * row.density_s);
+    let share = format!("{:.0} % of block pairs computed", 100.0 * row.density_s);
     canvas.text(x, y, &share, Size::Small, Weight::Regular, INK);
     canvas.text(x, y + 20, "steps", Size::Small, Weight::Regular, FAINT);
     for (step, kind) in finisher.kinds.iter().enumerate() {

@@ -49,7 +49,7 @@ const STRIDE: usize = 2;
 const SIDE: usize = 4;
 const CHANNELS: usize = 3;
 const PATCH: usize = SIDE * SIDE * CHANNELS;
-/// What a palette token costs, in logits; about the price of a neighbour at two thirds of the reach.
+/// What a palette token costs, in logits: as much as a neighbour at √3 times the head's reach.
 const PENALTY: f32 = 3.0;
 /// Bandwidth of palette tokens as queries, relative to the step's: narrow, or all colours would run into one.
 const PALETTE_BANDWIDTH: f32 = 0.2;

@@ -4,4 +4,4 @@ mod canvas;
 mod symbols;
 
 pub(crate) use canvas::{Canvas, FAINT, INK, Size, Weight};
-pub(crate) use symbols::{CACHED, FULL, Panel, draw_panel, draw_symbols, legend};
+pub(crate) use symbols::{Borders, CACHED, FULL, Panel, draw_panel, draw_symbols, legend};

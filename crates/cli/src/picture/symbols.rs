@@ -49,7 +49,7 @@ pub(crate) fn draw_symbols(panel: &Panel<'_>, title: &str, subtitle: &str) -> Rg
         canvas.paste(picture, x, y + CAPTION);
         canvas.frame(x, y + CAPTION, picture.width(), picture.height(), FAINT);
     }
-    legend(&mut canvas, MARGIN, top + rows * (highest + CAPTION + MARGIN));
+    legend(&mut canvas, MARGIN, top + rows * (highest + CAPTION + MARGIN), Borders::Shown);
     canvas.into_image()
 }
 
@@ -85,8 +85,17 @@ pub(crate) fn draw_panel(panel: &Panel<'_>, head: usize, side: u32) -> RgbImage 
     canvas.into_image()
 }
 
-/// What the colours mean, in one line. Pale yellow, not named, is what a cached row would skip anyway.
-pub(crate) fn legend(canvas: &mut Canvas, x: u32, y: u32) {
+/// Whether the borders of token ranges are drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Borders {
+    /// Where there is room for them.
+    Shown,
+    /// Never.
+    Hidden,
+}
+
+/// What the colours mean, in one line. The pale yellow of what a cached row would skip anyway needs no words.
+pub(crate) fn legend(canvas: &mut Canvas, x: u32, y: u32, borders: Borders) {
     let mut left = x;
     for (color, words) in [
         (FULL, "computed"),
@@ -95,6 +104,9 @@ pub(crate) fn legend(canvas: &mut Canvas, x: u32, y: u32) {
         (CACHED, "row taken from the cache"),
         (BORDER, "border of a token range"),
     ] {
+        if color == BORDER && borders == Borders::Hidden {
+            continue;
+        }
         canvas.fill(left, y + 2, 14, 14, color);
         canvas.frame(left, y + 2, 14, 14, FAINT);
         canvas.text(left + 20, y, words, Size::Small, Weight::Regular, INK);

@@ -9,7 +9,7 @@ use sparsym::runtime::device::{self, Device};
 use super::file::{self, InputFile, OutputTensor};
 use super::{AttentionArgs, RunReport};
 use crate::chosen::Chosen;
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::output::{self, Report};
 
 /// Reads, computes, writes, reports.
@@ -31,7 +31,7 @@ pub(super) fn run(args: &AttentionArgs, report: Report) -> Outcome {
     let symbols = symbols(&input, &bound, &chosen.moment, &*device)?;
     let forecast = cache.as_ref().map(|feature| Forecast { features: vec![feature], coefficients: vec![1.0] });
     let call = AttentionCall { bound: &bound, moment: chosen.moment, q: &q, k: &k, v: &v, symbols: &symbols, forecast };
-    call.check().map_err(|findings| Failure::from(findings).about(format!("input {}", files.input.display())))?;
+    call.check().map_err(|findings| input.failure(findings))?;
     let (result, ms) = device.timed_attention(&call)?;
 
     let lse: Vec<u8> = result.lse.iter().flat_map(|value| value.to_le_bytes()).collect();

@@ -111,7 +111,7 @@ impl InputFile {
             Blocks { q: self.number("block_q")?.unwrap_or(BLOCK), kv: self.number("block_kv")?.unwrap_or(BLOCK) };
         problem.scale = self.number("scale")?.unwrap_or(problem.scale);
         problem.layout = self.layout(problem.n_q)?;
-        problem.check().map_err(|findings| Failure::from(findings).about(&self.name))?;
+        problem.check().map_err(|findings| self.failure(findings))?;
         Ok(problem)
     }
 
