@@ -7,6 +7,8 @@ use sparsym_ir::expr::Global;
 use sparsym_ir::problem::Problem;
 use sparsym_ir::strategy::{Element, Scalar, Strategy, TableAxis, Value};
 
+use crate::lower::mask_fits;
+
 /// Fields of the kernel's parameter struct.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Params {
@@ -110,6 +112,7 @@ pub enum Number {
     Tiles(usize),
     TableEntry(usize),
     TableLastHead(usize),
+    MaskFits,
 }
 
 /// All fields that a kernel of this strategy may read, in tensor-life order.
@@ -180,6 +183,7 @@ pub(crate) fn candidates(strategy: &Strategy) -> Vec<Field> {
         add(&format!("tile_{name}"), "int", N(Number::TileExtent(axis)), "tokens of a tile along the axis");
         add(&format!("tiles_{name}"), "int", N(Number::Tiles(axis)), "tiles along the axis");
     }
+    add("mask_fits", "int", N(Number::MaskFits), "0 if a sum in the mask may leave 32 bits");
     for (index, param) in strategy.params.iter().enumerate() {
         let ty = if param.scalar == Scalar::F32 { "float" } else { "int" };
         let doc = param.doc.lines().next().unwrap_or_default().trim().trim_end_matches('.').to_owned();
@@ -317,6 +321,7 @@ fn value(number: Number, bound: &Bound<'_>, moment: &Moment, n_features: usize) 
         Number::GridExtent(axis) => int(bound.geometry.grid.as_ref().map_or(1, |g| g.extent[axis].max(1))),
         Number::TileExtent(axis) => int(bound.geometry.grid.as_ref().map_or(1, |g| g.tile[axis].max(1))),
         Number::Tiles(axis) => int(bound.geometry.grid.as_ref().map_or(1, |g| g.tiles()[axis].max(1))),
+        Number::MaskFits => Argument::I32(i32::from(mask_fits(bound, moment))),
         Number::TableEntry(index) => {
             let (table, data) = (&bound.strategy.tables[index], &bound.bindings.tables[index]);
             let indices: Vec<usize> = table

@@ -18,7 +18,7 @@ macro_rules! templates {
 pub(crate) const BEFORE_PARAMS: [Template; 2] = templates!["parts/types.cuh", "parts/constants.cuh"];
 
 /// Files of parts that come after it. A part may use only parts of earlier files, or earlier ones of its own.
-pub(crate) const AFTER_PARAMS: [Template; 15] = templates![
+pub(crate) const AFTER_PARAMS: [Template; 21] = templates![
     "ptx/special_registers.cuh",
     "ptx/convert.cuh",
     "ptx/math.cuh",
@@ -33,6 +33,12 @@ pub(crate) const AFTER_PARAMS: [Template; 15] = templates![
     "parts/tile.cuh",
     "parts/softmax.cuh",
     "parts/symbol_bits.cuh",
+    "parts/sequence.cuh",
+    "parts/span.cuh",
+    "parts/cells.cuh",
+    "parts/grid_box.cuh",
+    "parts/verdict.cuh",
+    "parts/interval.cuh",
     "parts/special_values.cuh",
 ];
 

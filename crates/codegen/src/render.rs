@@ -193,6 +193,7 @@ fn header(plan: &Plan, rules: &Rules) -> Vec<String> {
             }
             if plan.mask {
                 lines.push("computes   S_f, 1 = every token pair of the block pair passes the mask".to_owned());
+                lines.push(format!("mask       {}", rules.mask_words));
             } else {
                 absent.push("S_f: there is no mask");
             }

@@ -11,6 +11,7 @@ pub use prepared::Prepared;
 pub(crate) use scalar::{Datum, Place, Scope, bit_length};
 
 use crate::bind::{Bound, Moment};
+use crate::expr::Expr;
 use crate::strategy::{Action, BlockRule, Reuse, When};
 
 /// What a step does.
@@ -39,6 +40,11 @@ impl Bound<'_> {
             let place = Place::Tokens { q, kv, logit };
             Scope { bound: self, moment: *moment, b, h, place }.eval(&rule.value).float()
         })
+    }
+
+    /// The value of an integer expression that reads no token, at batch item `b` and head `h`.
+    pub fn integer_at(&self, moment: &Moment, b: usize, h: usize, expr: &Expr) -> i32 {
+        Scope { bound: self, moment: *moment, b, h, place: Place::Nowhere }.eval(expr).int()
     }
 
     /// Whether a block rule matches query block `i` and kv block `j` of head `h`; a `cache` or `compute` rule looks at

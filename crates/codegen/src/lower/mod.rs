@@ -1,10 +1,18 @@
-//! Expressions of the IR as CUDA.
+//! Rules of the IR as CUDA: expressions and token rules here, block rules and the classification of masks below.
+
+mod affine;
+mod cells;
+mod interval;
+mod symbols;
 
 use sparsym_ir::expr::{BinaryOp, Coordinate, ExprKind, Function, Global, Side, Type, UnaryOp};
 use sparsym_ir::strategy::{Element, Scalar, Strategy, TableAxis, TokenRule};
 use sparsym_ir::{Expr, Findings};
 
 use serde::Serialize;
+
+pub(crate) use affine::mask_fits;
+pub(crate) use symbols::SymbolRules;
 
 use crate::params::{param_field, range_field};
 use crate::plan::{Plan, Request, Room};
@@ -24,6 +32,8 @@ pub(crate) struct Rules {
     pub mask_words: String,
     /// The score's expression, for the header.
     pub score_words: String,
+    /// What the symbols room puts where.
+    pub symbols: SymbolRules,
 }
 
 /// Lowers what the room needs.
@@ -33,14 +43,17 @@ pub(crate) struct Rules {
 pub(crate) fn rules(request: &Request<'_>, plan: &Plan) -> Result<Rules, Findings> {
     let mut rules = Rules::default();
     let strategy = request.strategy;
-    if plan.room != Room::Attention {
+    if plan.room == Room::Symbols {
+        (rules.functions, rules.symbols) = symbols::lower(strategy, plan);
+        let lowering = Lowering { strategy, level: Level::Tokens, head: "h", batch: "b" };
+        rules.mask_words = strategy.mask.iter().map(|mask| lowering.expr(&mask.value)).collect();
         return Ok(rules);
     }
-    let lowering = Lowering { strategy, q: "q", kv: "kv", head: "tile.h", batch: "tile.b" };
+    let lowering = Lowering { strategy, level: Level::Tokens, head: "tile.h", batch: "tile.b" };
     if let Some(TokenRule { value, .. }) = &strategy.mask {
         let body = lowering.expr(value);
         rules.mask_words = body.clone();
-        let (parameters, arguments) = signature(&body, false);
+        let (parameters, arguments) = signature(&body, &TOKEN_WORDS);
         rules.mask_arguments = arguments;
         rules.functions.push_str(&function("Whether the token pair may attend.", "bool mask", &parameters, &body));
     }
@@ -48,7 +61,8 @@ pub(crate) fn rules(request: &Request<'_>, plan: &Plan) -> Result<Rules, Finding
         let body = lowering.expr(value);
         rules.score_words = body.clone();
         rules.score_pairs = crate::plan::reads_pair(value);
-        let (parameters, arguments) = signature(&body, true);
+        let (parameters, arguments) = signature(&body, &TOKEN_WORDS);
+        let (parameters, arguments) = (joined("float s", parameters), joined("s[m][n][e] * p.scale", arguments));
         rules.score_arguments = arguments;
         if !rules.functions.is_empty() {
             rules.functions.push('\n');
@@ -63,26 +77,19 @@ pub(crate) fn rules(request: &Request<'_>, plan: &Plan) -> Result<Rules, Finding
     Ok(rules)
 }
 
-/// Parameters and arguments of a rule's function: those that its body names.
-fn signature(body: &str, takes_logit: bool) -> (String, String) {
-    let mut parameters = Vec::new();
-    let mut arguments = Vec::new();
-    if takes_logit {
-        parameters.push("float s");
-        arguments.push("s[m][n][e] * p.scale");
-    }
-    for (word, parameter, argument) in [
-        ("p", "const Params& p", "p"),
-        ("tile", "const Tile& tile", "tile"),
-        ("q", "int q", "q"),
-        ("kv", "int kv", "kv"),
-    ] {
-        if names(body, word) {
-            parameters.push(parameter);
-            arguments.push(argument);
-        }
-    }
-    (parameters.join(", "), arguments.join(", "))
+/// Names that the body of a token rule may use: word, parameter, argument.
+const TOKEN_WORDS: [[&str; 3]; 4] =
+    [["p", "const Params& p", "p"], ["tile", "const Tile& tile", "tile"], ["q", "int q", "q"], ["kv", "int kv", "kv"]];
+
+/// Parameters and arguments of a rule's function: those of `words` that its body names.
+fn signature(body: &str, words: &[[&str; 3]]) -> (String, String) {
+    let used: Vec<&[&str; 3]> = words.iter().filter(|[word, ..]| names(body, word)).collect();
+    let list = |n: usize| used.iter().map(|row| row[n]).collect::<Vec<_>>().join(", ");
+    (list(1), list(2))
+}
+
+fn joined(first: &str, rest: String) -> String {
+    if first.is_empty() || rest.is_empty() { first.to_owned() + &rest } else { format!("{first}, {rest}") }
 }
 
 /// Whether `word` occurs as a whole identifier that is not a field.
@@ -118,18 +125,52 @@ fn wrapped(body: &str) -> String {
     out
 }
 
+/// Breaks an expression that does not fit a line of code: at its outermost logical operators or branches, then after
+/// commas.
+fn laid_out(body: &str, indent: usize) -> String {
+    const WIDTH: usize = 99;
+    if indent + "return ;".len() + body.len() <= WIDTH {
+        return body.to_owned();
+    }
+    let (mut out, mut column, mut depth) = (String::new(), indent + "return ".len(), 0usize);
+    for piece in body.split_inclusive(' ') {
+        let breaks = match piece {
+            "|| " | "&& " | "? " | ": " => depth == 0,
+            _ => column + piece.len() > WIDTH && out.ends_with(", "),
+        };
+        if breaks {
+            out.truncate(out.trim_end().len());
+            column = indent + 4 + if depth == 0 { 0 } else { 4 };
+            out.push('\n');
+            out.push_str(&" ".repeat(column));
+        }
+        depth = (depth + piece.matches('(').count()).saturating_sub(piece.matches(')').count());
+        out.push_str(piece);
+        column += piece.len();
+    }
+    out
+}
+
 /// How names are spelt where an expression is lowered.
+#[derive(Clone, Copy)]
 pub(crate) struct Lowering<'a> {
     /// For names of params, tables, inputs and ranges.
     pub strategy: &'a Strategy,
-    /// Position of the query token.
-    pub q: &'a str,
-    /// Position of the kv token.
-    pub kv: &'a str,
+    /// What q and kv stand for.
+    pub level: Level,
     /// Query head.
     pub head: &'a str,
     /// Batch item.
     pub batch: &'a str,
+}
+
+/// What the variables of a rule stand for in its function.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Level {
+    /// `q` and `kv` are positions of tokens.
+    Tokens,
+    /// `i` and `j` are indices of blocks, `q` and `kv` the spans of their tokens.
+    Blocks,
 }
 
 /// Binding strength of C operators, weakest first.
@@ -180,13 +221,19 @@ impl Lowering<'_> {
             ExprKind::Global(global) => (self.global(*global), ATOM),
             ExprKind::Coordinate(side, coordinate) => (self.coordinate(*side, *coordinate), ATOM),
             ExprKind::InRange(side, id) => {
-                let (pos, range) = (self.pos(*side), range_field(&self.strategy.tokens[id.0].name));
-                (format!("{pos} >= p.{range}_first && {pos} < p.{range}_end"), strength(BinaryOp::And))
+                let (side, name) = (side.name(), &self.strategy.tokens[id.0].name);
+                let range = range_field(name);
+                match self.level {
+                    Level::Tokens => {
+                        (format!("{side} >= p.{range}_first && {side} < p.{range}_end"), strength(BinaryOp::And))
+                    }
+                    Level::Blocks => (format!("is_in_{name}(p, {side})"), ATOM),
+                }
             }
             ExprKind::Input(id, side) => {
                 let input = &self.strategy.inputs[id.0];
                 // Inputs are [B, N]; queries and keys are the same tokens, so one row serves both.
-                let value = format!("p.input_{}[tile.kv_row + {}]", input.name, self.pos(*side));
+                let value = format!("p.input_{}[tile.kv_row + {}]", input.name, side.name());
                 if input.scalar == Scalar::Bool {
                     (format!("{value} != 0"), strength(BinaryOp::Ne))
                 } else {
@@ -230,13 +277,6 @@ impl Lowering<'_> {
         }
     }
 
-    fn pos(&self, side: Side) -> &str {
-        match side {
-            Side::Q => self.q,
-            Side::Kv => self.kv,
-        }
-    }
-
     fn global(&self, global: Global) -> String {
         match global {
             Global::Head => self.head.to_owned(),
@@ -247,14 +287,16 @@ impl Lowering<'_> {
     }
 
     fn coordinate(&self, side: Side, coordinate: Coordinate) -> String {
-        let pos = self.pos(side);
+        let pos = side.name();
         match coordinate {
             Coordinate::Pos => pos.to_owned(),
-            Coordinate::Block => format!("{pos}_block"),
+            Coordinate::Block => if side == Side::Q { "i" } else { "j" }.to_owned(),
             Coordinate::T => format!("grid_point(p, {pos}).t"),
             Coordinate::H => format!("grid_point(p, {pos}).h"),
             Coordinate::W => format!("grid_point(p, {pos}).w"),
-            Coordinate::Tile => format!("tile_point(p, {pos})"),
+            Coordinate::Tile if self.level == Level::Tokens => format!("tile_point(p, {pos})"),
+            // The checks make sure that all tokens of a block lie in one tile.
+            Coordinate::Tile => format!("tile_point(p, {pos}.first)"),
         }
     }
 

@@ -1,0 +1,168 @@
+//# part kLeastInt
+constexpr i64 kLeastInt = -2147483648LL;
+//# part kMostInt
+constexpr i64 kMostInt = 2147483647LL;
+//# part Interval
+// What an integer can be on a cell: the numbers from `first` to `last`, both included.
+struct Interval {
+    i64 first, last;
+};
+//# part Box
+// What a point of the grid, or of its tiles, can be on a cell.
+struct Box {
+    Interval t, h, w;
+};
+//# part exactly
+static __device__ __forceinline__ Interval exactly(i64 x) {
+    return Interval{x, x};
+}
+//# part anything
+static __device__ __forceinline__ Interval anything() {
+    return Interval{kLeastInt, kMostInt};
+}
+//# part wrapped
+// A result as 32 bits: anything if it may have wrapped.
+static __device__ __forceinline__ Interval wrapped(Interval a) {
+    return a.first < kLeastInt || a.last > kMostInt ? anything() : a;
+}
+//# part scaled
+static __device__ __forceinline__ Interval scaled(Interval a, i64 factor) {
+    return factor < 0 ? Interval{a.last * factor, a.first * factor}
+                      : Interval{a.first * factor, a.last * factor};
+}
+//# part spread
+static __device__ __forceinline__ Interval spread(Span span) {
+    return Interval{span.first, span.last};
+}
+//# part sum_of
+static __device__ __forceinline__ Interval sum_of(Interval a, Interval b) {
+    return Interval{a.first + b.first, a.last + b.last};
+}
+//# part meet
+static __device__ __forceinline__ Interval meet(Interval a, Interval b) {
+    return Interval{max(a.first, b.first), min(a.last, b.last)};
+}
+//# part affine
+// a q + b kv + c = (a + b) q - b (q - kv) + c = (a + b) kv + a (q - kv) + c: each form is a bound.
+static __device__ __forceinline__ Interval affine(const Cell& cell, i64 a, i64 b, i64 c) {
+    const Interval q = spread(cell.q);
+    const Interval kv = spread(cell.kv);
+    const Interval diff = spread(cell.diff);
+    Interval bound = sum_of(scaled(q, a), scaled(kv, b));
+    bound = meet(bound, sum_of(scaled(q, a + b), scaled(diff, -b)));
+    bound = meet(bound, sum_of(scaled(kv, a + b), scaled(diff, a)));
+    return sum_of(bound, exactly(c));
+}
+//# part minus
+static __device__ __forceinline__ Interval minus(Interval a) {
+    return wrapped(scaled(a, -1));
+}
+//# part plus
+static __device__ __forceinline__ Interval plus(Interval a, Interval b) {
+    return wrapped(sum_of(a, b));
+}
+//# part less
+static __device__ __forceinline__ Interval less(Interval a, Interval b) {
+    return wrapped(sum_of(a, scaled(b, -1)));
+}
+//# part hull_of_corners
+static __device__ __forceinline__ Interval hull_of_corners(i64 a, i64 b, i64 c, i64 d) {
+    return wrapped(Interval{min(min(a, b), min(c, d)), max(max(a, b), max(c, d))});
+}
+//# part times
+static __device__ __forceinline__ Interval times(Interval a, Interval b) {
+    return hull_of_corners(a.first * b.first, a.first * b.last, a.last * b.first, a.last * b.last);
+}
+//# part holds_zero
+static __device__ __forceinline__ bool holds_zero(Interval a) {
+    return a.first <= 0 && a.last >= 0;
+}
+//# part quotient
+static __device__ __forceinline__ Interval quotient(Interval a, Interval b) {
+    if (holds_zero(b)) {
+        return anything();
+    }
+    return hull_of_corners(a.first / b.first, a.first / b.last, a.last / b.first, a.last / b.last);
+}
+//# part distance
+// |x|
+static __device__ __forceinline__ Interval distance(Interval a) {
+    const i64 first = llabs(a.first);
+    const i64 last = llabs(a.last);
+    return Interval{holds_zero(a) ? 0 : min(first, last), max(first, last)};
+}
+//# part remainder_of
+static __device__ __forceinline__ Interval remainder_of(Interval a, Interval b) {
+    if (holds_zero(b)) {
+        return anything();
+    }
+    if (b.first == b.last && a.first / b.first == a.last / b.first) {
+        return Interval{a.first % b.first, a.last % b.first};    // one quotient: only shifted
+    }
+    const i64 most = distance(b).last - 1;
+    return Interval{a.first < 0 ? -most : 0, a.last > 0 ? most : 0};
+}
+//# part least_of
+static __device__ __forceinline__ Interval least_of(Interval a, Interval b) {
+    return Interval{min(a.first, b.first), min(a.last, b.last)};
+}
+//# part most_of
+static __device__ __forceinline__ Interval most_of(Interval a, Interval b) {
+    return Interval{max(a.first, b.first), max(a.last, b.last)};
+}
+//# part bit_lengths
+static __device__ __forceinline__ Interval bit_lengths(Interval a) {
+    return Interval{bit_length((int)a.first), bit_length((int)a.last)};
+}
+//# part values_in
+// The least and the largest value of an input over the tokens of a span.
+static __device__ __forceinline__ Interval values_in(const int* values, Span tokens) {
+    Interval found = exactly(values[tokens.first]);
+    for (int pos = tokens.first + 1; pos <= tokens.last; ++pos) {
+        found = Interval{min(found.first, (i64)values[pos]), max(found.last, (i64)values[pos])};
+    }
+    return found;
+}
+//# part box_of_points
+// Tokens that fill a box of the grid: the first has the least coordinates, the last the largest.
+static __device__ __forceinline__ Box box_of_points(GridPoint first, GridPoint last) {
+    return Box{{first.t, last.t}, {first.h, last.h}, {first.w, last.w}};
+}
+//# part grid_box
+static __device__ __forceinline__ Box grid_box(const Params& p, Span tokens) {
+    return box_of_points(grid_point(p, tokens.first), grid_point(p, tokens.last));
+}
+//# part tile_box
+static __device__ __forceinline__ Box tile_box(const Params& p, Span tokens) {
+    return box_of_points(tile_point(p, tokens.first), tile_point(p, tokens.last));
+}
+//# part is_less
+static __device__ __forceinline__ u32 is_less(Interval a, Interval b) {
+    return decided(a.last < b.first, a.first >= b.last);
+}
+//# part is_at_most
+static __device__ __forceinline__ u32 is_at_most(Interval a, Interval b) {
+    return decided(a.last <= b.first, a.first > b.last);
+}
+//# part is_equal
+static __device__ __forceinline__ u32 is_equal(Interval a, Interval b) {
+    return decided(a.first >= b.last && a.last <= b.first, a.first > b.last || a.last < b.first);
+}
+//# part is_not_zero
+static __device__ __forceinline__ u32 is_not_zero(Interval a) {
+    return decided(a.first > 0 || a.last < 0, a.first == 0 && a.last == 0);
+}
+//# part is_near_on_axis
+// near_on_axis over intervals; monotone in both.
+static __device__ __forceinline__ u32 is_near_on_axis(Interval a, Interval b, int window,
+                                                      int tiles) {
+    const Interval reach = exactly(window / 2);
+    const Interval centre = most_of(reach, least_of(a, exactly(tiles - 1 - window / 2)));
+    return is_at_most(distance(sum_of(centre, scaled(b, -1))), reach);
+}
+//# part is_near
+static __device__ __forceinline__ u32 is_near(const Params& p, Box a, Box b, GridPoint window) {
+    return all_of(all_of(is_near_on_axis(a.t, b.t, window.t, p.tiles_t),
+                         is_near_on_axis(a.h, b.h, window.h, p.tiles_h)),
+                  is_near_on_axis(a.w, b.w, window.w, p.tiles_w));
+}
