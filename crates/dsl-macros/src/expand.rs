@@ -7,8 +7,10 @@ use sparsym_ir::strategy::{Param, Scalar, Value};
 use syn::parse::Parser;
 
 /// The struct and its impls. All paths go through `::sparsym::__private`.
-pub(crate) fn expand(strategy: &Strategy, tokens: &TokenStream) -> TokenStream {
-    let Head { visibility, name } = head(tokens, &strategy.name);
+///
+/// Nothing if the name is a keyword, for which there is an error already.
+pub(crate) fn expand(strategy: &Strategy, tokens: &TokenStream) -> Option<TokenStream> {
+    let Head { visibility, name } = head(tokens, &strategy.name)?;
     let text = strategy.name.as_str();
     let private = quote!(::sparsym::__private);
     let serde_path = "::sparsym::__private::serde";
@@ -23,7 +25,7 @@ pub(crate) fn expand(strategy: &Strategy, tokens: &TokenStream) -> TokenStream {
         Scalar::U32 | Scalar::I32 => quote!(#private::Value::Int(::core::convert::From::from(self.#field))),
         Scalar::F32 => quote!(#private::float(self.#field)),
     });
-    quote! {
+    Some(quote! {
         #[doc = #doc]
         #[derive(Clone, Debug, PartialEq, #private::serde::Serialize)]
         #[serde(crate = #serde_path)]
@@ -94,7 +96,7 @@ pub(crate) fn expand(strategy: &Strategy, tokens: &TokenStream) -> TokenStream {
                 }
             }
         };
-    }
+    })
 }
 
 /// The author's own tokens for the name, so that rustc's messages about it point there.
@@ -103,14 +105,14 @@ struct Head {
     name: Ident,
 }
 
-fn head(tokens: &TokenStream, name: &str) -> Head {
+fn head(tokens: &TokenStream, name: &str) -> Option<Head> {
     let parse = |input: syn::parse::ParseStream| {
         input.call(syn::Attribute::parse_outer)?;
         let head = Head { visibility: input.parse()?, name: input.parse()? };
         input.parse::<TokenStream>()?;
         Ok(head)
     };
-    parse.parse2(tokens.clone()).unwrap_or_else(|_| Head { visibility: syn::Visibility::Inherited, name: ident(name) })
+    parse.parse2(tokens.clone()).ok().filter(|head| head.name == name)
 }
 
 fn field_doc(param: &Param) -> String {

@@ -33,7 +33,7 @@ pub fn strategy(tokens: TokenStream) -> TokenStream {
     let tokens = proc_macro2::TokenStream::from(tokens);
     let (strategy, findings) = analyze(tokens.clone());
     // After a mistake the item is still emitted, from what was understood, so that its uses are no further errors.
-    let item = strategy.map(|strategy| expand::expand(&strategy, &tokens));
+    let item = strategy.and_then(|strategy| expand::expand(&strategy, &tokens));
     let errors = errors::compile_errors(&findings, &tokens);
     quote::quote!(#item #errors).into()
 }

@@ -1,8 +1,9 @@
 sparsym::strategy! {
     pub Bad {
         param reach: u33 = 1024;
-        mask q, kv => abs(q.pos - kv.pos) <= reach || kv.block < 1;
-        skip q, kv where q.block < 0;
+        mask q, kv => kv.block <= q.pos;
+        skip q, kv where q.block < 0 || kv.block > reach;
+        skip q, kv where kv.block < 0;
     }
 }
 

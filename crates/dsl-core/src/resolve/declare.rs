@@ -12,14 +12,8 @@ use crate::syntax::words::closest;
 
 /// Declares what the clause declares; false if the clause declares nothing.
 pub(super) fn declare(clause: &Clause, strategy: &mut Strategy, scope: &mut Scope, findings: &mut Findings) -> bool {
-    let (name, declared) = match &clause.kind {
-        ClauseKind::Param { name, ty, range, default } => {
-            (name, param(clause, name, ty, range.as_ref(), default, strategy))
-        }
-        ClauseKind::Table { name, axes, element, triple } => {
-            (name, table(clause, name, axes, element, *triple, strategy))
-        }
-        ClauseKind::Input { name, axis, ty } => (name, input(clause, name, axis, ty, strategy)),
+    let name = match &clause.kind {
+        ClauseKind::Param { name, .. } | ClauseKind::Table { name, .. } | ClauseKind::Input { name, .. } => name,
         ClauseKind::Tokens(ranges) => {
             tokens(clause, ranges, strategy, scope, findings);
             return true;
@@ -30,11 +24,20 @@ pub(super) fn declare(clause: &Clause, strategy: &mut Strategy, scope: &mut Scop
         }
         _ => return false,
     };
+    if !scope.claim(name, findings) {
+        return true;
+    }
+    let declared = match &clause.kind {
+        ClauseKind::Param { ty, range, default, .. } => param(clause, name, ty, range.as_ref(), default, strategy),
+        ClauseKind::Table { axes, element, triple, .. } => table(clause, name, axes, element, *triple, strategy),
+        ClauseKind::Input { axis, ty, .. } => input(clause, name, axis, ty, strategy),
+        _ => return false,
+    };
     let symbol = declared.unwrap_or_else(|finding| {
         findings.push(finding);
         Symbol::Poisoned
     });
-    scope.declare(name, symbol, findings);
+    scope.declare(name, symbol);
     true
 }
 
@@ -195,10 +198,13 @@ fn tokens(
         findings.push(finding.label(first.span, "first given here"));
     }
     for range in ranges {
+        if !scope.claim(&range.name, findings) {
+            continue;
+        }
         let grid = range.grid.then(|| range.tile.map_or(Grid::Raster, Grid::Tiled));
         let id = RangeId(strategy.tokens.len());
         strategy.tokens.push(TokenRange { name: range.name.text.clone(), grid, span: range.span });
-        scope.declare(&range.name, Symbol::Range(id), findings);
+        scope.declare(&range.name, Symbol::Range(id));
     }
 }
 

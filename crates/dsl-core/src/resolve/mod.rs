@@ -21,7 +21,7 @@ pub(crate) fn resolve(item: &Item, findings: &mut Findings) -> Strategy {
     declare::strategy_name(&item.name, findings);
     let mut clauses = rule::Clauses::default();
     for clause in &item.clauses {
-        // Declarations come first in `resolve` order too: a name is read below its declaration only.
+        // In source order: a name is read below its declaration only.
         if !declare::declare(clause, &mut strategy, &mut scope, findings) {
             rule::resolve(clause, &mut strategy, &mut scope, &mut clauses, findings);
         }

@@ -44,7 +44,9 @@ pub(super) fn resolve(
         ClauseKind::Let { name, value } => {
             let value = Resolver::new(strategy, scope, findings, Setting::Let, [None, None, None]).any(value);
             let symbol = value.map_or(Symbol::Poisoned, |value| Symbol::Let(Box::new(value)));
-            scope.declare(name, symbol, findings);
+            if scope.claim(name, findings) {
+                scope.declare(name, symbol);
+            }
         }
         ClauseKind::Mask { q, kv, value } => {
             let first = clauses.first("mask", span, findings);

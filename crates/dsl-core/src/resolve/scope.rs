@@ -42,32 +42,30 @@ impl Scope {
         Scope { entries: poisoned.iter().map(entry).collect(), incomplete: !poisoned.is_empty() }
     }
 
-    /// Declares a name. A clash is a finding, and the first declaration stays.
-    pub(super) fn declare(&mut self, name: &Name, symbol: Symbol, findings: &mut Findings) {
-        if let Some(use_) = reserved(&name.text) {
-            findings.push(Finding::at(
-                Code::ReservedName,
-                name.span,
-                format!("`{}` is {use_}", name.text),
-                "choose another name",
-            ));
-        } else if let Some(first) = self.entries.get(&name.text) {
+    /// Whether the name is free to be declared; a clash is a finding, and the first declaration stays.
+    pub(super) fn claim(&mut self, name: &Name, findings: &mut Findings) -> bool {
+        let (span, text) = (name.span, &name.text);
+        if let Some(first) = self.entries.get(text) {
             // After a mistake in the first declaration nothing is known of the second.
             if !matches!(first.symbol, Symbol::Poisoned) {
-                findings.push(
-                    Finding::at(
-                        Code::DuplicateName,
-                        name.span,
-                        format!("`{}` is declared twice", name.text),
-                        "rename one of them",
-                    )
-                    .label(first.span, "first declared here"),
-                );
+                let message = format!("`{text}` is declared twice");
+                let finding = Finding::at(Code::DuplicateName, span, message, "rename one of them");
+                findings.push(finding.label(first.span, "first declared here"));
             }
-            return;
+            return false;
         }
-        let entry = Entry { symbol, span: name.span, read: false };
-        self.entries.insert(name.text.clone(), entry);
+        if let Some(use_) = reserved(text) {
+            let message = format!("`{text}` is {use_}");
+            findings.push(Finding::at(Code::ReservedName, span, message, "choose another name"));
+            self.declare(name, Symbol::Poisoned);
+            return false;
+        }
+        true
+    }
+
+    /// Declares a name that is free.
+    pub(super) fn declare(&mut self, name: &Name, symbol: Symbol) {
+        self.entries.insert(name.text.clone(), Entry { symbol, span: name.span, read: false });
     }
 
     /// The symbol of a name. None, after a finding, if there is none.
