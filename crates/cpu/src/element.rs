@@ -19,8 +19,8 @@ pub(crate) trait Element: Copy + Send + Sync + 'static {
     /// Exact conversion; both slices have one length.
     fn widen(from: &[Self], to: &mut [f32]);
 
-    /// Conversion to the nearest, ties to even; both slices have one length.
-    fn narrow(from: &[f32], to: &mut [Self]);
+    /// Product with `factor`, rounded to the nearest, ties to even; both slices have one length. `from` is used up.
+    fn narrow(from: &mut [f32], factor: f32, to: &mut [Self]);
 }
 
 impl Element for f32 {
@@ -37,8 +37,8 @@ impl Element for f32 {
         to.copy_from_slice(from);
     }
 
-    fn narrow(from: &[f32], to: &mut [f32]) {
-        to.copy_from_slice(from);
+    fn narrow(from: &mut [f32], factor: f32, to: &mut [f32]) {
+        to.iter_mut().zip(from).for_each(|(to, from)| *to = *from * factor);
     }
 }
 
@@ -58,7 +58,8 @@ macro_rules! half_element {
                 from.convert_to_f32_slice(to);
             }
 
-            fn narrow(from: &[f32], to: &mut [$half]) {
+            fn narrow(from: &mut [f32], factor: f32, to: &mut [$half]) {
+                from.iter_mut().for_each(|x| *x *= factor);
                 to.convert_from_f32_slice(from);
             }
         }

@@ -12,7 +12,10 @@ use crate::tile::{Head, Tile};
 const TILE_Q: usize = 128;
 /// Most kv tokens of a tile, and of a strip of tiles whose logits are held at once.
 pub(crate) const STRIP: usize = 512;
-/// Panels of more kv heads than fit are made one chunk of heads after another.
+/// Kv heads are worked off together until there are this many query tiles for each thread, so that few threads idle at the
+/// end; not more, so that the panels of the next heads overwrite memory that is still in the caches.
+const TILES_PER_THREAD: usize = 32;
+/// Most bytes of panels at a time, unless one kv head needs more.
 const PANEL_BYTES: usize = 256 << 20;
 
 /// The tiles that read one kv head.
@@ -25,7 +28,7 @@ struct Group<'o, T> {
 /// O and LSE of a checked call.
 pub(crate) fn run<T: Element>(call: &AttentionCall) -> (Vec<T>, Vec<f32>) {
     let problem = call.bound.problem;
-    let mut o = vec![T::ZERO; call.q.len()];
+    let mut o = zeros(call.q.len());
     let mut lse = vec![f32::NEG_INFINITY; call.q.len() / problem.head_dim];
     let (mut groups, cached) = cut(call, &mut o);
     if call.forecast.is_some() {
@@ -38,6 +41,15 @@ pub(crate) fn run<T: Element>(call: &AttentionCall) -> (Vec<T>, Vec<f32>) {
         }
     }
     (o, lse)
+}
+
+/// Zeros, written by all threads: one thread alone would take a noticeable part of a sparse call for them.
+fn zeros<T: Element>(len: usize) -> Vec<T> {
+    const TOGETHER: usize = 256;
+    let together = rayon::iter::repeat_n([T::ZERO; TOGETHER], len.div_ceil(TOGETHER));
+    let mut zeros = together.collect::<Vec<_>>().into_flattened();
+    zeros.truncate(len);
+    zeros
 }
 
 /// The query tiles: those that are computed, by the kv head they read, and those that are not.
@@ -56,8 +68,8 @@ fn cut<'o, T: Element>(call: &AttentionCall, o: &'o mut [T]) -> (Vec<Group<'o, T
             for first in (i * block..end).step_by(tile_q) {
                 let len = tile_q.min(end - first);
                 let mut by_head: Vec<Vec<&mut [T]>> = (0..heads).map(|_| Vec::with_capacity(len)).collect();
-                for (index, row) in rows.by_ref().take(len * heads).enumerate() {
-                    by_head[index % heads].push(row);
+                for _ in 0..len {
+                    by_head.iter_mut().zip(rows.by_ref()).for_each(|(head, row)| head.push(row));
                 }
                 for (h, rows) in by_head.into_iter().enumerate() {
                     let tile = Tile { b, h, i, first, rows };
@@ -74,22 +86,28 @@ fn cut<'o, T: Element>(call: &AttentionCall, o: &'o mut [T]) -> (Vec<Group<'o, T
     (groups, cached)
 }
 
-/// How many of the first groups have panels that fit [`PANEL_BYTES`]; at least one.
+/// How many of the first groups to work off together: enough tiles for all threads, as far as their panels fit.
 fn groups_at_once<T>(problem: &Problem, groups: &[Group<T>]) -> usize {
-    let mut bytes = 0;
-    let fits = groups.iter().take_while(|group| {
+    let (mut bytes, mut tiles) = (0, 0);
+    let together = groups.iter().take_while(|group| {
+        let enough = tiles >= TILES_PER_THREAD * rayon::current_num_threads();
+        tiles += group.tiles.len();
         bytes += Panels::bytes(problem.kv_rows(group.b).len(), problem.head_dim);
-        bytes <= PANEL_BYTES
+        !enough && bytes <= PANEL_BYTES
     });
-    fits.count().max(1)
+    together.count().max(1)
 }
 
 /// Works off the tiles of some groups; gives the LSE of each tile and where it begins.
 fn work<T: Element>(call: &AttentionCall, groups: Vec<Group<T>>) -> Vec<(usize, Vec<f32>)> {
     let problem = call.bound.problem;
     let panels = make_panels(call, &groups);
-    let rules: Vec<Vec<Rules>> =
-        groups.iter().map(|group| (0..problem.heads).map(|h| Rules::new(call, group.b, h)).collect()).collect();
+    let heads_of_kv = problem.heads / problem.kv_heads;
+    let rules_of = |group: &Group<T>| {
+        let first = group.kv_head * heads_of_kv;
+        (first..first + heads_of_kv).map(|h| Rules::new(call, group.b, h)).collect()
+    };
+    let rules: Vec<Vec<Rules>> = groups.iter().map(rules_of).collect();
     let tiles: Vec<(usize, Tile<T>)> = groups
         .into_iter()
         .enumerate()
@@ -100,7 +118,7 @@ fn work<T: Element>(call: &AttentionCall, groups: Vec<Group<T>>) -> Vec<(usize, 
         .into_par_iter()
         .with_max_len(1)
         .map(|(index, mut tile)| {
-            let head = Head { call, panels: &panels[index], rules: &rules[index][tile.h] };
+            let head = Head { call, panels: &panels[index], rules: &rules[index][tile.h % heads_of_kv] };
             (lse_index(problem, &tile), tile.attend(&head))
         })
         .collect()

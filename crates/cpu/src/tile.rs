@@ -107,7 +107,7 @@ impl<T: Element> Tile<'_, T> {
                     *sum += coefficient * x;
                 }
             }
-            T::narrow(&sum, o);
+            T::narrow(&mut sum, 1.0, o);
         }
     }
 
@@ -207,13 +207,12 @@ impl<T: Element> Tile<'_, T> {
         for (row, out) in self.rows.iter_mut().enumerate() {
             let (o, l) = (&mut o[row * d..(row + 1) * d], l[row]);
             if l == 0.0 {
-                o.fill(0.0);
+                out.fill(T::ZERO);
+                lse.push(f32::NEG_INFINITY);
             } else {
-                let factor = 1.0 / l;
-                o.iter_mut().for_each(|x| *x *= factor);
+                T::narrow(o, 1.0 / l, out);
+                lse.push(m[row] + l.ln());
             }
-            T::narrow(o, out);
-            lse.push(if l == 0.0 { f32::NEG_INFINITY } else { m[row] + l.ln() });
         }
         lse
     }
