@@ -4,12 +4,13 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::Strategy as _;
 use sparsym_dsl_core::{compile_str, print, render};
+use sparsym_ir::bind::{InputData, TableData};
 use sparsym_ir::expr::{BinaryOp, Coordinate, Expr, ExprKind, Function, Global, Side, Type, UnaryOp};
 use sparsym_ir::strategy::{
     Action, BlockRule, Blocks, Element, Grid, Input, InputId, Param, ParamId, RangeId, Reuse, Scalar, Schedule,
     Strategy, Table, TableAxis, TableId, TokenRange, TokenRule, Value, When,
 };
-use sparsym_ir::{Findings, Span};
+use sparsym_ir::{Bindings, Bound, Code, Findings, Layout, Moment, Problem, Span};
 
 const SEEDS: [&str; 4] = [
     include_str!("../../../tests/strategies/pass/everything.strategy"),
@@ -122,6 +123,39 @@ proptest! {
         });
         prop_assert!(unread.is_none(), "{}\n{}", printed, render(&findings, "printed", &printed));
         prop_assert_eq!(again.unwrap(), strategy, "{}", printed);
+    }
+
+    #[test]
+    fn dead_and_always_true_are_proofs(
+        value in bool(Setting::Token),
+        shift in -100i64..1000,
+        cap in -1e3f64..1e3,
+        causal in any::<bool>(),
+        document in prop::collection::vec(-3i32..3, 72),
+        (step, layer) in (0u32..12, 0u32..4),
+    ) {
+        let strategy = declared(Some(TokenRule { value, span: Span::default() }), None, Vec::new(), Schedule::default());
+        let findings = sparsym_dsl_core::check(&strategy);
+        let claims = |code: Code| findings.iter().any(|finding| finding.code == code);
+        let claim = match () {
+            () if claims(Code::ZeroDivisor) => return Ok(()),
+            () if claims(Code::DeadRule) => false,
+            () if claims(Code::AlwaysTrue) => true,
+            () => return Ok(()),
+        };
+        let problem = Problem { layout: Layout::text_front(8, [2, 4, 8]), ..Problem::self_attention(1, 72, 4, 64) };
+        let table = |shape: &[usize], values: &[f32]| TableData { shape: shape.to_vec(), values: values.to_vec() };
+        let bindings = Bindings {
+            params: vec![Value::Int(shift), Value::Float(cap), Value::Bool(causal)],
+            tables: vec![table(&[1, 2], &[-1.5, 0.25]), table(&[1], &[1.0, 3.0, 3.0])],
+            inputs: vec![InputData { values: document.iter().map(|&v| v as f32).collect() }],
+        };
+        let bound = Bound::new(&strategy, &problem, &bindings).unwrap();
+        let moment = Moment { step, steps: 12, since_update: step.min(3), layer };
+        for pair in (0..72 * 72).step_by(7) {
+            let passes = bound.mask_at(&moment, 0, pair % 4, pair / 72, pair % 72);
+            prop_assert_eq!(passes, claim, "{} at {:?}\n{}", findings, (pair / 72, pair % 72), print(&strategy));
+        }
     }
 }
 
@@ -287,45 +321,56 @@ fn strategy() -> impl proptest::strategy::Strategy<Value = Strategy> {
         prop::option::of(bool(Setting::Schedule)),
         (-1e3f64..1e3, -100i64..100, any::<bool>()),
     )
-        .prop_map(|(mask, score, rules, update, dense, (cap, shift, causal))| Strategy {
-            name: "Random".to_owned(),
-            doc: "First line.\n\nSecond paragraph.".to_owned(),
-            params: vec![
-                param("shift", Scalar::I32, Some(Value::Int(-100)), None, Value::Int(shift)),
-                param("cap", Scalar::F32, None, Some(Value::Float(1e3)), Value::Float(cap)),
-                param("causal", Scalar::Bool, None, None, Value::Bool(causal)),
-            ],
-            tables: vec![
-                Table {
-                    name: "slope".to_owned(),
-                    doc: "Of each head.".to_owned(),
-                    axes: vec![TableAxis::Layer, TableAxis::Head],
-                    element: Element::One(Scalar::F32),
-                    span: Span::default(),
-                },
-                Table {
-                    name: "window".to_owned(),
-                    doc: String::new(),
-                    axes: vec![TableAxis::Step],
-                    element: Element::Three(Scalar::U32),
-                    span: Span::default(),
-                },
-            ],
-            inputs: vec![Input {
-                name: "document".to_owned(),
-                doc: String::new(),
-                scalar: Scalar::I32,
-                span: Span::default(),
-            }],
-            tokens: vec![
-                TokenRange { name: "text".to_owned(), grid: None, span: Span::default() },
-                TokenRange { name: "vision".to_owned(), grid: Some(Grid::Tiled([2, 4, 8])), span: Span::default() },
-            ],
-            blocks: Blocks { q: 64, kv: 128 },
-            mask,
-            score,
-            rules,
-            schedule: Schedule { update, dense },
-            ..Strategy::dense()
+        .prop_map(|(mask, score, rules, update, dense, (cap, shift, causal))| {
+            let mut strategy = declared(mask, score, rules, Schedule { update, dense });
+            strategy.params[0].default = Value::Int(shift);
+            strategy.params[1].default = Value::Float(cap);
+            strategy.params[2].default = Value::Bool(causal);
+            strategy
         })
+}
+
+/// Declarations that random expressions may read.
+fn declared(mask: Option<TokenRule>, score: Option<TokenRule>, rules: Vec<BlockRule>, schedule: Schedule) -> Strategy {
+    Strategy {
+        name: "Random".to_owned(),
+        doc: "First line.\n\nSecond paragraph.".to_owned(),
+        params: vec![
+            param("shift", Scalar::I32, Some(Value::Int(-100)), None, Value::Int(0)),
+            param("cap", Scalar::F32, None, Some(Value::Float(1e3)), Value::Float(0.5)),
+            param("causal", Scalar::Bool, None, None, Value::Bool(true)),
+        ],
+        tables: vec![
+            Table {
+                name: "slope".to_owned(),
+                doc: "Of each head.".to_owned(),
+                axes: vec![TableAxis::Layer, TableAxis::Head],
+                element: Element::One(Scalar::F32),
+                span: Span::default(),
+            },
+            Table {
+                name: "window".to_owned(),
+                doc: String::new(),
+                axes: vec![TableAxis::Step],
+                element: Element::Three(Scalar::U32),
+                span: Span::default(),
+            },
+        ],
+        inputs: vec![Input {
+            name: "document".to_owned(),
+            doc: String::new(),
+            scalar: Scalar::I32,
+            span: Span::default(),
+        }],
+        tokens: vec![
+            TokenRange { name: "text".to_owned(), grid: None, span: Span::default() },
+            TokenRange { name: "vision".to_owned(), grid: Some(Grid::Tiled([2, 4, 8])), span: Span::default() },
+        ],
+        blocks: Blocks { q: 64, kv: 128 },
+        mask,
+        score,
+        rules,
+        schedule,
+        ..Strategy::dense()
+    }
 }

@@ -202,6 +202,9 @@ impl<'a> Cursor<'a> {
     fn punctuation(&self) -> String {
         let (mut out, mut tokens) = (String::new(), self.tokens);
         while let Some((punct, rest)) = tokens.punct() {
+            if !out.is_empty() && ";,#@$?".contains(punct.as_char()) {
+                break;
+            }
             out.push(punct.as_char());
             tokens = rest;
             if punct.spacing() == Spacing::Alone || out.len() == 3 {

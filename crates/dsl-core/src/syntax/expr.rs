@@ -121,7 +121,11 @@ fn primary(cursor: &mut Cursor, nesting: usize) -> Parsed<Expr> {
             _ => tree(ExprKind::Tuple, parts, span),
         };
     }
-    let name = cursor.name("a value", "a value is a literal, a name, a function call or an expression in brackets")?;
+    const VALUES: &str = "a value is a literal, a name, a function call or an expression in brackets";
+    if cursor.at_word("if") || cursor.at_word("match") {
+        return Err(cursor.unexpected("a value", "conditions are joined by `&&` and `||`, values by `min` and `max`"));
+    }
+    let name = cursor.name("a value", VALUES)?;
     if TENSORS.contains(&name.text.as_str()) || LATER_FUNCTIONS.contains(&name.text.as_str()) {
         return Err(Problem::Later(name.span));
     }
