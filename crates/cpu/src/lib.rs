@@ -17,9 +17,14 @@
 //! accumulation is f32, and O has Q's type. NaN and infinity spread to the rows that touch them and to no other row; a
 //! masked token pair touches nothing.
 //!
-//! Memory beyond the inputs and outputs: K and V of as many kv heads as fit 256 MiB as f32 (8·N_kv·D bytes a head, at
-//! least one head), and for each thread `4·tile_q·(STRIP + 16 + 2·D)` bytes with `tile_q <= 128` and `STRIP = 512`, which
-//! is 392 KiB for D = 128. Up to 64 MiB of it are kept for the next call.
+//! Memory beyond the inputs and outputs:
+//!
+//! * K and V as f32, 8·N_kv·D bytes for each kv head in work: heads are worked off together until there are 32 query tiles
+//!   for each thread, and up to 256 MiB, but at least one head;
+//! * `4·tile_q·(STRIP + 16 + 2·D)` bytes for each thread, with `tile_q <= 128` and `STRIP = 512`: 392 KiB for D = 128;
+//! * 16 bytes for each query row and head.
+//!
+//! Up to 64 MiB of the first two are kept for the next call.
 //!
 //! Non-goals: no symbols are made here, no schedule is followed, no result is kept between calls, and the oracle is
 //! another crate: this one is tuned, so it is checked like any device.

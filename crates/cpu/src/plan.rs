@@ -6,6 +6,7 @@ use sparsym_ir::{AttentionCall, Problem};
 use crate::element::Element;
 use crate::panels::{Panels, Source};
 use crate::rules::Rules;
+use crate::softmax::LANES;
 use crate::tile::{Head, Tile};
 
 /// Most query rows of a tile. With 128 rows a float of K or V is read from the outer caches once for 128 multiply-adds.
@@ -124,12 +125,12 @@ fn work<T: Element>(call: &AttentionCall, groups: Vec<Group<T>>) -> Vec<(usize, 
         .collect()
 }
 
+/// K and V of each group as f32, in the largest tiles of at most [`STRIP`] tokens that divide a block.
 fn make_panels<T: Element>(call: &AttentionCall, groups: &[Group<T>]) -> Vec<Panels> {
     let problem = call.bound.problem;
     let block = problem.blocks.kv as usize;
-    let tile_kv = (1..).map(|parts| block / parts * usize::from(block.is_multiple_of(parts)));
-    let tile_kv =
-        tile_kv.filter(|tile| tile.is_multiple_of(16)).find(|&tile| (1..=STRIP).contains(&tile)).unwrap_or(16);
+    let divides = |tile: &usize| block.is_multiple_of(*tile);
+    let tile_kv = (LANES..=STRIP).rev().step_by(LANES).find(divides).unwrap_or(LANES);
     let new = |group: &Group<T>| Panels::new(problem.kv_rows(group.b).len(), tile_kv, problem.head_dim);
     let mut panels: Vec<Panels> = groups.iter().map(new).collect();
     let (k, v) = (T::elements(call.k), T::elements(call.v));
