@@ -52,12 +52,14 @@ static __device__ __forceinline__ void write_pair_rows(const Params& p) {
 
 extern "C" __global__ void __launch_bounds__(kThreads)
 ${ plan.name }(const __grid_constant__ Params p) {
-//% if plan.caches
+//% if plan.caches and (plan.skips or plan.mask)
     if (blockIdx.y == 0) {
         write_cache_row(p);
     }
-//% endif
-//% if plan.skips or plan.mask
+    write_pair_rows(p);
+//% elif plan.caches
+    write_cache_row(p);
+//% else
     write_pair_rows(p);
 //% endif
 }

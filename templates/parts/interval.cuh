@@ -61,8 +61,8 @@ static __device__ __forceinline__ Interval minus(Interval a) {
 static __device__ __forceinline__ Interval plus(Interval a, Interval b) {
     return wrapped(sum_of(a, b));
 }
-//# part less
-static __device__ __forceinline__ Interval less(Interval a, Interval b) {
+//# part difference
+static __device__ __forceinline__ Interval difference(Interval a, Interval b) {
     return wrapped(sum_of(a, scaled(b, -1)));
 }
 //# part hull_of_corners
@@ -85,11 +85,15 @@ static __device__ __forceinline__ Interval quotient(Interval a, Interval b) {
     return hull_of_corners(a.first / b.first, a.first / b.last, a.last / b.first, a.last / b.last);
 }
 //# part distance
-// |x|
+// |x|, which may be 2^31.
 static __device__ __forceinline__ Interval distance(Interval a) {
     const i64 first = llabs(a.first);
     const i64 last = llabs(a.last);
     return Interval{holds_zero(a) ? 0 : min(first, last), max(first, last)};
+}
+//# part absolute
+static __device__ __forceinline__ Interval absolute(Interval a) {
+    return wrapped(distance(a));
 }
 //# part remainder_of
 static __device__ __forceinline__ Interval remainder_of(Interval a, Interval b) {

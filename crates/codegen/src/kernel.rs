@@ -61,7 +61,10 @@ impl Kernel {
             Room::Attention => problem.n_q.div_ceil(self.plan.tile_q as usize),
             _ => problem.q_blocks(),
         };
-        [tiles as u32, problem.heads as u32, problem.batch as u32]
+        // A row of S_c holds all heads; the rows of S_s and S_f are those of one.
+        let only_caches = self.plan.room == Room::Symbols && !(self.plan.skips || self.plan.mask);
+        let heads = if only_caches { 1 } else { problem.heads };
+        [tiles as u32, heads as u32, problem.batch as u32]
     }
 
     /// The template that made a line of the source, counted from 1.

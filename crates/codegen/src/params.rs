@@ -284,9 +284,14 @@ pub(crate) fn arguments(
     out
 }
 
+/// The grid, if it has tokens.
+fn grid_of<'a>(bound: &'a Bound<'_>) -> Option<&'a GridGeometry> {
+    bound.geometry.grid.as_ref().filter(|grid| !grid.is_empty())
+}
+
 fn value(number: Number, bound: &Bound<'_>, moment: &Moment, n_features: usize) -> Argument {
     let problem: &Problem = bound.problem;
-    let grid = |pick: fn(&GridGeometry) -> usize| bound.geometry.grid.as_ref().map_or(0, pick);
+    let grid = |pick: fn(&GridGeometry) -> usize| grid_of(bound).map_or(0, pick);
     let int = |n: usize| Argument::I32(n as i32);
     match number {
         Number::NQ => int(problem.n_q),
@@ -318,9 +323,9 @@ fn value(number: Number, bound: &Bound<'_>, moment: &Moment, n_features: usize) 
         Number::RangeEnd(index) => int(bound.geometry.ranges[index].0 + bound.geometry.ranges[index].1),
         Number::GridFirst => int(grid(|g| g.start)),
         Number::GridEnd => int(grid(|g| g.start + g.len())),
-        Number::GridExtent(axis) => int(bound.geometry.grid.as_ref().map_or(1, |g| g.extent[axis].max(1))),
-        Number::TileExtent(axis) => int(bound.geometry.grid.as_ref().map_or(1, |g| g.tile[axis].max(1))),
-        Number::Tiles(axis) => int(bound.geometry.grid.as_ref().map_or(1, |g| g.tiles()[axis].max(1))),
+        Number::GridExtent(axis) => int(grid_of(bound).map_or(1, |g| g.extent[axis].max(1))),
+        Number::TileExtent(axis) => int(grid_of(bound).map_or(1, |g| g.tile[axis].max(1))),
+        Number::Tiles(axis) => int(grid_of(bound).map_or(1, |g| g.tiles()[axis].max(1))),
         Number::MaskFits => Argument::I32(i32::from(mask_fits(bound, moment))),
         Number::TableEntry(index) => {
             let (table, data) = (&bound.strategy.tables[index], &bound.bindings.tables[index]);

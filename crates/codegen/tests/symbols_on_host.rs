@@ -54,6 +54,9 @@ const BODIES: &[(&str, &str)] = &[
     ("remainder", "mask q, kv => (q.pos - kv.pos) % 7 <= 3 && kv.pos / 16 != q.pos / 48;"),
     ("bits", "mask q, kv => bit_length(abs(q.pos - kv.pos)) <= 5 || min(q.pos, 40) % 5 == 0;"),
     ("product", "param k: u32 in 1.. = 3; mask q, kv => q.pos * k > kv.pos * 2 - 5;"),
+    ("uniform floats", "param share: f32 = 0.5; mask q, kv => kv.pos <= q.pos || float(step) / float(steps) > share * 0.3;"),
+    ("float rules", "param share: f32 = 0.5;
+        skip q, kv where float(q.block) * share + 0.3 < float(kv.block) / 3.0 && sqrt(float(q.block)) > 1.2;"),
     ("text blocks", "tokens text, vision(t, h, w); keep q, kv where q in text || kv in text; otherwise skip;"),
     (
         "diagonal blocks",
@@ -100,6 +103,60 @@ fn random_masks() {
         all.extend(found);
     }
     check(all);
+}
+
+#[test]
+fn random_rules() {
+    let mut rng = ChaCha8Rng::seed_from_u64(21);
+    let mut all = Vec::new();
+    let mut legal = 0;
+    while legal < 40 {
+        let rules: Vec<String> = (0..rng.random_range(1..5)).map(|_| random_rule(&mut rng)).collect();
+        let body = format!("{RULE_DECLARATIONS} {}", rules.join(" "));
+        let found = cases(&body, &body, &mut rng);
+        legal += usize::from(!found.is_empty());
+        all.extend(found);
+    }
+    check(all);
+}
+
+const RULE_DECLARATIONS: &str = "param a: i32 in -9..=9 = 2; param k: u32 in 1..=9 = 3; table r: [head] of u32;
+    table window: [step, layer, head] of (u32, u32, u32); update when since_update == 4;
+    tokens vision(t, h, w) tiled (2, 4, 4), text, sound;";
+
+fn random_rule(rng: &mut ChaCha8Rng) -> String {
+    let range = |rng: &mut ChaCha8Rng| ["", "", " in text", " in vision", " in sound"][rng.random_range(0..5)];
+    let (q, kv) = (range(rng), range(rng));
+    match rng.random_range(0..8) {
+        0 => "otherwise skip;".to_owned(),
+        1 => format!("cache q{q} where {} by hold;", random_block_bool(rng, false, 2)),
+        2 => format!("compute q{q} where {};", random_block_bool(rng, false, 2)),
+        3 => format!("keep q{q}, kv{kv};"),
+        4 | 5 => format!("keep q{q}, kv{kv} where {};", random_block_bool(rng, true, 2)),
+        _ => format!("skip q{q}, kv{kv} where {};", random_block_bool(rng, true, 2)),
+    }
+}
+
+fn random_block_bool(rng: &mut ChaCha8Rng, pair: bool, depth: u32) -> String {
+    if depth > 0 && rng.random_bool(0.5) {
+        let (a, b) = (random_block_bool(rng, pair, depth - 1), random_block_bool(rng, pair, depth - 1));
+        return match rng.random_range(0..4) {
+            0 => format!("!({a})"),
+            1 => format!("({a} && {b})"),
+            2 => format!("({a} == {b})"),
+            _ => format!("({a} || {b})"),
+        };
+    }
+    let comparison = ["<", "<=", ">", ">=", "==", "!="][rng.random_range(0..6)];
+    let kv = if pair { "kv" } else { "q" };
+    match rng.random_range(0..6) {
+        0 => format!("{kv} in text"),
+        1 => "q in vision".to_owned(),
+        2 if pair => "near(q.tile, kv.tile, window)".to_owned(),
+        3 => format!("(q.block * a + {kv}.block) % k {comparison} head"),
+        4 => format!("abs(q.block - {kv}.block) {comparison} min(r, since_update + 1)"),
+        _ => format!("float({kv}.block) * 0.7 + 0.1 {comparison} float(q.block + layer) / 3.0"),
+    }
 }
 
 const DECLARATIONS: &str = "param a: i32 in -40..=40 = 5; param k: u32 in 1..=9 = 3; table r: [head] of u32;
@@ -292,6 +349,20 @@ fn compare(case: &Case, written: &[(Buffer, Vec<u64>)]) {
             );
         }
     }
+}
+
+#[test]
+fn floats_over_tokens_are_left_to_the_element_test() {
+    let body = "param share: f32 = 0.5; mask q, kv => kv.pos <= q.pos && float(kv.pos) * share > 9.0;";
+    let case = cases("floats", body, &mut ChaCha8Rng::seed_from_u64(7)).remove(1);
+    let bound = Bound::new(&case.strategy, &case.problem, &case.bindings).unwrap();
+    let expected = static_symbols(&bound, &case.moment);
+    let kernel = kernel(&case);
+    let launch = Launch::new(0, &kernel, &bound, &case.moment);
+    let written = Program::compile(&[kernel]).run(&[launch]).remove(0);
+    let [(Buffer::SkipSymbol, s_s), (Buffer::FullSymbol, s_f)] = &written[..] else { panic!("{written:?}") };
+    assert!(s_s.iter().zip(expected.skip.rows().words()).all(|(found, least)| found & least == *least));
+    assert!(s_f.iter().zip(expected.full.unwrap().rows().words()).all(|(found, most)| found & most == *found));
 }
 
 #[test]

@@ -5,8 +5,10 @@
 
 use sparsym_ir::Expr;
 use sparsym_ir::expr::{BinaryOp, Coordinate, ExprKind, Function, Side, Type, UnaryOp};
+use sparsym_ir::strategy::InputId;
 
 use super::affine::{Affine, Number, affine};
+use super::text::{names, statement};
 use super::{ATOM, Lowering};
 
 /// How a mask's expressions become intervals.
@@ -18,6 +20,32 @@ pub(super) struct Intervals<'a> {
 }
 
 impl Intervals<'_> {
+    /// Declares the coordinates and values of a cell that `body` names.
+    pub(super) fn locals(&self, body: &str) -> String {
+        let mut locals = String::new();
+        let mut declare = |ty: &str, word: String, value: String| {
+            if names(body, &word) {
+                locals.push_str(&statement(&format!("const {ty} {word} = "), &value, ";"));
+            }
+        };
+        for side in [Side::Q, Side::Kv] {
+            let side_name = side.name();
+            declare("Box", format!("{side_name}_box"), format!("grid_box(p, cell.{side_name})"));
+            declare("Box", format!("{side_name}_tile"), format!("tile_box(p, cell.{side_name})"));
+            let first = match (self.ragged, side) {
+                (false, Side::Q) => "(i64)b * p.n_q",
+                (false, Side::Kv) => "(i64)b * p.n_kv",
+                (true, Side::Q) => "p.q_indptr[b]",
+                (true, Side::Kv) => "p.kv_indptr[b]",
+            };
+            for input in &self.lowering.strategy.inputs {
+                let value = format!("values_in(p.input_{} + {first}, cell.{side_name})", input.name);
+                declare("Interval", format!("{}_{side_name}", input.name), value);
+            }
+        }
+        locals
+    }
+
     /// The verdict of a bool expression.
     pub(super) fn verdict(&self, expr: &Expr) -> String {
         let mixed = || "kMixed".to_owned();
@@ -25,7 +53,7 @@ impl Intervals<'_> {
             return format!("{} ? kPass : kFail", self.lowering.within(expr, ATOM));
         }
         match &expr.kind {
-            ExprKind::Input(..) => format!("is_not_zero({})", self.input(expr)),
+            ExprKind::Input(id, side) => format!("is_not_zero({})", self.input(*id, *side)),
             ExprKind::Binary(op, a, b) if a.ty == Type::Int => {
                 let (a, b) = (self.interval(a), self.interval(b));
                 match op {
@@ -40,7 +68,7 @@ impl Intervals<'_> {
             ExprKind::Call(Function::Near, args) => match (tile_side(&args[0]), tile_side(&args[1])) {
                 (Some(a), Some(b)) if !args[2].reads_tokens() => {
                     let window = self.lowering.expr(&args[2]);
-                    format!("is_near(p, tile_box(p, {}), tile_box(p, {}), {window})", span(a), span(b))
+                    format!("is_near(p, {}_tile, {}_tile, {window})", a.name(), b.name())
                 }
                 _ => mixed(),
             },
@@ -64,21 +92,21 @@ impl Intervals<'_> {
                     Coordinate::H => "h",
                     _ => "w",
                 };
-                format!("grid_box(p, {}).{axis}", span(*side))
+                format!("{}_box.{axis}", side.name())
             }
-            ExprKind::Input(..) => self.input(expr),
+            ExprKind::Input(id, side) => self.input(*id, *side),
             ExprKind::Unary(UnaryOp::Neg, a) => format!("minus({})", of(a)),
             ExprKind::Binary(op, a, b) => {
                 let name = match op {
                     BinaryOp::Add => "plus",
-                    BinaryOp::Sub => "less",
+                    BinaryOp::Sub => "difference",
                     BinaryOp::Mul => "times",
                     BinaryOp::Div => "quotient",
                     _ => "remainder_of",
                 };
                 format!("{name}({}, {})", of(a), of(b))
             }
-            ExprKind::Call(Function::Abs, args) => format!("wrapped(distance({}))", of(&args[0])),
+            ExprKind::Call(Function::Abs, args) => format!("absolute({})", of(&args[0])),
             ExprKind::Call(Function::Min, args) => format!("least_of({}, {})", of(&args[0]), of(&args[1])),
             ExprKind::Call(Function::Max, args) => format!("most_of({}, {})", of(&args[0]), of(&args[1])),
             ExprKind::Call(Function::Clamp, args) => {
@@ -89,17 +117,8 @@ impl Intervals<'_> {
         }
     }
 
-    /// What an input holds over the tokens of a cell.
-    fn input(&self, expr: &Expr) -> String {
-        let ExprKind::Input(id, side) = &expr.kind else { return "anything()".to_owned() };
-        let name = &self.lowering.strategy.inputs[id.0].name;
-        let sequence = match (self.ragged, side) {
-            (false, Side::Q) => "(i64)b * p.n_q",
-            (false, Side::Kv) => "(i64)b * p.n_kv",
-            (true, Side::Q) => "p.q_indptr[b]",
-            (true, Side::Kv) => "p.kv_indptr[b]",
-        };
-        format!("values_in(p.input_{name} + {sequence}, {})", span(*side))
+    fn input(&self, id: InputId, side: Side) -> String {
+        format!("{}_{}", self.lowering.strategy.inputs[id.0].name, side.name())
     }
 }
 
@@ -107,13 +126,6 @@ fn tile_side(expr: &Expr) -> Option<Side> {
     match expr.kind {
         ExprKind::Coordinate(side, Coordinate::Tile) => Some(side),
         _ => None,
-    }
-}
-
-fn span(side: Side) -> &'static str {
-    match side {
-        Side::Q => "cell.q",
-        Side::Kv => "cell.kv",
     }
 }
 

@@ -2,8 +2,10 @@
 
 mod affine;
 mod cells;
+mod formula;
 mod interval;
 mod symbols;
+mod text;
 
 use sparsym_ir::expr::{BinaryOp, Coordinate, ExprKind, Function, Global, Side, Type, UnaryOp};
 use sparsym_ir::strategy::{Element, Scalar, Strategy, TableAxis, TokenRule};
@@ -13,6 +15,8 @@ use serde::Serialize;
 
 pub(crate) use affine::mask_fits;
 pub(crate) use symbols::SymbolRules;
+
+use text::{define, joined, signature, wrapped};
 
 use crate::params::{param_field, range_field};
 use crate::plan::{Plan, Request, Room};
@@ -45,8 +49,8 @@ pub(crate) fn rules(request: &Request<'_>, plan: &Plan) -> Result<Rules, Finding
     let strategy = request.strategy;
     if plan.room == Room::Symbols {
         (rules.functions, rules.symbols) = symbols::lower(strategy, plan);
-        let lowering = Lowering { strategy, level: Level::Tokens, head: "h", batch: "b" };
-        rules.mask_words = strategy.mask.iter().map(|mask| lowering.expr(&mask.value)).collect();
+        let tokens = Lowering { strategy, level: Level::Tokens, head: "h", batch: "b" };
+        rules.mask_words = strategy.mask.iter().map(|mask| tokens.expr(&mask.value)).collect();
         return Ok(rules);
     }
     let lowering = Lowering { strategy, level: Level::Tokens, head: "tile.h", batch: "tile.b" };
@@ -55,24 +59,21 @@ pub(crate) fn rules(request: &Request<'_>, plan: &Plan) -> Result<Rules, Finding
         rules.mask_words = body.clone();
         let (parameters, arguments) = signature(&body, &TOKEN_WORDS);
         rules.mask_arguments = arguments;
-        rules.functions.push_str(&function("Whether the token pair may attend.", "bool mask", &parameters, &body));
+        let body = format!("    return {};\n", wrapped(&body));
+        rules.functions.push_str(&define("Whether the token pair may attend.", "bool mask", &parameters, &body));
     }
     if let Some(TokenRule { value, .. }) = &strategy.score {
         let body = lowering.expr(value);
         rules.score_words = body.clone();
         rules.score_pairs = crate::plan::reads_pair(value);
         let (parameters, arguments) = signature(&body, &TOKEN_WORDS);
-        let (parameters, arguments) = (joined("float s", parameters), joined("s[m][n][e] * p.scale", arguments));
-        rules.score_arguments = arguments;
+        rules.score_arguments = joined("s[m][n][e] * p.scale", &arguments);
         if !rules.functions.is_empty() {
             rules.functions.push('\n');
         }
-        rules.functions.push_str(&function(
-            "The logit of a token pair, from its scaled product s.",
-            "float score",
-            &parameters,
-            &body,
-        ));
+        let comment = "The logit of a token pair, from its scaled product s.";
+        let body = format!("    return {};\n", wrapped(&body));
+        rules.functions.push_str(&define(comment, "float score", &joined("float s", &parameters), &body));
     }
     Ok(rules)
 }
@@ -80,76 +81,6 @@ pub(crate) fn rules(request: &Request<'_>, plan: &Plan) -> Result<Rules, Finding
 /// Names that the body of a token rule may use: word, parameter, argument.
 const TOKEN_WORDS: [[&str; 3]; 4] =
     [["p", "const Params& p", "p"], ["tile", "const Tile& tile", "tile"], ["q", "int q", "q"], ["kv", "int kv", "kv"]];
-
-/// Parameters and arguments of a rule's function: those of `words` that its body names.
-fn signature(body: &str, words: &[[&str; 3]]) -> (String, String) {
-    let used: Vec<&[&str; 3]> = words.iter().filter(|[word, ..]| names(body, word)).collect();
-    let list = |n: usize| used.iter().map(|row| row[n]).collect::<Vec<_>>().join(", ");
-    (list(1), list(2))
-}
-
-fn joined(first: &str, rest: String) -> String {
-    if first.is_empty() || rest.is_empty() { first.to_owned() + &rest } else { format!("{first}, {rest}") }
-}
-
-/// Whether `word` occurs as a whole identifier that is not a field.
-fn names(body: &str, word: &str) -> bool {
-    let in_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    body.match_indices(word).any(|(at, _)| {
-        !body[..at].chars().next_back().is_some_and(|c| in_word(c) || c == '.')
-            && !body[at + word.len()..].chars().next().is_some_and(in_word)
-    })
-}
-
-fn function(comment: &str, head: &str, parameters: &str, body: &str) -> String {
-    format!(
-        "// {comment}\nstatic __device__ __forceinline__ {head}({parameters}) {{\n    return {};\n}}\n",
-        wrapped(body)
-    )
-}
-
-/// Breaks a long expression after its logical operators.
-fn wrapped(body: &str) -> String {
-    let mut out = String::new();
-    let mut column = 11;
-    for piece in body.split_inclusive(&[' '][..]) {
-        let breaks = matches!(piece, "|| " | "&& ") && column > 60;
-        if breaks {
-            out = out.trim_end().to_owned();
-            out.push_str("\n        ");
-            column = 8;
-        }
-        out.push_str(piece);
-        column += piece.len();
-    }
-    out
-}
-
-/// Breaks an expression that does not fit a line of code: at its outermost logical operators or branches, then after
-/// commas.
-fn laid_out(body: &str, indent: usize) -> String {
-    const WIDTH: usize = 99;
-    if indent + "return ;".len() + body.len() <= WIDTH {
-        return body.to_owned();
-    }
-    let (mut out, mut column, mut depth) = (String::new(), indent + "return ".len(), 0usize);
-    for piece in body.split_inclusive(' ') {
-        let breaks = match piece {
-            "|| " | "&& " | "? " | ": " => depth == 0,
-            _ => column + piece.len() > WIDTH && out.ends_with(", "),
-        };
-        if breaks {
-            out.truncate(out.trim_end().len());
-            column = indent + 4 + if depth == 0 { 0 } else { 4 };
-            out.push('\n');
-            out.push_str(&" ".repeat(column));
-        }
-        depth = (depth + piece.matches('(').count()).saturating_sub(piece.matches(')').count());
-        out.push_str(piece);
-        column += piece.len();
-    }
-    out
-}
 
 /// How names are spelt where an expression is lowered.
 #[derive(Clone, Copy)]
@@ -167,9 +98,10 @@ pub(crate) struct Lowering<'a> {
 /// What the variables of a rule stand for in its function.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Level {
-    /// `q` and `kv` are positions of tokens.
+    /// In the attention room `q` and `kv` are positions of tokens, and floats may be rounded as is fastest.
     Tokens,
-    /// `i` and `j` are indices of blocks, `q` and `kv` the spans of their tokens.
+    /// In the symbols room `i` and `j` are indices of blocks, `q` and `kv` the spans of their tokens, triples of tables
+    /// have names, and floats are rounded as the language says, so that all devices make the same symbols.
     Blocks,
 }
 
@@ -248,8 +180,12 @@ impl Lowering<'_> {
                 UnaryOp::Not => (format!("!{}", self.within(a, UNARY)), UNARY),
                 UnaryOp::ToFloat => (format!("(float){}", self.within(a, ATOM)), UNARY),
             },
-            ExprKind::Binary(BinaryOp::Div, a, b) if expr.ty == Type::Float => {
+            ExprKind::Binary(BinaryOp::Div, a, b) if expr.ty == Type::Float && self.level == Level::Tokens => {
                 (format!("__fdividef({}, {})", self.expr(a), self.expr(b)), ATOM)
+            }
+            // The compiler may not fuse this product with a sum.
+            ExprKind::Binary(BinaryOp::Mul, a, b) if expr.ty == Type::Float && self.level == Level::Blocks => {
+                (format!("__fmul_rn({}, {})", self.expr(a), self.expr(b)), ATOM)
             }
             ExprKind::Binary(BinaryOp::Rem, a, b) if expr.ty == Type::Float => {
                 (format!("fmodf({}, {})", self.expr(a), self.expr(b)), ATOM)
@@ -308,6 +244,7 @@ impl Lowering<'_> {
             false => format!("{field}_entry"),
         };
         match table.element {
+            Element::Three(_) if self.level == Level::Blocks => (format!("table_{}", table.name), ATOM),
             Element::Three(_) => (format!("triple_at({field} + 3 * ({entry}))"), ATOM),
             Element::One(Scalar::Bool) => (format!("{field}[{entry}] != 0"), strength(BinaryOp::Ne)),
             Element::One(_) => (format!("{field}[{entry}]"), ATOM),
@@ -325,6 +262,11 @@ impl Lowering<'_> {
             Function::Clamp => format!("{most}({}, {least}({}, {}))", a[1], a[0], a[2]),
             Function::BitLength => format!("bit_length({})", a[0]),
             Function::Near => format!("near(p, {}, {}, {})", a[0], a[1], a[2]),
+            Function::Tanh | Function::Exp | Function::Exp2 | Function::Log | Function::Log2
+                if self.level == Level::Blocks =>
+            {
+                format!("{}f({})", function.name(), a[0])
+            }
             Function::Floor => format!("(int)floorf({})", a[0]),
             Function::Ceil => format!("(int)ceilf({})", a[0]),
             Function::Sqrt => format!("sqrtf({})", a[0]),

@@ -6,6 +6,7 @@
 //     u32 kernel, grid x, y, z, threads, bytes of Params; Params;
 //     u32 buffers; for each: u32 offset of its address in Params, u32 returned, u64 bytes; content.
 
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -34,6 +35,7 @@ static inline uint32_t __ballot_sync(uint32_t, bool vote) {
 }
 
 static inline int __clz(int x) { return x == 0 ? 32 : __builtin_clz(x); }
+static inline float __fmul_rn(float a, float b) { return a * b; }
 static inline int min(int a, int b) { return a < b ? a : b; }
 static inline int max(int a, int b) { return a > b ? a : b; }
 static inline long long min(long long a, long long b) { return a < b ? a : b; }
