@@ -25,3 +25,8 @@ pub mod corpus;
 pub mod data;
 pub mod devices;
 pub mod kernels;
+
+/// The strategy in the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
