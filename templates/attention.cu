@@ -131,8 +131,10 @@ static __device__ __forceinline__ void multiply_qk(float (&s)[kRowTiles][kTileKv
 static __device__ __forceinline__ void apply_score(float (&s)[kRowTiles][kTileKv / 8][4],
                                                    const Params& p, const Tile& tile,
                                                    int first_kv) {
-//% if rules.score_pairs
+//% if rules.score_reads_q
     const int first_q = tile.first_q + warp_row() + fragment_row();
+//% endif
+//% if rules.score_reads_kv
     first_kv += fragment_column();
 //% endif
     #pragma unroll
@@ -141,8 +143,10 @@ static __device__ __forceinline__ void apply_score(float (&s)[kRowTiles][kTileKv
         for (int n = 0; n < kTileKv / 8; ++n) {
             #pragma unroll
             for (int e = 0; e < 4; ++e) {
-//% if rules.score_pairs
+//% if rules.score_reads_q
                 const int q = min(first_q + m * 16 + e / 2 * 8, tile.n_q - 1);
+//% endif
+//% if rules.score_reads_kv
                 const int kv = min(first_kv + n * 8 + e % 2, tile.n_kv - 1);
 //% endif
                 s[m][n][e] = kLog2E * score(${ rules.score_arguments });
@@ -175,16 +179,24 @@ static __device__ __forceinline__ void cut_tail(float (&s)[kRowTiles][kTileKv / 
 static __device__ __forceinline__ void apply_mask(float (&s)[kRowTiles][kTileKv / 8][4],
                                                   const Params& p, const Tile& tile,
                                                   int first_kv) {
+//% if rules.mask_reads_q
     const int first_q = tile.first_q + warp_row() + fragment_row();
+//% endif
+//% if rules.mask_reads_kv
     first_kv += fragment_column();
+//% endif
     #pragma unroll
     for (int m = 0; m < kRowTiles; ++m) {
         #pragma unroll
         for (int n = 0; n < kTileKv / 8; ++n) {
             #pragma unroll
             for (int e = 0; e < 4; ++e) {
+//% if rules.mask_reads_q
                 const int q = min(first_q + m * 16 + e / 2 * 8, tile.n_q - 1);
+//% endif
+//% if rules.mask_reads_kv
                 const int kv = min(first_kv + n * 8 + e % 2, tile.n_kv - 1);
+//% endif
                 if (!mask(${ rules.mask_arguments })) {
                     s[m][n][e] = kNegativeInfinity;
                 }

@@ -28,7 +28,7 @@ mod tile;
 
 pub use kernel::{Kernel, Origin};
 pub use params::{Argument, Buffer, Field, Params};
-pub use plan::{CachedRows, Plan, Request, Room, Sequences};
+pub use plan::{CachedRows, Plan, Request, Room, Scale, Sequences};
 pub use target::Target;
 
 use sparsym_ir::Findings;

@@ -1,7 +1,6 @@
 //! Every constant of one kernel, chosen before any text is made.
 
 use serde::Serialize;
-use sparsym_ir::expr::ExprKind;
 use sparsym_ir::strategy::{Blocks, Grid, Strategy};
 use sparsym_ir::{Code, DType, Finding, Findings};
 
@@ -27,6 +26,8 @@ pub struct Request<'a> {
     pub sequences: Sequences,
     /// What happens to rows whose S_c is 0.
     pub cached_rows: CachedRows,
+    /// Which factors on Q·K the kernel must bear.
+    pub scale: Scale,
 }
 
 impl<'a> Request<'a> {
@@ -41,6 +42,7 @@ impl<'a> Request<'a> {
             blocks: strategy.blocks,
             sequences: Sequences::Uniform,
             cached_rows: CachedRows::LeftToCaller,
+            scale: Scale::Positive,
         }
     }
 }
@@ -94,6 +96,22 @@ pub enum CachedRows {
     Forecast,
 }
 
+/// Which factors on Q·K a kernel must bear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub enum Scale {
+    /// Positive ones, as 1/√D: the factor is folded into the exponential.
+    Positive,
+    /// Any finite one: the factor is applied to every logit.
+    Any,
+}
+
+impl Scale {
+    /// The class of a factor.
+    pub fn of(scale: f32) -> Scale {
+        if scale > 0.0 { Scale::Positive } else { Scale::Any }
+    }
+}
+
 /// All constants of one kernel. The only configuration there is: printed in the kernel's header, serialisable.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Plan {
@@ -131,7 +149,7 @@ pub struct Plan {
     pub forecast: bool,
     /// Has a token mask.
     pub mask: bool,
-    /// Has a score rule.
+    /// Has a score rule, or a scale that must be applied as one.
     pub score: bool,
     /// The strategy's grid is stored tile by tile.
     pub tiled: bool,
@@ -224,7 +242,7 @@ fn base_plan(request: &Request<'_>) -> Plan {
         ragged: request.sequences == Sequences::Ragged,
         forecast: request.cached_rows == CachedRows::Forecast,
         mask: strategy.mask.is_some(),
-        score: strategy.score.is_some(),
+        score: strategy.score.is_some() || request.scale == Scale::Any,
         tiled: strategy.tokens.iter().any(|range| matches!(range.grid, Some(Grid::Tiled(_)))),
         caches: strategy.caches(),
         skips: strategy.skips(),
@@ -251,9 +269,4 @@ impl Plan {
             ),
         }
     }
-}
-
-/// Whether any rule of the token level reads the pair's coordinates.
-pub(crate) fn reads_pair(expr: &sparsym_ir::Expr) -> bool {
-    expr.any(|e| matches!(e.kind, ExprKind::Coordinate(..) | ExprKind::InRange(..) | ExprKind::Input(..)))
 }

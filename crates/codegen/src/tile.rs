@@ -2,7 +2,7 @@
 
 use sparsym_ir::{Code, Finding};
 
-use crate::plan::Request;
+use crate::plan::{Request, Scale};
 
 /// Tile, pipeline and occupancy of an attention kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +101,8 @@ pub(crate) fn attention_tile(request: &Request<'_>) -> Result<AttentionTile, Fin
             && t.kv.is_multiple_of(rows_per_pass(t))
     };
     let new_target = request.target.capability() >= 100;
-    let (mask, score) = (request.strategy.mask.is_some(), request.strategy.score.is_some());
+    let (mask, score) =
+        (request.strategy.mask.is_some(), request.strategy.score.is_some() || request.scale == Scale::Any);
     let has_registers = |t: &AttentionTile| match t.registers {
         Registers::Full => !(mask || score || new_target),
         Registers::Tight => !(mask && new_target),

@@ -16,7 +16,7 @@ use serde::Serialize;
 pub(crate) use affine::mask_fits;
 pub(crate) use symbols::SymbolRules;
 
-use text::{define, joined, signature, wrapped};
+use text::{define, joined, names, signature, wrapped};
 
 use crate::params::{param_field, range_field};
 use crate::plan::{Plan, Request, Room};
@@ -30,8 +30,14 @@ pub(crate) struct Rules {
     pub mask_arguments: String,
     /// Arguments of a call of `score`.
     pub score_arguments: String,
-    /// Whether `score` reads the token pair.
-    pub score_pairs: bool,
+    /// Whether `mask` reads the query token.
+    pub mask_reads_q: bool,
+    /// Whether `mask` reads the kv token.
+    pub mask_reads_kv: bool,
+    /// Whether `score` reads the query token.
+    pub score_reads_q: bool,
+    /// Whether `score` reads the kv token.
+    pub score_reads_kv: bool,
     /// The mask's expression, for the header.
     pub mask_words: String,
     /// The score's expression, for the header.
@@ -59,13 +65,15 @@ pub(crate) fn rules(request: &Request<'_>, plan: &Plan) -> Result<Rules, Finding
         rules.mask_words = body.clone();
         let (parameters, arguments) = signature(&body, &TOKEN_WORDS);
         rules.mask_arguments = arguments;
+        (rules.mask_reads_q, rules.mask_reads_kv) = (names(&body, "q"), names(&body, "kv"));
         let body = format!("    return {};\n", wrapped(&body));
         rules.functions.push_str(&define("Whether the token pair may attend.", "bool mask", &parameters, &body));
     }
-    if let Some(TokenRule { value, .. }) = &strategy.score {
-        let body = lowering.expr(value);
+    let score = strategy.score.as_ref().map(|rule| lowering.expr(&rule.value));
+    // A scale that is not positive turns the running maximum round; as a score it is applied before.
+    if let Some(body) = score.or_else(|| plan.score.then(|| "s".to_owned())) {
         rules.score_words = body.clone();
-        rules.score_pairs = crate::plan::reads_pair(value);
+        (rules.score_reads_q, rules.score_reads_kv) = (names(&body, "q"), names(&body, "kv"));
         let (parameters, arguments) = signature(&body, &TOKEN_WORDS);
         rules.score_arguments = joined("s[m][n][e] * p.scale", &arguments);
         if !rules.functions.is_empty() {

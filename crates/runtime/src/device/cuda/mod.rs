@@ -21,7 +21,7 @@ use cudarc::driver::{
 };
 use cudarc::nvrtc::Ptx;
 use half::{bf16, f16};
-use sparsym_codegen::{Argument, Buffer, CachedRows, Kernel, Request, Room, Sequences, Target};
+use sparsym_codegen::{Argument, Buffer, CachedRows, Kernel, Request, Room, Scale, Sequences, Target};
 use sparsym_ir::bind::{Bound, Moment};
 use sparsym_ir::symbols::{BitRows, SkipSymbol};
 use sparsym_ir::tensor::Data;
@@ -109,6 +109,7 @@ impl Cuda {
                 // O starts as zeros, which is what such rows are without a forecast.
                 None => CachedRows::LeftToCaller,
             },
+            scale: Scale::of(problem.scale),
         }
     }
 
@@ -139,8 +140,9 @@ impl Cuda {
     /// The loaded kernel of a request; generated and compiled when it is first asked for.
     fn kernel(&self, request: &Request<'_>) -> Result<Arc<Loaded>, Error> {
         let strategy = serde_json::to_string(request.strategy).unwrap_or_default();
-        let Request { room, dtype, head_dim, blocks, sequences, cached_rows, .. } = request;
-        let key = format!("{room:?} {dtype:?} {head_dim} {blocks:?} {sequences:?} {cached_rows:?} {strategy}");
+        let Request { room, dtype, head_dim, blocks, sequences, cached_rows, scale, .. } = request;
+        let key =
+            format!("{room:?} {dtype:?} {head_dim} {blocks:?} {sequences:?} {cached_rows:?} {scale:?} {strategy}");
         let map = || self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = map().get(&key) {
             return Ok(found.clone());
@@ -277,6 +279,7 @@ impl Device for Cuda {
             blocks: problem.blocks,
             sequences: sequences(bound),
             cached_rows: CachedRows::LeftToCaller,
+            scale: Scale::Positive,
         })?;
         let arguments = loaded.kernel.arguments(bound, moment, &[]);
         let mut buffers = HashMap::new();
