@@ -4,14 +4,13 @@
 //! last before the nearest cut.
 
 use sparsym_ir::Expr;
-use sparsym_ir::classify::{Atoms, Axis, Cut, Formula, Sum, Threshold};
+use sparsym_ir::classify::{Atoms, Axis, Formula};
 use sparsym_ir::expr::{Coordinate, ExprKind};
-use sparsym_ir::strategy::RangeId;
 
+use super::cuts::{AXES, Cuts};
 use super::formula::{self, Judge};
 use super::text::{define, joined, names, signature, statement};
-use super::{ATOM, Lowering, affine, symbols};
-use crate::params::range_field;
+use super::{Lowering, affine, symbols};
 use crate::plan::Plan;
 
 /// A mask as CUDA.
@@ -31,15 +30,6 @@ const WORDS: [[&str; 3]; 5] = [
     ["cell", "const Cell& cell", "cell"],
 ];
 
-/// The axes, what they are called in the text, and what they are.
-const AXES: [(Axis, &str, &str); 3] =
-    [(Axis::Q, "q", "q.pos"), (Axis::Kv, "kv", "kv.pos"), (Axis::Diff, "diff", "q.pos - kv.pos")];
-
-/// The name of an axis in the text.
-pub(super) fn axis_name(axis: Axis) -> &'static str {
-    AXES.iter().find(|(known, ..)| *known == axis).map_or("", |(_, name, _)| name)
-}
-
 pub(super) fn lower(lowering: &Lowering, plan: &Plan, mask: &Expr) -> Mask {
     let atoms = Atoms::of(lowering.strategy, mask);
     let formula = formula::simplified(&atoms.formula);
@@ -50,8 +40,8 @@ pub(super) fn lower(lowering: &Lowering, plan: &Plan, mask: &Expr) -> Mask {
         opaque,
         boxes: opaque && mask.any(reads_grid),
         guarded: affine::may_not_fit(&atoms.formula),
+        cuts: Cuts::of(lowering, &atoms),
         formula,
-        atoms,
     }
     .mask()
 }
@@ -64,22 +54,14 @@ fn reads_grid(expr: &Expr) -> bool {
 struct Cells<'a> {
     lowering: Lowering<'a>,
     plan: &'a Plan,
-    atoms: Atoms,
     formula: Formula,
+    cuts: Cuts,
     /// Whether the formula needs interval arithmetic.
     opaque: bool,
     /// Whether cells must also be boxes of the grid.
     boxes: bool,
     /// Whether the host must check that sums stay in 32 bits.
     guarded: bool,
-}
-
-/// Where a cut lies.
-enum Place {
-    /// A number, or a field of `Params`.
-    Direct(String),
-    /// An expression, evaluated once by `find_cuts`.
-    Computed(String),
 }
 
 impl Cells<'_> {
@@ -93,10 +75,10 @@ impl Cells<'_> {
         if self.guarded {
             body.push_str("    if (p.mask_fits == 0) {\n        return kMixed;\n    }\n");
         }
-        if let Some(find) = self.find_cuts() {
-            let (parameters, arguments) = signature(&find, &WORDS);
-            functions.push(self.cuts_struct());
-            functions.push(define("", "Cuts find_cuts", &parameters, &find));
+        if let Some((definition, finder)) = self.cuts.struct_and_finder() {
+            let (parameters, arguments) = signature(&finder, &WORDS);
+            functions.push(definition);
+            functions.push(define("", "Cuts find_cuts", &parameters, &finder));
             body.push_str(&format!("    const Cuts cuts = find_cuts({arguments});\n"));
         }
         let mut takes = [const { None }; 3];
@@ -177,8 +159,8 @@ impl Cells<'_> {
     /// The body of the function that takes the next cell off a span; None if nothing cuts this axis.
     fn take_cell(&self, axis: Axis) -> Option<String> {
         let boxes = self.boxes && axis != Axis::Diff;
-        let cuts = 0..self.atoms.cuts(axis).len();
-        let mut ends: Vec<String> = cuts.map(|n| format!("end_before({}, next)", self.cut(axis, n))).collect();
+        let mut ends: Vec<String> =
+            self.cuts.words(axis).iter().map(|cut| format!("end_before({cut}, next)")).collect();
         ends.extend(boxes.then(|| "end_of_box(p, next)".to_owned()));
         let ends: String = ends.iter().map(|end| format!("    next.last = {end};\n")).collect();
         (!ends.is_empty())
@@ -186,75 +168,6 @@ impl Cells<'_> {
     }
 
     fn formulas(&self) -> Judge<'_> {
-        Judge {
-            lowering: self.lowering,
-            ragged: self.plan.ragged,
-            opaque: self.opaque,
-            cut: Box::new(|a, n| self.cut(a, n)),
-        }
-    }
-
-    /// How the text reads a cut.
-    fn cut(&self, axis: Axis, n: usize) -> String {
-        let cuts = self.atoms.cuts(axis);
-        match self.place(&cuts[n]) {
-            Place::Direct(text) => text,
-            Place::Computed(_) => format!("cuts.{}[{}]", axis_name(axis), self.computed(&cuts[..n]).len()),
-        }
-    }
-
-    fn computed(&self, cuts: &[Cut]) -> Vec<String> {
-        let computed = |cut: &Cut| match self.place(cut) {
-            Place::Computed(text) => Some(text),
-            Place::Direct(_) => None,
-        };
-        cuts.iter().filter_map(computed).collect()
-    }
-
-    fn cuts_struct(&self) -> String {
-        let count = |axis: &Axis| self.computed(self.atoms.cuts(*axis)).len();
-        let arrays = AXES.iter().filter(|(axis, ..)| count(axis) > 0);
-        let arrays: Vec<String> = arrays.map(|(axis, name, _)| format!("{name}[{}]", count(axis))).collect();
-        format!(
-            "// Where the mask may change, on q.pos, kv.pos and q.pos - kv.pos: from these positions on.\n\
-             struct Cuts {{\n    int {};\n}};\n",
-            arrays.join(", ")
-        )
-    }
-
-    fn find_cuts(&self) -> Option<String> {
-        let mut body = String::new();
-        for (axis, name, _) in AXES {
-            for (n, place) in self.computed(self.atoms.cuts(axis)).iter().enumerate() {
-                body.push_str(&statement(&format!("found.{name}[{n}] = "), place, ";"));
-            }
-        }
-        (!body.is_empty()).then(|| format!("    Cuts found;\n{body}    return found;\n"))
-    }
-
-    fn place(&self, cut: &Cut) -> Place {
-        let range = |id: &RangeId| range_field(&self.lowering.strategy.tokens[id.0].name);
-        match &cut.at {
-            Threshold::RangeStart(id) => Place::Direct(format!("p.{}_first", range(id))),
-            Threshold::RangeEnd(id) => Place::Direct(format!("p.{}_end", range(id))),
-            Threshold::Sum(Sum { constant, terms }) if terms.is_empty() => {
-                let place = -(-constant).div_euclid(cut.scale);
-                // No position is below -i32::MAX.
-                Place::Direct(place.clamp(-i64::from(i32::MAX), i64::from(i32::MAX)).to_string())
-            }
-            Threshold::Sum(Sum { constant: 0, terms }) if cut.scale == 1 && matches!(terms[..], [(1, _)]) => {
-                let (text, strength) = self.lowering.with_strength(&terms[0].1);
-                match terms[0].1.kind {
-                    ExprKind::Param(_) | ExprKind::Global(_) if strength == ATOM => Place::Direct(text),
-                    _ => Place::Computed(text),
-                }
-            }
-            Threshold::Sum(sum) if cut.scale == 1 => {
-                Place::Computed(format!("saturated({})", formula::sum(&self.lowering, sum)))
-            }
-            Threshold::Sum(sum) => {
-                Place::Computed(format!("saturated(ceil_div({}, {}))", formula::sum(&self.lowering, sum), cut.scale))
-            }
-        }
+        Judge { lowering: self.lowering, ragged: self.plan.ragged, opaque: self.opaque, cuts: &self.cuts }
     }
 }

@@ -1,10 +1,10 @@
 //! A mask's formula as CUDA: a bool where it is the same for all pairs of a cell, else a verdict.
 
 use sparsym_ir::Expr;
-use sparsym_ir::classify::{Axis, Formula, Sum};
+use sparsym_ir::classify::{Axis, Formula};
 use sparsym_ir::expr::{BinaryOp, ExprKind, Type};
 
-use super::cells::axis_name;
+use super::cuts::{AXES, Cuts, sum};
 use super::interval::Intervals;
 use super::text::statement;
 use super::{ATOM, Lowering, UNARY, strength};
@@ -16,8 +16,7 @@ pub(super) struct Judge<'a> {
     pub(super) ragged: bool,
     /// Whether positions are those of `cell`, or have names of their own.
     pub(super) opaque: bool,
-    /// How the text reads a cut.
-    pub(super) cut: Box<dyn Fn(Axis, usize) -> String + 'a>,
+    pub(super) cuts: &'a Cuts,
 }
 
 /// Whether a formula needs interval arithmetic.
@@ -73,29 +72,6 @@ fn known(formula: &Formula) -> Option<bool> {
     }
 }
 
-/// A sum in 64 bits.
-pub(super) fn sum(lowering: &Lowering, sum: &Sum) -> String {
-    let mut text = String::new();
-    for (factor, term) in &sum.terms {
-        text.push_str(match (text.is_empty(), *factor < 0) {
-            (true, false) => "",
-            (true, true) => "-",
-            (false, false) => " + ",
-            (false, true) => " - ",
-        });
-        if factor.unsigned_abs() != 1 {
-            text.push_str(&format!("{} * ", factor.unsigned_abs()));
-        }
-        text.push_str(&format!("(i64){}", lowering.within(term, ATOM)));
-    }
-    match sum.constant {
-        constant if text.is_empty() => constant.to_string(),
-        0 => text,
-        constant if constant < 0 => format!("{text} - {}", constant.unsigned_abs()),
-        constant => format!("{text} + {constant}"),
-    }
-}
-
 impl Judge<'_> {
     /// A formula without opaque parts, as a bool of the first positions of a cell.
     pub(super) fn bool(&self, formula: &Formula) -> (String, u8) {
@@ -126,9 +102,9 @@ impl Judge<'_> {
     }
 
     fn literal(&self, axis: Axis, comparison: &str, n: usize) -> String {
-        let name = axis_name(axis);
+        let (_, name, _) = AXES[axis as usize];
         let position = if self.opaque { format!("cell.{name}.first") } else { name.to_owned() };
-        format!("{position} {comparison} {}", (self.cut)(axis, n))
+        format!("{position} {comparison} {}", self.cuts.words(axis)[n])
     }
 
     /// Statements that return the verdict of a formula over a cell: first what is known without intervals.

@@ -2,6 +2,7 @@
 
 mod affine;
 mod cells;
+mod cuts;
 mod formula;
 mod interval;
 mod symbols;
