@@ -1,9 +1,10 @@
 //! What sparsity saves and what the GEMM crate leaves on the table, judged: exit status 1 if a bar is missed.
 //!
-//! `cargo run --release -p sparsym-cpu --example ratios [-- ROUNDS]`
+//! `cargo run --release -p sparsym-cpu --example ratios [-- SECONDS]`
 //!
 //! A round runs every sparsity of a shape and one large product of the GEMM crate, one after the other, so that a
-//! neighbour on the machine disturbs all alike; the best round of each counts.
+//! neighbour on the machine disturbs all alike. Rounds go on for this many seconds (15), three at least, and the best of
+//! each counts.
 
 #[path = "../benches/workload/mod.rs"]
 mod workload;
@@ -20,29 +21,31 @@ const LARGE: usize = 3072;
 const LEAST_SHARE: f64 = 0.60;
 
 fn main() -> ExitCode {
-    let rounds = std::env::args().nth(1).and_then(|arg| arg.parse().ok()).unwrap_or(5);
+    let patience = std::env::args().nth(1).and_then(|arg| arg.parse().ok()).unwrap_or(15.0);
     println!(
-        "{} threads, 4 heads, blocks of 128, f32; best of {rounds} interleaved rounds\n",
+        "{} threads, 4 heads, blocks of 128, f32; best of interleaved rounds, {patience} s a shape\n",
         rayon::current_num_threads()
     );
     println!("|     N |   D | sparsity |       ms | time(s)/time(0) | at most | GFLOP/s | large product | share |");
     println!("|------:|----:|---------:|---------:|----------------:|--------:|--------:|--------------:|------:|");
     let mut missed = false;
     for (n, d) in SHAPES {
-        missed |= shape(n, d, rounds);
+        missed |= shape(n, d, patience);
     }
     if missed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 /// Measures and prints one shape; whether a bar is missed.
-fn shape(n: usize, d: usize, rounds: usize) -> bool {
+fn shape(n: usize, d: usize, patience: f64) -> bool {
     let mut workload = Workload::new(n, d, DType::F32);
     let series = SPARSITIES.map(|percent| workload.symbols(percent));
     let (a, b) = (vec![0.5; LARGE * LARGE], vec![0.25; LARGE * LARGE]);
     let mut c = vec![0.0; LARGE * LARGE];
     let (mut best, mut best_large) = ([f64::INFINITY; SPARSITIES.len()], f64::INFINITY);
     workload.run(&series[3]); // starts the threads
-    for _ in 0..rounds {
+    let (start, mut rounds) = (Instant::now(), 0);
+    while rounds < 3 || start.elapsed().as_secs_f64() < patience {
+        rounds += 1;
         for (best, symbols) in best.iter_mut().zip(&series) {
             *best = best.min(seconds(|| workload.run(symbols)));
         }
