@@ -89,7 +89,7 @@ impl<T: Element> Tile<'_, T> {
         self.finish(scratch)
     }
 
-    /// Writes Σ_k coefficients[k] · features[k] into the tile of O.
+    /// Writes Σ coefficient · feature into the tile of O.
     ///
     /// # Panics
     /// If the call has no forecast.
