@@ -24,7 +24,7 @@ pub struct AttentionCall<'a> {
     pub forecast: Option<Forecast<'a>>,
 }
 
-/// Σ_k coefficients[k] · features[k], the output of rows that are not computed.
+/// Σ coefficient · feature, the output of rows that are not computed.
 #[derive(Clone, Debug)]
 pub struct Forecast<'a> {
     /// The cached output and its finite differences, each of O's shape and type.

@@ -173,7 +173,7 @@ fn each_row(call: &AttentionCall, compute: impl Fn(&Row) -> (Vec<f64>, f64)) -> 
     Ok(out)
 }
 
-/// Σ_k coefficients[k] · features[k] for every row, computed or not.
+/// Σ coefficient · feature for every row, computed or not.
 fn forecast(call: &AttentionCall) -> Vec<f64> {
     let mut o = vec![0.0; call.q.len()];
     if let Some(forecast) = &call.forecast {
