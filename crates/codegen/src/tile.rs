@@ -33,11 +33,12 @@ pub(crate) enum Registers {
 /// Candidates by head dimension, best first. The first legal one is taken: it divides both blocks, fits the shared memory
 /// of the target, and its registers suffice. `tests/compile_all.rs` holds every row to zero spills on every target.
 ///
-/// The order is measured on an H100 (N 8448, H 24, bf16, dense, TFLOP/s): D 64: 128×64 with two row tiles 306, with one 274;
-/// D 96: 64×64 308, 128×64 with one row tile 283; D 128: 128×64 with two row tiles 355, 128×32 with two 328, 64×64 322,
-/// 128×64 with one 296; D 256: 64×64 333, 128×64 319. Two row tiles a warp halve the shared-memory reads of K and V for
-/// each product, which is what these kernels are bound by. A second stage of K and V saves two barriers a tile and gained
-/// nothing (D 128: 356, D 64: 308).
+/// The order is measured on an H100 (N 8448, H 24, bf16, dense, TFLOP/s): D 64: 128×64 with two row tiles 306, with one 269;
+/// D 128: 128×64 with two row tiles 355, 128×32 with two 328, 64×64 322, 128×64 with one 296; D 256: 64×64 333, 128×64
+/// 319; D 96: 128×64 with one row tile 265, two row tiles by analogy. Two row tiles a warp halve the shared-memory reads of
+/// K and V for each product, which is what these kernels are bound by. A second stage of K and V saves two barriers a tile
+/// and gained nothing (D 128: 356, D 64: 308). Holding Q in registers gained 308 over 265 at D 96 with 64×64, and nothing at
+/// D 128 with 128×64.
 const CANDIDATES: [(u32, &[AttentionTile]); 4] = [
     (64, &[wide(2), tile(128, 64, 1), tile(64, 64, 2), tile(64, 32, 2), tile(32, 16, 2)]),
     (96, &[wide(1), tile(64, 64, 2), tile(64, 32, 2), tile(32, 16, 2)]),
