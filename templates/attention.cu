@@ -1,4 +1,5 @@
-//# The attention room: one CTA computes one tile of query rows of one head, walking the kv tiles that S_s asks for.
+//# The attention room: a CTA computes one tile of query rows of one head, walking the kv tiles that
+//# S_s asks for.
 
 // ---- setup -------------------------------------------------------------------------------------
 

@@ -1,5 +1,5 @@
-//# The symbols room for static rules: a CTA decides one query block of one head, a lane one block pair
-//# at a time.
+//# The symbols room for static rules: a CTA decides one query block of one head, a lane one block
+//# pair at a time.
 //% if plan.caches
 
 // ---- cache symbol ------------------------------------------------------------------------------

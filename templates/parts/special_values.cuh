@@ -51,8 +51,8 @@ static __device__ __forceinline__ void add_where_weighted(float (&o)[4], const u
     }
 }
 //# part multiply_pv_with_specials
-// O += P V where V holds infinities or NaN. The products take V without them, and each is then added
-// to the rows that give weight to it: 0 · ∞ must not reach a row whose mask refuses the pair.
+// O += P V where V holds infinities or NaN. The products take V without them, and each is then
+// added to the rows that give weight to it: 0 · ∞ must not reach a row whose mask refuses the pair.
 static __device__ __forceinline__ void multiply_pv_with_specials(
     Accumulator& acc, const u32 (&prob)[kRowTiles][kTileKv / 16][4], u32 v_tile, const Lane& lane) {
     const u32 values[3] = {kExponent, kExponent | 0x8000u, kNotANumber};
