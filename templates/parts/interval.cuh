@@ -77,12 +77,29 @@ static __device__ __forceinline__ Interval times(Interval a, Interval b) {
 static __device__ __forceinline__ bool holds_zero(Interval a) {
     return a.first <= 0 && a.last >= 0;
 }
+//# part magnitude
+static __device__ __forceinline__ u32 magnitude(i64 x) {
+    return (u32)llabs(x);
+}
+//# part divided
+// x / y of numbers in 32 bits, without the subroutine that divides 64.
+static __device__ __forceinline__ i64 divided(i64 x, i64 y) {
+    const i64 size = magnitude(x) / magnitude(y);
+    return (x < 0) == (y < 0) ? size : -size;
+}
+//# part remaining
+// x % y, as divided.
+static __device__ __forceinline__ i64 remaining(i64 x, i64 y) {
+    const i64 size = magnitude(x) % magnitude(y);
+    return x < 0 ? -size : size;
+}
 //# part quotient
 static __device__ __forceinline__ Interval quotient(Interval a, Interval b) {
     if (holds_zero(b)) {
         return anything();
     }
-    return hull_of_corners(a.first / b.first, a.first / b.last, a.last / b.first, a.last / b.last);
+    return hull_of_corners(divided(a.first, b.first), divided(a.first, b.last),
+                           divided(a.last, b.first), divided(a.last, b.last));
 }
 //# part distance
 // |x|, which may be 2^31.
@@ -96,12 +113,13 @@ static __device__ __forceinline__ Interval absolute(Interval a) {
     return wrapped(distance(a));
 }
 //# part remainder_of
+// With one quotient the numbers are only shifted.
 static __device__ __forceinline__ Interval remainder_of(Interval a, Interval b) {
     if (holds_zero(b)) {
         return anything();
     }
-    if (b.first == b.last && a.first / b.first == a.last / b.first) {
-        return Interval{a.first % b.first, a.last % b.first};    // one quotient: only shifted
+    if (b.first == b.last && divided(a.first, b.first) == divided(a.last, b.first)) {
+        return Interval{remaining(a.first, b.first), remaining(a.last, b.first)};
     }
     const i64 most = distance(b).last - 1;
     return Interval{a.first < 0 ? -most : 0, a.last > 0 ? most : 0};

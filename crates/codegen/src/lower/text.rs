@@ -56,7 +56,7 @@ pub(super) fn wrapped(body: &str) -> String {
 const WIDTH: usize = 100;
 
 /// A statement of a function's body: `before`, the expression, `after`. If it does not fit a line it is broken before its
-/// outermost logical operators, and what still does not fit after commas.
+/// outermost logical operators, and what still does not fit further in.
 pub(super) fn statement(before: &str, expression: &str, after: &str) -> String {
     let whole = format!("    {before}{expression}{after}");
     if whole.len() <= WIDTH {
@@ -77,27 +77,32 @@ pub(super) fn statement(before: &str, expression: &str, after: &str) -> String {
     out
 }
 
-/// Breaks a line after commas, as far out in its parentheses as possible.
+/// Breaks a line after a comma or before a logical operator, as far out in its parentheses as possible.
 fn fold(line: &str, indent: usize, out: &mut String) {
     out.push_str(&" ".repeat(indent));
-    if indent + line.len() <= WIDTH {
-        out.push_str(line);
-        out.push('\n');
-        return;
-    }
     let (mut depth, mut best) = (0, None);
     for (at, c) in line.char_indices().take_while(|(at, _)| indent + at < WIDTH) {
-        match c {
-            '(' => depth += 1,
-            ')' => depth -= 1,
-            ',' if best.is_none_or(|(least, _)| depth <= least) => best = Some((depth, at + 1)),
-            _ => {}
-        }
+        let breaks = match c {
+            ',' => Some(at + 1),
+            '&' | '|' if at > 0 && line[at..].starts_with(&format!("{c}{c} ")) => Some(at),
+            _ => None,
+        };
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        best = match (breaks, best) {
+            (Some(at), Some((least, _))) if depth <= least => Some((depth, at)),
+            (Some(at), None) => Some((depth, at)),
+            (_, best) => best,
+        };
     }
-    let at = best.map_or(line.len(), |(_, at)| at);
-    out.push_str(&line[..at]);
-    out.push('\n');
-    if at < line.len() {
-        fold(line[at..].trim_start(), indent + if indent == 4 { 8 } else { 4 }, out);
+    match best {
+        Some((_, at)) if indent + line.len() > WIDTH => {
+            out.push_str(line[..at].trim_end());
+            out.push('\n');
+            fold(line[at..].trim_start(), if indent == 4 { 12 } else { indent }, out);
+        }
+        _ => {
+            out.push_str(line);
+            out.push('\n');
+        }
     }
 }
