@@ -83,7 +83,7 @@ impl Compiler {
     pub fn compile_text(&self, source: &Source<'_>) -> Result<Compiled, Error> {
         self.dump.cuda(source);
         let architecture = compile::architecture(source.target);
-        let options: Vec<&str> = std::iter::once(architecture.as_str()).chain(compile::OPTIONS).collect();
+        let options: Vec<&str> = std::iter::once(architecture.as_str()).chain(self.nvrtc.options()).collect();
         let key = Key::new(source.text, source.name, &options, &self.nvrtc.identity());
         let compiled = match self.cache.load(&key) {
             Some(image) => Compiled { image, origin: ImageOrigin::Cache },

@@ -126,9 +126,20 @@ pub enum QualityError {
 
 /// Options of every compilation beside the target: a report of registers, line numbers for profilers, and errors for
 /// unused variables and functions, because generated text must not hold any.
-pub const OPTIONS: [&str; 3] = ["--ptxas-options=-v", "-lineinfo", "--diag-error=177"];
+const OPTIONS: [&str; 3] = ["--ptxas-options=-v", "-lineinfo", "--diag-error=177"];
+
+/// Where there is a driver, NVRTC from this version on has a cache of its own, shared by all programs of the user. What it
+/// takes from there comes without a report of registers and spills, also if the text differs in a comment. Ours keeps the
+/// report.
+const OWN_CACHE: ((u32, u32), &str) = ((12, 9), "--no-cache");
 
 impl Nvrtc {
+    /// Options of every compilation beside the target.
+    pub fn options(&self) -> Vec<&'static str> {
+        let (since, no_cache) = OWN_CACHE;
+        OPTIONS.into_iter().chain((self.version() >= since).then_some(no_cache)).collect()
+    }
+
     /// Compiles a text to cubin and PTX in one go.
     ///
     /// # Errors
@@ -148,7 +159,7 @@ impl Nvrtc {
         };
         let (text, name) = (no_nul("text", source.text)?, no_nul("name", &file)?);
         let mut options = vec![no_nul("target", &architecture(source.target))?];
-        for option in OPTIONS {
+        for option in self.options() {
             options.push(no_nul("options", option)?);
         }
         let start = Instant::now();
