@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde::Serialize;
-use sparsym::codegen::{self, CachedRows, Kernel, Plan, Request, Sequences, Target};
+use sparsym::codegen::{self, CachedRows, GridAxis, Kernel, Plan, Request, Sequences, Target};
 
 use crate::args::{CachedRowsArg, KernelArgs, SequenceArg};
 use crate::chosen::Chosen;
@@ -22,7 +22,24 @@ struct Emitted<'a> {
     source: &'a str,
     threads: u32,
     shared_bytes: u32,
+    grid: [GridAxis; 3],
+    params: Parameters<'a>,
     plan: &'a Plan,
+}
+
+/// The struct that a launch passes.
+#[derive(Serialize)]
+struct Parameters<'a> {
+    bytes: usize,
+    fields: Vec<Parameter<'a>>,
+}
+
+#[derive(Serialize)]
+struct Parameter<'a> {
+    name: &'a str,
+    #[serde(rename = "type")]
+    c_type: &'a str,
+    offset: usize,
 }
 
 /// Prints the kernel.
@@ -33,9 +50,17 @@ pub(crate) fn run(args: &EmitArgs, report: Report) -> Outcome {
         source: &kernel.source,
         threads: kernel.threads,
         shared_bytes: kernel.shared_bytes,
+        grid: kernel.grid_axes(),
+        params: parameters(&kernel),
         plan: &kernel.plan,
     };
     output::print(report, &emitted, || kernel.source.clone())
+}
+
+fn parameters(kernel: &Kernel) -> Parameters<'_> {
+    let fields = kernel.params.fields.iter();
+    let fields = fields.map(|f| Parameter { name: &f.name, c_type: f.c_type(), offset: f.offset }).collect();
+    Parameters { bytes: kernel.params.size, fields }
 }
 
 /// The kernel that the arguments ask for, and the name of its strategy.

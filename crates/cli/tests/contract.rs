@@ -17,7 +17,10 @@ const FIELDS: &[(&[&str], &[&str])] = &[
         &["rules", "ir", "density_c", "density_s", "files", "predicted"],
     ),
     (&["explain", "sliding_tile", "--text", "64", "--grid", "6,16,16"], &["rules", "ir", "predicted"]),
-    (&["emit", "causal", "--room", "attention", "--target", "sm_80"], &["name", "source"]),
+    (
+        &["emit", "causal", "--room", "attention", "--target", "sm_80"],
+        &["name", "source", "threads", "shared_bytes", "grid", "params"],
+    ),
     (
         &["emit", "dense", "--room", "attention", "--target", "sm_90a", "--dtype", "f16", "--head-dim", "64"],
         &["source"],

@@ -1,5 +1,6 @@
 //! The product: one kernel as text, with what is needed to launch it.
 
+use serde::Serialize;
 use sparsym_ir::bind::{Bound, Moment};
 use sparsym_ir::problem::Problem;
 
@@ -24,6 +25,22 @@ pub struct Kernel {
     pub origins: Vec<Origin>,
     /// All constants.
     pub plan: Plan,
+}
+
+/// What counts the CTAs of a launch along an axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GridAxis {
+    /// Tiles of query rows: ⌈N / tile_q⌉.
+    QTiles,
+    /// Query blocks: ⌈N / block_q⌉.
+    QBlocks,
+    /// Query heads.
+    Heads,
+    /// Batch items.
+    Batch,
+    /// One CTA.
+    One,
 }
 
 /// Lines from `first_line` (counted from 1) up to the next origin come from this template.
@@ -57,14 +74,25 @@ impl Kernel {
 
     /// CTAs of a launch along x, y and z. Zero along any axis: there is nothing to launch.
     pub fn grid(&self, problem: &Problem) -> [u32; 3] {
-        let tiles = match self.plan.room {
-            Room::Attention => problem.n_q.div_ceil(self.plan.tile_q as usize),
-            _ => problem.q_blocks(),
-        };
-        // A row of S_c holds all heads; the rows of S_s and S_f are those of one.
-        let only_caches = self.plan.room == Room::Symbols && !(self.plan.skips || self.plan.mask);
-        let heads = if only_caches { 1 } else { problem.heads };
-        [tiles as u32, heads as u32, problem.batch as u32]
+        self.grid_axes().map(|axis| match axis {
+            GridAxis::QTiles => problem.n_q.div_ceil(self.plan.tile_q as usize) as u32,
+            GridAxis::QBlocks => problem.q_blocks() as u32,
+            GridAxis::Heads => problem.heads as u32,
+            GridAxis::Batch => problem.batch as u32,
+            GridAxis::One => 1,
+        })
+    }
+
+    /// What counts the CTAs along x, y and z.
+    pub fn grid_axes(&self) -> [GridAxis; 3] {
+        match self.plan.room {
+            // A row of S_c holds all heads; the rows of S_s and S_f are those of one.
+            Room::Symbols if !(self.plan.skips || self.plan.mask) => {
+                [GridAxis::QBlocks, GridAxis::One, GridAxis::Batch]
+            }
+            Room::Symbols => [GridAxis::QBlocks, GridAxis::Heads, GridAxis::Batch],
+            _ => [GridAxis::QTiles, GridAxis::Heads, GridAxis::Batch],
+        }
     }
 
     /// The template that made a line of the source, counted from 1.

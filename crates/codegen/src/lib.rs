@@ -26,7 +26,7 @@ mod render;
 mod target;
 mod tile;
 
-pub use kernel::{Kernel, Origin};
+pub use kernel::{GridAxis, Kernel, Origin};
 pub use params::{Argument, Buffer, Field, Params};
 pub use plan::{CachedRows, Plan, Request, Room, Scale, Sequences};
 pub use target::Target;

@@ -235,6 +235,11 @@ impl Params {
 }
 
 impl Field {
+    /// Its type in the text; of an array, whose length is in the name, that of an element.
+    pub fn c_type(&self) -> &str {
+        self.declaration.strip_suffix(&self.name).unwrap_or(&self.declaration).trim_end()
+    }
+
     fn base_name(&self) -> &str {
         self.name.split('[').next().unwrap_or_default()
     }
