@@ -20,9 +20,27 @@ struct Options {
     /// Only cases whose name matches, for instance 'dense_*'.
     #[arg(long, default_value = "*")]
     case: Pattern,
+    /// Only each N-th case, from the I-th on: several processes share the work.
+    #[arg(long, value_name = "I/N", default_value = "1/1", value_parser = parse_part)]
+    part: Part,
     /// Writes all results to this file.
     #[arg(long)]
     json: Option<PathBuf>,
+}
+
+/// One of several shares of the cases, both numbers from 1 on.
+#[derive(Clone, Copy)]
+struct Part {
+    index: usize,
+    of: usize,
+}
+
+fn parse_part(text: &str) -> Result<Part, String> {
+    let numbers = text.split_once('/').and_then(|(index, of)| Some((index.parse().ok()?, of.parse().ok()?)));
+    match numbers {
+        Some((index, of)) if (1..=of).contains(&index) => Ok(Part { index, of }),
+        _ => Err("write I/N with I from 1 to N, for instance 2/8".to_owned()),
+    }
 }
 
 fn main() -> ExitCode {
@@ -44,6 +62,7 @@ fn run(options: &Options) -> Result<usize> {
     };
     let cases: Vec<_> = case::all().into_iter().filter(|case| options.case.matches(&case.name)).collect();
     ensure!(!cases.is_empty(), "no case matches {}", options.case);
+    let cases: Vec<_> = cases.into_iter().skip(options.part.index - 1).step_by(options.part.of).collect();
     let present = [device];
     let mut reports = Vec::new();
     for case in &cases {

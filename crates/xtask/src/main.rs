@@ -3,7 +3,7 @@
 //! Each verb is one file. The crate knows nothing of the crates it builds and tests; it only runs cargo, and makes sure
 //! that the one thing cargo cannot fetch, the NVRTC library, is there.
 //!
-//! Non-goals: no rules about the source (those are tests, in `tests/tidy.rs`), no packaging, no benchmarks.
+//! Non-goals: no rules about the source (those are tests, in `tests/tidy.rs`), no releases.
 //!
 //! ```text
 //! cargo xtask test            # everything, from a clean clone
@@ -12,11 +12,13 @@
 
 mod bless;
 mod cargo;
+mod gpu;
 mod lint;
 mod nvrtc;
 mod nvrtc_matrix;
 mod test;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -37,6 +39,15 @@ enum Verb {
     Bless,
     /// Compiles the corpus with NVRTC 12.8, 13.0 and the newest, and compares registers, spills and PTX versions.
     NvrtcMatrix,
+    /// For a machine with a GPU, which needs neither Rust nor a network: correctness and speed of every kernel.
+    Gpu {
+        /// Makes one folder with the programs, the corpus and run_gpu.sh, which does the rest.
+        #[arg(long, required = true)]
+        pack: bool,
+        /// The folder; target/gpu-pack if left out.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -45,6 +56,7 @@ fn main() -> ExitCode {
         Verb::Lint => lint::run(),
         Verb::Bless => bless::run(),
         Verb::NvrtcMatrix => nvrtc_matrix::run(),
+        Verb::Gpu { pack: _, out } => gpu::pack(out.as_deref()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

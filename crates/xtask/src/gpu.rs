@@ -1,0 +1,43 @@
+//! `cargo xtask gpu`: what a machine with a GPU needs, as one folder.
+//!
+//! Such a machine may have neither Rust nor a network. The folder holds the two programs (the corpus is inside one of
+//! them, the templates inside both) and the scripts of `scripts/gpu`; `run_gpu.sh` among them does everything.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::cargo::{self, cargo, root, target};
+
+/// Programs of the folder, and the packages that hold them.
+const PROGRAMS: [(&str, &str); 2] = [("sparsym", "sparsym-cli"), ("corpus", "sparsym-tests")];
+
+/// What travels by slow roads stays below this.
+const MOST_BYTES: u64 = 60 << 20;
+
+/// Builds the programs and puts them beside the scripts, into `folder` or `target/gpu-pack`.
+pub(crate) fn pack(folder: Option<&Path>) -> Result<()> {
+    let folder = folder.map_or_else(|| target().join("gpu-pack"), Path::to_path_buf);
+    for (program, package) in PROGRAMS {
+        cargo::run(&mut cargo(&["build", "--release", "--package", package, "--bin", program]))?;
+    }
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let programs = PROGRAMS.map(|(program, _)| target().join("release").join(program));
+    let mut bytes = 0;
+    for file in programs.into_iter().chain(scripts()?) {
+        let name = file.file_name().unwrap_or_default();
+        // Copies keep the leave to execute.
+        bytes += fs::copy(&file, folder.join(name)).with_context(|| format!("cannot copy {}", file.display()))?;
+    }
+    ensure!(bytes <= MOST_BYTES, "the folder holds {} MiB, and {} are the most", bytes >> 20, MOST_BYTES >> 20);
+    println!("{}: {:.1} MiB; start run_gpu.sh in it", folder.display(), bytes as f64 / f64::from(1 << 20));
+    Ok(())
+}
+
+fn scripts() -> Result<Vec<PathBuf>> {
+    let folder = root().join("scripts/gpu");
+    let entries = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let files = entries.map(|entry| Ok(entry?.path()));
+    Ok(files.collect::<Result<Vec<_>>>()?.into_iter().filter(|file| file.is_file()).collect())
+}
