@@ -74,8 +74,8 @@ static __device__ __forceinline__ void write_forecast(const Params& p, const Til
 // Starts copying `rows` rows into a swizzled tile. Rows from `valid` on are filled with zeros.
 static __device__ __forceinline__ void load_rows(u32 to, const u16* from, int stride, int rows,
                                                  int valid) {
-    const int row = threadIdx.x / kGroupChunks;
-    const int chunk = threadIdx.x % kGroupChunks;
+    const int row = thread_x() / kGroupChunks;
+    const int chunk = thread_x() % kGroupChunks;
     to += row * kRowBytes + swizzled(row, chunk);
     #pragma unroll
     for (int r = 0; r < rows; r += kRowsPerPass) {
@@ -97,33 +97,34 @@ static __device__ __forceinline__ void load_kv_tile(u32 to, const u16* head, int
 
 // ---- compute -----------------------------------------------------------------------------------
 
-// S = Q Kᵀ
-static __device__ __forceinline__ void multiply_qk(float (&s)[kRowTiles][kTileKv / 8][4],
-                                                   u32 q_tile, u32 k_tile, const Lane& lane) {
+// Sixteen columns of D of S += Q Kᵀ
+static __device__ __forceinline__ void multiply_qk_step(float (&s)[kRowTiles][kTileKv / 8][4],
+                                                        u32 q_tile, u32 k_tile, const Lane& lane,
+                                                        int k) {
+    u32 a[kRowTiles][4];
     #pragma unroll
     for (int m = 0; m < kRowTiles; ++m) {
-        #pragma unroll
-        for (int n = 0; n < kTileKv / 8; ++n) {
-            s[m][n][0] = s[m][n][1] = s[m][n][2] = s[m][n][3] = 0.0f;
-        }
+        ldmatrix_x4(a[m], operand_step(q_tile + lane.by_rows, k) + m * 16 * kRowBytes);
     }
     #pragma unroll
-    for (int k = 0; k < kHeadDim / 16; ++k) {
-        u32 a[kRowTiles][4];
+    for (int n = 0; n < kTileKv / 16; ++n) {
+        u32 b[4];
+        ldmatrix_x4(b, operand_step(k_tile + lane.by_columns, k) + n * 16 * kRowBytes);
         #pragma unroll
         for (int m = 0; m < kRowTiles; ++m) {
-            ldmatrix_x4(a[m], operand_step(q_tile + lane.by_rows, k) + m * 16 * kRowBytes);
+            mma_16816(s[m][2 * n], a[m], b[0], b[1]);
+            mma_16816(s[m][2 * n + 1], a[m], b[2], b[3]);
         }
-        #pragma unroll
-        for (int n = 0; n < kTileKv / 16; ++n) {
-            u32 b[4];
-            ldmatrix_x4(b, operand_step(k_tile + lane.by_columns, k) + n * 16 * kRowBytes);
-            #pragma unroll
-            for (int m = 0; m < kRowTiles; ++m) {
-                mma_16816(s[m][2 * n], a[m], b[0], b[1]);
-                mma_16816(s[m][2 * n + 1], a[m], b[2], b[3]);
-            }
-        }
+    }
+}
+
+// S = Q Kᵀ
+static __device__ __forceinline__ void multiply_qk(float (&s)[kRowTiles][kTileKv / 8][4],
+                                                   const Stages& stages, const Lane& lane) {
+    clear_scores(s);
+    #pragma unroll
+    for (int k = 0; k < kQkSteps; ++k) {
+        multiply_qk_step(s, stages.q, stages.k, lane, k);
     }
 }
 //% if plan.score
@@ -207,54 +208,6 @@ static __device__ __forceinline__ void apply_mask(float (&s)[kRowTiles][kTileKv 
 }
 //% endif
 
-// m' = max(m, rowmax S);  P = 2^(S - m');  l ← l·2^(m - m') + rowsum P;  O ← O·2^(m - m')
-static __device__ __forceinline__ void softmax_step(u32 (&prob)[kRowTiles][kTileKv / 16][4],
-                                                    float (&s)[kRowTiles][kTileKv / 8][4],
-                                                    Accumulator& acc${ ", float scale" if not plan.score }) {
-    #pragma unroll
-    for (int m = 0; m < kRowTiles; ++m) {
-        float base[2], sum[2] = {}, rescale[2];
-        #pragma unroll
-        for (int r = 0; r < 2; ++r) {
-            float most = acc.m[m][r];
-            #pragma unroll
-            for (int n = 0; n < kTileKv / 8; ++n) {
-                most = fmaxf(most, fmaxf(s[m][n][2 * r], s[m][n][2 * r + 1]));
-            }
-            most = quad_max(most);
-            // A row that has seen no pair yet keeps m = -∞; 0 stands in so that no ∞ - ∞ arises.
-            base[r] = most == kNegativeInfinity ? 0.0f : most${ " * scale" if not plan.score };
-            rescale[r] = exp2_approx(acc.m[m][r]${ " * scale" if not plan.score } - base[r]);
-            acc.m[m][r] = most;
-        }
-        #pragma unroll
-        for (int n = 0; n < kTileKv / 8; ++n) {
-            #pragma unroll
-            for (int r = 0; r < 2; ++r) {
-//% if plan.score
-                const float low = exp2_approx(s[m][n][2 * r] - base[r]);
-                const float high = exp2_approx(s[m][n][2 * r + 1] - base[r]);
-//% else
-                const float low = exp2_approx(fmaf(s[m][n][2 * r], scale, -base[r]));
-                const float high = exp2_approx(fmaf(s[m][n][2 * r + 1], scale, -base[r]));
-//% endif
-                sum[r] += low + high;
-                // The accumulator of two 8-column tiles is the A operand of one 16-deep step.
-                prob[m][n / 2][n % 2 * 2 + r] = pack_pair(low, high);
-            }
-        }
-        #pragma unroll
-        for (int r = 0; r < 2; ++r) {
-            acc.l[m][r] = acc.l[m][r] * rescale[r] + sum[r];
-            #pragma unroll
-            for (int d = 0; d < kHeadDim / 8; ++d) {
-                acc.o[m][d][2 * r] *= rescale[r];
-                acc.o[m][d][2 * r + 1] *= rescale[r];
-            }
-        }
-    }
-}
-
 // O += P V
 static __device__ __forceinline__ void multiply_pv(Accumulator& acc,
                                                    const u32 (&prob)[kRowTiles][kTileKv / 16][4],
@@ -274,6 +227,94 @@ static __device__ __forceinline__ void multiply_pv(Accumulator& acc,
             }
         }
     }
+}
+
+
+// ---- walk --------------------------------------------------------------------------------------
+
+// S as softmax takes it: score, mask, and the end of the sequence.
+static __device__ __forceinline__ void complete_scores(float (&s)[kRowTiles][kTileKv / 8][4],
+                                                       const Params& p, const Tile& tile,
+                                                       const KvTile& now) {
+//% if plan.score
+    apply_score(s, p, tile, now.kv);
+//% endif
+//% if plan.mask
+    if (now.partial) {
+        apply_mask(s, p, tile, now.kv);
+    }
+//% endif
+    if (now.kv + kTileKv > tile.n_kv) {
+        cut_tail(s, tile.n_kv, now.kv);
+    }
+}
+
+// O += P V${ ", also where V holds infinities or NaN" if plan.mask }
+static __device__ __forceinline__ void add_values(Accumulator& acc,
+                                                  const u32 (&prob)[kRowTiles][kTileKv / 16][4],
+                                                  u32 v_tile, const Lane& lane${ ", bool partial" if plan.mask }) {
+//% if plan.mask
+    if (partial && has_specials(v_tile)) {
+        multiply_pv_with_specials(acc, prob, v_tile, lane);
+        return;
+    }
+//% endif
+    multiply_pv(acc, prob, v_tile, lane);
+}
+
+// Takes the kv tile `now`, whose S is in `s`, into O, and leaves S of the next one in `next_s`.
+// Exponentials and the products of the next S stand side by side, for different units of the SM.
+static __device__ __forceinline__ void advance(Accumulator& acc,
+                                               float (&s)[kRowTiles][kTileKv / 8][4],
+                                               float (&next_s)[kRowTiles][kTileKv / 8][4],
+                                               KvTile& now, Walk& walk, Stages& stages,
+                                               const Lane& lane, const Params& p,
+                                               const Tile& tile, i64 kv_head) {
+    const KvTile next = walk.now;
+    const int kv_stride = p.kv_heads * kHeadDim;
+    // K of the next tile and V of this one have come; nobody reads the other two stages any more.
+    cp_async_wait_all();
+    __syncthreads();
+    load_kv_tile(other_stage(stages.v), p.v + kv_head, kv_stride, next.kv, tile.n_kv);
+    next_kv_tile(walk, p, tile.n_kv);
+    if (walk.now.kv >= 0) {
+        load_kv_tile(stages.k, p.k + kv_head, kv_stride, walk.now.kv, tile.n_kv);
+    }
+    cp_async_commit();
+
+    complete_scores(s, p, tile, now);
+    raise_maxima(acc, s${ ", p.scale_log2" if not plan.score });
+    u32 prob[kRowTiles][kTileKv / 16][4];
+    clear_scores(next_s);
+    stages.k = other_stage(stages.k);
+    #pragma unroll
+    for (int k = 0; k < kQkSteps; ++k) {
+        multiply_qk_step(next_s, stages.q, stages.k, lane, k);
+        #pragma unroll
+        for (int n = k * kWeighings / kQkSteps; n < (k + 1) * kWeighings / kQkSteps; ++n) {
+            weigh(prob, acc, s, n % kRowTiles, n / kRowTiles${ ", p.scale_log2" if not plan.score });
+        }
+    }
+    add_values(acc, prob, stages.v, lane${ ", now.partial" if plan.mask });
+    stages.v = other_stage(stages.v);
+    now = next;
+}
+
+// Takes the last kv tile into O.
+static __device__ __forceinline__ void conclude(Accumulator& acc,
+                                                float (&s)[kRowTiles][kTileKv / 8][4],
+                                                const KvTile& now, u32 v_tile, const Lane& lane,
+                                                const Params& p, const Tile& tile) {
+    cp_async_wait_all();
+    __syncthreads();
+    complete_scores(s, p, tile, now);
+    raise_maxima(acc, s${ ", p.scale_log2" if not plan.score });
+    u32 prob[kRowTiles][kTileKv / 16][4];
+    #pragma unroll
+    for (int n = 0; n < kWeighings; ++n) {
+        weigh(prob, acc, s, n % kRowTiles, n / kRowTiles${ ", p.scale_log2" if not plan.score });
+    }
+    add_values(acc, prob, v_tile, lane${ ", now.partial" if plan.mask });
 }
 
 // ---- finish ------------------------------------------------------------------------------------
@@ -296,7 +337,7 @@ static __device__ __forceinline__ void finish(const Params& p, Accumulator& acc,
             if (column == 0 && tile.first_q + warp_q + row < tile.n_q) {
                 p.lse[lse_offset(p, tile, warp_q + row)] =
                     l == 0.0f ? kNegativeInfinity
-                              : (acc.m[m][r]${ " * p.scale_log2" if not plan.score } + log2_approx(l)) * kLn2;
+                              : (acc.m[m][r] + log2_approx(l)) * kLn2;
             }
             #pragma unroll
             for (int d = 0; d < kHeadDim / 8; ++d) {
@@ -318,7 +359,7 @@ static __device__ __forceinline__ void finish(const Params& p, Accumulator& acc,
 
 extern "C" __global__ void __launch_bounds__(kThreads${ ", " ~ plan.ctas_per_sm if plan.ctas_per_sm > 1 })
 ${ plan.name }(const __grid_constant__ Params p) {
-    extern __shared__ __align__(128) u8 shared[];
+    extern __shared__ __align__(1024) u8 shared[];
     const Tile tile = setup(p);
 //% if plan.ragged
     if (tile.first_q >= tile.n_q) {
@@ -333,71 +374,44 @@ ${ plan.name }(const __grid_constant__ Params p) {
     }
 
     const Lane lane = lane_of_thread();
-    const u32 q_tile = shared_address(shared);
-    const u32 k_tile = q_tile + kTileQ * kRowBytes;
-    const u32 v_tile = k_tile + kTileKv * kRowBytes;
-    const u32 warp_tile = q_tile + warp_row() * kRowBytes;
+    const u32 kv_tiles = shared_address(shared);
+    const u32 q_tile = kv_tiles + 4 * kStageBytes;
+    Stages stages = first_stages(kv_tiles);
     const int kv_stride = p.kv_heads * kHeadDim;
     const i64 kv_head = (tile.kv_row * p.kv_heads + tile.h / p.heads_per_kv_head) * kHeadDim;
 
     Accumulator acc;
     clear(acc);
     Walk walk = first_kv_tile(p, tile);
-    if (walk.kv >= 0) {
+    KvTile now = walk.now;
+    if (now.kv >= 0) {
         load_rows(q_tile, p.q + q_offset(p, tile, 0), p.heads * kHeadDim, kTileQ,
                   tile.n_q - tile.first_q);
-        load_kv_tile(k_tile, p.k + kv_head, kv_stride, walk.kv, tile.n_kv);
-    }
-    cp_async_commit();
-
-    // One copy is always in flight: V of this tile under S = Q Kᵀ, K of the next under softmax.
-    #pragma unroll 1
-    while (walk.kv >= 0) {
-        const int kv = walk.kv;
-//% if plan.mask
-        const bool partial = walk.partial;
-//% endif
-        load_kv_tile(v_tile, p.v + kv_head, kv_stride, kv, tile.n_kv);
+        load_kv_tile(stages.k, p.k + kv_head, kv_stride, now.kv, tile.n_kv);
+        cp_async_commit();
+        load_kv_tile(stages.v, p.v + kv_head, kv_stride, now.kv, tile.n_kv);
+        next_kv_tile(walk, p, tile.n_kv);
+        if (walk.now.kv >= 0) {
+            load_kv_tile(other_stage(stages.k), p.k + kv_head, kv_stride, walk.now.kv, tile.n_kv);
+        }
         cp_async_commit();
         cp_async_wait_all_but_1();
         __syncthreads();
 
         float s[kRowTiles][kTileKv / 8][4];
-        multiply_qk(s, warp_tile, k_tile, lane);
-
-        next_kv_tile(walk, p, tile.n_kv);
-        __syncthreads();
-        if (walk.kv >= 0) {
-            load_kv_tile(k_tile, p.k + kv_head, kv_stride, walk.kv, tile.n_kv);
+        multiply_qk(s, stages, lane);
+        // Two tiles a turn: S is made in s for one and in next_s for the other, without copies.
+        #pragma unroll 1
+        while (walk.now.kv >= 0) {
+            float next_s[kRowTiles][kTileKv / 8][4];
+            advance(acc, s, next_s, now, walk, stages, lane, p, tile, kv_head);
+            if (walk.now.kv < 0) {
+                copy_scores(s, next_s);
+                break;
+            }
+            advance(acc, next_s, s, now, walk, stages, lane, p, tile, kv_head);
         }
-        cp_async_commit();
-
-//% if plan.score
-        apply_score(s, p, tile, kv);
-//% endif
-//% if plan.mask
-        if (partial) {
-            apply_mask(s, p, tile, kv);
-        }
-//% endif
-        if (kv + kTileKv > tile.n_kv) {
-            cut_tail(s, tile.n_kv, kv);
-        }
-        u32 prob[kRowTiles][kTileKv / 16][4];
-        softmax_step(prob, s, acc${ ", p.scale_log2" if not plan.score });
-
-        cp_async_wait_all_but_1();
-        __syncthreads();
-//% if plan.mask
-        if (partial && has_specials(v_tile)) {
-            multiply_pv_with_specials(acc, prob, v_tile, lane);
-        } else {
-            multiply_pv(acc, prob, v_tile, lane);
-        }
-//% else
-        multiply_pv(acc, prob, v_tile, lane);
-//% endif
-        __syncthreads();
+        conclude(acc, s, now, stages.v, lane, p, tile);
     }
     finish(p, acc, q_tile);
 }

@@ -133,8 +133,8 @@ profile() {
     fi
     for contestant in ${PROFILED:-sparsym flash}; do
         ncu --clock-control none --set full --import-source yes -k 'regex:attention|flash_fwd' -c 1 -f \
-            -o "$out/ncu_$contestant" python3 "$here/bench.py" --sparsym "$here/sparsym" --out "$out" --tokens 8448 \
-            --blocks 128 --sparsities 0 --profile "$contestant" "$@" >"$out/ncu_$contestant.log" 2>&1
+            -o "$out/ncu_$contestant" python3 "$here/bench.py" --sparsym "$here/sparsym" --out "$out" "$@" \
+            --tokens 8448 --blocks 128 --sparsities 0 --profile "$contestant" >"$out/ncu_$contestant.log" 2>&1
         if [ -e "$out/ncu_$contestant.ncu-rep" ]; then
             ncu -i "$out/ncu_$contestant.ncu-rep" --page details >"$out/ncu_$contestant.txt" 2>&1
             ncu -i "$out/ncu_$contestant.ncu-rep" --page raw --csv >"$out/ncu_${contestant}_raw.csv" 2>&1

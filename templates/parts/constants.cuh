@@ -12,8 +12,14 @@ constexpr int kTileKv = ${ plan.tile_kv };
 constexpr int kRowTiles = ${ plan.row_tiles };    // tiles of 16 query rows that a warp owns
 //# part kThreads
 constexpr int kThreads = ${ plan.threads };
+//# part kQkSteps
+constexpr int kQkSteps = kHeadDim / 16;    // 16-column steps of S = Q Kᵀ
+//# part kWeighings
+constexpr int kWeighings = kRowTiles * kTileKv / 8;    // 8-column pieces of P
 //# part kRowBytes
 constexpr int kRowBytes = kHeadDim * 2;
+//# part kStageBytes
+constexpr int kStageBytes = ${ plan.stage_bytes };    // of a kv tile, rounded up to a power of 2
 //# part kRowChunks
 constexpr int kRowChunks = kHeadDim / 8;
 //# part kGroupChunks
@@ -30,6 +36,11 @@ static_assert(kRowsPerPass % 8 == 0 && kTileQ % kRowsPerPass == 0 && kTileKv % k
               "every pass of a load covers whole swizzle periods and whole tiles");
 //# part kNegativeInfinity
 constexpr float kNegativeInfinity = __builtin_bit_cast(float, 0xff800000u);
+//# part kHeadroom
+constexpr float kHeadroom = 8.0f;    // powers of 2 by which P may exceed 1
+//# part kLeast
+// Where the running maximum starts. Not -∞, so that no ∞ - ∞ arises in rows without a pair.
+constexpr float kLeast = -3.4028235e38f;
 //# part kLog2E
 constexpr float kLog2E = 1.4426950f;
 //# part kLn2

@@ -8,45 +8,50 @@ static __device__ __forceinline__ int words_of(int bits) {
 static __device__ __forceinline__ bool is_computed(const u32* symbol, int row, int bits, int bit) {
     return symbol[row * words_of(bits) + bit / 32] >> (bit % 32) & 1;
 }
+//# part KvTile
+// A kv tile of the walk.
+struct KvTile {
+    int kv;          // its first token; -1 after the last one
+//% if plan.mask
+    bool partial;    // its block needs the element test
+//% endif
+};
 //# part Walk
 // A walk over the kv tiles that one row of S_s computes, in ascending order.
 struct Walk {
     int word;           // index of the present word of S_s
     u32 blocks;         // of that word, still to be visited
     int first_block;    // block of the word's bit 0
-    int kv;             // first token of the present tile; -1 at the end
-//% if plan.mask
-    bool partial;       // the present block needs the element test
-//% endif
+    KvTile now;         // the present tile
 };
 //# part next_computed_block
 static __device__ __forceinline__ void next_computed_block(Walk& walk, const Params& p, int n_kv) {
     while (walk.blocks == 0) {
         walk.first_block += 32;
         if (walk.first_block >= p.kv_blocks) {
-            walk.kv = -1;
+            walk.now.kv = -1;
             return;
         }
         walk.blocks = p.s_s[++walk.word];
     }
     const int bit = __ffs(walk.blocks) - 1;
     walk.blocks &= walk.blocks - 1;
-    walk.kv = (walk.first_block + bit) * kBlockKv;
+    walk.now.kv = (walk.first_block + bit) * kBlockKv;
 //% if plan.mask
-    walk.partial = !(p.s_f[walk.word] >> bit & 1);
+    walk.now.partial = !(p.s_f[walk.word] >> bit & 1);
 //% endif
 //% if plan.ragged
-    if (walk.kv >= n_kv) {
-        walk.kv = -1;
+    if (walk.now.kv >= n_kv) {
+        walk.now.kv = -1;
     }
 //% endif
 }
 //# part next_kv_tile
 static __device__ __forceinline__ void next_kv_tile(Walk& walk, const Params& p, int n_kv) {
 //% if plan.block_kv > plan.tile_kv
-    const int kv = walk.kv + kTileKv;
+    const int kv = walk.now.kv + kTileKv;
     if (kv % kBlockKv != 0 && kv < n_kv) {
-        walk.kv = kv;
+        walk.now.kv = kv;
         return;
     }
 //% endif

@@ -10,6 +10,21 @@ struct Tile {
 // Accumulators of one warp: kRowTiles tiles of 16 query rows.
 struct Accumulator {
     float o[kRowTiles][kHeadDim / 8][4];
-    float m[kRowTiles][2];    // running maximum of the logits
+    float m[kRowTiles][2];    // running maximum of the logits, or a little less; in powers of 2
     float l[kRowTiles][2];    // running sum of 2^(S - m), of this lane's columns only
 };
+//# part Stages
+// Where operands lie in shared memory: the warp's rows of Q, and the stage of the present tile of K
+// and of V. Each has two stages; their addresses differ in one bit.
+struct Stages {
+    u32 q, k, v;
+};
+//# part first_stages
+static __device__ __forceinline__ Stages first_stages(u32 kv_tiles) {
+    return Stages{kv_tiles + 4 * kStageBytes + warp_row() * kRowBytes, kv_tiles,
+                  kv_tiles + 2 * kStageBytes};
+}
+//# part other_stage
+static __device__ __forceinline__ u32 other_stage(u32 stage) {
+    return stage ^ kStageBytes;
+}

@@ -8,6 +8,11 @@ static __device__ __forceinline__ void cp_async_16(u32 to, const void* from, int
 static __device__ __forceinline__ void cp_async_commit() {
     asm volatile("cp.async.commit_group;" ::: "memory");
 }
+//# part cp_async_wait_all
+// Waits for all copies of this thread.
+static __device__ __forceinline__ void cp_async_wait_all() {
+    asm volatile("cp.async.wait_group 0;" ::: "memory");
+}
 //# part cp_async_wait_all_but_1
 // Waits for this thread's copies except those of the newest group.
 static __device__ __forceinline__ void cp_async_wait_all_but_1() {

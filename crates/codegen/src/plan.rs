@@ -139,6 +139,8 @@ pub struct Plan {
     pub threads: u32,
     /// CTAs that must fit one SM.
     pub ctas_per_sm: u32,
+    /// Shared memory from one stage of K or V to the next, in bytes.
+    pub stage_bytes: u32,
     /// Dynamic shared memory in bytes.
     pub shared_bytes: u32,
     /// Chunks of a swizzle group.
@@ -193,6 +195,7 @@ fn attention_plan(request: &Request<'_>) -> Result<Plan, Findings> {
     plan.row_tiles = tile.row_tiles;
     plan.threads = tile.threads();
     plan.ctas_per_sm = tile.ctas_per_sm;
+    plan.stage_bytes = tile.stage_bytes(plan.head_dim);
     plan.shared_bytes = tile.shared_bytes(plan.head_dim);
     plan.name = name(
         "attention",
@@ -237,6 +240,7 @@ fn base_plan(request: &Request<'_>) -> Plan {
         row_tiles: 0,
         threads: 0,
         ctas_per_sm: 1,
+        stage_bytes: 0,
         shared_bytes: 0,
         group_chunks: tile::group_chunks(head_dim),
         ragged: request.sequences == Sequences::Ragged,

@@ -2,7 +2,7 @@
 
 use sparsym_ir::{Code, Finding};
 
-use crate::plan::{Request, Scale};
+use crate::plan::{CachedRows, Request, Scale, Sequences};
 
 /// Tile, pipeline and occupancy of an attention kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,9 +22,9 @@ pub(crate) struct AttentionTile {
 /// How many registers a tile leaves to the rest of a kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Registers {
-    /// None: mask or score code would spill, and so does the compiler's schedule for sm_100 and later.
+    /// None: any option would spill, and so does the compiler's schedule for sm_100 and later.
     Full,
-    /// Enough for any rule, but not for a mask on sm_100 and later.
+    /// Enough for a mask or a score, not for both, and not for a mask on sm_100 and later.
     Tight,
     /// Enough for any rule on any target.
     Free,
@@ -40,20 +40,24 @@ pub(crate) enum Registers {
 /// and gained nothing (D 128: 356, D 64: 308). Holding Q in registers gained 308 over 265 at D 96 with 64×64, and nothing at
 /// D 128 with 128×64.
 const CANDIDATES: [(u32, &[AttentionTile]); 4] = [
-    (64, &[wide(2), tile(128, 64, 1), tile(64, 64, 2), tile(64, 32, 2), tile(32, 16, 2)]),
-    (96, &[wide(1), tile(64, 64, 2), tile(64, 32, 2), tile(32, 16, 2)]),
-    (128, &[wide(1), tile(64, 64, 2), tile(64, 32, 2), tile(32, 16, 2)]),
-    (256, &[tight(64, 64), tile(64, 32, 1), tile(32, 16, 1)]),
+    (
+        64,
+        &[
+            wide(128, 64, Registers::Full),
+            wide(64, 64, Registers::Full),
+            wide(128, 32, Registers::Free),
+            wide(64, 32, Registers::Free),
+            tile(32, 16, 2),
+        ],
+    ),
+    (96, &[wide(128, 32, Registers::Tight), wide(64, 32, Registers::Tight), tile(64, 32, 2), tile(32, 16, 2)]),
+    (128, &[wide(128, 32, Registers::Tight), wide(64, 32, Registers::Tight), tile(64, 32, 2), tile(32, 16, 2)]),
+    (256, &[tile(64, 32, 1), tile(32, 16, 1)]),
 ];
 
-/// 128×64 with two row tiles a warp.
-const fn wide(ctas_per_sm: u32) -> AttentionTile {
-    AttentionTile { q: 128, kv: 64, row_tiles: 2, ctas_per_sm, registers: Registers::Full }
-}
-
-/// One row tile a warp and one CTA.
-const fn tight(q: u32, kv: u32) -> AttentionTile {
-    AttentionTile { registers: Registers::Tight, ..tile(q, kv, 1) }
+/// Two row tiles a warp.
+const fn wide(q: u32, kv: u32, registers: Registers) -> AttentionTile {
+    AttentionTile { q, kv, row_tiles: 2, ctas_per_sm: 1, registers }
 }
 
 /// One row tile a warp.
@@ -67,9 +71,14 @@ impl AttentionTile {
         self.q / (16 * self.row_tiles) * 32
     }
 
-    /// Shared memory for one tile each of Q, K and V, in bytes.
+    /// Shared memory from one stage of K or V to the next, in bytes: a power of two, so that a kernel flips one bit.
+    pub(crate) fn stage_bytes(&self, head_dim: u32) -> u32 {
+        (self.kv * head_dim * 2).next_power_of_two()
+    }
+
+    /// Shared memory for a tile of Q and two stages each of K and V, in bytes.
     pub(crate) fn shared_bytes(&self, head_dim: u32) -> u32 {
-        (self.q + 2 * self.kv) * head_dim * 2
+        self.q * head_dim * 2 + 4 * self.stage_bytes(head_dim)
     }
 }
 
@@ -104,9 +113,10 @@ pub(crate) fn attention_tile(request: &Request<'_>) -> Result<AttentionTile, Fin
     let new_target = request.target.capability() >= 100;
     let (mask, score) =
         (request.strategy.mask.is_some(), request.strategy.score.is_some() || request.scale == Scale::Any);
+    let option = mask || score || request.sequences == Sequences::Ragged || request.cached_rows == CachedRows::Forecast;
     let has_registers = |t: &AttentionTile| match t.registers {
-        Registers::Full => !(mask || score || new_target),
-        Registers::Tight => !(mask && new_target),
+        Registers::Full => !(option || new_target),
+        Registers::Tight => !(mask && (score || new_target)),
         Registers::Free => true,
     };
     let fits = |t: &AttentionTile| t.shared_bytes(head_dim) <= limit && has_registers(t);
