@@ -74,8 +74,8 @@ static __device__ __forceinline__ void write_forecast(const Params& p, const Til
 // Starts copying `rows` rows into a swizzled tile. Rows from `valid` on are filled with zeros.
 static __device__ __forceinline__ void load_rows(u32 to, const u16* from, int stride, int rows,
                                                  int valid) {
-    const int row = thread_x() / kGroupChunks;
-    const int chunk = thread_x() % kGroupChunks;
+    const int row = threadIdx.x / kGroupChunks;
+    const int chunk = threadIdx.x % kGroupChunks;
     to += row * kRowBytes + swizzled(row, chunk);
     #pragma unroll
     for (int r = 0; r < rows; r += kRowsPerPass) {
@@ -229,7 +229,6 @@ static __device__ __forceinline__ void multiply_pv(Accumulator& acc,
     }
 }
 
-
 // ---- walk --------------------------------------------------------------------------------------
 
 // S as softmax takes it: score, mask, and the end of the sequence.
@@ -263,14 +262,16 @@ static __device__ __forceinline__ void add_values(Accumulator& acc,
 }
 
 // Takes the kv tile `now`, whose S is in `s`, into O, and leaves S of the next one in `next_s`.
-// Exponentials and the products of the next S stand side by side, for different units of the SM.
+// The exponentials stand beside the products of the next S: they need other units of the SM.
 static __device__ __forceinline__ void advance(Accumulator& acc,
                                                float (&s)[kRowTiles][kTileKv / 8][4],
                                                float (&next_s)[kRowTiles][kTileKv / 8][4],
                                                KvTile& now, Walk& walk, Stages& stages,
                                                const Lane& lane, const Params& p,
-                                               const Tile& tile, i64 kv_head) {
+                                               const Tile& tile) {
     const KvTile next = walk.now;
+    // Registers are full: where K and V of this head start comes from shared memory.
+    const i64 kv_head = load_shared_8(stages.kv_head);
     const int kv_stride = p.kv_heads * kHeadDim;
     // K of the next tile and V of this one have come; nobody reads the other two stages any more.
     cp_async_wait_all();
@@ -290,9 +291,12 @@ static __device__ __forceinline__ void advance(Accumulator& acc,
     #pragma unroll
     for (int k = 0; k < kQkSteps; ++k) {
         multiply_qk_step(next_s, stages.q, stages.k, lane, k);
+        // A share of the exponentials. Bounds that change with k would keep this from unrolling.
         #pragma unroll
-        for (int n = k * kWeighings / kQkSteps; n < (k + 1) * kWeighings / kQkSteps; ++n) {
-            weigh(prob, acc, s, n % kRowTiles, n / kRowTiles${ ", p.scale_log2" if not plan.score });
+        for (int n = 0; n < kWeighings; ++n) {
+            if (n >= k * kWeighings / kQkSteps && n < (k + 1) * kWeighings / kQkSteps) {
+                weigh(prob, acc, s, n % kRowTiles, n / kRowTiles${ ", p.scale_log2" if not plan.score });
+            }
         }
     }
     add_values(acc, prob, stages.v, lane${ ", now.partial" if plan.mask });
@@ -380,6 +384,10 @@ ${ plan.name }(const __grid_constant__ Params p) {
     const int kv_stride = p.kv_heads * kHeadDim;
     const i64 kv_head = (tile.kv_row * p.kv_heads + tile.h / p.heads_per_kv_head) * kHeadDim;
 
+    if (thread_x() == 0) {
+        store_shared_8(stages.kv_head, kv_head);
+    }
+
     Accumulator acc;
     clear(acc);
     Walk walk = first_kv_tile(p, tile);
@@ -400,16 +408,11 @@ ${ plan.name }(const __grid_constant__ Params p) {
 
         float s[kRowTiles][kTileKv / 8][4];
         multiply_qk(s, stages, lane);
-        // Two tiles a turn: S is made in s for one and in next_s for the other, without copies.
         #pragma unroll 1
         while (walk.now.kv >= 0) {
             float next_s[kRowTiles][kTileKv / 8][4];
-            advance(acc, s, next_s, now, walk, stages, lane, p, tile, kv_head);
-            if (walk.now.kv < 0) {
-                copy_scores(s, next_s);
-                break;
-            }
-            advance(acc, next_s, s, now, walk, stages, lane, p, tile, kv_head);
+            advance(acc, s, next_s, now, walk, stages, lane, p, tile);
+            copy_scores(s, next_s);
         }
         conclude(acc, s, now, stages.v, lane, p, tile);
     }

@@ -19,26 +19,26 @@ struct KvTile {
 //# part Walk
 // A walk over the kv tiles that one row of S_s computes, in ascending order.
 struct Walk {
-    int word;           // index of the present word of S_s
+    int row;            // index of the row's first word of S_s
+    int word;           // the present word, counted from there
     u32 blocks;         // of that word, still to be visited
-    int first_block;    // block of the word's bit 0
     KvTile now;         // the present tile
 };
 //# part next_computed_block
 static __device__ __forceinline__ void next_computed_block(Walk& walk, const Params& p, int n_kv) {
     while (walk.blocks == 0) {
-        walk.first_block += 32;
-        if (walk.first_block >= p.kv_blocks) {
+        ++walk.word;
+        if (walk.word * 32 >= p.kv_blocks) {
             walk.now.kv = -1;
             return;
         }
-        walk.blocks = p.s_s[++walk.word];
+        walk.blocks = p.s_s[walk.row + walk.word];
     }
     const int bit = __ffs(walk.blocks) - 1;
     walk.blocks &= walk.blocks - 1;
-    walk.now.kv = (walk.first_block + bit) * kBlockKv;
+    walk.now.kv = (walk.word * 32 + bit) * kBlockKv;
 //% if plan.mask
-    walk.now.partial = !(p.s_f[walk.word] >> bit & 1);
+    walk.now.partial = !(p.s_f[walk.row + walk.word] >> bit & 1);
 //% endif
 //% if plan.ragged
     if (walk.now.kv >= n_kv) {
@@ -61,9 +61,9 @@ static __device__ __forceinline__ void next_kv_tile(Walk& walk, const Params& p,
 static __device__ __forceinline__ Walk first_kv_tile(const Params& p, const Tile& tile) {
     const int row = (tile.b * p.heads + tile.h) * p.q_blocks + tile.i;
     Walk walk;
-    walk.word = row * words_of(p.kv_blocks);
-    walk.blocks = p.kv_blocks > 0 ? p.s_s[walk.word] : 0;
-    walk.first_block = 0;
+    walk.row = row * words_of(p.kv_blocks);
+    walk.word = 0;
+    walk.blocks = p.kv_blocks > 0 ? p.s_s[walk.row] : 0;
     next_computed_block(walk, p, tile.n_kv);
     return walk;
 }

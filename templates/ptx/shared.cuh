@@ -14,3 +14,13 @@ static __device__ __forceinline__ uint4 load_shared_16(u32 from) {
                  : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "r"(from) : "memory");
     return v;
 }
+//# part store_shared_8
+static __device__ __forceinline__ void store_shared_8(u32 to, i64 value) {
+    asm volatile("st.shared.b64 [%0], %1;" :: "r"(to), "l"(value) : "memory");
+}
+//# part load_shared_8
+static __device__ __forceinline__ i64 load_shared_8(u32 from) {
+    i64 value;
+    asm volatile("ld.shared.b64 %0, [%1];" : "=l"(value) : "r"(from) : "memory");
+    return value;
+}

@@ -76,9 +76,9 @@ impl AttentionTile {
         (self.kv * head_dim * 2).next_power_of_two()
     }
 
-    /// Shared memory for a tile of Q and two stages each of K and V, in bytes.
+    /// Shared memory for a tile of Q, two stages each of K and V, and an address, in bytes.
     pub(crate) fn shared_bytes(&self, head_dim: u32) -> u32 {
-        self.q * head_dim * 2 + 4 * self.stage_bytes(head_dim)
+        self.q * head_dim * 2 + 4 * self.stage_bytes(head_dim) + 16
     }
 }
 
