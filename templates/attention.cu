@@ -231,7 +231,7 @@ static __device__ __forceinline__ void multiply_pv(Accumulator& acc,
 
 // ---- walk --------------------------------------------------------------------------------------
 
-// S as softmax takes it: score, mask, and the end of the sequence.
+// S as softmax takes it${ ": after the score rule" if plan.score }${ ", behind the mask" if plan.mask }, cut at the end of the sequence.
 static __device__ __forceinline__ void complete_scores(float (&s)[kRowTiles][kTileKv / 8][4],
                                                        const Params& p, const Tile& tile,
                                                        const KvTile& now) {

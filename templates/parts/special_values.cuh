@@ -55,7 +55,6 @@ static __device__ __forceinline__ void add_where_weighted(float (&o)[4], const u
 // added to the rows that give weight to it: 0 · ∞ must not reach a row whose mask refuses the pair.
 static __device__ __forceinline__ void multiply_pv_with_specials(
     Accumulator& acc, const u32 (&prob)[kRowTiles][kTileKv / 16][4], u32 v_tile, const Lane& lane) {
-    const u32 values[3] = {kExponent, kExponent | 0x8000u, kNotANumber};
     #pragma unroll
     for (int d = 0; d < kHeadDim / 8; ++d) {
         #pragma unroll
@@ -68,8 +67,15 @@ static __device__ __forceinline__ void multiply_pv_with_specials(
             #pragma unroll
             for (int m = 0; m < kRowTiles; ++m) {
                 mma_16816(acc.o[m][d], prob[m][k], without_specials(b0), without_specials(b1));
+            }
+            // Seldom run: a loop keeps it small, since ptxas takes long over it.
+            #pragma unroll 1
+            for (int special = 0; special < 3; ++special) {
+                const u32 value = special == 0   ? kExponent
+                                  : special == 1 ? kExponent | 0x8000u
+                                                 : kNotANumber;
                 #pragma unroll
-                for (u32 value : values) {
+                for (int m = 0; m < kRowTiles; ++m) {
                     add_where_weighted(acc.o[m][d], prob[m][k], ones_at(b0, value),
                                        ones_at(b1, value), unpack_low(value));
                 }

@@ -33,20 +33,19 @@ pub(crate) enum Registers {
 /// Candidates by head dimension, best first. The first legal one is taken: it divides both blocks, fits the shared memory
 /// of the target, and its registers suffice. `tests/compile_all.rs` holds every row to zero spills on every target.
 ///
-/// The order is measured on an H100 (N 8448, H 24, bf16, dense, TFLOP/s): D 64: 128×64 with two row tiles 306, with one 269;
-/// D 128: 128×64 with two row tiles 355, 128×32 with two 328, 64×64 322, 128×64 with one 296; D 256: 64×64 333, 128×64
-/// 319; D 96: 128×64 with one row tile 265, two row tiles by analogy. Two row tiles a warp halve the shared-memory reads of
-/// K and V for each product, which is what these kernels are bound by. A second stage of K and V saves two barriers a tile
-/// and gained nothing (D 128: 356, D 64: 308). Holding Q in registers gained 308 over 265 at D 96 with 64×64, and nothing at
-/// D 128 with 128×64.
+/// Two row tiles a warp halve the shared-memory reads of K and V for each product; that they fit 255 registers with the
+/// S of two kv tiles is why tiles of K and V have 32 rows, but for D 64. Measured on an H100, docs/benchmarks.md: two row
+/// tiles against one at blocks of 64 and D 128, 346 against 289 TFLOP/s; 128×64 against 128×32 at D 64, 359 against 283.
+/// Tiles of 64 rows at blocks of 128 were 2 to 5 % slower than 128 at D 128. D 256 was 64×64, and reads Q twice as often now.
 const CANDIDATES: [(u32, &[AttentionTile]); 4] = [
     (
         64,
         &[
             wide(128, 64, Registers::Full),
             wide(64, 64, Registers::Full),
-            wide(128, 32, Registers::Free),
-            wide(64, 32, Registers::Free),
+            wide(128, 32, Registers::Tight),
+            wide(64, 32, Registers::Tight),
+            tile(64, 32, 2),
             tile(32, 16, 2),
         ],
     ),
@@ -113,9 +112,9 @@ pub(crate) fn attention_tile(request: &Request<'_>) -> Result<AttentionTile, Fin
     let new_target = request.target.capability() >= 100;
     let (mask, score) =
         (request.strategy.mask.is_some(), request.strategy.score.is_some() || request.scale == Scale::Any);
-    let option = mask || score || request.sequences == Sequences::Ragged || request.cached_rows == CachedRows::Forecast;
+    let ragged_or_forecast = request.sequences == Sequences::Ragged || request.cached_rows == CachedRows::Forecast;
     let has_registers = |t: &AttentionTile| match t.registers {
-        Registers::Full => !(option || new_target),
+        Registers::Full => !(mask || score || ragged_or_forecast || new_target),
         Registers::Tight => !(mask && (score || new_target)),
         Registers::Free => true,
     };
