@@ -1,0 +1,8 @@
+//! What went wrong, where, and what to do about it.
+
+/// What an instruction did wrong, before it is known where it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Fault {
+    /// An integer was divided by zero in this lane.
+    DivisionByZero { lane: usize },
+}
