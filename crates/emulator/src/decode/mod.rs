@@ -15,8 +15,10 @@ pub(crate) struct Instruction {
     pub(crate) rows: [u16; MOST_ROWS],
     /// The predicate that lets a lane execute, or [`ALWAYS`].
     pub(crate) guard: u16,
-    /// The place in memory that it names.
-    pub(crate) address: Address,
+    /// A bit for each of `rows` that is a row of wides where either width is allowed.
+    pub(crate) wides: u16,
+    /// The places in memory that it names.
+    pub(crate) addresses: [Address; 2],
     /// The value of its [`crate::isa::form::Operand::Number`].
     pub(crate) number: i64,
     /// What the form noted about its modifiers.

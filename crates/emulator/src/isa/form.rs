@@ -190,6 +190,16 @@ impl<'a> Chosen<'a> {
     pub(crate) fn word(&self, at: usize) -> &'a str {
         self.words[at]
     }
+
+    /// The last answer: the type, in most spellings.
+    pub(crate) fn last(&self) -> &'a str {
+        self.words.last().copied().unwrap_or_default()
+    }
+
+    /// Whether this word is one of the answers.
+    pub(crate) fn has(&self, word: &str) -> bool {
+        self.words.contains(&word)
+    }
 }
 
 /// A place of a spelling where a modifier stands.

@@ -1,0 +1,369 @@
+//! Matrix fragments: ldmatrix and mma.
+//!
+//! Where an element of a fragment lives: with g = lane / 4 and t = lane % 4, packed elements low half first (PTX ISA,
+//! "Matrix fragments for mma"). A, row-major: register r holds row g + 8·(r odd), and of each half of the depth the
+//! elements that t owns. B, column-major: column g. C and D: row g + 8·(r / 2), columns 2t and 2t + 1.
+
+use super::form::operands::{TO_WS, WS};
+use super::form::{Action, Family, Form, Operand, effect};
+use crate::decode::Instruction;
+use crate::machine::context::Effect;
+use crate::machine::lanes::{WARP, Words};
+use crate::memory::{Access, Space};
+use crate::race::ALL_LANES;
+use crate::trap::Fault;
+
+/// Rows of the product.
+const M: usize = 16;
+/// Columns of the product.
+const N: usize = 8;
+
+/// A matrix product in which A and B hold halves, and C and D floats or halves.
+macro_rules! product {
+    ($spelling:literal, $depth:literal, |$raw:ident| $decode:expr, $result:ident) => {
+        Form {
+            spelling: $spelling,
+            operands: &[TO_WS, WS, WS, WS],
+            family: Family::Tensor,
+            meaning: "D = A B + C: exact products, summed in f32 in the order of the depth",
+            action: effect!(Aligned, |effect, ins| {
+                const A: usize = $depth / 4;
+                const B: usize = $depth / 8;
+                let decode = #[inline(always)] |$raw: u32| -> f32 { $decode };
+                let first = $result::REGISTERS;
+                let mut a = [[0.0f32; $depth]; M];
+                for register in 0..A {
+                    let words = effect.words(ins, first + register);
+                    for lane in 0..WARP {
+                        let (row, k) = (lane / 4 + register % 2 * 8, lane % 4 * 2 + register / 2 * 8);
+                        a[row][k] = decode(words[lane] & 0xFFFF);
+                        a[row][k + 1] = decode(words[lane] >> 16);
+                    }
+                }
+                let mut b = [[0.0f32; N]; $depth];
+                for register in 0..B {
+                    let words = effect.words(ins, first + A + register);
+                    for lane in 0..WARP {
+                        let (k, column) = (lane % 4 * 2 + register * 8, lane / 4);
+                        b[k][column] = decode(words[lane] & 0xFFFF);
+                        b[k + 1][column] = decode(words[lane] >> 16);
+                    }
+                }
+                let mut sum = $result::load(effect, ins, first + A + B);
+                multiply(&mut sum, &a, &b);
+                $result::store(effect, ins, &sum);
+                Ok(())
+            }),
+        }
+    };
+}
+
+/// A matrix product of tf32 values: floats of which the low 13 bits are ignored.
+macro_rules! product_tf32 {
+    ($spelling:literal, $depth:literal) => {
+        Form {
+            spelling: $spelling,
+            operands: &[TO_WS, WS, WS, WS],
+            family: Family::Tensor,
+            meaning: "D = A B + C: products of the upper 19 bits of A and B, summed in f32 in the order of the depth",
+            action: effect!(Aligned, |effect, ins| {
+                const A: usize = $depth / 2;
+                const B: usize = $depth / 4;
+                let decode = #[inline(always)] |raw: u32| f32::from_bits(raw & 0xFFFF_E000);
+                let mut a = [[0.0f32; $depth]; M];
+                for register in 0..A {
+                    let words = effect.words(ins, 4 + register);
+                    for lane in 0..WARP {
+                        a[lane / 4 + register % 2 * 8][lane % 4 + register / 2 * 4] = decode(words[lane]);
+                    }
+                }
+                let mut b = [[0.0f32; N]; $depth];
+                for register in 0..B {
+                    let words = effect.words(ins, 4 + A + register);
+                    for lane in 0..WARP {
+                        b[lane % 4 + register * 4][lane / 4] = decode(words[lane]);
+                    }
+                }
+                let mut sum = Floats::load(effect, ins, 4 + A + B);
+                multiply(&mut sum, &a, &b);
+                Floats::store(effect, ins, &sum);
+                Ok(())
+            }),
+        }
+    };
+}
+
+/// A matrix product of bytes, exact in 32 bits.
+macro_rules! product_bytes {
+    ($spelling:literal, $depth:literal) => {
+        Form {
+            spelling: $spelling,
+            operands: &[TO_WS, WS, WS, WS],
+            family: Family::Tensor,
+            meaning: "D = A B + C over bytes, modulo 2^32, or clamped with satfinite",
+            action: Action::Choose(|chosen, ins| {
+                let [saturates, a, b] = [chosen.word(0) != "", chosen.word(1) == "s8", chosen.word(2) == "s8"];
+                ins.note = u32::from(saturates) | u32::from(a) << 1 | u32::from(b) << 2;
+                Some(effect!(Aligned, |effect, ins| {
+                    const A: usize = $depth / 8;
+                    const B: usize = $depth / 16;
+                    let a = bytes_of_a::<A>(effect, ins, ins.note >> 1 & 1 == 1);
+                    let b = bytes_of_b::<B>(effect, ins, 4 + A, ins.note >> 2 & 1 == 1);
+                    for register in 0..4 {
+                        let mut out = *effect.words(ins, 4 + A + B + register);
+                        for (lane, value) in out.iter_mut().enumerate() {
+                            let (row, column) = place_of_result(register, lane);
+                            let product: i64 = (0..$depth).map(|k| i64::from(a[row][k]) * i64::from(b[k][column])).sum();
+                            let sum = i64::from(*value as i32) + product;
+                            *value = if ins.note & 1 == 1 {
+                                sum.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as u32
+                            } else {
+                                sum as u32
+                            };
+                        }
+                        effect.lanes.set_words(ins.rows[register], &out);
+                    }
+                    Ok(())
+                }))
+            }),
+        }
+    };
+}
+
+/// The rows of this family.
+pub(super) const FORMS: &[Form] = &[
+    Form {
+        spelling: "ldmatrix.sync.aligned.m8n8{.x1|.x2|.x4}[.trans]{.shared|.shared::cta}.b16",
+        operands: &[TO_WS, Operand::Address],
+        family: Family::Shared,
+        meaning: "d = 8×8 matrices of halves from shared memory; lane 8i + r holds the address of row r of matrix i",
+        action: Action::Choose(|chosen, ins| {
+            ins.note = chosen.word(0)[1..].parse().ok()?;
+            Some(if chosen.word(1) == "" {
+                effect!(Aligned, |effect, ins| { load_matrices(effect, ins, direct) })
+            } else {
+                effect!(Aligned, |effect, ins| { load_matrices(effect, ins, transposed) })
+            })
+        }),
+    },
+    product!("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32", 16, |raw| f32::from_bits(raw << 16), Floats),
+    product!("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32", 16, |raw| from_half(raw), Floats),
+    product!("mma.sync.aligned.m16n8k16.row.col.f16.f16.f16.f16", 16, |raw| from_half(raw), Halves),
+    product!("mma.sync.aligned.m16n8k8.row.col.f32.bf16.bf16.f32", 8, |raw| f32::from_bits(raw << 16), Floats),
+    product!("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32", 8, |raw| from_half(raw), Floats),
+    product!("mma.sync.aligned.m16n8k8.row.col.f16.f16.f16.f16", 8, |raw| from_half(raw), Halves),
+    product_tf32!("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32", 8),
+    product_tf32!("mma.sync.aligned.m16n8k4.row.col.f32.tf32.tf32.f32", 4),
+    product_bytes!("mma.sync.aligned.m16n8k32.row.col[.satfinite].s32{.s8|.u8}{.s8|.u8}.s32", 32),
+    product_bytes!("mma.sync.aligned.m16n8k16.row.col[.satfinite].s32{.s8|.u8}{.s8|.u8}.s32", 16),
+];
+
+/// Multiplications and additions of a form of this family, for one warp; 0 for one that multiplies nothing.
+pub(crate) fn flops(form: &Form) -> u64 {
+    let depth = form.spelling.split('.').find_map(|word| word.strip_prefix("m16n8k")).and_then(|k| k.parse::<u64>().ok());
+    depth.map_or(0, |depth| 2 * (M * N) as u64 * depth)
+}
+
+/// A in f32: the low half of the depth of a row lies in one register of four lanes.
+#[inline(always)]
+fn multiply<const K: usize>(sum: &mut [[f32; N]; M], a: &[[f32; K]; M], b: &[[f32; N]; K]) {
+    for (sum, a) in sum.iter_mut().zip(a) {
+        let mut row = *sum;
+        for (a, b) in a.iter().zip(b) {
+            for (sum, b) in row.iter_mut().zip(b) {
+                *sum = a.mul_add(*b, *sum);
+            }
+        }
+        *sum = row;
+    }
+}
+
+/// Row and column of a register of C or D, for results of 32 bits.
+#[inline(always)]
+fn place_of_result(register: usize, lane: usize) -> (usize, usize) {
+    (lane / 4 + register / 2 * 8, lane % 4 * 2 + register % 2)
+}
+
+/// C and D in f32.
+struct Floats;
+
+impl Floats {
+    const REGISTERS: usize = 4;
+
+    #[inline(always)]
+    fn load(effect: &Effect<'_>, ins: &Instruction, first: usize) -> [[f32; N]; M] {
+        let mut out = [[0.0; N]; M];
+        for register in 0..4 {
+            let words = effect.words(ins, first + register);
+            for (lane, value) in words.iter().enumerate() {
+                let (row, column) = place_of_result(register, lane);
+                out[row][column] = f32::from_bits(*value);
+            }
+        }
+        out
+    }
+
+    #[inline(always)]
+    fn store(effect: &mut Effect<'_>, ins: &Instruction, from: &[[f32; N]; M]) {
+        for register in 0..4 {
+            let mut words = [0; WARP];
+            for (lane, value) in words.iter_mut().enumerate() {
+                let (row, column) = place_of_result(register, lane);
+                *value = canonical(from[row][column]);
+            }
+            effect.lanes.set_words(ins.rows[register], &words);
+        }
+    }
+}
+
+/// C and D in f16, two columns a register; the sum is rounded once.
+struct Halves;
+
+impl Halves {
+    const REGISTERS: usize = 2;
+
+    #[inline(always)]
+    fn load(effect: &Effect<'_>, ins: &Instruction, first: usize) -> [[f32; N]; M] {
+        let mut out = [[0.0; N]; M];
+        for register in 0..2 {
+            let words = effect.words(ins, first + register);
+            for (lane, value) in words.iter().enumerate() {
+                let (row, column) = place_of_result(2 * register, lane);
+                (out[row][column], out[row][column + 1]) = (from_half(value & 0xFFFF), from_half(value >> 16));
+            }
+        }
+        out
+    }
+
+    #[inline(always)]
+    fn store(effect: &mut Effect<'_>, ins: &Instruction, from: &[[f32; N]; M]) {
+        for register in 0..2 {
+            let mut words = [0; WARP];
+            for (lane, value) in words.iter_mut().enumerate() {
+                let (row, column) = place_of_result(2 * register, lane);
+                *value = to_half(from[row][column]) | to_half(from[row][column + 1]) << 16;
+            }
+            effect.lanes.set_words(ins.rows[register], &words);
+        }
+    }
+}
+
+/// A NaN that comes out of arithmetic is always the same one.
+#[inline(always)]
+fn canonical(value: f32) -> u32 {
+    if value.is_nan() { 0x7FFF_FFFF } else { value.to_bits() }
+}
+
+/// A of bytes: [row][k].
+#[inline(always)]
+fn bytes_of_a<const REGISTERS: usize>(effect: &Effect<'_>, ins: &Instruction, signed: bool) -> [[i32; 32]; M] {
+    let mut out = [[0; 32]; M];
+    for register in 0..REGISTERS {
+        let words = effect.words(ins, 4 + register);
+        for (lane, word) in words.iter().enumerate() {
+            for (byte, value) in word.to_le_bytes().into_iter().enumerate() {
+                out[lane / 4 + register % 2 * 8][lane % 4 * 4 + register / 2 * 16 + byte] = widen(value, signed);
+            }
+        }
+    }
+    out
+}
+
+/// B of bytes: [k][column].
+#[inline(always)]
+fn bytes_of_b<const REGISTERS: usize>(
+    effect: &Effect<'_>,
+    ins: &Instruction,
+    first: usize,
+    signed: bool,
+) -> [[i32; N]; 32] {
+    let mut out = [[0; N]; 32];
+    for register in 0..REGISTERS {
+        let words = effect.words(ins, first + register);
+        for (lane, word) in words.iter().enumerate() {
+            for (byte, value) in word.to_le_bytes().into_iter().enumerate() {
+                out[lane % 4 * 4 + register * 16 + byte][lane / 4] = widen(value, signed);
+            }
+        }
+    }
+    out
+}
+
+fn widen(byte: u8, signed: bool) -> i32 {
+    if signed { i32::from(byte as i8) } else { i32::from(byte) }
+}
+
+/// Loads 8×8 matrices of halves; `spread` gives each lane its two elements of one.
+#[inline(always)]
+fn load_matrices(
+    effect: &mut Effect<'_>,
+    ins: &Instruction,
+    spread: impl Fn(&[[u32; 4]; 8]) -> Words,
+) -> Result<(), Box<Fault>> {
+    let addresses = effect.addresses(ins.addresses[0]);
+    let count = ins.note as usize;
+    if effect.watches() {
+        effect.counts.shared_rows(effect.pc, &addresses, 8 * count);
+    }
+    for matrix in 0..count {
+        let mut rows = [[0; 4]; 8];
+        for (row, to) in rows.iter_mut().enumerate() {
+            let lane = 8 * matrix + row;
+            let offset = effect.shared_offset(Access::Load, lane, addresses[lane], 16)?;
+            if effect.watches() {
+                // All lanes of the warp get a part of the row, so all of them read it.
+                effect.watch_shared(Access::Load, ALL_LANES, |races, actor| races.read(actor, offset, 16))?;
+                if !effect.shared.line_is_written(offset) {
+                    effect.check_written(lane, offset, 16)?;
+                }
+            }
+            *to = *effect.shared.line(offset);
+        }
+        effect.lanes.set_words(ins.rows[matrix], &spread(&rows));
+    }
+    Ok(())
+}
+
+/// Lane 4r + t gets the elements 2t and 2t + 1 of row r.
+#[inline(always)]
+fn direct(rows: &[[u32; 4]; 8]) -> Words {
+    let mut out = [0; WARP];
+    for (lane, value) in out.iter_mut().enumerate() {
+        *value = rows[lane / 4][lane % 4];
+    }
+    out
+}
+
+/// Lane 4c + t gets the elements of column c in the rows 2t and 2t + 1.
+#[inline(always)]
+fn transposed(rows: &[[u32; 4]; 8]) -> Words {
+    let mut out = [0; WARP];
+    for (lane, value) in out.iter_mut().enumerate() {
+        let (column, row) = (lane / 4, lane % 4 * 2);
+        let shift = column % 2 * 16;
+        let half = |row: usize| rows[row][column / 2] >> shift & 0xFFFF;
+        *value = half(row) | half(row + 1) << 16;
+    }
+    out
+}
+
+/// The value of an f16.
+#[inline(always)]
+fn from_half(bits: u32) -> f32 {
+    // Moving the exponent up by multiplication makes subnormals right without a branch.
+    let sign = (bits & 0x8000) << 16;
+    let magnitude = (bits & 0x7FFF) << 13;
+    let scaled = f32::from_bits(magnitude) * f32::from_bits(0x7780_0000);
+    let special = magnitude | 0x7F80_0000;
+    let value = if bits & 0x7C00 == 0x7C00 { special } else { scaled.to_bits() };
+    f32::from_bits(value | sign)
+}
+
+/// An f32 as f16, to nearest even.
+#[inline(always)]
+fn to_half(value: f32) -> u32 {
+    crate::numeric::f16_from_f32(value)
+}
+
+/// Shared memory is all that ldmatrix reads.
+const _: Space = Space::Shared;

@@ -1,0 +1,334 @@
+//! Races in shared memory: accesses that nothing orders.
+//!
+//! The detector is FastTrack's, cut to the shape of a CTA. Every access is stamped with its agent, its lane and the
+//! agent's clock; a warp is an agent, and so are its asynchronous copies, whose clock counts groups. What a thread knows
+//! of every other grows only where PTX orders memory: barriers, warp barriers, waits for copies, atomics. An access that
+//! meets a stamp it does not know is a race, whether or not this run of the schedule went wrong.
+
+mod knowledge;
+
+use knowledge::Clocks;
+pub(crate) use knowledge::Contribution;
+
+/// Stands for all lanes of a warp at once.
+pub(crate) const ALL_LANES: u32 = 63;
+
+/// Who accesses, and from where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Actor {
+    /// Index of the warp in its CTA.
+    pub(crate) warp: u32,
+    /// Its lane, or [`ALL_LANES`] if the warp acts as one.
+    pub(crate) lane: u32,
+    /// Index of the instruction.
+    pub(crate) pc: u32,
+}
+
+/// How an earlier access was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Earlier {
+    /// It read.
+    Read,
+    /// It wrote.
+    Write,
+    /// It was an atomic operation.
+    Atomic,
+    /// It was an asynchronous copy that its own thread has waited for since.
+    Copy,
+    /// It is an asynchronous copy that its own thread has not waited for.
+    CopyInFlight,
+}
+
+/// Two accesses that nothing orders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Conflict {
+    /// How the earlier one was made.
+    pub(crate) how: Earlier,
+    /// Who made it.
+    pub(crate) by: Actor,
+    /// The first of the four bytes that both touch.
+    pub(crate) granule: usize,
+}
+
+/// A packed note of one access to four bytes.
+///
+/// | bits | what |
+/// |---|---|
+/// | 0..20 | instruction |
+/// | 20..24 | which of the four bytes |
+/// | 24 | atomic |
+/// | 25..32 | agent |
+/// | 32..38 | lane |
+/// | 38..64 | clock; 0: there was no access |
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Stamp(u64);
+
+/// Most instructions of a kernel whose races can be told.
+pub(crate) const MOST_INSTRUCTIONS: usize = 1 << 20;
+/// Clocks stop here instead of running over: later accesses count as known.
+const LAST_CLOCK: u32 = (1 << 26) - 1;
+
+impl Stamp {
+    #[inline(always)]
+    fn new(clock: u32, agent: usize, actor: Actor, bytes: u32, atomic: u64) -> Stamp {
+        Stamp(
+            u64::from(clock.min(LAST_CLOCK)) << 38
+                | u64::from(actor.lane) << 32
+                | (agent as u64) << 25
+                | atomic << 24
+                | u64::from(bytes) << 20
+                | u64::from(actor.pc),
+        )
+    }
+
+    #[inline(always)]
+    fn clock(self) -> u32 {
+        (self.0 >> 38) as u32
+    }
+
+    #[inline(always)]
+    fn lane(self) -> u32 {
+        (self.0 >> 32 & 63) as u32
+    }
+
+    #[inline(always)]
+    fn agent(self) -> usize {
+        (self.0 >> 25 & 127) as usize
+    }
+
+    fn is_atomic(self) -> bool {
+        self.0 >> 24 & 1 == 1
+    }
+
+    #[inline(always)]
+    fn bytes(self) -> u32 {
+        (self.0 >> 20 & 15) as u32
+    }
+
+    fn pc(self) -> u32 {
+        (self.0 & 0xF_FFFF) as u32
+    }
+}
+
+/// The detector of one CTA.
+#[derive(Debug)]
+pub(crate) struct Races {
+    warps: usize,
+    granules: usize,
+    clocks: Clocks,
+    /// The last write of every granule.
+    writes: Vec<Stamp>,
+    /// The last read of every granule by each warp, warp after warp.
+    reads: Vec<Stamp>,
+}
+
+impl Races {
+    /// No accesses yet, to that many bytes by that many warps.
+    pub(crate) fn new(bytes: usize, warps: usize) -> Races {
+        let granules = bytes.div_ceil(4);
+        let none = Stamp::default();
+        Races {
+            warps,
+            granules,
+            clocks: Clocks::new(warps),
+            writes: vec![none; granules],
+            reads: vec![none; granules * warps],
+        }
+    }
+
+    /// What each thread knows.
+    pub(crate) fn clocks(&mut self) -> &mut Clocks {
+        &mut self.clocks
+    }
+
+    /// Notes a read.
+    #[inline(always)]
+    pub(crate) fn read(&mut self, actor: Actor, offset: usize, bytes: usize) -> Result<(), Conflict> {
+        let warp = actor.warp as usize;
+        let now = self.clocks.now(warp);
+        let known = self.clocks.known_to_all(warp);
+        let granules = offset / 4..(offset + bytes).div_ceil(4);
+        let touched = touched(offset, bytes);
+        let writes = &self.writes[granules.clone()];
+        let reads = &mut self.reads[warp * self.granules..][granules.clone()];
+        for (at, (write, read)) in writes.iter().zip(reads).enumerate() {
+            if write.clock() > known[write.agent()] && write.bytes() & touched != 0 {
+                self.clocks.expect_known(actor, *write, granules.start + at)?;
+            }
+            // Of two reads that nothing orders, a later write must know both: together they stand for all lanes.
+            let alone = read.clock() <= known[warp] || read.lane() == actor.lane;
+            let lane = if alone { actor.lane } else { ALL_LANES };
+            *read = Stamp::new(now, warp, Actor { lane, ..actor }, touched, 0);
+        }
+        Ok(())
+    }
+
+    /// Notes a write.
+    #[inline(always)]
+    pub(crate) fn write(&mut self, actor: Actor, offset: usize, bytes: usize) -> Result<(), Conflict> {
+        let stamp = Stamp::new(self.clocks.now(actor.warp as usize), actor.warp as usize, actor, touched(offset, bytes), 0);
+        self.check_write(actor, offset, bytes, stamp)
+    }
+
+    /// Notes an atomic operation: it races with everything but its like.
+    pub(crate) fn atomic(&mut self, actor: Actor, offset: usize, bytes: usize) -> Result<(), Conflict> {
+        let stamp = Stamp::new(self.clocks.now(actor.warp as usize), actor.warp as usize, actor, touched(offset, bytes), 1);
+        self.check_write(actor, offset, bytes, stamp)
+    }
+
+    /// Notes the write of an asynchronous copy of group `group`, counted from 1: whenever it comes, it must be ordered
+    /// after what its thread does not know now.
+    #[inline(always)]
+    pub(crate) fn copy(&mut self, actor: Actor, offset: usize, bytes: usize, group: u32) -> Result<(), Conflict> {
+        let agent = self.clocks.copies_of(actor.warp as usize);
+        let stamp = Stamp::new(group, agent, actor, touched(offset, bytes), 0);
+        self.check_write(actor, offset, bytes, stamp)
+    }
+
+    #[inline(always)]
+    fn check_write(&mut self, actor: Actor, offset: usize, bytes: usize, stamp: Stamp) -> Result<(), Conflict> {
+        let granules = offset / 4..(offset + bytes).div_ceil(4);
+        let known = self.clocks.known_to_all(actor.warp as usize);
+        for granule in granules {
+            let write = self.writes[granule];
+            let met = write.bytes() & stamp.bytes() != 0 && !(write.is_atomic() && stamp.is_atomic());
+            if met && write.clock() > known[write.agent()] {
+                self.clocks.expect_known(actor, write, granule)?;
+            }
+            for warp in 0..self.warps {
+                let read = self.reads[warp * self.granules + granule];
+                if read.clock() > known[warp] && read.bytes() & stamp.bytes() != 0 {
+                    self.clocks.expect_known(actor, read, granule).map_err(|conflict| Conflict {
+                        how: Earlier::Read,
+                        ..conflict
+                    })?;
+                }
+            }
+            self.writes[granule] = stamp;
+        }
+        Ok(())
+    }
+}
+
+/// Which bytes of a granule are touched. An access that spans granules touches all of each.
+#[inline(always)]
+fn touched(offset: usize, bytes: usize) -> u32 {
+    if bytes >= 4 { 15 } else { ((1 << bytes) - 1) << (offset % 4) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVERYBODY: u32 = u32::MAX;
+
+    fn actor(warp: u32, lane: u32) -> Actor {
+        Actor { warp, lane, pc: 10 * warp + lane }
+    }
+
+    fn races() -> Races {
+        let mut races = Races::new(64, 2);
+        for warp in 0..2 {
+            races.clocks().start(warp, EVERYBODY);
+        }
+        races
+    }
+
+    fn barrier(races: &mut Races) {
+        let mut all = Contribution::default();
+        for warp in 0..2 {
+            races.clocks().contribute(warp, EVERYBODY, &mut all);
+        }
+        for warp in 0..2 {
+            races.clocks().receive(warp, EVERYBODY, &all);
+        }
+    }
+
+    #[test]
+    fn a_barrier_orders_two_warps() {
+        let mut races = races();
+        races.write(actor(0, 3), 8, 4).unwrap();
+        let conflict = races.read(actor(1, 0), 8, 4).unwrap_err();
+        assert_eq!((conflict.how, conflict.by, conflict.granule), (Earlier::Write, actor(0, 3), 2));
+        barrier(&mut races);
+        races.read(actor(1, 0), 8, 4).unwrap();
+        let conflict = races.write(actor(0, 3), 8, 4).unwrap_err();
+        assert_eq!((conflict.how, conflict.by), (Earlier::Read, actor(1, 0)));
+        barrier(&mut races);
+        races.write(actor(0, 3), 8, 4).unwrap();
+    }
+
+    #[test]
+    fn neighbouring_bytes_do_not_meet() {
+        let mut races = races();
+        races.write(actor(0, 0), 8, 2).unwrap();
+        races.write(actor(1, 0), 10, 2).unwrap();
+        races.read(actor(1, 0), 10, 1).unwrap();
+        assert!(races.read(actor(0, 0), 8, 4).is_err());
+    }
+
+    #[test]
+    fn lanes_of_a_warp_are_threads_of_their_own() {
+        let mut races = races();
+        races.write(actor(0, 3), 8, 4).unwrap();
+        races.read(actor(0, 3), 8, 4).unwrap();
+        assert!(races.read(actor(0, 4), 8, 4).is_err());
+        // A warp barrier of lanes 3 and 4 orders these two only.
+        races.clocks().synchronise(0, 0b1_1000);
+        races.read(actor(0, 4), 8, 4).unwrap();
+        assert!(races.read(actor(0, 5), 8, 4).is_err());
+        races.clocks().synchronise(0, EVERYBODY);
+        races.read(actor(0, 5), 8, 4).unwrap();
+        assert!(races.read(actor(1, 5), 8, 4).is_err());
+    }
+
+    #[test]
+    fn a_copy_is_known_after_its_wait_and_to_others_after_a_barrier() {
+        let mut races = races();
+        races.copy(actor(0, 1), 16, 16, 1).unwrap();
+        assert_eq!(races.read(actor(0, 1), 16, 4).unwrap_err().how, Earlier::CopyInFlight);
+        races.clocks().retire(0, EVERYBODY, 1);
+        races.read(actor(0, 1), 16, 4).unwrap();
+        assert_eq!(races.read(actor(0, 2), 16, 4).unwrap_err().how, Earlier::Copy);
+        assert_eq!(races.read(actor(1, 1), 16, 4).unwrap_err().how, Earlier::Copy);
+        barrier(&mut races);
+        races.read(actor(1, 1), 16, 4).unwrap();
+    }
+
+    #[test]
+    fn a_barrier_does_not_publish_a_copy_that_nobody_waited_for() {
+        let mut races = races();
+        races.copy(actor(0, 1), 16, 16, 1).unwrap();
+        barrier(&mut races);
+        assert_eq!(races.read(actor(1, 1), 16, 4).unwrap_err().how, Earlier::CopyInFlight);
+    }
+
+    #[test]
+    fn a_wait_of_one_lane_is_its_own() {
+        let mut races = races();
+        races.copy(actor(0, 0), 0, 4, 1).unwrap();
+        races.copy(actor(0, 1), 4, 4, 1).unwrap();
+        races.clocks().retire(0, 0b01, 1);
+        barrier(&mut races);
+        races.read(actor(1, 0), 0, 4).unwrap();
+        assert!(races.read(actor(1, 0), 4, 4).is_err());
+    }
+
+    #[test]
+    fn reads_of_several_lanes_must_all_be_known_before_a_write() {
+        let mut races = races();
+        races.read(actor(0, 0), 0, 4).unwrap();
+        races.read(actor(0, 1), 0, 4).unwrap();
+        assert!(races.write(actor(0, 1), 0, 4).is_err());
+        races.clocks().synchronise(0, EVERYBODY);
+        races.write(actor(0, 1), 0, 4).unwrap();
+    }
+
+    #[test]
+    fn atomics_race_with_plain_accesses_only() {
+        let mut races = races();
+        races.atomic(actor(0, 0), 0, 4).unwrap();
+        races.atomic(actor(1, 0), 0, 4).unwrap();
+        assert_eq!(races.read(actor(0, 0), 0, 4).unwrap_err().how, Earlier::Atomic);
+    }
+}
