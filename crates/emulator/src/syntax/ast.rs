@@ -217,7 +217,7 @@ pub struct Instruction {
     pub modifiers: Vec<String>,
     /// The operands.
     pub operands: Vec<Operand>,
-    /// Where it stands in the PTX text.
+    /// Where it stands in the PTX text, from its guard on.
     pub position: Position,
     /// Where it comes from.
     pub source: Option<LocId>,
@@ -240,7 +240,7 @@ pub enum Operand {
     Float32(u32),
     /// The bits of `0d3FF0000000000000`, or of a decimal number such as `1.0`, whatever the type of the instruction.
     Float64(u64),
-    /// The address of a variable, a parameter or a function.
+    /// The address of a variable, a parameter or a function; the name of a prototype.
     Symbol {
         /// The name; see [`Function::call_params`] for names that repeat.
         name: String,

@@ -55,7 +55,9 @@ impl<'a> Body<'_, 'a> {
                 self.cursor.next();
                 return Ok(self.scopes.close());
             }
-            (Kind::Mark, ";") => drop(self.cursor.next()),
+            (Kind::Mark, ";") => {
+                self.cursor.next();
+            }
             (Kind::Mark, "@") => self.instruction()?,
             (Kind::Dotted, _) => self.directive()?,
             (Kind::Word, _) => match self.cursor.label() {
@@ -144,9 +146,9 @@ impl<'a> Body<'_, 'a> {
     }
 
     fn variable(&mut self) -> Parsed<()> {
-        let error = self.cursor.unexpected("a directive that may stand in a function");
+        let first = self.cursor.peek();
         let linkage = linkage(self.cursor);
-        let space = space(self.cursor).ok_or(error)?;
+        let space = space(self.cursor).ok_or_else(|| first.instead_of("a directive that may stand in a function"))?;
         let scopes = &mut self.scopes;
         let variable = variable(self.cursor, linkage, space, |name, position| scopes.variable(name, position))?;
         match space {

@@ -8,9 +8,6 @@ use super::number::{Number, number};
 /// What a parsing function gives: the thing, or the mistake.
 pub(super) type Parsed<T> = Result<T, SyntaxError>;
 
-/// Longer tokens are cut in messages.
-const SHOWN_CHARACTERS: usize = 40;
-
 /// Reads the tokens of a text.
 pub(super) struct Cursor<'a> {
     /// Never empty: the last is the end.
@@ -99,9 +96,9 @@ impl<'a> Cursor<'a> {
 
     /// A number without a sign, of any kind.
     pub(super) fn number(&mut self, what: &str) -> Parsed<Number> {
-        let position = self.here();
+        let token = self.peek();
         let text = self.token(Kind::Number, what)?;
-        number(text).ok_or_else(|| SyntaxError::at(position, format!("`{}` is not a number", cut(text))))
+        number(text).ok_or_else(|| SyntaxError::at(token.position, format!("`{}` is not a number", token.shown())))
     }
 
     /// A number that may have a minus sign.
@@ -118,7 +115,7 @@ impl<'a> Cursor<'a> {
             Number::Integer(value) => T::try_from(value).ok(),
             Number::Float32(_) | Number::Float64(_) => None,
         };
-        fits.ok_or_else(|| SyntaxError::at(token.position, format!("expected {what}, found {}", shown(&token))))
+        fits.ok_or_else(|| token.instead_of(what))
     }
 
     /// Items between brackets, separated by commas; the opening bracket was read.
@@ -140,8 +137,7 @@ impl<'a> Cursor<'a> {
 
     /// "expected …, found …", at the next token.
     pub(super) fn unexpected(&self, expected: &str) -> SyntaxError {
-        let token = self.peek();
-        SyntaxError::at(token.position, format!("expected {expected}, found {}", shown(&token)))
+        self.peek().instead_of(expected)
     }
 
     fn is(&self, kind: Kind, text: &str) -> bool {
@@ -159,19 +155,5 @@ impl<'a> Cursor<'a> {
 
     fn token(&mut self, kind: Kind, what: &str) -> Parsed<&'a str> {
         if self.peek().kind == kind { Ok(self.next().text) } else { Err(self.unexpected(what)) }
-    }
-}
-
-fn shown(token: &Token<'_>) -> String {
-    match token.kind {
-        Kind::End => "the end of the text".to_owned(),
-        _ => format!("`{}`", cut(token.text)),
-    }
-}
-
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(SHOWN_CHARACTERS) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
     }
 }

@@ -44,8 +44,8 @@ pub(super) fn function<'a>(cursor: &mut Cursor<'a>, sources: &mut Sources<'a>, k
 fn directives(cursor: &mut Cursor<'_>) -> Parsed<Directives> {
     let mut directives = Directives::default();
     while cursor.peek().kind == Kind::Dotted {
-        let error = cursor.unexpected("a directive that may stand before a body");
-        match cursor.next().text {
+        let directive = cursor.next();
+        match directive.text {
             ".maxntid" => directives.max_threads = Some(extent(cursor)?),
             ".reqntid" => directives.required_threads = Some(extent(cursor)?),
             ".minnctapersm" => directives.min_ctas = Some(cursor.unsigned("a number of CTAs")?),
@@ -58,7 +58,7 @@ fn directives(cursor: &mut Cursor<'_>) -> Parsed<Directives> {
                 cursor.text("a pragma")?;
                 cursor.expect(";")?;
             }
-            _ => return Err(error),
+            _ => return Err(directive.instead_of("a directive that may stand before a body")),
         }
     }
     Ok(directives)

@@ -29,6 +29,28 @@ pub(super) struct Token<'a> {
     pub(super) inline_assembly: bool,
 }
 
+/// Longer tokens are cut in messages.
+const SHOWN_CHARACTERS: usize = 40;
+
+impl Token<'_> {
+    /// "expected …, found …", at this token.
+    pub(super) fn instead_of(&self, expected: &str) -> SyntaxError {
+        let message = match self.kind {
+            Kind::End => format!("expected {expected}, found the end of the text"),
+            _ => format!("expected {expected}, found `{}`", self.shown()),
+        };
+        SyntaxError::at(self.position, message)
+    }
+
+    /// The text as messages show it.
+    pub(super) fn shown(&self) -> String {
+        match self.text.char_indices().nth(SHOWN_CHARACTERS) {
+            Some((end, _)) => format!("{}…", &self.text[..end]),
+            None => self.text.to_owned(),
+        }
+    }
+}
+
 /// The tokens of a text; the last is the end.
 pub(super) fn lex(text: &str) -> Result<Vec<Token<'_>>, SyntaxError> {
     if u32::try_from(text.len()).is_err() {

@@ -40,11 +40,11 @@ impl<'p, 'a> Operands<'p, 'a> {
 
     /// A name that must be a register.
     pub(super) fn register(&mut self) -> Parsed<RegisterId> {
-        let error = self.cursor.unexpected("a register");
+        let token = self.cursor.peek();
         let name = self.cursor.name("a register")?;
         match self.scopes.find(name) {
             Some(Meaning::Register(id)) => Ok(id),
-            _ => Err(error),
+            _ => Err(token.instead_of("a register")),
         }
     }
 

@@ -55,13 +55,12 @@ fn header(cursor: &mut Cursor<'_>) -> Parsed<Module> {
 }
 
 fn version(cursor: &mut Cursor<'_>) -> Parsed<(u8, u8)> {
-    let error = cursor.unexpected("a version such as `9.0`");
     let token = cursor.next();
-    let (major, minor) = token.text.split_once('.').filter(|_| token.kind == Kind::Number).ok_or(error.clone())?;
-    match (major.parse(), minor.parse()) {
-        (Ok(major), Ok(minor)) => Ok((major, minor)),
-        _ => Err(error),
-    }
+    let version = || {
+        let (major, minor) = token.text.split_once('.').filter(|_| token.kind == Kind::Number)?;
+        Some((major.parse().ok()?, minor.parse().ok()?))
+    };
+    version().ok_or_else(|| token.instead_of("a version such as `9.0`"))
 }
 
 struct Parser<'a> {
