@@ -180,6 +180,8 @@ fn registers_must_be_declared_once() {
     assert_eq!(body_error("mov.b32 %r1, 2;"), "line 5, column 9: the register `%r1` is not declared");
     assert_eq!(body_error(".reg .b32 %r<2>; neg %r2;"), "line 5, column 22: the register `%r2` is not declared");
     assert_eq!(body_error(".reg .b32 %r<2>; neg %r01;"), "line 5, column 22: the register `%r01` is not declared");
+    assert_eq!(body_error("@%p9 ret;"), "line 5, column 2: the register `%p9` is not declared");
+    assert!(module(".entry k() { .reg .b32 a1<5>; neg a10, a14; }").is_ok());
     assert_eq!(body_error("@x ret;"), "line 5, column 2: expected a register, found `x`");
     assert_eq!(body_error(".reg .b32 a, a;"), "line 5, column 14: `a` is declared twice in this scope");
     assert_eq!(
@@ -225,6 +227,10 @@ fn indirect_branches_name_a_table() {
     assert_eq!(targets, [0, 1, 0]);
     assert_eq!(printed(&function), ["brx.idx %r1, ts;", "ret;"]);
     assert_eq!(body_error("brx.idx a, b;"), "line 5, column 12: the table of branch targets `b` is not defined");
+    assert_eq!(
+        body_error("t: .branchtargets; t: .branchtargets;"),
+        "line 5, column 20: the table `t` is defined twice in this scope"
+    );
     assert_eq!(body_error("t: .branchtargets A;"), "line 5, column 19: the label `A` is not defined");
 }
 

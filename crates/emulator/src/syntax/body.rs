@@ -90,8 +90,7 @@ impl<'a> Body<'_, 'a> {
                 let position = cursor.here();
                 Ok(scopes.reference(cursor.name("a label")?, position))
             })?;
-            self.scopes.table(name, targets);
-            return Ok(());
+            return self.scopes.table(name, targets, position);
         }
         if self.cursor.eat_dotted(".callprototype") {
             return self.prototype(name);

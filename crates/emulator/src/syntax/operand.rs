@@ -12,8 +12,8 @@ const MAX_NESTING: usize = 8;
 
 /// Reads operands; names mean what the scopes say.
 pub(super) struct Operands<'p, 'a> {
-    pub(super) cursor: &'p mut Cursor<'a>,
-    pub(super) scopes: &'p mut Scopes<'a>,
+    cursor: &'p mut Cursor<'a>,
+    scopes: &'p mut Scopes<'a>,
     /// How many brackets are open.
     nesting: usize,
 }
@@ -41,10 +41,9 @@ impl<'p, 'a> Operands<'p, 'a> {
     /// A name that must be a register.
     pub(super) fn register(&mut self) -> Parsed<RegisterId> {
         let token = self.cursor.peek();
-        let name = self.cursor.name("a register")?;
-        match self.scopes.find(name) {
-            Some(Meaning::Register(id)) => Ok(id),
-            _ => Err(token.instead_of("a register")),
+        match self.named("a register")? {
+            Named::Register(id) => Ok(id),
+            Named::Symbol(_) => Err(token.instead_of("a register")),
         }
     }
 
@@ -83,6 +82,7 @@ impl<'p, 'a> Operands<'p, 'a> {
                 self.cursor.next();
                 Ok(Operand::Sink)
             }
+            // The only constant with a name.
             "WARP_SZ" => {
                 self.cursor.next();
                 Ok(Operand::Integer(32))
@@ -92,7 +92,7 @@ impl<'p, 'a> Operands<'p, 'a> {
                 let component = if self.cursor.peek().kind == Kind::Dotted { self.cursor.next().text } else { "" };
                 Ok(Operand::Special(format!("{name}{component}")))
             }
-            _ => Ok(match self.named()? {
+            _ => Ok(match self.named("a name")? {
                 Named::Register(id) => Operand::Register(id),
                 Named::Symbol(name) => Operand::Symbol { name, offset: offset(self.cursor)? },
             }),
@@ -103,7 +103,7 @@ impl<'p, 'a> Operands<'p, 'a> {
     fn address(&mut self) -> Parsed<Operand> {
         self.cursor.next();
         let base = if self.cursor.peek().kind == Kind::Word {
-            match self.named()? {
+            match self.named("a name")? {
                 Named::Register(id) => AddressBase::Register(id),
                 Named::Symbol(name) => AddressBase::Symbol(name),
             }
@@ -122,9 +122,9 @@ impl<'p, 'a> Operands<'p, 'a> {
         Ok(Operand::Address { base, offset, coordinates })
     }
 
-    fn named(&mut self) -> Parsed<Named> {
+    fn named(&mut self, what: &str) -> Parsed<Named> {
         let position = self.cursor.here();
-        let name = self.cursor.name("a name")?;
+        let name = self.cursor.name(what)?;
         match self.scopes.find(name) {
             Some(Meaning::Register(id)) => Ok(Named::Register(id)),
             Some(Meaning::Variable(earlier)) => Ok(Named::Symbol(unique_name(name, earlier))),

@@ -12,6 +12,9 @@ const MAX_NESTING: usize = 64;
 /// A family may have this many members; no GPU compiler gets near it.
 const MAX_FAMILY: u64 = 1 << 20;
 
+/// So many digits has the number of its last member.
+const MAX_DIGITS: usize = 7;
+
 /// What a name means.
 #[derive(Clone, Copy)]
 pub(super) enum Meaning {
@@ -149,9 +152,13 @@ impl<'a> Scopes<'a> {
     }
 
     /// Declares a table of branch targets.
-    pub(super) fn table(&mut self, name: &'a str, targets: Vec<Reference<'a>>) {
-        self.all[self.current].tables.insert(name, TableId(self.tables.len() as u32));
+    pub(super) fn table(&mut self, name: &'a str, targets: Vec<Reference<'a>>, position: Position) -> Parsed<()> {
+        let id = TableId(self.tables.len() as u32);
+        if self.all[self.current].tables.insert(name, id).is_some() {
+            return Err(SyntaxError::at(position, format!("the table `{name}` is defined twice in this scope")));
+        }
         self.tables.push(Table { name, targets });
+        Ok(())
     }
 
     /// A name that is used here.
@@ -203,12 +210,14 @@ impl Scope<'_> {
         if self.families.is_empty() {
             return None;
         }
-        let prefix = name.trim_end_matches(|digit: char| digit.is_ascii_digit());
-        // A prefix may end in digits itself, but its members are then written by nobody.
-        let family = self.families.get(prefix)?;
-        let number = &name[prefix.len()..];
-        let canonical = number == "0" || !number.starts_with('0');
-        (canonical && number.parse::<u64>().ok()? < family.count).then_some(family.class)
+        let digits = name.bytes().rev().take_while(u8::is_ascii_digit).count();
+        // The name of a family may end in digits itself.
+        (1..=digits.min(MAX_DIGITS)).find_map(|count| {
+            let (prefix, number) = name.split_at(name.len() - count);
+            let family = self.families.get(prefix)?;
+            let canonical = count == 1 || !number.starts_with('0');
+            (canonical && number.parse::<u64>().ok()? < family.count).then_some(family.class)
+        })
     }
 }
 
