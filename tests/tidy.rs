@@ -20,6 +20,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("sparsym-zoo", &["dsl"]),
     ("sparsym-reference", &["ir"]),
     ("sparsym-cpu", &["ir"]),
+    ("ptx-emulator", &[]),
     ("sparsym-codegen", &["ir"]),
     ("sparsym-runtime", &["codegen", "cpu", "reference", "ir"]),
     ("sparsym", &["codegen", "dsl", "dsl-core", "runtime", "zoo"]),
