@@ -165,12 +165,18 @@ pub(crate) enum Flow {
     Branch,
     /// The end of a thread.
     Exit,
+    /// A barrier of the CTA that all lanes of a warp reach together: arrive and wait.
+    AlignedBarrier,
     /// A barrier of the CTA: arrive and wait.
     Barrier,
     /// A barrier of the CTA: arrive and go on.
     BarrierArrive,
-    /// A barrier of the CTA that also combines a predicate.
-    BarrierReduce,
+    /// A barrier of the CTA that counts the threads whose predicate holds.
+    BarrierCount,
+    /// A barrier of the CTA that tells whether all threads' predicates hold.
+    BarrierAll,
+    /// A barrier of the CTA that tells whether a thread's predicate holds.
+    BarrierAny,
     /// A barrier of the lanes of a mask.
     WarpBarrier,
     /// A deliberate failure.

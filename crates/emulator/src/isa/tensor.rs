@@ -9,7 +9,9 @@ use super::form::{Action, Family, Form, Operand, effect};
 use crate::decode::Instruction;
 use crate::machine::context::Effect;
 use crate::machine::lanes::{WARP, Words};
-use crate::memory::{Access, Space};
+use crate::memory::Access;
+use crate::numeric::NAN_F32;
+use crate::numeric::half::{Bf16, F16, Half};
 use crate::race::ALL_LANES;
 use crate::trap::Fault;
 
@@ -20,7 +22,7 @@ const N: usize = 8;
 
 /// A matrix product in which A and B hold halves, and C and D floats or halves.
 macro_rules! product {
-    ($spelling:literal, $depth:literal, |$raw:ident| $decode:expr, $result:ident) => {
+    ($spelling:literal, $depth:literal, $half:ty, $result:ident) => {
         Form {
             spelling: $spelling,
             operands: &[TO_WS, WS, WS, WS],
@@ -29,15 +31,14 @@ macro_rules! product {
             action: effect!(Aligned, |effect, ins| {
                 const A: usize = $depth / 4;
                 const B: usize = $depth / 8;
-                let decode = #[inline(always)] |$raw: u32| -> f32 { $decode };
                 let first = $result::REGISTERS;
                 let mut a = [[0.0f32; $depth]; M];
                 for register in 0..A {
                     let words = effect.words(ins, first + register);
                     for lane in 0..WARP {
                         let (row, k) = (lane / 4 + register % 2 * 8, lane % 4 * 2 + register / 2 * 8);
-                        a[row][k] = decode(words[lane] & 0xFFFF);
-                        a[row][k + 1] = decode(words[lane] >> 16);
+                        a[row][k] = <$half>::wide(words[lane]);
+                        a[row][k + 1] = <$half>::wide(words[lane] >> 16);
                     }
                 }
                 let mut b = [[0.0f32; N]; $depth];
@@ -45,8 +46,8 @@ macro_rules! product {
                     let words = effect.words(ins, first + A + register);
                     for lane in 0..WARP {
                         let (k, column) = (lane % 4 * 2 + register * 8, lane / 4);
-                        b[k][column] = decode(words[lane] & 0xFFFF);
-                        b[k + 1][column] = decode(words[lane] >> 16);
+                        b[k][column] = <$half>::wide(words[lane]);
+                        b[k + 1][column] = <$half>::wide(words[lane] >> 16);
                     }
                 }
                 let mut sum = $result::load(effect, ins, first + A + B);
@@ -69,19 +70,18 @@ macro_rules! product_tf32 {
             action: effect!(Aligned, |effect, ins| {
                 const A: usize = $depth / 2;
                 const B: usize = $depth / 4;
-                let decode = #[inline(always)] |raw: u32| f32::from_bits(raw & 0xFFFF_E000);
                 let mut a = [[0.0f32; $depth]; M];
                 for register in 0..A {
                     let words = effect.words(ins, 4 + register);
                     for lane in 0..WARP {
-                        a[lane / 4 + register % 2 * 8][lane % 4 + register / 2 * 4] = decode(words[lane]);
+                        a[lane / 4 + register % 2 * 8][lane % 4 + register / 2 * 4] = from_tf32(words[lane]);
                     }
                 }
                 let mut b = [[0.0f32; N]; $depth];
                 for register in 0..B {
                     let words = effect.words(ins, 4 + A + register);
                     for lane in 0..WARP {
-                        b[lane % 4 + register * 4][lane / 4] = decode(words[lane]);
+                        b[lane % 4 + register * 4][lane / 4] = from_tf32(words[lane]);
                     }
                 }
                 let mut sum = Floats::load(effect, ins, 4 + A + B);
@@ -146,12 +146,12 @@ pub(super) const FORMS: &[Form] = &[
             })
         }),
     },
-    product!("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32", 16, |raw| f32::from_bits(raw << 16), Floats),
-    product!("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32", 16, |raw| from_half(raw), Floats),
-    product!("mma.sync.aligned.m16n8k16.row.col.f16.f16.f16.f16", 16, |raw| from_half(raw), Halves),
-    product!("mma.sync.aligned.m16n8k8.row.col.f32.bf16.bf16.f32", 8, |raw| f32::from_bits(raw << 16), Floats),
-    product!("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32", 8, |raw| from_half(raw), Floats),
-    product!("mma.sync.aligned.m16n8k8.row.col.f16.f16.f16.f16", 8, |raw| from_half(raw), Halves),
+    product!("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32", 16, Bf16, Floats),
+    product!("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32", 16, F16, Floats),
+    product!("mma.sync.aligned.m16n8k16.row.col.f16.f16.f16.f16", 16, F16, Halves),
+    product!("mma.sync.aligned.m16n8k8.row.col.f32.bf16.bf16.f32", 8, Bf16, Floats),
+    product!("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32", 8, F16, Floats),
+    product!("mma.sync.aligned.m16n8k8.row.col.f16.f16.f16.f16", 8, F16, Halves),
     product_tf32!("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32", 8),
     product_tf32!("mma.sync.aligned.m16n8k4.row.col.f32.tf32.tf32.f32", 4),
     product_bytes!("mma.sync.aligned.m16n8k32.row.col[.satfinite].s32{.s8|.u8}{.s8|.u8}.s32", 32),
@@ -229,7 +229,7 @@ impl Halves {
             let words = effect.words(ins, first + register);
             for (lane, value) in words.iter().enumerate() {
                 let (row, column) = place_of_result(2 * register, lane);
-                (out[row][column], out[row][column + 1]) = (from_half(value & 0xFFFF), from_half(value >> 16));
+                (out[row][column], out[row][column + 1]) = (F16::wide(*value), F16::wide(value >> 16));
             }
         }
         out
@@ -241,7 +241,7 @@ impl Halves {
             let mut words = [0; WARP];
             for (lane, value) in words.iter_mut().enumerate() {
                 let (row, column) = place_of_result(2 * register, lane);
-                *value = to_half(from[row][column]) | to_half(from[row][column + 1]) << 16;
+                *value = F16::narrow(from[row][column]) | F16::narrow(from[row][column + 1]) << 16;
             }
             effect.lanes.set_words(ins.rows[register], &words);
         }
@@ -251,7 +251,7 @@ impl Halves {
 /// A NaN that comes out of arithmetic is always the same one.
 #[inline(always)]
 fn canonical(value: f32) -> u32 {
-    if value.is_nan() { 0x7FFF_FFFF } else { value.to_bits() }
+    if value.is_nan() { NAN_F32.to_bits() } else { value.to_bits() }
 }
 
 /// A of bytes: [row][k].
@@ -314,7 +314,7 @@ fn load_matrices(
                 // All lanes of the warp get a part of the row, so all of them read it.
                 effect.watch_shared(Access::Load, ALL_LANES, |races, actor| races.read(actor, offset, 16))?;
                 if !effect.shared.line_is_written(offset) {
-                    effect.check_written(lane, offset, 16)?;
+                    effect.check_shared_written(lane, offset, 16)?;
                 }
             }
             *to = *effect.shared.line(offset);
@@ -347,23 +347,8 @@ fn transposed(rows: &[[u32; 4]; 8]) -> Words {
     out
 }
 
-/// The value of an f16.
+/// The value of a tf32: the low 13 bits do not count.
 #[inline(always)]
-fn from_half(bits: u32) -> f32 {
-    // Moving the exponent up by multiplication makes subnormals right without a branch.
-    let sign = (bits & 0x8000) << 16;
-    let magnitude = (bits & 0x7FFF) << 13;
-    let scaled = f32::from_bits(magnitude) * f32::from_bits(0x7780_0000);
-    let special = magnitude | 0x7F80_0000;
-    let value = if bits & 0x7C00 == 0x7C00 { special } else { scaled.to_bits() };
-    f32::from_bits(value | sign)
+fn from_tf32(bits: u32) -> f32 {
+    f32::from_bits(bits & 0xFFFF_E000)
 }
-
-/// An f32 as f16, to nearest even.
-#[inline(always)]
-fn to_half(value: f32) -> u32 {
-    crate::numeric::f16_from_f32(value)
-}
-
-/// Shared memory is all that ldmatrix reads.
-const _: Space = Space::Shared;

@@ -274,7 +274,7 @@ impl<'a> Effect<'a> {
     }
 
     #[inline(always)]
-    fn check_shared_written(&self, lane: usize, offset: usize, bytes: usize) -> Result<(), Box<Fault>> {
+    pub(crate) fn check_shared_written(&self, lane: usize, offset: usize, bytes: usize) -> Result<(), Box<Fault>> {
         match self.shared.first_unwritten(offset, bytes) {
             Some(byte) if self.watches() => {
                 let (name, byte) = self.name_of(byte);
@@ -420,13 +420,6 @@ impl Effect<'_> {
             Space::Global => self.counts.global(self.pc, addresses, self.lanes.mask(), bytes),
             _ => {}
         }
-    }
-
-    /// Fails unless all live lanes execute.
-    #[inline(always)]
-    pub(crate) fn expect_whole_warp(&self) -> Result<(), Box<Fault>> {
-        let (lanes, live) = (self.lanes.mask(), self.warp.live);
-        if lanes == live { Ok(()) } else { Err(Box::new(Fault::Diverged { lanes, live })) }
     }
 
     /// Writes a value into a row of either width.

@@ -33,9 +33,9 @@ pub(crate) struct Lanes {
 
 impl Lanes {
     /// Registers as they are when the warp starts; no lane executes yet.
-    pub(crate) fn new(predicates: usize, words: Vec<Words>, wides: Vec<Wides>) -> Lanes {
+    pub(crate) fn new(predicates: Vec<u32>, words: Vec<Words>, wides: Vec<Wides>) -> Lanes {
         Lanes {
-            predicates: vec![0; predicates],
+            predicates,
             words: words.into_iter().map(Aligned).collect(),
             wides: wides.into_iter().map(Aligned).collect(),
             mask: 0,
@@ -227,7 +227,7 @@ mod tests {
     use super::*;
 
     fn lanes() -> Lanes {
-        Lanes::new(2, vec![[7; WARP]; 2], vec![[9; WARP]; 2])
+        Lanes::new(vec![0; 2], vec![[7; WARP]; 2], vec![[9; WARP]; 2])
     }
 
     #[test]

@@ -20,7 +20,6 @@ pub(crate) struct SharedMemory {
     pub(crate) races: Option<Box<Races>>,
     /// The variables, by ascending address.
     variables: Vec<Region>,
-    bytes: u32,
 }
 
 /// A bit for each byte of an access of up to 16 bytes inside its line.
@@ -33,19 +32,13 @@ impl SharedMemory {
     /// Memory for these variables, in which nothing has a value.
     pub(crate) fn new(variables: Vec<Region>, races: Option<Box<Races>>) -> SharedMemory {
         let end = variables.iter().map(|variable| variable.base + variable.bytes).max().unwrap_or(u64::from(FIRST));
-        let bytes = end as u32 - FIRST;
-        let lines = (bytes as usize).div_ceil(LINE);
-        SharedMemory { words: vec![u32::MAX; lines * 4], written: vec![0; lines], races, variables, bytes }
+        let lines = (end - u64::from(FIRST)).div_ceil(LINE as u64) as usize;
+        SharedMemory { words: vec![u32::MAX; lines * 4], written: vec![0; lines], races, variables }
     }
 
     /// The variables, by ascending address.
     pub(crate) fn variables(&self) -> &[Region] {
         &self.variables
-    }
-
-    /// Bytes of a CTA from its first variable to its last.
-    pub(crate) fn bytes(&self) -> u32 {
-        self.bytes
     }
 
     /// The offset of an address, if all these bytes are inside one variable.

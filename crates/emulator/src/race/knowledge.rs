@@ -145,7 +145,7 @@ impl Clocks {
         let everybody = lanes == me.live;
         if everybody {
             for (known, told) in me.all.iter_mut().zip(&from.all) {
-                *known = told.max(known);
+                *known = (*told).max(*known);
             }
         }
         if everybody && from.exact.is_none() {
