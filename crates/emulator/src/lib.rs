@@ -5,4 +5,5 @@
 mod decode;
 mod isa;
 mod machine;
+mod numeric;
 mod trap;

@@ -5,4 +5,6 @@
 pub(crate) enum Fault {
     /// An integer was divided by zero in this lane.
     DivisionByZero { lane: usize },
+    /// A shuffle reads from a lane that does not take part in it, so what this lane gets is undefined.
+    ShuffleFromAbsentLane { lane: usize, source: usize },
 }
