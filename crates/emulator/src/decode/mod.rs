@@ -34,7 +34,7 @@ pub(crate) struct Instruction {
     pub(crate) meets: bool,
     /// The rows that it names, in written order; lists are laid out flat, addresses are in `addresses`.
     pub(crate) rows: [u16; MOST_ROWS],
-    /// A bit for each of `rows` that is a row of wides where either width is allowed.
+    /// A bit for each of `rows` that is a row of wides.
     pub(crate) wides: u16,
     /// How many of `rows` it names.
     pub(crate) row_count: u8,

@@ -183,7 +183,7 @@ impl Decoder<'_> {
         match operand {
             syntax::Operand::Register(id) => {
                 self.expect(*id, class)?;
-                self.mark_wide(draft, class, self.class(*id));
+                mark_wide(draft, self.class(*id));
                 push(draft, 0, Slot::Write(*id))
             }
             syntax::Operand::Sink => push(draft, rows::SINK, Slot::Fixed),
@@ -197,7 +197,7 @@ impl Decoder<'_> {
         let row = match operand {
             syntax::Operand::Register(id) => {
                 self.expect(*id, class)?;
-                self.mark_wide(draft, class, self.class(*id));
+                mark_wide(draft, self.class(*id));
                 return push(draft, 0, Slot::Read(*id));
             }
             syntax::Operand::NotRegister(id) => {
@@ -224,7 +224,7 @@ impl Decoder<'_> {
             }
             _ => return Err(Refusal("a value must be a register or an immediate".to_owned())),
         };
-        self.mark_wide(draft, class, wanted);
+        mark_wide(draft, wanted);
         push(draft, row, Slot::Fixed)
     }
 
@@ -269,11 +269,11 @@ impl Decoder<'_> {
             (false, None) => Err(Refusal("a predicate stands where a register is needed".to_owned())),
         }
     }
+}
 
-    fn mark_wide(&self, draft: &mut Draft, wanted: Option<Class>, has: Class) {
-        if wanted.is_none() && has == Class::Wide {
-            draft.instruction.wides |= 1 << draft.registers.len().min(MOST_ROWS - 1);
-        }
+fn mark_wide(draft: &mut Draft, class: Class) {
+    if class == Class::Wide {
+        draft.instruction.wides |= 1 << draft.registers.len().min(MOST_ROWS - 1);
     }
 }
 

@@ -1,9 +1,9 @@
 //! What one row of the instruction table says, and how an instruction of a PTX text finds its row.
 
+use crate::decode::Instruction;
 use crate::machine::context::Effect;
 use crate::machine::exchange::Exchange;
 use crate::machine::lanes::Lanes;
-use crate::decode::Instruction;
 
 /// One row of the instruction table: a spelling with its alternatives, what its operands are, and what it does.
 pub(crate) struct Form {
@@ -41,6 +41,10 @@ pub(crate) enum Operand {
     InList(Class),
     /// Read: registers of either width in braces, or one without.
     InListAny,
+    /// Written: exactly so many registers in braces, each or `_`.
+    OutBraces(Class, u8),
+    /// Read: exactly so many registers in braces.
+    InBraces(Class, u8),
     /// An address in brackets.
     Address,
     /// A place in the code.
@@ -149,8 +153,12 @@ impl<F: Copy> Pair<F> {
 pub(crate) fn features() -> bool {
     #[cfg(target_arch = "x86_64")]
     {
-        is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("bmi1")
-            && is_x86_feature_detected!("bmi2") && is_x86_feature_detected!("lzcnt") && is_x86_feature_detected!("popcnt")
+        is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("bmi1")
+            && is_x86_feature_detected!("bmi2")
+            && is_x86_feature_detected!("lzcnt")
+            && is_x86_feature_detected!("popcnt")
     }
     #[cfg(not(target_arch = "x86_64"))]
     {
@@ -206,7 +214,18 @@ impl<'a> Chosen<'a> {
     pub(crate) fn has(&self, word: &str) -> bool {
         self.words.contains(&word)
     }
+
+    /// All answers, in the order of the spelling.
+    pub(crate) fn words(&self) -> &[&'a str] {
+        &self.words
+    }
 }
+
+/// The words that name types. `cvt.u64.u32` and `cvt.u32.u64` differ in nothing but their order.
+const TYPES: &[&str] = &[
+    "pred", "b8", "b16", "b32", "b64", "b128", "u8", "u16", "u32", "u64", "s8", "s16", "s32", "s64", "f16", "f32",
+    "f64", "bf16", "tf32", "u16x2", "s16x2", "f16x2", "bf16x2", "f32x2", "e4m3x2", "e5m2x2", "u4", "s4", "u2", "s2",
+];
 
 /// A place of a spelling where a modifier stands.
 struct Slot {
@@ -226,10 +245,20 @@ impl Form {
     pub(crate) fn choose<'a>(&self, modifiers: &'a [String]) -> Option<Chosen<'a>> {
         let mut left: Vec<Option<&'a str>> = modifiers.iter().map(|word| Some(word.as_str())).collect();
         let mut words = Vec::new();
+        let mut types = 0;
         for slot in self.slots() {
-            let found = left.iter_mut().find(|word| word.is_some_and(|word| slot.words.contains(&word)));
+            let found = left.iter().position(|word| word.is_some_and(|word| slot.words.contains(&word)));
             let word = match found {
-                Some(word) => word.take().unwrap_or_default(),
+                Some(at) => {
+                    let word = left[at].take().unwrap_or_default();
+                    if TYPES.contains(&word) {
+                        if at < types {
+                            return None;
+                        }
+                        types = at;
+                    }
+                    word
+                }
                 None if slot.required => return None,
                 None => "",
             };
@@ -338,5 +367,8 @@ mod tests {
         assert_eq!(words(&atom, &modifiers(".global.u32")), None);
         let cvt = form("cvt.rn{.f32|.s32}{.f32|.s32}");
         assert_eq!(words(&cvt, &modifiers(".rn.f32.s32")), Some(vec!["f32", "s32"]));
+        let widening = form("cvt.u64.u32");
+        assert_eq!(words(&widening, &modifiers(".u64.u32")), Some(vec![]));
+        assert_eq!(words(&widening, &modifiers(".u32.u64")), None);
     }
 }

@@ -1,6 +1,6 @@
 //! Loads and stores, and conversions of addresses between spaces.
 
-use super::form::operands::{L, TO_L, TO_P, TO_W, W};
+use super::form::operands::{L, TO_L, TO_P, W};
 use super::form::{Action, Chosen, Family, Form, Operand, effect, lanes};
 use crate::decode::Instruction;
 use crate::machine::context::{Effect, Shape, Signed};
@@ -136,17 +136,6 @@ pub(super) const FORMS: &[Form] = &[
         family: Family::Integer,
         meaning: "d = a cache policy: a number that only hints take",
         action: lanes!(|_d: u64| -> u64 { 1 << 60 }),
-    },
-    Form {
-        spelling: "activemask.b32",
-        operands: &[TO_W],
-        family: Family::Exchange,
-        meaning: "d = the lanes that execute this instruction",
-        action: effect!(Effect, |effect, ins| {
-            let mask = effect.lanes.mask();
-            effect.lanes.set_words(ins.rows[0], &[mask; 32]);
-            Ok(())
-        }),
     },
     Form {
         spelling: "nanosleep.u32",

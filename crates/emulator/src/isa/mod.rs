@@ -2,11 +2,23 @@
 //!
 //! Decoder, executor, printer and `docs/isa.md` all read these rows. A spelling that no row has is refused with its line.
 
+mod approximate;
+mod atomic;
+mod bits;
+mod carry;
+mod compare;
 mod control;
+mod convert;
 mod copies;
+mod exchange;
+mod float;
 pub(crate) mod form;
+mod half;
 mod integer;
 mod memory;
+mod note;
+mod permute;
+mod select;
 pub(crate) mod tensor;
 
 use std::collections::HashMap;
@@ -15,7 +27,26 @@ use std::sync::LazyLock;
 pub(crate) use form::Form;
 
 /// All rows, by family.
-const TABLES: &[&[Form]] = &[integer::FORMS, memory::FORMS, copies::FORMS, tensor::FORMS, control::FORMS];
+const TABLES: &[&[Form]] = &[
+    integer::FORMS,
+    carry::FORMS,
+    bits::FORMS,
+    permute::FORMS,
+    float::FORMS,
+    half::FORMS,
+    approximate::FORMS,
+    convert::integer::FORMS,
+    convert::float::FORMS,
+    convert::packed::FORMS,
+    compare::FORMS,
+    select::FORMS,
+    exchange::FORMS,
+    memory::FORMS,
+    atomic::FORMS,
+    copies::FORMS,
+    tensor::FORMS,
+    control::FORMS,
+];
 
 static BY_OPCODE: LazyLock<HashMap<&str, Vec<&Form>>> = LazyLock::new(|| {
     let mut out: HashMap<&str, Vec<&Form>> = HashMap::new();
@@ -29,3 +60,4 @@ static BY_OPCODE: LazyLock<HashMap<&str, Vec<&Form>>> = LazyLock::new(|| {
 pub(crate) fn forms(opcode: &str) -> impl Iterator<Item = &'static Form> {
     BY_OPCODE.get(opcode).into_iter().flatten().copied()
 }
+

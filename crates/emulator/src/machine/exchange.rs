@@ -57,6 +57,14 @@ impl Exchange {
                     }
                     words += 1;
                 }
+                // Its halves take two places.
+                Operand::In(Class::Wide) => {
+                    for lane in lanes_of(lanes) {
+                        let value = from.wides(row)[lane];
+                        (self.words[0][lane], self.words[1][lane]) = (value as u32, (value >> 32) as u32);
+                    }
+                    words = 2;
+                }
                 _ => {}
             }
         }

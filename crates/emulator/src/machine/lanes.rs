@@ -27,6 +27,8 @@ pub(crate) struct Lanes {
     words: Vec<Aligned<Words>>,
     wides: Vec<Aligned<Wides>>,
     mask: u32,
+    /// The carry of extended-precision integer arithmetic: a bit a lane. No text names it.
+    carry: u32,
     /// `mask` as a row: all ones in a lane that executes. Blending with it is what partial execution costs.
     blend: Aligned<Words>,
 }
@@ -39,6 +41,7 @@ impl Lanes {
             words: words.into_iter().map(Aligned).collect(),
             wides: wides.into_iter().map(Aligned).collect(),
             mask: 0,
+            carry: 0,
             blend: Aligned([0; WARP]),
         }
     }
@@ -70,6 +73,18 @@ impl Lanes {
     pub(crate) fn set_predicate(&mut self, at: u16, bits: u32) {
         let row = &mut self.predicates[usize::from(at)];
         *row = *row & !self.mask | bits & self.mask;
+    }
+
+    /// The carry of each lane.
+    #[inline(always)]
+    pub(crate) fn carry(&self) -> u32 {
+        self.carry
+    }
+
+    /// Writes the carry in the executing lanes.
+    #[inline(always)]
+    pub(crate) fn set_carry(&mut self, bits: u32) {
+        self.carry = self.carry & !self.mask | bits & self.mask;
     }
 
     /// A row of words.
@@ -133,6 +148,16 @@ pub(crate) fn spread(bits: u32) -> Words {
         *value = 0u32.wrapping_sub(bits >> lane & 1);
     }
     row
+}
+
+/// A function of every value of a row. Unlike `map` of arrays, it is certain to become vector code.
+#[inline(always)]
+pub(crate) fn each<T: Copy, U: Copy + Default>(row: &[T; WARP], function: impl Fn(T) -> U) -> [U; WARP] {
+    let mut out = [U::default(); WARP];
+    for lane in 0..WARP {
+        out[lane] = function(row[lane]);
+    }
+    out
 }
 
 /// The lanes of a mask, in ascending order.
