@@ -8,7 +8,7 @@ use super::form::operands::{TO_WS, WS};
 use super::form::{Action, Family, Form, Operand, effect};
 use crate::decode::Instruction;
 use crate::machine::context::Effect;
-use crate::machine::lanes::{WARP, Words};
+use crate::machine::lanes::{WARP, Words, each};
 use crate::memory::Access;
 use crate::numeric::NAN_F32;
 use crate::numeric::half::{Bf16, F16, Half};
@@ -29,29 +29,14 @@ macro_rules! product {
             family: Family::Tensor,
             meaning: "D = A B + C: exact products, summed in f32 in the order of the depth",
             action: effect!(Aligned, |effect, ins| {
-                const A: usize = $depth / 4;
-                const B: usize = $depth / 8;
+                const STEPS: usize = $depth / 8;
                 let first = $result::REGISTERS;
-                let mut a = [[0.0f32; $depth]; M];
-                for register in 0..A {
-                    let words = effect.words(ins, first + register);
-                    for lane in 0..WARP {
-                        let (row, k) = (lane / 4 + register % 2 * 8, lane % 4 * 2 + register / 2 * 8);
-                        a[row][k] = <$half>::wide(words[lane]);
-                        a[row][k + 1] = <$half>::wide(words[lane] >> 16);
-                    }
+                let mut sum = $result::load(effect, ins, first + 3 * STEPS);
+                for step in 0..STEPS {
+                    let a = [effect.words(ins, first + 2 * step), effect.words(ins, first + 2 * step + 1)];
+                    let b = effect.words(ins, first + 2 * STEPS + step);
+                    multiply_step::<$half>(&mut sum, a, b);
                 }
-                let mut b = [[0.0f32; N]; $depth];
-                for register in 0..B {
-                    let words = effect.words(ins, first + A + register);
-                    for lane in 0..WARP {
-                        let (k, column) = (lane % 4 * 2 + register * 8, lane / 4);
-                        b[k][column] = <$half>::wide(words[lane]);
-                        b[k + 1][column] = <$half>::wide(words[lane] >> 16);
-                    }
-                }
-                let mut sum = $result::load(effect, ins, first + A + B);
-                multiply(&mut sum, &a, &b);
                 $result::store(effect, ins, &sum);
                 Ok(())
             }),
@@ -81,7 +66,7 @@ macro_rules! product_tf32 {
                 for register in 0..B {
                     let words = effect.words(ins, 4 + A + register);
                     for lane in 0..WARP {
-                        b[lane % 4 + register * 4][lane / 4] = from_tf32(words[lane]);
+                        b[lane % 4 + register * 4][place_of_column(lane / 4)] = from_tf32(words[lane]);
                     }
                 }
                 let mut sum = Floats::load(effect, ins, 4 + A + B);
@@ -164,17 +149,66 @@ pub(crate) fn flops(form: &Form) -> u64 {
     depth.map_or(0, |depth| 2 * (M * N) as u64 * depth)
 }
 
-/// A in f32: the low half of the depth of a row lies in one register of four lanes.
+/// The sums of a product: for each row first the even columns, then the odd ones. So a row is four neighbouring lanes of one
+/// register of C and four of the next.
+type Sums = [[f32; N]; M];
+
+/// Adds the products of eight steps of the depth. A register holds steps 2t and 2t + 1 in lane 4·row + t of A, and in lane
+/// 4·column + t of B.
 #[inline(always)]
-fn multiply<const K: usize>(sum: &mut [[f32; N]; M], a: &[[f32; K]; M], b: &[[f32; N]; K]) {
-    for (sum, a) in sum.iter_mut().zip(a) {
-        let mut row = *sum;
-        for (a, b) in a.iter().zip(b) {
-            for (sum, b) in row.iter_mut().zip(b) {
+fn multiply_step<H: Half>(sums: &mut Sums, a: [&Words; 2], b: &Words) {
+    let b = transpose::<H>(b);
+    let (upper, lower) = sums.split_at_mut(8);
+    multiply_rows::<H>(upper, a[0], &b);
+    multiply_rows::<H>(lower, a[1], &b);
+}
+
+/// Eight rows at a time: their sums stay in registers, and none waits for the one before it.
+#[inline(always)]
+fn multiply_rows<H: Half>(sums: &mut [[f32; N]], a: &Words, b: &[[f32; N]; 8]) {
+    let a = [each(a, H::wide), each(a, |pair| H::wide(pair >> 16))];
+    let mut rows = [[0.0; N]; 8];
+    rows.copy_from_slice(sums);
+    for (k, b) in b.iter().enumerate() {
+        for (row, sums) in rows.iter_mut().enumerate() {
+            let a = a[k % 2][4 * row + k / 2];
+            for (sum, b) in sums.iter_mut().zip(b) {
                 *sum = a.mul_add(*b, *sum);
             }
         }
-        *sum = row;
+    }
+    sums.copy_from_slice(&rows);
+}
+
+/// The eight steps of B, each with its even columns first.
+#[inline(always)]
+fn transpose<H: Half>(words: &Words) -> [[f32; N]; 8] {
+    let mut pairs = [[0; N]; 4];
+    for column in 0..4 {
+        for t in 0..4 {
+            pairs[t][column] = words[8 * column + t];
+            pairs[t][4 + column] = words[8 * column + 4 + t];
+        }
+    }
+    let mut out = [[0.0; N]; 8];
+    for (t, pairs) in pairs.iter().enumerate() {
+        for (column, pair) in pairs.iter().enumerate() {
+            out[2 * t][column] = H::wide(*pair);
+            out[2 * t + 1][column] = H::wide(pair >> 16);
+        }
+    }
+    out
+}
+
+/// As [`multiply_step`], for values that stand one in a register.
+#[inline(always)]
+fn multiply<const K: usize>(sums: &mut Sums, a: &[[f32; K]; M], b: &[[f32; N]; K]) {
+    for (sums, a) in sums.iter_mut().zip(a) {
+        for (a, b) in a.iter().zip(b) {
+            for (sum, b) in sums.iter_mut().zip(b) {
+                *sum = a.mul_add(*b, *sum);
+            }
+        }
     }
 }
 
@@ -184,6 +218,12 @@ fn place_of_result(register: usize, lane: usize) -> (usize, usize) {
     (lane / 4 + register / 2 * 8, lane % 4 * 2 + register % 2)
 }
 
+/// Where a column stands in [`Sums`].
+#[inline(always)]
+fn place_of_column(column: usize) -> usize {
+    column / 2 + column % 2 * 4
+}
+
 /// C and D in f32.
 struct Floats;
 
@@ -191,25 +231,28 @@ impl Floats {
     const REGISTERS: usize = 4;
 
     #[inline(always)]
-    fn load(effect: &Effect<'_>, ins: &Instruction, first: usize) -> [[f32; N]; M] {
+    fn load(effect: &Effect<'_>, ins: &Instruction, first: usize) -> Sums {
         let mut out = [[0.0; N]; M];
-        for register in 0..4 {
-            let words = effect.words(ins, first + register);
-            for (lane, value) in words.iter().enumerate() {
-                let (row, column) = place_of_result(register, lane);
-                out[row][column] = f32::from_bits(*value);
+        for half in 0..2 {
+            let (even, odd) = (effect.words(ins, first + 2 * half), effect.words(ins, first + 2 * half + 1));
+            for row in 0..8 {
+                for t in 0..4 {
+                    out[8 * half + row][t] = f32::from_bits(even[4 * row + t]);
+                    out[8 * half + row][4 + t] = f32::from_bits(odd[4 * row + t]);
+                }
             }
         }
         out
     }
 
     #[inline(always)]
-    fn store(effect: &mut Effect<'_>, ins: &Instruction, from: &[[f32; N]; M]) {
+    fn store(effect: &mut Effect<'_>, ins: &Instruction, from: &Sums) {
         for register in 0..4 {
             let mut words = [0; WARP];
-            for (lane, value) in words.iter_mut().enumerate() {
-                let (row, column) = place_of_result(register, lane);
-                *value = canonical(from[row][column]);
+            for row in 0..8 {
+                for t in 0..4 {
+                    words[4 * row + t] = canonical(from[register / 2 * 8 + row][register % 2 * 4 + t]);
+                }
             }
             effect.lanes.set_words(ins.rows[register], &words);
         }
@@ -223,27 +266,27 @@ impl Halves {
     const REGISTERS: usize = 2;
 
     #[inline(always)]
-    fn load(effect: &Effect<'_>, ins: &Instruction, first: usize) -> [[f32; N]; M] {
+    fn load(effect: &Effect<'_>, ins: &Instruction, first: usize) -> Sums {
         let mut out = [[0.0; N]; M];
-        for register in 0..2 {
-            let words = effect.words(ins, first + register);
-            for (lane, value) in words.iter().enumerate() {
-                let (row, column) = place_of_result(2 * register, lane);
-                (out[row][column], out[row][column + 1]) = (F16::wide(*value), F16::wide(value >> 16));
+        for half in 0..2 {
+            let pairs = effect.words(ins, first + half);
+            for (lane, pair) in pairs.iter().enumerate() {
+                let row = &mut out[8 * half + lane / 4];
+                (row[lane % 4], row[4 + lane % 4]) = (F16::wide(*pair), F16::wide(pair >> 16));
             }
         }
         out
     }
 
     #[inline(always)]
-    fn store(effect: &mut Effect<'_>, ins: &Instruction, from: &[[f32; N]; M]) {
-        for register in 0..2 {
+    fn store(effect: &mut Effect<'_>, ins: &Instruction, from: &Sums) {
+        for half in 0..2 {
             let mut words = [0; WARP];
-            for (lane, value) in words.iter_mut().enumerate() {
-                let (row, column) = place_of_result(2 * register, lane);
-                *value = F16::narrow(from[row][column]) | F16::narrow(from[row][column + 1]) << 16;
+            for (lane, pair) in words.iter_mut().enumerate() {
+                let row = &from[8 * half + lane / 4];
+                *pair = F16::narrow(row[lane % 4]) | F16::narrow(row[4 + lane % 4]) << 16;
             }
-            effect.lanes.set_words(ins.rows[register], &words);
+            effect.lanes.set_words(ins.rows[half], &words);
         }
     }
 }
@@ -305,17 +348,18 @@ fn load_matrices(
     if effect.watches() {
         effect.counts.shared_rows(effect.pc, &addresses, 8 * count);
     }
+    let mut offsets = [0; WARP];
+    for lane in 0..8 * count {
+        offsets[lane] = effect.shared_offset(Access::Load, lane, addresses[lane], 16)?;
+    }
+    // All lanes of the warp get a part of every row, so all of them read it.
+    effect.watch_shared(Access::Load, ALL_LANES, |races, actor| races.read_lines(actor, &offsets[..8 * count]))?;
     for matrix in 0..count {
         let mut rows = [[0; 4]; 8];
         for (row, to) in rows.iter_mut().enumerate() {
-            let lane = 8 * matrix + row;
-            let offset = effect.shared_offset(Access::Load, lane, addresses[lane], 16)?;
-            if effect.watches() {
-                // All lanes of the warp get a part of the row, so all of them read it.
-                effect.watch_shared(Access::Load, ALL_LANES, |races, actor| races.read(actor, offset, 16))?;
-                if !effect.shared.line_is_written(offset) {
-                    effect.check_shared_written(lane, offset, 16)?;
-                }
+            let offset = offsets[8 * matrix + row];
+            if effect.watches() && !effect.shared.line_is_written(offset) {
+                effect.check_shared_written(8 * matrix + row, offset, 16)?;
             }
             *to = *effect.shared.line(offset);
         }

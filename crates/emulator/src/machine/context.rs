@@ -56,7 +56,7 @@ impl WarpState {
 }
 
 /// A range of bytes of a buffer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bytes {
     /// Index of the buffer.
     pub(crate) buffer: usize,

@@ -1,9 +1,11 @@
 //! Asynchronous copies of a warp: what cp.async started and nobody has waited for yet.
 
-use super::context::{Bytes, Effect, aligned};
+use std::collections::VecDeque;
+
+use super::context::{Effect, aligned};
 use super::lanes::{WARP, lanes_of};
 use crate::launch::Copies as Moment;
-use crate::memory::Access;
+use crate::memory::{Access, Space};
 use crate::trap::Fault;
 
 /// Copies and groups of the lanes of a warp.
@@ -11,7 +13,8 @@ use crate::trap::Fault;
 pub(crate) struct Copies {
     /// Groups that each lane has closed.
     closed: [u32; WARP],
-    pending: Vec<Copy>,
+    /// Oldest first.
+    pending: VecDeque<Copy>,
 }
 
 /// One instruction's copies in lanes that stand in the same group.
@@ -25,7 +28,8 @@ struct Copy {
     bytes: usize,
     /// Bytes that each lane reads; the rest of what it writes is zeros.
     valid: [u32; WARP],
-    from: [Bytes; WARP],
+    /// Addresses in global memory.
+    from: [u64; WARP],
     /// Offsets in shared memory.
     to: [u32; WARP],
     /// The instruction.
@@ -43,7 +47,7 @@ impl Effect<'_> {
     ) -> Result<(), Box<Fault>> {
         let mask = self.lanes.mask();
         let mut copy =
-            Copy { group: 0, lanes: mask, bytes, valid: *valid, from: [Bytes::default(); WARP], to: [0; WARP], pc: self.pc };
+            Copy { group: 0, lanes: mask, bytes, valid: *valid, from: *from, to: [0; WARP], pc: self.pc };
         let mut reading = 0;
         for lane in lanes_of(mask) {
             let offset = self.shared_offset(Access::CopyDestination, lane, to[lane], bytes)?;
@@ -53,8 +57,8 @@ impl Effect<'_> {
                 if valid[lane] as usize > bytes {
                     return Err(Box::new(Fault::Unsupported { what: "a cp.async that reads more bytes than it writes" }));
                 }
-                aligned(Access::CopySource, crate::memory::Space::Global, lane, from[lane], bytes)?;
-                copy.from[lane] = self.global(Access::CopySource, lane, from[lane], valid[lane] as usize)?.0;
+                aligned(Access::CopySource, Space::Global, lane, from[lane], bytes)?;
+                self.global(Access::CopySource, lane, from[lane], valid[lane] as usize)?;
             }
             if self.watches() {
                 let group = self.warp.copies.closed[lane] + 1;
@@ -92,14 +96,22 @@ impl Effect<'_> {
             }
         }
         let mut pending = std::mem::take(&mut self.warp.copies.pending);
+        let mut partly = false;
         for copy in &mut pending {
             let due = select(copy.lanes & mask, |lane| copy.group <= limit(lane));
             copy.lanes &= !due;
+            partly |= due != 0 && copy.lanes != 0;
             if self.launch.copies == Moment::Latest {
                 self.deliver(copy, due)?;
             }
         }
-        pending.retain(|copy| copy.lanes != 0);
+        // Nearly always whole groups end, the oldest first.
+        while pending.front().is_some_and(|copy| copy.lanes == 0) {
+            pending.pop_front();
+        }
+        if partly {
+            pending.retain(|copy| copy.lanes != 0);
+        }
         self.warp.copies.pending = pending;
         Ok(())
     }
@@ -110,10 +122,11 @@ impl Effect<'_> {
             let valid = copy.valid[lane] as usize;
             let mut packet = [0; 8];
             if valid > 0 {
-                let at = copy.from[lane];
-                let allocation = &self.launch.memory.allocations()[at.buffer];
+                let (at, allocation) = self.global(Access::CopySource, lane, copy.from[lane], valid)?;
                 self.check_global_read(Access::CopySource, lane, at, valid, allocation)?;
-                if valid == copy.bytes {
+                if valid == 16 {
+                    packet = allocation.load(at.offset, 16);
+                } else if valid == copy.bytes {
                     packet = allocation.load(at.offset, valid);
                 } else {
                     for byte in 0..valid {
@@ -135,13 +148,18 @@ impl Copies {
     }
 
     /// Puts copies in line, a record for each group that their lanes stand in.
-    fn push(&mut self, copy: Copy) {
+    fn push(&mut self, mut copy: Copy) {
         let mut left = copy.lanes;
+        let closed = self.closed[left.trailing_zeros() as usize % WARP];
+        if self.closed == [closed; WARP] {
+            copy.group = closed + 1;
+            return self.pending.push_back(copy);
+        }
         while left != 0 {
             let closed = self.closed[left.trailing_zeros() as usize];
             let lanes = select(left, |lane| self.closed[lane] == closed);
             left &= !lanes;
-            self.pending.push(Copy { group: closed + 1, lanes, ..copy.clone() });
+            self.pending.push_back(Copy { group: closed + 1, lanes, ..copy.clone() });
         }
     }
 }

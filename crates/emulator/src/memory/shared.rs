@@ -75,7 +75,9 @@ impl SharedMemory {
     #[inline(always)]
     pub(crate) fn load(&self, offset: usize, bytes: usize) -> Packet {
         let mut packet = [0; 8];
-        if bytes >= 4 {
+        if bytes == LINE {
+            packet[..4].copy_from_slice(self.line(offset));
+        } else if bytes >= 4 {
             packet[..bytes / 4].copy_from_slice(&self.words[offset / 4..][..bytes / 4]);
         } else {
             packet[0] = self.words[offset / 4] >> (offset % 4 * 8) & (u32::MAX >> (32 - 8 * bytes));
@@ -99,7 +101,10 @@ impl SharedMemory {
     /// Writes up to 32 bytes at a multiple of their number.
     #[inline(always)]
     pub(crate) fn store(&mut self, offset: usize, bytes: usize, packet: &Packet) {
-        if bytes >= 4 {
+        if bytes == LINE {
+            let (lines, _) = self.words.as_chunks_mut();
+            lines[offset / LINE] = [packet[0], packet[1], packet[2], packet[3]];
+        } else if bytes >= 4 {
             self.words[offset / 4..][..bytes / 4].copy_from_slice(&packet[..bytes / 4]);
         } else {
             let shift = offset % 4 * 8;
@@ -111,6 +116,7 @@ impl SharedMemory {
     }
 
     /// Takes the value from bytes: something is on its way to them, and nobody may look before it is there.
+    #[inline(always)]
     pub(crate) fn spoil(&mut self, offset: usize, bytes: usize) {
         self.store(offset, bytes, &[u32::MAX; 8]);
         self.for_lines(offset, bytes, |written, bits| *written &= !bits);
@@ -118,6 +124,9 @@ impl SharedMemory {
 
     #[inline(always)]
     fn for_lines(&mut self, offset: usize, bytes: usize, change: impl Fn(&mut u16, u16)) {
+        if bytes == LINE {
+            return change(&mut self.written[offset / LINE], u16::MAX);
+        }
         let mut at = offset;
         while at < offset + bytes {
             let length = (offset + bytes - at).min(LINE - at % LINE);

@@ -81,6 +81,14 @@ impl Stamp {
         )
     }
 
+    /// What stands for this read and an older one of the same warp. If nothing orders them, a later write must know both:
+    /// together they count as reads of all lanes.
+    #[inline(always)]
+    fn after(self, older: Stamp, known: u32) -> Stamp {
+        let alone = older.clock() <= known || older.lane() == self.lane();
+        Stamp(if alone { self.0 } else { self.0 | u64::from(ALL_LANES) << 32 })
+    }
+
     #[inline(always)]
     fn clock(self) -> u32 {
         (self.0 >> 38) as u32
@@ -114,26 +122,24 @@ impl Stamp {
 #[derive(Debug)]
 pub(crate) struct Races {
     warps: usize,
-    granules: usize,
+    lines: usize,
     clocks: Clocks,
     /// The last write of every granule.
-    writes: Vec<Stamp>,
+    writes: Vec<Line>,
     /// The last read of every granule by each warp, warp after warp.
-    reads: Vec<Stamp>,
+    reads: Vec<Line>,
 }
+
+/// Notes of 16 bytes: what is accessed together is mostly as large, and is stamped alike.
+type Line = [Stamp; LINE_GRANULES];
+const LINE_GRANULES: usize = 4;
 
 impl Races {
     /// No accesses yet, to that many bytes by that many warps.
     pub(crate) fn new(bytes: usize, warps: usize) -> Races {
-        let granules = bytes.div_ceil(4);
-        let none = Stamp::default();
-        Races {
-            warps,
-            granules,
-            clocks: Clocks::new(warps),
-            writes: vec![none; granules],
-            reads: vec![none; granules * warps],
-        }
+        let lines = bytes.div_ceil(4 * LINE_GRANULES);
+        let none = [Stamp::default(); LINE_GRANULES];
+        Races { warps, lines, clocks: Clocks::new(warps), writes: vec![none; lines], reads: vec![none; lines * warps] }
     }
 
     /// What each thread knows.
@@ -144,21 +150,52 @@ impl Races {
     /// Notes a read.
     #[inline(always)]
     pub(crate) fn read(&mut self, actor: Actor, offset: usize, bytes: usize) -> Result<(), Conflict> {
+        if bytes == 16 {
+            return self.read_lines(actor, &[offset]);
+        }
         let warp = actor.warp as usize;
-        let now = self.clocks.now(warp);
+        let touched = touched(offset, bytes);
+        let new = Stamp::new(self.clocks.now(warp), warp, actor, touched, 0);
         let known = self.clocks.known_to_all(warp);
         let granules = offset / 4..(offset + bytes).div_ceil(4);
-        let touched = touched(offset, bytes);
-        let writes = &self.writes[granules.clone()];
-        let reads = &mut self.reads[warp * self.granules..][granules.clone()];
+        let writes = &self.writes.as_flattened()[granules.clone()];
+        let reads = &mut self.reads[warp * self.lines..].as_flattened_mut()[granules.clone()];
         for (at, (write, read)) in writes.iter().zip(reads).enumerate() {
             if write.clock() > known[write.agent()] && write.bytes() & touched != 0 {
                 self.clocks.expect_known(actor, *write, granules.start + at)?;
             }
-            // Of two reads that nothing orders, a later write must know both: together they stand for all lanes.
-            let alone = read.clock() <= known[warp] || read.lane() == actor.lane;
-            let lane = if alone { actor.lane } else { ALL_LANES };
-            *read = Stamp::new(now, warp, Actor { lane, ..actor }, touched, 0);
+            *read = new.after(*read, known[warp]);
+        }
+        Ok(())
+    }
+
+    /// Notes reads of 16 bytes each.
+    #[inline(always)]
+    pub(crate) fn read_lines(&mut self, actor: Actor, offsets: &[usize]) -> Result<(), Conflict> {
+        let warp = actor.warp as usize;
+        let new = Stamp::new(self.clocks.now(warp), warp, actor, 15, 0);
+        let known = self.clocks.known_to_all(warp);
+        let reads = &mut self.reads[warp * self.lines..][..self.lines];
+        for offset in offsets {
+            let line = offset / 16;
+            let write = &self.writes[line];
+            if *write == [write[0]; LINE_GRANULES] {
+                if write[0].clock() > known[write[0].agent()] {
+                    self.clocks.expect_known(actor, write[0], line * LINE_GRANULES)?;
+                }
+            } else {
+                for (at, write) in write.iter().enumerate() {
+                    if write.clock() > known[write.agent()] {
+                        self.clocks.expect_known(actor, *write, line * LINE_GRANULES + at)?;
+                    }
+                }
+            }
+            let read = &mut reads[line];
+            if *read == [read[0]; LINE_GRANULES] {
+                *read = [new.after(read[0], known[warp]); LINE_GRANULES];
+            } else {
+                read.iter_mut().for_each(|read| *read = new.after(*read, known[warp]));
+            }
         }
         Ok(())
     }
@@ -185,27 +222,44 @@ impl Races {
         self.check_write(actor, offset, bytes, stamp)
     }
 
+    /// Whether all lanes of a warp know of all accesses to 16 bytes, as they nearly always do. May miss that they do.
+    #[inline(always)]
+    fn is_known_to_all(&self, warp: usize, line: usize) -> bool {
+        let known = self.clocks.known_to_all(warp);
+        let write = &self.writes[line];
+        let mut all = *write == [write[0]; LINE_GRANULES] && write[0].clock() <= known[write[0].agent()];
+        for (reads, known) in self.reads.chunks_exact(self.lines).zip(known) {
+            let read = &reads[line];
+            all &= *read == [read[0]; LINE_GRANULES] && read[0].clock() <= *known;
+        }
+        all
+    }
+
     #[inline(always)]
     fn check_write(&mut self, actor: Actor, offset: usize, bytes: usize, stamp: Stamp) -> Result<(), Conflict> {
+        if bytes == 4 * LINE_GRANULES && self.is_known_to_all(actor.warp as usize, offset / bytes) {
+            self.writes[offset / bytes] = [stamp; LINE_GRANULES];
+            return Ok(());
+        }
         let granules = offset / 4..(offset + bytes).div_ceil(4);
         let known = self.clocks.known_to_all(actor.warp as usize);
-        for granule in granules {
-            let write = self.writes[granule];
-            let met = write.bytes() & stamp.bytes() != 0 && !(write.is_atomic() && stamp.is_atomic());
-            if met && write.clock() > known[write.agent()] {
-                self.clocks.expect_known(actor, write, granule)?;
-            }
-            for warp in 0..self.warps {
-                let read = self.reads[warp * self.granules + granule];
-                if read.clock() > known[warp] && read.bytes() & stamp.bytes() != 0 {
-                    self.clocks.expect_known(actor, read, granule).map_err(|conflict| Conflict {
-                        how: Earlier::Read,
-                        ..conflict
-                    })?;
+        let expect = |earlier: &[Stamp], how: Option<Earlier>| -> Result<(), Conflict> {
+            // What was accessed together was stamped alike: one look tells of all of it.
+            let alike = earlier.iter().all(|one| *one == earlier[0]);
+            for (at, one) in earlier.iter().enumerate().take(if alike { 1 } else { earlier.len() }) {
+                let met = one.bytes() & stamp.bytes() != 0 && !(one.is_atomic() && stamp.is_atomic());
+                if met && one.clock() > known[one.agent()] {
+                    let conflict = self.clocks.expect_known(actor, *one, granules.start + at);
+                    conflict.map_err(|conflict| Conflict { how: how.unwrap_or(conflict.how), ..conflict })?;
                 }
             }
-            self.writes[granule] = stamp;
+            Ok(())
+        };
+        expect(&self.writes.as_flattened()[granules.clone()], None)?;
+        for warp in 0..self.warps {
+            expect(&self.reads[warp * self.lines..].as_flattened()[granules.clone()], Some(Earlier::Read))?;
         }
+        self.writes.as_flattened_mut()[granules].fill(stamp);
         Ok(())
     }
 }
