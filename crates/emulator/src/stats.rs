@@ -98,7 +98,7 @@ impl Stats {
             occupancy: Occupancy {
                 threads: launch.block.iter().product(),
                 shared_bytes,
-                rows: code.register_rows(),
+                rows: code.register_rows,
             },
             ..Stats::default()
         };

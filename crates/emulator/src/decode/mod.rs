@@ -9,12 +9,13 @@ pub(crate) mod special;
 use std::sync::Arc;
 
 pub(crate) use layout::{Layout, MOST_SHARED_BYTES};
-pub(crate) use rows::Rows;
+use rows::Rows;
+use special::Special;
 
 use crate::isa::form::{Action, Class, EffectFn, Flow, LaneFn};
 use crate::isa::{self, Form};
 use crate::machine::exchange::Exchange;
-use crate::machine::lanes::INVERTED;
+use crate::machine::lanes::{INVERTED, Lanes};
 use crate::program::LoadError;
 use crate::race::MOST_INSTRUCTIONS;
 use crate::syntax::{self, Function, Module, RegisterClass};
@@ -81,12 +82,17 @@ pub(crate) enum Run {
 /// A kernel, ready to run.
 pub(crate) struct Code {
     pub(crate) instructions: Vec<Instruction>,
-    pub(crate) rows: Rows,
+    /// What the registers of a warp hold at first, special registers aside.
+    pub(crate) registers: Lanes,
+    /// Rows that a warp fills with a special register when it starts.
+    pub(crate) specials: Vec<(Special, Class, u16)>,
     pub(crate) layout: Layout,
     /// For each instruction, the place of its block in an order that follows the flow.
     pub(crate) order: Vec<u32>,
     /// Whether CTAs of a launch can say nothing to each other, so that they may run in any order or at once.
     pub(crate) independent: bool,
+    /// 32-bit rows that registers and immediates take, those of 64 bits counted twice.
+    pub(crate) register_rows: u32,
     module: Arc<Module>,
     function: usize,
 }
@@ -118,12 +124,12 @@ impl Code {
             drafts.push(draft);
         }
         let flow = flow::Flow::new(&steps);
-        let registers = rows.share(&classes, &flow::intervals(&steps, &flow, classes.len()));
+        let row_of = rows.share(&classes, &flow::intervals(&steps, &flow, classes.len()));
         if rows.most() >= usize::from(ALWAYS) {
             return Err(at(source.position, format!("{} registers are alive at once; at most {ALWAYS} fit", rows.most())));
         }
         let mut instructions: Vec<Instruction> =
-            drafts.into_iter().map(|draft| draft.finish(&registers)).collect();
+            drafts.into_iter().map(|draft| draft.finish(&row_of)).collect();
         let mut order = vec![0; instructions.len()];
         for (number, block) in flow.blocks.iter().enumerate() {
             let meeting = flow.meeting[number].map_or(NOWHERE, |block| flow.blocks[block].first as u32);
@@ -137,7 +143,10 @@ impl Code {
             }
         }
         let independent = !source.body.iter().any(speaks_to_other_ctas);
-        Ok(Code { instructions, rows, layout, order, independent, module: module.clone(), function })
+        let register_rows = (rows.words.len() + 2 * rows.wides.len()) as u32;
+        let registers = Lanes::new(&rows.predicates, &rows.words, &rows.wides);
+        let specials = rows.specials;
+        Ok(Code { instructions, registers, specials, register_rows, layout, order, independent, module: module.clone(), function })
     }
 
     /// Name of the kernel.
@@ -148,11 +157,6 @@ impl Code {
     /// What the kernel says about launches, its parameters and its text.
     pub(crate) fn source(&self) -> &Function {
         &self.module.functions[self.function]
-    }
-
-    /// 32-bit rows that registers take, those of 64 bits counted twice.
-    pub(crate) fn register_rows(&self) -> u32 {
-        (self.rows.words.len() + 2 * self.rows.wides.len()) as u32
     }
 
     /// Where an instruction stands.

@@ -13,7 +13,7 @@ use crate::machine::lanes::{WARP, Words, Wides};
 
 /// The rows of a kernel.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Rows {
+pub(super) struct Rows {
     /// What predicates hold at first.
     pub(crate) predicates: Vec<u32>,
     /// What words hold at first.

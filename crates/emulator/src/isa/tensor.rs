@@ -348,10 +348,7 @@ fn load_matrices(
     if effect.watches() {
         effect.counts.shared_rows(effect.pc, &addresses, 8 * count);
     }
-    let mut offsets = [0; WARP];
-    for lane in 0..8 * count {
-        offsets[lane] = effect.shared_offset(Access::Load, lane, addresses[lane], 16)?;
-    }
+    let offsets = effect.shared_lines(Access::Load, &addresses, 8 * count)?;
     // All lanes of the warp get a part of every row, so all of them read it.
     effect.watch_shared(Access::Load, ALL_LANES, |races, actor| races.read_lines(actor, &offsets[..8 * count]))?;
     for matrix in 0..count {

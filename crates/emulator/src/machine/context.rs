@@ -205,6 +205,34 @@ impl<'a> Effect<'a> {
         Ok(offset)
     }
 
+    /// The offsets of the first `count` lanes' 16 bytes of shared memory, if they may touch them.
+    #[inline(always)]
+    pub(crate) fn shared_lines(
+        &self,
+        access: Access,
+        addresses: &[u64; WARP],
+        count: usize,
+    ) -> Result<[usize; WARP], Box<Fault>> {
+        let mut offsets = [0; WARP];
+        if let [only] = self.shared.variables()
+            && only.bytes >= 16
+        {
+            // Without a branch for each lane; whatever is wrong is found again below.
+            let mut wrong = 0;
+            for lane in 0..count {
+                wrong |= addresses[lane] % 16 | u64::from(addresses[lane].wrapping_sub(only.base) > only.bytes - 16);
+                offsets[lane] = addresses[lane].wrapping_sub(u64::from(crate::memory::shared::FIRST)) as usize;
+            }
+            if wrong == 0 {
+                return Ok(offsets);
+            }
+        }
+        for lane in 0..count {
+            offsets[lane] = self.shared_offset(access, lane, addresses[lane], 16)?;
+        }
+        Ok(offsets)
+    }
+
     /// The place of bytes of global memory, if they are all in one buffer. Their alignment is the caller's to check.
     #[inline(always)]
     pub(crate) fn global(

@@ -125,8 +125,10 @@ impl Effect<'_> {
                 let (at, allocation) = self.global(Access::CopySource, lane, copy.from[lane], valid)?;
                 self.check_global_read(Access::CopySource, lane, at, valid, allocation)?;
                 if valid == 16 {
-                    packet = allocation.load(at.offset, 16);
-                } else if valid == copy.bytes {
+                    self.shared.set_line(copy.to[lane] as usize, allocation.line(at.offset));
+                    continue;
+                }
+                if valid == copy.bytes {
                     packet = allocation.load(at.offset, valid);
                 } else {
                     for byte in 0..valid {

@@ -47,7 +47,8 @@ impl Counts {
     #[inline(always)]
     pub(crate) fn execute(&mut self, warp: usize, pc: u32, mask: u32) {
         self.executed[warp * self.instructions + pc as usize] += 1;
-        self.lanes[pc as usize] += u64::from(mask.count_ones());
+        // Nearly always all; where the host has no instruction for it, counting bits takes a while.
+        self.lanes[pc as usize] += if mask == u32::MAX { WARP as u64 } else { u64::from(mask.count_ones()) };
     }
 
     /// Counts a request to global memory.

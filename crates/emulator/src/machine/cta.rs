@@ -215,14 +215,14 @@ fn lanes_of_warp(threads: u32, warp: u32) -> u32 {
 
 /// The registers of a warp at the start.
 fn registers(launch: &LaunchState<'_>, start: &Start) -> Lanes {
-    let rows = &launch.code.rows;
-    let (mut words, mut wides) = (rows.words.clone(), rows.wides.clone());
-    for &(special, class, row) in &rows.specials {
+    let mut registers = launch.code.registers.clone();
+    registers.set_mask(u32::MAX);
+    for &(special, class, row) in &launch.code.specials {
         let values = special.values(start);
         match class {
-            Class::Wide => wides[usize::from(row)] = values.map(u64::from),
-            _ => words[usize::from(row)] = values,
+            Class::Wide => registers.set_wides(row, &values.map(u64::from)),
+            _ => registers.set_words(row, &values),
         }
     }
-    Lanes::new(rows.predicates.clone(), words, wides)
+    registers
 }

@@ -34,12 +34,12 @@ pub(crate) struct Lanes {
 }
 
 impl Lanes {
-    /// Registers as they are when the warp starts; no lane executes yet.
-    pub(crate) fn new(predicates: Vec<u32>, words: Vec<Words>, wides: Vec<Wides>) -> Lanes {
+    /// Registers with these values; no lane executes yet.
+    pub(crate) fn new(predicates: &[u32], words: &[Words], wides: &[Wides]) -> Lanes {
         Lanes {
-            predicates,
-            words: words.into_iter().map(Aligned).collect(),
-            wides: wides.into_iter().map(Aligned).collect(),
+            predicates: predicates.to_vec(),
+            words: words.iter().copied().map(Aligned).collect(),
+            wides: wides.iter().copied().map(Aligned).collect(),
             mask: 0,
             carry: 0,
             blend: Aligned([0; WARP]),
@@ -252,7 +252,7 @@ mod tests {
     use super::*;
 
     fn lanes() -> Lanes {
-        Lanes::new(vec![0; 2], vec![[7; WARP]; 2], vec![[9; WARP]; 2])
+        Lanes::new(&[0; 2], &[[7; WARP]; 2], &[[9; WARP]; 2])
     }
 
     #[test]

@@ -189,6 +189,13 @@ impl Allocation {
         packet
     }
 
+    /// Reads 16 bytes at a multiple of 16.
+    #[inline(always)]
+    pub(crate) fn line(&self, offset: usize) -> [u32; 4] {
+        let words = &self.words[offset / 4..][..4];
+        [words[0].load(Relaxed), words[1].load(Relaxed), words[2].load(Relaxed), words[3].load(Relaxed)]
+    }
+
     /// Writes up to 32 bytes at a multiple of their number.
     #[inline(always)]
     pub(crate) fn store(&self, offset: usize, bytes: usize, packet: &Packet) {

@@ -92,6 +92,14 @@ impl SharedMemory {
         &lines[offset / LINE]
     }
 
+    /// Writes 16 bytes at a multiple of 16.
+    #[inline(always)]
+    pub(crate) fn set_line(&mut self, offset: usize, line: [u32; 4]) {
+        let (lines, _) = self.words.as_chunks_mut();
+        lines[offset / LINE] = line;
+        self.written[offset / LINE] = u16::MAX;
+    }
+
     /// Whether all bytes of a line have a value.
     #[inline(always)]
     pub(crate) fn line_is_written(&self, offset: usize) -> bool {
@@ -102,8 +110,7 @@ impl SharedMemory {
     #[inline(always)]
     pub(crate) fn store(&mut self, offset: usize, bytes: usize, packet: &Packet) {
         if bytes == LINE {
-            let (lines, _) = self.words.as_chunks_mut();
-            lines[offset / LINE] = [packet[0], packet[1], packet[2], packet[3]];
+            return self.set_line(offset, [packet[0], packet[1], packet[2], packet[3]]);
         } else if bytes >= 4 {
             self.words[offset / 4..][..bytes / 4].copy_from_slice(&packet[..bytes / 4]);
         } else {
