@@ -119,7 +119,10 @@ impl Register {
 
     fn is_near(&self, found: u64, wanted: Wanted) -> bool {
         let pairs = || self.floats(found).into_iter().zip(self.floats(wanted.value));
+        // PTX does not say which NaN comes out of f64.
+        let is_nan = |bits: u64| self.kind == "f64" && f64::from_bits(bits).is_nan();
         found == wanted.value
+            || is_nan(found) && is_nan(wanted.value)
             || match wanted.within {
                 Tolerance::Exact => false,
                 Tolerance::UnitsOfLastPlace(units) => pairs().all(|((a, _), (b, unit))| (a - b).abs() <= units * unit),

@@ -89,13 +89,13 @@ pub(super) const FORMS: &[Form] = &[
         Action::Choose(to_predicates::bf16),
     ),
     row(
-        "setp{.eq|.ne|.lt|.le|.gt|.ge|.equ|.neu|.ltu|.leu|.gtu|.geu|.num|.nan}[.ftz].f16x2",
+        "setp{.eq|.ne|.lt|.le|.gt|.ge|.equ|.neu|.ltu|.leu|.gtu|.geu|.num|.nan}[.ftz]{.f16x2}",
         P_WW,
         "p = the comparison of the lower halves, q = of the upper",
         Action::Choose(to_predicates::f16x2),
     ),
     row(
-        "setp{.eq|.ne|.lt|.le|.gt|.ge|.equ|.neu|.ltu|.leu|.gtu|.geu|.num|.nan}.bf16x2",
+        "setp{.eq|.ne|.lt|.le|.gt|.ge|.equ|.neu|.ltu|.leu|.gtu|.geu|.num|.nan}{.bf16x2}",
         P_WW,
         "p = the comparison of the lower halves, q = of the upper",
         Action::Choose(to_predicates::bf16x2),
@@ -179,13 +179,13 @@ pub(super) const FORMS: &[Form] = &[
         Action::Choose(to_predicates::bf16),
     ),
     row(
-        "setp{.eq|.ne|.lt|.le|.gt|.ge|.equ|.neu|.ltu|.leu|.gtu|.geu|.num|.nan}{.and|.or|.xor}[.ftz].f16x2",
+        "setp{.eq|.ne|.lt|.le|.gt|.ge|.equ|.neu|.ltu|.leu|.gtu|.geu|.num|.nan}{.and|.or|.xor}[.ftz]{.f16x2}",
         P_WWP,
         "p = the comparison of the lower halves, q = of the upper, each with c",
         Action::Choose(to_predicates::f16x2),
     ),
     row(
-        "setp{.eq|.ne|.lt|.le|.gt|.ge|.equ|.neu|.ltu|.leu|.gtu|.geu|.num|.nan}{.and|.or|.xor}.bf16x2",
+        "setp{.eq|.ne|.lt|.le|.gt|.ge|.equ|.neu|.ltu|.leu|.gtu|.geu|.num|.nan}{.and|.or|.xor}{.bf16x2}",
         P_WWP,
         "p = the comparison of the lower halves, q = of the upper, each with c",
         Action::Choose(to_predicates::bf16x2),

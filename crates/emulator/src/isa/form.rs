@@ -266,7 +266,7 @@ const TYPES: &[&str] = &[
 struct Slot {
     words: Vec<&'static str>,
     required: bool,
-    /// Whether there is anything to choose: a lone required word is no choice.
+    /// Whether the action hears of it: a word without brackets is no choice, one in braces is, even if it is alone.
     choice: bool,
 }
 
