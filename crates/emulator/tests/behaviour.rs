@@ -11,7 +11,9 @@ const STORE: &str = "mad.wide.u32 %l0, %t, 4, %out; st.global.u32 [%l0], %r0;";
 /// What each thread of one CTA stores.
 fn stored(body: &str, block: u32) -> Vec<u32> {
     let text = kernel(&format!("{body}\n{STORE}"));
-    run(&text, "k", [1, block], &[7; 32], block as usize, &Options::default()).unwrap_or_else(|error| panic!("{error}")).0
+    run(&text, "k", [1, block], &[7; 32], block as usize, &Options::default())
+        .unwrap_or_else(|error| panic!("{error}"))
+        .0
 }
 
 fn assert_says(trap: &Trap, name: &str, words: &[&str]) {
@@ -138,7 +140,11 @@ fn a_warp_barrier_joins_two_branches() {
 #[test]
 fn a_missing_warp_barrier_is_a_race() {
     let trap = trap("mad.lo.u32 %r1, %t, 4, tile; st.shared.u32 [%r1], %t; ld.shared.u32 %r2, [tile];", [1, 32]);
-    assert_says(&trap, "race", &["load at byte 0 of tile", "earlier store by warp 0, lane 0", "PTX line", "__syncwarp"]);
+    assert_says(
+        &trap,
+        "race",
+        &["load at byte 0 of tile", "earlier store by warp 0, lane 0", "PTX line", "__syncwarp"],
+    );
 }
 
 #[test]
@@ -192,16 +198,28 @@ fn an_aligned_barrier_in_a_branch_is_found() {
 
 #[test]
 fn accesses_outside_name_the_nearest_buffer() {
-    assert_says(&trap("ld.global.u32 %r0, [%given+128];", [1, 1]), "out of bounds", &["given, 128 bytes, at its byte 128"]);
+    assert_says(
+        &trap("ld.global.u32 %r0, [%given+128];", [1, 1]),
+        "out of bounds",
+        &["given, 128 bytes, at its byte 128"],
+    );
     assert_says(&trap("ld.global.u32 %r0, [%given+-4];", [1, 1]), "out of bounds", &["4 bytes further on"]);
-    assert_says(&trap("st.shared.u32 [tile+1024], %t;", [1, 1]), "out of bounds", &["tile, 1024 bytes, at its byte 1024"]);
+    assert_says(
+        &trap("st.shared.u32 [tile+1024], %t;", [1, 1]),
+        "out of bounds",
+        &["tile, 1024 bytes, at its byte 1024"],
+    );
     assert_says(&trap("mov.u64 %l0, 0; ld.global.u32 %r0, [%l0];", [1, 1]), "out of bounds", &["0x0"]);
 }
 
 #[test]
 fn addresses_must_be_multiples_of_the_access() {
     assert_says(&trap("ld.global.u32 %r0, [%given+2];", [1, 1]), "misaligned", &["no multiple of 4"]);
-    assert_says(&trap("ld.global.v4.u32 {%r0, %r1, %r2, %r3}, [%given+8];", [1, 1]), "misaligned", &["no multiple of 16"]);
+    assert_says(
+        &trap("ld.global.v4.u32 {%r0, %r1, %r2, %r3}, [%given+8];", [1, 1]),
+        "misaligned",
+        &["no multiple of 16"],
+    );
     assert_says(&trap("ld.shared.u64 %l0, [tile+4];", [1, 1]), "misaligned", &["no multiple of 8"]);
 }
 
@@ -285,7 +303,9 @@ const TURN: &str = "mov.u32 %r0, %t; mov.u32 %r5, 0;
 fn schedules_seeds_and_copies_change_nothing_in_a_correct_kernel() {
     let text = kernel(&format!("{TURN}\n{STORE}"));
     let wanted: Vec<u32> = (0..256).map(|thread| 255 - thread + 10).collect();
-    for schedule in [Schedule::InOrder, Schedule::Reverse, Schedule::RoundRobin(1), Schedule::RoundRobin(7), Schedule::Random] {
+    for schedule in
+        [Schedule::InOrder, Schedule::Reverse, Schedule::RoundRobin(1), Schedule::RoundRobin(7), Schedule::Random]
+    {
         for (seed, copies) in [(1, Copies::Latest), (2, Copies::Earliest)] {
             let options = Options { schedule, seed, copies, ..Options::default() };
             let (words, _) = run(&text, "k", [1, 256], &[], 256, &options).unwrap();

@@ -143,9 +143,12 @@ impl Line {
         let mut values: Vec<Wanted> = Vec::new();
         for word in wanted.split_whitespace() {
             match word.strip_prefix('~') {
-                Some(bound) => values.last_mut().expect("a value stands before its tolerance").within = tolerance(bound),
+                Some(bound) => {
+                    values.last_mut().expect("a value stands before its tolerance").within = tolerance(bound)
+                }
                 None => {
-                    let register = outputs.get(values.len()).unwrap_or_else(|| panic!("line {number}: too many outputs"));
+                    let register =
+                        outputs.get(values.len()).unwrap_or_else(|| panic!("line {number}: too many outputs"));
                     values.push(Wanted { value: register.value(word), within: Tolerance::Exact });
                 }
             }
@@ -172,7 +175,8 @@ fn texts(name: &str, extension: &str) -> Vec<(String, String)> {
     let mut files: Vec<_> = std::fs::read_dir(folder(name)).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|found| found == extension));
     files.sort();
-    let read = |path: &PathBuf| (path.file_name().unwrap().display().to_string(), std::fs::read_to_string(path).unwrap());
+    let read =
+        |path: &PathBuf| (path.file_name().unwrap().display().to_string(), std::fs::read_to_string(path).unwrap());
     files.iter().map(read).collect()
 }
 
@@ -205,7 +209,8 @@ fn parse(file: &str, text: &str) -> Vec<Block> {
                 });
             }
             "in" => {
-                let (inputs, outputs) = rest.split_once(" out ").or(rest.strip_prefix("out ").map(|out| ("", out))).unwrap();
+                let (inputs, outputs) =
+                    rest.split_once(" out ").or(rest.strip_prefix("out ").map(|out| ("", out))).unwrap();
                 let block = blocks.last_mut().unwrap();
                 block.inputs = inputs.split_whitespace().map(Register::parse).collect();
                 block.outputs = outputs.split_whitespace().map(Register::parse).collect();
@@ -256,7 +261,9 @@ impl Block {
             let _ = match register.bits() {
                 1 => writeln!(body, "    selp.b64 %wide, 1, 0, %{name};\n    st.global.b64 [%out+{}], %wide;", 8 * at),
                 // All bits of the register, not only those of the type: nothing may be left above.
-                8 | 16 => writeln!(body, "    cvt.u64.u16 %wide, %{name};\n    st.global.b64 [%out+{}], %wide;", 8 * at),
+                8 | 16 => {
+                    writeln!(body, "    cvt.u64.u16 %wide, %{name};\n    st.global.b64 [%out+{}], %wide;", 8 * at)
+                }
                 bits => writeln!(body, "    st.global.b{bits} [%out+{}], %{name};", 8 * at),
             };
         }
@@ -329,7 +336,12 @@ impl Block {
                 Err(error) => error.to_string(),
             };
             if line.wanted.as_ref().err() != Some(&found) {
-                mistakes.push(format!("{} line {}: {found}, not {:?}", self.place, line.number, line.wanted.as_ref().err()));
+                mistakes.push(format!(
+                    "{} line {}: {found}, not {:?}",
+                    self.place,
+                    line.number,
+                    line.wanted.as_ref().err()
+                ));
             }
         }
         mistakes
@@ -368,7 +380,12 @@ fn every_row_of_the_table_has_a_case() {
     let mut covered = forms_of_kernels();
     covered.extend(blocks().into_iter().map(|block| block.form));
     let missing: Vec<_> = forms().map(|form| head(&form)).filter(|form| !covered.contains(form)).collect();
-    assert!(missing.is_empty(), "{} rows without a case in tests/cases or tests/ptx:\n{}", missing.len(), missing.join("\n"));
+    assert!(
+        missing.is_empty(),
+        "{} rows without a case in tests/cases or tests/ptx:\n{}",
+        missing.len(),
+        missing.join("\n")
+    );
 }
 
 /// What NVRTC was seen to write for kernels like ours, forms of Hopper and sm_100 aside: each must occur in a case.

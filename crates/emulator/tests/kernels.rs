@@ -11,8 +11,30 @@ fn memory_reads_back_what_was_written_in_every_space() {
     let (words, _) = run(&text("memory.ptx"), "memory", [1, 32], &given, 48, &Options::default()).unwrap();
     let wides: Vec<u64> = words.chunks(2).map(|pair| u64::from(pair[0]) | u64::from(pair[1]) << 32).collect();
     let wanted = [
-        0x80, 0xFFFF_FFFF_FFFF_FF80, 0x8180, 0xFFFF_FFFF_8382_8180, 0x8382_8180, 0x8786_8584, 0x8F8E_8D8C,
-        0x8786_8584_8382_8180, 3, 3, 0x1234, 9, 1, 0, 5, 8, 8, 1, 1, 77, 0, 0x4040_0000, 1, 0,
+        0x80,
+        0xFFFF_FFFF_FFFF_FF80,
+        0x8180,
+        0xFFFF_FFFF_8382_8180,
+        0x8382_8180,
+        0x8786_8584,
+        0x8F8E_8D8C,
+        0x8786_8584_8382_8180,
+        3,
+        3,
+        0x1234,
+        9,
+        1,
+        0,
+        5,
+        8,
+        8,
+        1,
+        1,
+        77,
+        0,
+        0x4040_0000,
+        1,
+        0,
     ];
     for (at, (found, wanted)) in wides.iter().zip(wanted).enumerate() {
         assert_eq!(*found, wanted, "word {at}: {found:X}");

@@ -50,7 +50,14 @@ fn pack(kind: Kind, elements: impl Iterator<Item = i32>) -> u32 {
 }
 
 /// Multiplies through the kernel of this name; `a` and `b` give whole numbers by row and column.
-fn check(name: &str, depth: usize, from: Kind, to: Kind, a: impl Fn(usize, usize) -> i32, b: impl Fn(usize, usize) -> i32) {
+fn check(
+    name: &str,
+    depth: usize,
+    from: Kind,
+    to: Kind,
+    a: impl Fn(usize, usize) -> i32,
+    b: impl Fn(usize, usize) -> i32,
+) {
     let c = |row: usize, column: usize| (row * N + column) as i32 - 20;
     let per_word = from.per_word();
     // A register holds `per_word` neighbours along the depth, four lanes side by side.

@@ -94,7 +94,7 @@ impl Decoder<'_> {
                     let made = &mut draft.instruction;
                     made.row_count = draft.registers.len() as u8;
                     made.run = run_of(form.action, &chosen, made)
-                        .ok_or_else(|| Refusal("the emulator has no such combination of modifiers and registers".to_owned()))?;
+                        .ok_or_else(|| Refusal("the emulator has no such combination of modifiers, registers and numbers".to_owned()))?;
                     return Ok(draft);
                 }
                 Err(refusal) => last = Some(refusal),

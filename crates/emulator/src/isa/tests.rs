@@ -80,7 +80,7 @@ fn instruction(form: &Form, spelling: &str) -> String {
             Operand::OutBraces(class, count) | Operand::InBraces(class, count) => list(count.into(), register(class)),
             Operand::Address => "[%rd1]".to_owned(),
             Operand::Label => "END".to_owned(),
-            Operand::Number => "4".to_owned(),
+            Operand::Number => "16".to_owned(),
         })
         .collect();
     format!("{spelling} {};", operands.join(", "))

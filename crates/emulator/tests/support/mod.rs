@@ -47,7 +47,8 @@ pub fn run(
     let kernel = program.kernel(name).unwrap_or_else(|error| panic!("{error}"));
     let pointers = [given.address(), out.address()];
     // A kernel of one pointer takes the output.
-    let params: Vec<u8> = pointers[2 - kernel.param_bytes() / 8..].iter().flat_map(|pointer| pointer.to_le_bytes()).collect();
+    let params: Vec<u8> =
+        pointers[2 - kernel.param_bytes() / 8..].iter().flat_map(|pointer| pointer.to_le_bytes()).collect();
     let launch = Launch { grid: [grid, 1, 1], block: [block, 1, 1], dynamic_shared: 0, params: &params };
     let stats = kernel.launch(&memory, &launch, options)?;
     let words = memory.download(out).chunks(4).map(|word| u32::from_le_bytes(word.try_into().unwrap())).collect();
