@@ -84,7 +84,8 @@ pub fn isa_markdown() -> String {
     for family in Family::ALL.map(Family::name) {
         let _ = write!(page, "\n## {family}\n\n| spelling | operands | meaning |\n|---|---|---|\n");
         for FormInfo { spelling, operands, meaning, .. } in rows.iter().filter(|row| row.family == family) {
-            let [spelling, operands, meaning] = [spelling, operands.as_str(), meaning].map(|text| text.replace('|', "\\|"));
+            let [spelling, operands, meaning] =
+                [spelling, operands.as_str(), meaning].map(|text| text.replace('|', "\\|"));
             let _ = writeln!(page, "| `{spelling}` | {operands} | {meaning} |");
         }
     }

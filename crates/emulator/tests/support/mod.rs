@@ -6,7 +6,7 @@ use ptx_emulator::{Launch, LaunchError, Memory, Options, Program, Stats, Trap};
 
 /// A text of `tests/ptx`.
 #[allow(dead_code)]
-pub fn text(name: &str) -> String {
+pub(crate) fn text(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ptx").join(name);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
@@ -14,7 +14,7 @@ pub fn text(name: &str) -> String {
 /// A module with one kernel `k` whose parameters are pointers, already in `%given` and `%out`, and the thread's index along
 /// x in `%t`; `%r0` to `%r15`, `%l0` to `%l7` and `%p0` to `%p7` are free, and `tile` is 1 KiB of shared memory.
 #[allow(dead_code)]
-pub fn kernel(body: &str) -> String {
+pub(crate) fn kernel(body: &str) -> String {
     format!(
         ".version 8.8\n.target sm_90\n.address_size 64
 .visible .entry k(.param .u64 given, .param .u64 out) {{
@@ -32,7 +32,7 @@ pub fn kernel(body: &str) -> String {
 }
 
 /// Runs a kernel of two pointers, and gives the words of the second.
-pub fn run(
+pub(crate) fn run(
     text: &str,
     name: &str,
     [grid, block]: [u32; 2],
@@ -57,7 +57,7 @@ pub fn run(
 
 /// The trap of a kernel that must not end well.
 #[allow(dead_code)]
-pub fn trap(body: &str, shape: [u32; 2]) -> Box<Trap> {
+pub(crate) fn trap(body: &str, shape: [u32; 2]) -> Box<Trap> {
     match run(&kernel(body), "k", shape, &[7; 32], 64, &Options { limit: 100_000, ..Options::default() }) {
         Err(LaunchError::Trap(trap)) => trap,
         Err(error) => panic!("{error}"),
