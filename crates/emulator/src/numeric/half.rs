@@ -60,7 +60,7 @@ impl Half for F16 {
         let bits = sum.to_bits();
         let neighbour = if (error > 0.0) == (sum > 0.0) { bits.wrapping_add(1) } else { bits.wrapping_sub(1) };
         // Of an infinite sum the error is NaN, which is neither.
-        let inexact = error < 0.0 || error > 0.0;
+        let inexact = error.abs() > 0.0;
         F16::narrow(f32::from_bits(if inexact && bits & 1 == 0 { neighbour } else { bits }))
     }
 }
