@@ -14,7 +14,7 @@ use sparsym_tests::devices::{self, Availability};
 /// Runs the test corpus on a device and compares it with the oracle.
 #[derive(Parser)]
 struct Options {
-    /// Device: reference, cpu or cuda.
+    /// Device: reference, cpu, "emulator TARGET" or cuda. The emulator alone runs kernels of sm_80.
     #[arg(long)]
     device: String,
     /// Only cases whose name matches, for instance 'dense_*'.

@@ -11,7 +11,7 @@ use sparsym::runtime::device::Device;
 use crate::case::Case;
 use crate::compare::{Errors, Expected};
 use crate::data::{self, Tensors};
-use crate::devices::{self, Stop};
+use crate::devices::{self, Column, Stop};
 
 /// What came of one case in one element type on one device.
 #[derive(Clone, Debug, Serialize)]
@@ -20,7 +20,7 @@ pub struct Report {
     pub case: String,
     /// Element type.
     pub dtype: &'static str,
-    /// Name of the device.
+    /// Name of the device, with the target if it is the emulator.
     pub device: String,
     /// How it ended.
     #[serde(flatten)]
@@ -57,22 +57,22 @@ pub enum Verdict {
 }
 
 /// Runs a case in each of its element types on each device.
-pub fn run(case: &Case, present: &[Box<dyn Device>]) -> Vec<Report> {
+pub fn run(case: &Case, present: &[Column]) -> Vec<Report> {
     let mut reports = Vec::new();
     for &dtype in &case.dtypes {
         let verdicts = match run_type(case, dtype, present) {
             Ok(verdicts) => verdicts,
             Err(reason) => present.iter().map(|_| Verdict::Failed { reason: reason.clone() }).collect(),
         };
-        for (device, verdict) in present.iter().zip(verdicts) {
-            let (case, device) = (case.name.clone(), device.name().to_owned());
+        for (column, verdict) in present.iter().zip(verdicts) {
+            let (case, device) = (case.name.clone(), column.name.clone());
             reports.push(Report { case, dtype: dtype.name(), device, verdict });
         }
     }
     reports
 }
 
-fn run_type(case: &Case, dtype: DType, present: &[Box<dyn Device>]) -> Result<Vec<Verdict>, String> {
+fn run_type(case: &Case, dtype: DType, present: &[Column]) -> Result<Vec<Verdict>, String> {
     let strategy = case.strategy()?;
     let problem = case.problem(&strategy);
     let bindings = case.bindings(&strategy, &problem)?;
@@ -83,7 +83,7 @@ fn run_type(case: &Case, dtype: DType, present: &[Box<dyn Device>]) -> Result<Ve
     data::thin_out(case, &mut symbols);
     let call = call(&bound, case, &tensors, &symbols);
     let expected = Expected::new(devices::oracle(&call)?, &devices::yardstick(&call)?, case.floor);
-    Ok(present.iter().map(|device| run_on(device.as_ref(), &call, &from_rules, &expected)).collect())
+    Ok(present.iter().map(|column| run_on(&*column.device, &call, &from_rules, &expected)).collect())
 }
 
 fn call<'a>(bound: &'a Bound<'a>, case: &Case, tensors: &'a Tensors, symbols: &'a Symbols) -> AttentionCall<'a> {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use crate::decode::Code;
+use crate::decode::{Code, widths};
 use crate::isa::manual::FormInfo;
 use crate::syntax::{self, FunctionKind, Module, Position, SyntaxError};
 use crate::trap::Trap;
@@ -27,7 +27,9 @@ impl Program {
     /// # Errors
     /// [`LoadError::Syntax`] with line and column.
     pub fn load(ptx: &str) -> Result<Program, LoadError> {
-        let module = Arc::new(syntax::parse(ptx).map_err(LoadError::Syntax)?);
+        let mut module = syntax::parse(ptx).map_err(LoadError::Syntax)?;
+        module.functions.iter_mut().for_each(widths::fit);
+        let module = Arc::new(module);
         let kernels = module.functions.iter().map(|_| OnceLock::new()).collect();
         Ok(Program { module, kernels })
     }

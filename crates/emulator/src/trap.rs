@@ -209,9 +209,15 @@ pub struct Wait {
 }
 
 impl Trap {
-    /// The line of the source, then the calls that led to it, innermost first. Empty without line information.
-    pub fn frames(&self) -> &[Frame] {
-        &self.place.frames
+    /// The lines of the source that the report names, innermost first: where it happened, then where an earlier access or
+    /// copy stands that it is about. Empty without line information.
+    pub fn frames(&self) -> impl Iterator<Item = &Frame> {
+        let other = match &self.fault {
+            Fault::Race { earlier_place, .. } => Some(earlier_place),
+            Fault::UnwaitedCopy { issued, .. } => Some(issued),
+            _ => None,
+        };
+        self.place.frames.iter().chain(other.into_iter().flat_map(|place| &place.frames))
     }
 }
 

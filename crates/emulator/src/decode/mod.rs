@@ -5,6 +5,7 @@ mod layout;
 mod operands;
 mod rows;
 pub(crate) mod special;
+pub(crate) mod widths;
 
 use std::sync::Arc;
 

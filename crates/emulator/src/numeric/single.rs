@@ -2,16 +2,19 @@
 
 use super::{NAN_F32, NAN_F64, Rounding};
 
-/// The value itself, or the one NaN.
+/// The value itself, or the one NaN. A comparison of bits: LLVM folds `if value.is_nan() { NAN } else { value }` into `value`
+/// where that is a square root, because to it one NaN is as good as another.
 #[inline(always)]
 pub(crate) fn canonical(value: f32) -> f32 {
-    if value.is_nan() { NAN_F32 } else { value }
+    let bits = value.to_bits();
+    f32::from_bits(if bits & 0x7FFF_FFFF > 0x7F80_0000 { NAN_F32.to_bits() } else { bits })
 }
 
 /// The value itself, or the one NaN.
 #[inline(always)]
 pub(crate) fn canonical_wide(value: f64) -> f64 {
-    if value.is_nan() { NAN_F64 } else { value }
+    let bits = value.to_bits();
+    f64::from_bits(if bits & (u64::MAX >> 1) > 0x7FF0_0000_0000_0000 { NAN_F64.to_bits() } else { bits })
 }
 
 /// A zero of the same sign in place of a subnormal.
