@@ -55,6 +55,7 @@ mod stats;
 pub mod syntax;
 mod trap;
 
+pub use isa::manual::{FormInfo, forms, isa_markdown};
 pub use launch::{Checks, Copies, Launch, Options, Schedule};
 pub use memory::global::{Buffer, Memory};
 pub use memory::{Access, Region, Space};

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use crate::decode::{Code, widths};
+use crate::isa::manual::FormInfo;
 use crate::syntax::{self, FunctionKind, Module, Position, SyntaxError};
 use crate::trap::Trap;
 
@@ -73,6 +74,11 @@ impl Kernel {
     /// Bytes of its parameters.
     pub fn param_bytes(&self) -> usize {
         self.code.layout.param_bytes as usize
+    }
+
+    /// The row of the instruction table that each of its instructions is, in the order of the text.
+    pub fn forms(&self) -> impl Iterator<Item = FormInfo> {
+        self.code.instructions.iter().map(|instruction| FormInfo::of(instruction.form))
     }
 }
 

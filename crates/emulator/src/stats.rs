@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::decode::Code;
-use crate::isa::form::Family;
 use crate::isa::tensor;
 use crate::launch::Launch;
 use crate::machine::counts::Counts;
@@ -111,7 +110,7 @@ impl Stats {
             if executed == 0 {
                 continue;
             }
-            *stats.families.entry(name(ins.form.family)).or_default() += executed;
+            *stats.families.entry(ins.form.family.name()).or_default() += executed;
             let flops = tensor::flops(ins.form);
             if flops > 0 {
                 stats.mma_flops += flops * executed;
@@ -194,23 +193,5 @@ impl Stats {
         self.shared.wavefronts += other.shared.wavefronts;
         self.shared.ideal += other.shared.ideal;
         self.conflicts.extend(other.conflicts.iter().cloned());
-    }
-}
-
-fn name(family: Family) -> &'static str {
-    match family {
-        Family::Integer => "integer",
-        Family::Float => "float",
-        Family::Special => "special",
-        Family::Convert => "convert",
-        Family::Compare => "compare",
-        Family::Shared => "shared",
-        Family::Global => "global",
-        Family::Local => "local",
-        Family::Atomic => "atomic",
-        Family::Tensor => "tensor",
-        Family::Exchange => "exchange",
-        Family::Sync => "sync",
-        Family::Control => "control",
     }
 }

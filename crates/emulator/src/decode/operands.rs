@@ -94,7 +94,7 @@ impl Decoder<'_> {
                     let made = &mut draft.instruction;
                     made.row_count = draft.registers.len() as u8;
                     made.run = run_of(form.action, &chosen, made)
-                        .ok_or_else(|| Refusal("the emulator has no such combination of modifiers".to_owned()))?;
+                        .ok_or_else(|| Refusal("the emulator has no such combination of modifiers, registers and numbers".to_owned()))?;
                     return Ok(draft);
                 }
                 Err(refusal) => last = Some(refusal),
@@ -147,23 +147,18 @@ impl Decoder<'_> {
                         self.written(draft, None, one)?;
                     }
                 }
-                (Operand::InList(class), list) => {
-                    for one in elements(list) {
-                        self.read(draft, Some(*class), one)?;
-                    }
-                }
                 (Operand::InListAny, list) => {
                     for one in elements(list) {
                         self.read(draft, None, one)?;
                     }
                 }
-                (Operand::OutBraces(class, count), syntax::Operand::Vector(list)) if list.len() == usize::from(*count) => {
-                    for one in list {
+                (Operand::OutBraces(class, count), list) if in_braces(list, *count) => {
+                    for one in elements(list) {
                         self.written(draft, Some(*class), one)?;
                     }
                 }
-                (Operand::InBraces(class, count), syntax::Operand::Vector(list)) if list.len() == usize::from(*count) => {
-                    for one in list {
+                (Operand::InBraces(class, count), list) if in_braces(list, *count) => {
+                    for one in elements(list) {
                         self.read(draft, Some(*class), one)?;
                     }
                 }
@@ -292,6 +287,11 @@ fn elements(operand: &syntax::Operand) -> &[syntax::Operand] {
         syntax::Operand::Vector(elements) => elements,
         one => std::slice::from_ref(one),
     }
+}
+
+/// Whether so many registers stand in braces; a lone one may stand without.
+fn in_braces(operand: &syntax::Operand, count: u8) -> bool {
+    elements(operand).len() == usize::from(count) && (count == 1 || matches!(operand, syntax::Operand::Vector(_)))
 }
 
 fn push(draft: &mut Draft, row: u16, slot: Slot) -> Result<(), Refusal> {

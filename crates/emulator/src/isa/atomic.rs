@@ -10,13 +10,14 @@ use crate::numeric::half::{self, Bf16, F16};
 use crate::trap::Fault;
 
 macro_rules! atomic {
-    ($opcode:literal, $operations:literal, $operands:expr, $first:literal, $meaning:literal) => {
+    ($opcode:literal, $operations:literal, $types:literal, $operands:expr, $first:literal, $meaning:literal) => {
         Form {
             spelling: concat!(
                 $opcode,
                 "[.relaxed|.acquire|.release|.acq_rel][.cta|.cluster|.gpu|.sys][.global|.shared|.shared::cta]",
                 $operations,
-                "[.noftz]{.b32|.u32|.s32|.b64|.u64|.s64|.f32|.f64|.f16x2|.bf16x2|.f16|.bf16|.b16}",
+                "[.noftz]",
+                $types,
             ),
             operands: $operands,
             family: Family::Atomic,
@@ -32,16 +33,16 @@ macro_rules! atomic {
 /// The rows of this family.
 pub(super) const FORMS: &[Form] = &[
     atomic!(
-        "atom", "{.and|.or|.xor|.exch|.add|.inc|.dec|.min|.max}",
+        "atom", "{.and|.or|.xor|.exch|.add|.inc|.dec|.min|.max}", "{.b32|.u32|.s32|.b64|.u64|.s64|.f32|.f64|.f16x2|.bf16x2|.f16|.bf16}",
         &[Operand::OutAny, Operand::Address, Operand::InAny], 1,
         "d = value at [a]; then the value becomes itself, combined with b"
     ),
     atomic!(
-        "atom", "{.cas}", &[Operand::OutAny, Operand::Address, Operand::InAny, Operand::InAny], 1,
+        "atom", "{.cas}", "{.b16|.b32|.u32|.s32|.b64|.u64|.s64}", &[Operand::OutAny, Operand::Address, Operand::InAny, Operand::InAny], 1,
         "d = value at [a]; then c takes its place if it is b"
     ),
     atomic!(
-        "red", "{.and|.or|.xor|.add|.inc|.dec|.min|.max}", &[Operand::Address, Operand::InAny], 0,
+        "red", "{.and|.or|.xor|.add|.inc|.dec|.min|.max}", "{.b32|.u32|.s32|.b64|.u64|.s64|.f32|.f64|.f16x2|.bf16x2|.f16|.bf16}", &[Operand::Address, Operand::InAny], 0,
         "the value at [a] becomes itself, combined with b"
     ),
 ];

@@ -89,13 +89,13 @@ pub(super) const FORMS: &[Form] = &[
         Action::Choose(to_predicates::bf16),
     ),
     row(
-        "setp{.eq|.ne|.lt|.le|.gt|.ge|.equ|.neu|.ltu|.leu|.gtu|.geu|.num|.nan}[.ftz].f16x2",
+        "setp{.eq|.ne|.lt|.le|.gt|.ge|.equ|.neu|.ltu|.leu|.gtu|.geu|.num|.nan}[.ftz]{.f16x2}",
         P_WW,
         "p = the comparison of the lower halves, q = of the upper",
         Action::Choose(to_predicates::f16x2),
     ),
     row(
-        "setp{.eq|.ne|.lt|.le|.gt|.ge|.equ|.neu|.ltu|.leu|.gtu|.geu|.num|.nan}.bf16x2",
+        "setp{.eq|.ne|.lt|.le|.gt|.ge|.equ|.neu|.ltu|.leu|.gtu|.geu|.num|.nan}{.bf16x2}",
         P_WW,
         "p = the comparison of the lower halves, q = of the upper",
         Action::Choose(to_predicates::bf16x2),
@@ -179,13 +179,13 @@ pub(super) const FORMS: &[Form] = &[
         Action::Choose(to_predicates::bf16),
     ),
     row(
-        "setp{.eq|.ne|.lt|.le|.gt|.ge|.equ|.neu|.ltu|.leu|.gtu|.geu|.num|.nan}{.and|.or|.xor}[.ftz].f16x2",
+        "setp{.eq|.ne|.lt|.le|.gt|.ge|.equ|.neu|.ltu|.leu|.gtu|.geu|.num|.nan}{.and|.or|.xor}[.ftz]{.f16x2}",
         P_WWP,
         "p = the comparison of the lower halves, q = of the upper, each with c",
         Action::Choose(to_predicates::f16x2),
     ),
     row(
-        "setp{.eq|.ne|.lt|.le|.gt|.ge|.equ|.neu|.ltu|.leu|.gtu|.geu|.num|.nan}{.and|.or|.xor}.bf16x2",
+        "setp{.eq|.ne|.lt|.le|.gt|.ge|.equ|.neu|.ltu|.leu|.gtu|.geu|.num|.nan}{.and|.or|.xor}{.bf16x2}",
         P_WWP,
         "p = the comparison of the lower halves, q = of the upper, each with c",
         Action::Choose(to_predicates::bf16x2),
@@ -269,13 +269,13 @@ pub(super) const FORMS: &[Form] = &[
         Action::Choose(to_values::bf16),
     ),
     row(
-        "set{.eq|.ne|.lt|.le|.gt|.ge|.equ|.neu|.ltu|.leu|.gtu|.geu|.num|.nan}[.ftz]{.u32|.s32|.f16x2}.f16x2",
+        "set{.eq|.ne|.lt|.le|.gt|.ge|.equ|.neu|.ltu|.leu|.gtu|.geu|.num|.nan}[.ftz]{.u32|.s32|.f16x2}{.f16x2}",
         W_WW,
         "each half of d = ones, or 1.0, where the comparison holds, else 0",
         Action::Choose(to_values::f16x2),
     ),
     row(
-        "set{.eq|.ne|.lt|.le|.gt|.ge|.equ|.neu|.ltu|.leu|.gtu|.geu|.num|.nan}{.u32|.s32|.bf16x2}.bf16x2",
+        "set{.eq|.ne|.lt|.le|.gt|.ge|.equ|.neu|.ltu|.leu|.gtu|.geu|.num|.nan}{.u32|.s32|.bf16x2}{.bf16x2}",
         W_WW,
         "each half of d = ones, or 1.0, where the comparison holds, else 0",
         Action::Choose(to_values::bf16x2),
@@ -359,13 +359,13 @@ pub(super) const FORMS: &[Form] = &[
         Action::Choose(to_values::bf16),
     ),
     row(
-        "set{.eq|.ne|.lt|.le|.gt|.ge|.equ|.neu|.ltu|.leu|.gtu|.geu|.num|.nan}{.and|.or|.xor}[.ftz]{.u32|.s32|.f16x2}.f16x2",
+        "set{.eq|.ne|.lt|.le|.gt|.ge|.equ|.neu|.ltu|.leu|.gtu|.geu|.num|.nan}{.and|.or|.xor}[.ftz]{.u32|.s32|.f16x2}{.f16x2}",
         W_WWP,
         "each half of d = ones, or 1.0, where the comparison holds, else 0; combined with c",
         Action::Choose(to_values::f16x2),
     ),
     row(
-        "set{.eq|.ne|.lt|.le|.gt|.ge|.equ|.neu|.ltu|.leu|.gtu|.geu|.num|.nan}{.and|.or|.xor}{.u32|.s32|.bf16x2}.bf16x2",
+        "set{.eq|.ne|.lt|.le|.gt|.ge|.equ|.neu|.ltu|.leu|.gtu|.geu|.num|.nan}{.and|.or|.xor}{.u32|.s32|.bf16x2}{.bf16x2}",
         W_WWP,
         "each half of d = ones, or 1.0, where the comparison holds, else 0; combined with c",
         Action::Choose(to_values::bf16x2),
@@ -573,13 +573,14 @@ const VALUES: [u32; 8] = [0xFFFF, 0x3C00, 0x3F80, 0, u32::MAX, 0x3C00, 0x3F80, 0
 
 /// The place in [`VALUES`] for the destination that `set` names last; nothing that `setp` would look at.
 fn value_bits(chosen: &Chosen<'_>) -> u32 {
-    let at = match chosen.words().last() {
-        Some(&"u16" | &"s16") => 0,
-        Some(&"f16x2") => 1,
-        Some(&"bf16x2") => 2,
-        Some(&"f16") => 5,
-        Some(&"bf16") => 6,
-        Some(&"f32") => 7,
+    let at = match chosen.words() {
+        // All ones in each half.
+        [.., "u32" | "s32", "f16x2" | "bf16x2"] | [.., "u16" | "s16"] => 0,
+        [.., "f16x2"] => 1,
+        [.., "bf16x2"] => 2,
+        [.., "f16"] => 5,
+        [.., "bf16"] => 6,
+        [.., "f32"] => 7,
         _ => 4,
     };
     at << VALUE_AT

@@ -1,7 +1,8 @@
 //! Asynchronous copies from global to shared memory.
 
 use super::form::operands::W;
-use super::form::{Family, Form, Operand, effect};
+use super::form::{Action, Chosen, Family, Form, Operand, effect};
+use crate::decode::Instruction;
 use crate::machine::lanes::WARP;
 
 const NUMBER: Operand = Operand::Number;
@@ -15,10 +16,12 @@ pub(super) const FORMS: &[Form] = &[
         operands: &[ADDRESS, ADDRESS, NUMBER],
         family: Family::Global,
         meaning: "starts to copy 4, 8 or 16 bytes from [b] to [a]; they arrive at the wait for their group at the latest",
-        action: effect!(Effect, |effect, ins| {
-            let bytes = ins.number as usize;
-            let [to, from] = ins.addresses.map(|address| effect.addresses(address));
-            effect.start_copy(&to, &from, bytes, &[bytes as u32; WARP])
+        action: Action::Choose(|chosen, ins| {
+            has_legal_size(chosen, ins).then_some(effect!(Effect, |effect, ins| {
+                let bytes = ins.number as usize;
+                let [to, from] = ins.addresses.map(|address| effect.addresses(address));
+                effect.start_copy(&to, &from, bytes, &[bytes as u32; WARP])
+            }))
         }),
     },
     Form {
@@ -26,10 +29,12 @@ pub(super) const FORMS: &[Form] = &[
         operands: &[ADDRESS, ADDRESS, NUMBER, W],
         family: Family::Global,
         meaning: "as above; only the first d bytes are read, zeros stand for the rest",
-        action: effect!(Effect, |effect, ins| {
-            let valid = *effect.words(ins, 0);
-            let [to, from] = ins.addresses.map(|address| effect.addresses(address));
-            effect.start_copy(&to, &from, ins.number as usize, &valid)
+        action: Action::Choose(|chosen, ins| {
+            has_legal_size(chosen, ins).then_some(effect!(Effect, |effect, ins| {
+                let valid = *effect.words(ins, 0);
+                let [to, from] = ins.addresses.map(|address| effect.addresses(address));
+                effect.start_copy(&to, &from, ins.number as usize, &valid)
+            }))
         }),
     },
     Form {
@@ -37,12 +42,14 @@ pub(super) const FORMS: &[Form] = &[
         operands: &[ADDRESS, ADDRESS, NUMBER, super::form::operands::P],
         family: Family::Global,
         meaning: "as above; where predicate d holds nothing is read and zeros are written",
-        action: effect!(Effect, |effect, ins| {
-            let ignored = effect.lanes.predicate(ins.rows[0]);
-            let bytes = ins.number as usize;
-            let valid = std::array::from_fn(|lane| if ignored >> lane & 1 == 1 { 0 } else { bytes as u32 });
-            let [to, from] = ins.addresses.map(|address| effect.addresses(address));
-            effect.start_copy(&to, &from, bytes, &valid)
+        action: Action::Choose(|chosen, ins| {
+            has_legal_size(chosen, ins).then_some(effect!(Effect, |effect, ins| {
+                let ignored = effect.lanes.predicate(ins.rows[0]);
+                let bytes = ins.number as usize;
+                let valid = std::array::from_fn(|lane| if ignored >> lane & 1 == 1 { 0 } else { bytes as u32 });
+                let [to, from] = ins.addresses.map(|address| effect.addresses(address));
+                effect.start_copy(&to, &from, bytes, &valid)
+            }))
         }),
     },
     Form {
@@ -60,7 +67,11 @@ pub(super) const FORMS: &[Form] = &[
         operands: &[NUMBER],
         family: Family::Sync,
         meaning: "waits for all groups of the thread but the newest a",
-        action: effect!(Effect, |effect, ins| { effect.wait_for_groups(ins.number as u32) }),
+        action: Action::Choose(|_, ins| {
+            u32::try_from(ins.number).is_ok().then_some(effect!(Effect, |effect, ins| {
+                effect.wait_for_groups(ins.number as u32)
+            }))
+        }),
     },
     Form {
         spelling: "cp.async.wait_all",
@@ -73,3 +84,11 @@ pub(super) const FORMS: &[Form] = &[
         }),
     },
 ];
+
+/// Whether an asynchronous copy can be of this size: those past the first-level cache are of 16 bytes.
+fn has_legal_size(chosen: &Chosen<'_>, ins: &Instruction) -> bool {
+    match chosen.word(0) {
+        "cg" => ins.number == 16,
+        _ => matches!(ins.number, 4 | 8 | 16),
+    }
+}

@@ -259,7 +259,6 @@ mod tests {
             lanes,
             words: [row(&a), row(&|_| b), row(&|_| c)],
             predicate: 0,
-            note: 0,
             to_words: [0; WARP],
             to_predicate: 0,
             fault: None,

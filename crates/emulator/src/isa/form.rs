@@ -37,13 +37,11 @@ pub(crate) enum Operand {
     OutList(Class),
     /// Written: registers of either width in braces, or one without.
     OutListAny,
-    /// Read: registers in braces, or one without.
-    InList(Class),
     /// Read: registers of either width in braces, or one without.
     InListAny,
-    /// Written: exactly so many registers in braces, each or `_`.
+    /// Written: exactly so many registers in braces, each or `_`; a lone one needs no braces.
     OutBraces(Class, u8),
-    /// Read: exactly so many registers in braces.
+    /// Read: exactly so many registers in braces; a lone one needs no braces.
     InBraces(Class, u8),
     /// An address in brackets.
     Address,
@@ -76,7 +74,6 @@ pub(crate) mod operands {
     pub(crate) const TO_L: Operand = Operand::Out(Class::Wide);
     pub(crate) const TO_PP: Operand = Operand::OutPair(Class::Predicate, Class::Predicate);
     pub(crate) const TO_WP: Operand = Operand::OutPair(Class::Word, Class::Predicate);
-    pub(crate) const WS: Operand = Operand::InList(Class::Word);
     pub(crate) const TO_WS: Operand = Operand::OutList(Class::Word);
 }
 
@@ -109,6 +106,44 @@ pub(crate) enum Family {
     Sync,
     /// Branches and the end of a thread.
     Control,
+}
+
+impl Family {
+    /// All of them, in the order of the manual.
+    pub(crate) const ALL: [Family; 13] = [
+        Family::Integer,
+        Family::Float,
+        Family::Special,
+        Family::Convert,
+        Family::Compare,
+        Family::Shared,
+        Family::Global,
+        Family::Local,
+        Family::Atomic,
+        Family::Tensor,
+        Family::Exchange,
+        Family::Sync,
+        Family::Control,
+    ];
+
+    /// Its name in statistics and in the manual.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Family::Integer => "integer",
+            Family::Float => "float",
+            Family::Special => "special",
+            Family::Convert => "convert",
+            Family::Compare => "compare",
+            Family::Shared => "shared",
+            Family::Global => "global",
+            Family::Local => "local",
+            Family::Atomic => "atomic",
+            Family::Tensor => "tensor",
+            Family::Exchange => "exchange",
+            Family::Sync => "sync",
+            Family::Control => "control",
+        }
+    }
 }
 
 /// What an instruction does. Each function exists twice: for hosts with AVX2 and FMA, and for all others.
@@ -231,7 +266,7 @@ const TYPES: &[&str] = &[
 struct Slot {
     words: Vec<&'static str>,
     required: bool,
-    /// Whether there is anything to choose: a lone required word is no choice.
+    /// Whether the action hears of it: a word without brackets is no choice, one in braces is, even if it is alone.
     choice: bool,
 }
 

@@ -30,7 +30,7 @@ macro_rules! load {
             family: Family::$family,
             meaning: $meaning,
             action: Action::Choose(|chosen, ins| {
-                ins.note = shape(chosen).note();
+                ins.note = shape(chosen, ins)?.note();
                 Some(effect!(Effect, |effect, ins| { load(effect, ins) }))
             }),
         }
@@ -45,7 +45,7 @@ macro_rules! store {
             family: Family::$family,
             meaning: $meaning,
             action: Action::Choose(|chosen, ins| {
-                ins.note = shape(chosen).note();
+                ins.note = shape(chosen, ins)?.note();
                 Some(effect!(Effect, |effect, ins| { store(effect, ins) }))
             }),
         }
@@ -168,8 +168,8 @@ pub(super) fn named_space(chosen: &Chosen<'_>) -> Option<Space> {
     names.into_iter().find(|(name, _)| chosen.has(name)).map(|(_, space)| space)
 }
 
-/// What a load or store moves.
-fn shape(chosen: &Chosen<'_>) -> Shape {
+/// What a load or store moves; None if the registers are not as many, or if it is more than a lane moves at once.
+fn shape(chosen: &Chosen<'_>, ins: &Instruction) -> Option<Shape> {
     let kind = chosen.last();
     let bits: usize = kind.trim_start_matches(|c: char| c.is_ascii_alphabetic()).parse().unwrap_or(32);
     let count = if chosen.has("v2") {
@@ -182,7 +182,8 @@ fn shape(chosen: &Chosen<'_>) -> Shape {
         1
     };
     let signed = if kind.starts_with('s') { Signed::Yes } else { Signed::No };
-    Shape { space: named_space(chosen), element: bits / 8, count, signed }
+    let shape = Shape { space: named_space(chosen), element: bits / 8, count, signed };
+    (usize::from(ins.row_count) == count && shape.bytes() <= size_of::<Packet>()).then_some(shape)
 }
 
 #[inline(always)]
@@ -218,7 +219,7 @@ fn load_used(
     for at in 0..shape.count {
         let used = ins.number as u64 >> (at * shape.element) & ((1 << shape.element) - 1);
         if used != 0 {
-            let packet = effect.load(space, lane, address + (at * shape.element) as u64, shape.element)?;
+            let packet = effect.load(space, lane, address.wrapping_add((at * shape.element) as u64), shape.element)?;
             effect.set_lane(ins, at, lane, element(&packet, 0, one));
         }
     }

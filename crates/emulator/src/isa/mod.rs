@@ -15,11 +15,14 @@ mod float;
 pub(crate) mod form;
 mod half;
 mod integer;
+pub(crate) mod manual;
 mod memory;
 mod note;
 mod permute;
 mod select;
 pub(crate) mod tensor;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;

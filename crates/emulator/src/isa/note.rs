@@ -16,8 +16,6 @@ pub(super) const SATURATE: u32 = 1 << 3;
 pub(super) const RELU: u32 = 1 << 4;
 /// A NaN among the inputs gives NaN.
 pub(super) const NAN: u32 = 1 << 5;
-/// The sign of a minimum is that of the product of the inputs, the magnitude that of their magnitudes.
-pub(super) const SIGN_OF_PRODUCT: u32 = 1 << 6;
 /// Both halves of a word are operands.
 pub(super) const PAIR: u32 = 1 << 7;
 /// Results that are too large become the largest finite value.

@@ -4,8 +4,8 @@
 //! "Matrix fragments for mma"). A, row-major: register r holds row g + 8·(r odd), and of each half of the depth the
 //! elements that t owns. B, column-major: column g. C and D: row g + 8·(r / 2), columns 2t and 2t + 1.
 
-use super::form::operands::{TO_WS, WS};
-use super::form::{Action, Family, Form, Operand, effect};
+use super::form::operands::TO_WS;
+use super::form::{Action, Class, Family, Form, Operand, effect};
 use crate::decode::Instruction;
 use crate::machine::context::Effect;
 use crate::machine::lanes::{WARP, Words, each};
@@ -20,12 +20,22 @@ const M: usize = 16;
 /// Columns of the product.
 const N: usize = 8;
 
+/// D, A, B and C, of so many registers each; D has as many as C.
+const fn fragments(c: u8, a: u8, b: u8) -> [Operand; 4] {
+    [
+        Operand::OutBraces(Class::Word, c),
+        Operand::InBraces(Class::Word, a),
+        Operand::InBraces(Class::Word, b),
+        Operand::InBraces(Class::Word, c),
+    ]
+}
+
 /// A matrix product in which A and B hold halves, and C and D floats or halves.
 macro_rules! product {
     ($spelling:literal, $depth:literal, $half:ty, $result:ident) => {
         Form {
             spelling: $spelling,
-            operands: &[TO_WS, WS, WS, WS],
+            operands: &fragments($result::REGISTERS as u8, $depth / 4, $depth / 8),
             family: Family::Tensor,
             meaning: "D = A B + C: exact products, summed in f32 in the order of the depth",
             action: effect!(Aligned, |effect, ins| {
@@ -49,7 +59,7 @@ macro_rules! product_tf32 {
     ($spelling:literal, $depth:literal) => {
         Form {
             spelling: $spelling,
-            operands: &[TO_WS, WS, WS, WS],
+            operands: &fragments(4, $depth / 2, $depth / 4),
             family: Family::Tensor,
             meaning: "D = A B + C: products of the upper 19 bits of A and B, summed in f32 in the order of the depth",
             action: effect!(Aligned, |effect, ins| {
@@ -83,7 +93,7 @@ macro_rules! product_bytes {
     ($spelling:literal, $depth:literal) => {
         Form {
             spelling: $spelling,
-            operands: &[TO_WS, WS, WS, WS],
+            operands: &fragments(4, $depth / 8, $depth / 16),
             family: Family::Tensor,
             meaning: "D = A B + C over bytes, modulo 2^32, or clamped with satfinite",
             action: Action::Choose(|chosen, ins| {
@@ -124,6 +134,9 @@ pub(super) const FORMS: &[Form] = &[
         meaning: "d = 8×8 matrices of halves from shared memory; lane 8i + r holds the address of row r of matrix i",
         action: Action::Choose(|chosen, ins| {
             ins.note = chosen.word(0)[1..].parse().ok()?;
+            if u32::from(ins.row_count) != ins.note {
+                return None;
+            }
             Some(if chosen.word(1) == "" {
                 effect!(Aligned, |effect, ins| { load_matrices(effect, ins, direct) })
             } else {

@@ -15,8 +15,6 @@ pub(crate) struct Exchange {
     pub(crate) words: [Words; 3],
     /// The predicate operand.
     pub(crate) predicate: u32,
-    /// What the form noted about its modifiers.
-    pub(crate) note: u32,
     /// The word that each lane gets.
     pub(crate) to_words: Words,
     /// The predicate that each lane gets.
@@ -27,12 +25,11 @@ pub(crate) struct Exchange {
 
 impl Exchange {
     /// An exchange among these lanes, to which nobody has brought anything.
-    pub(crate) fn new(lanes: u32, note: u32) -> Exchange {
+    pub(crate) fn new(lanes: u32) -> Exchange {
         Exchange {
             lanes,
             words: [[0; WARP]; 3],
             predicate: 0,
-            note,
             to_words: [0; WARP],
             to_predicate: 0,
             fault: None,

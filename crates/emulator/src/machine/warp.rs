@@ -298,7 +298,7 @@ impl Warp {
             if mask & live & !present != 0 {
                 continue;
             }
-            let mut exchange = Exchange::new(present, ins.note);
+            let mut exchange = Exchange::new(present);
             for fragment in self.fragments.iter_mut().filter(same) {
                 exchange.gather(&self.lanes, &around.launch.code.instructions[fragment.pc as usize], fragment.mask);
             }
@@ -392,7 +392,7 @@ fn straight(effect: &mut Effect<'_>, fragment: &mut Fragment, meeting: u32, unti
                 if members & effect.warp.live & !active != 0 {
                     break Event::Waits { lanes: active, waits: Waits::Members { mask: members } };
                 }
-                let mut exchange = Exchange::new(active, ins.note);
+                let mut exchange = Exchange::new(active);
                 exchange.gather(effect.lanes, ins, active);
                 function(&mut exchange);
                 if let Some(fault) = exchange.fault {

@@ -138,11 +138,6 @@ impl Exact {
         })
     }
 
-    /// As `round`, to the nearest, and from the middle away from zero.
-    pub(crate) fn round_away(self, format: Format) -> u64 {
-        self.round_by(format, |_, rest, half| rest >= half)
-    }
-
     /// Rounds the magnitude up where the function says so, from whether its last kept bit is set, what is dropped, and one
     /// half of the last kept bit.
     fn round_by(self, format: Format, up: impl Fn(bool, u128, u128) -> bool) -> u64 {
@@ -254,6 +249,5 @@ mod tests {
         assert_eq!(HALF.of(65520.0, Rounding::Zero), 0x7BFF);
         assert_eq!(HALF.of(-1e-30, Rounding::Down), 0x8001);
         assert_eq!(BRAIN.of(f64::from(f32::MAX), Rounding::Nearest), 0x7F80);
-        assert_eq!(Exact::of(1.00048828125).unwrap().round_away(TENSOR) << 13, 0x3F80_2000);
     }
 }

@@ -9,8 +9,6 @@ pub(crate) trait Half {
     const EXPONENT: u32;
     /// The number one.
     const ONE: u32;
-    /// The largest finite value.
-    const LARGEST: u32;
     /// The value as an f32.
     fn wide(bits: u32) -> f32;
     /// The nearest value, from the middle the even one; every NaN becomes 0x7FFF.
@@ -27,7 +25,6 @@ pub(crate) enum Bf16 {}
 impl Half for F16 {
     const EXPONENT: u32 = 0x7C00;
     const ONE: u32 = 0x3C00;
-    const LARGEST: u32 = 0x7BFF;
 
     #[inline(always)]
     fn wide(bits: u32) -> f32 {
@@ -62,7 +59,8 @@ impl Half for F16 {
         let error = (product - (sum - part)) + (c - part);
         let bits = sum.to_bits();
         let neighbour = if (error > 0.0) == (sum > 0.0) { bits.wrapping_add(1) } else { bits.wrapping_sub(1) };
-        let inexact = error != 0.0;
+        // Of an infinite sum the error is NaN, which is neither.
+        let inexact = error.abs() > 0.0;
         F16::narrow(f32::from_bits(if inexact && bits & 1 == 0 { neighbour } else { bits }))
     }
 }
@@ -70,7 +68,6 @@ impl Half for F16 {
 impl Half for Bf16 {
     const EXPONENT: u32 = 0x7F80;
     const ONE: u32 = 0x3F80;
-    const LARGEST: u32 = 0x7F7F;
 
     #[inline(always)]
     fn wide(bits: u32) -> f32 {

@@ -75,7 +75,8 @@ pub(crate) fn sum_to_odd(a: f64, b: f64) -> f64 {
 #[inline(always)]
 fn to_odd(near: f64, error: f64) -> f64 {
     let bits = near.to_bits();
-    let inexact = error != 0.0;
+    // Infinities and NaN leave no error that could be told: they are exact.
+    let inexact = error.abs() > 0.0;
     let outward = (error > 0.0) == (near > 0.0);
     let neighbour = if outward { bits.wrapping_add(1) } else { bits.wrapping_sub(1) };
     f64::from_bits(if inexact && bits & 1 == 0 { neighbour } else { bits })

@@ -30,7 +30,7 @@ pub(in crate::isa) const FORMS: &[Form] = &[
                     let [d, a, ..] = ins.rows;
                     let (to, from) = (Integer::to(ins.note), Integer::from(ins.note));
                     let values = from.extend(lanes.words(a));
-                    lanes.set_words(d, &each(&values, |value| value & to.mask() as u32));
+                    lanes.set_words(d, &to.extend(&values));
                 })
             })
         }),
@@ -69,9 +69,8 @@ pub(in crate::isa) const FORMS: &[Form] = &[
             } else {
                 lane_function!(|lanes, ins| {
                     let [d, a, ..] = ins.rows;
-                    let mask = Integer::to(ins.note).mask();
-                    let values = each(lanes.wides(a), |value| (value & mask) as u32);
-                    lanes.set_words(d, &values);
+                    let values = each(lanes.wides(a), |value| value as u32);
+                    lanes.set_words(d, &Integer::to(ins.note).extend(&values));
                 })
             })
         }),
@@ -164,7 +163,7 @@ macro_rules! clamp {
         lane_function!(|lanes, ins| {
             let [d, a, ..] = ins.rows;
             let (to, from) = (Integer::to(ins.note), Integer::from(ins.note));
-            let values = each(lanes.$load(a), |bits| to.nearest(from.number(u64::from(bits))));
+            let values = each(lanes.$load(a), |bits| to.widened(to.nearest(from.number(u64::from(bits)))));
             lanes.$store(d, &each(&values, |value| value as _));
         })
     };
@@ -227,7 +226,7 @@ macro_rules! to_integer {
                 let unknown = if double || to.bits == 64 { 1 << (to.bits - 1) } else { 0 };
                 let out = each(&values, |value| {
                     // `as` clamps to more than any type of PTX holds.
-                    let bits = to.nearest(whole_wide(value, rounding) as i128);
+                    let bits = to.widened(to.nearest(whole_wide(value, rounding) as i128));
                     (if value.is_nan() { unknown } else { bits }) as $type
                 });
                 lanes.$store(d, &out);

@@ -103,6 +103,14 @@ impl Integer {
         }
     }
 
+    /// Bits of the type, extended to a register that is wider: with its sign if it has one (PTX ISA, "Operand Size Exceeding
+    /// Instruction-Type Size").
+    #[inline(always)]
+    pub(super) fn widened(self, bits: u64) -> u64 {
+        let unused = 64 - self.bits;
+        if self.signed { ((bits << unused) as i64 >> unused) as u64 } else { bits & self.mask() }
+    }
+
     /// The number that the bits of a register stand for.
     #[inline(always)]
     pub(super) fn number(self, bits: u64) -> i128 {
