@@ -35,8 +35,15 @@ fn launch(criterion: &mut Criterion) {
     let bound = Bound::new(&strategy, &problem, &bindings).expect("the problem is legal");
     let [q, k, v] = [1, 2, 3].map(|seed| noise(&problem.q_shape(), seed));
     let symbols = Symbols::dense(1, HEADS, problem.q_blocks(), problem.kv_blocks());
-    let call =
-        AttentionCall { bound: &bound, moment: Moment::default(), q: &q, k: &k, v: &v, symbols: &symbols, forecast: None };
+    let call = AttentionCall {
+        bound: &bound,
+        moment: Moment::default(),
+        q: &q,
+        k: &k,
+        v: &v,
+        symbols: &symbols,
+        forecast: None,
+    };
     let mut group = criterion.benchmark_group("emulator");
     group.sample_size(20).sampling_mode(SamplingMode::Flat);
     let series = [

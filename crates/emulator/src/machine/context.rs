@@ -106,9 +106,7 @@ impl<'a> Effect<'a> {
             Space::Local => {
                 let offset = self.local_offset(access, lane, address, bytes)?;
                 match self.warp.local.first_unwritten(lane, offset, bytes) {
-                    Some(byte) if self.watches() => {
-                        Err(uninitialised(space, lane, "the stack frame", byte as u64))
-                    }
+                    Some(byte) if self.watches() => Err(uninitialised(space, lane, "the stack frame", byte as u64)),
                     _ => Ok(self.warp.local.load(lane, offset, bytes)),
                 }
             }
@@ -483,7 +481,13 @@ impl Effect<'_> {
 }
 
 #[inline(always)]
-pub(crate) fn aligned(access: Access, space: Space, lane: usize, address: u64, needed: usize) -> Result<(), Box<Fault>> {
+pub(crate) fn aligned(
+    access: Access,
+    space: Space,
+    lane: usize,
+    address: u64,
+    needed: usize,
+) -> Result<(), Box<Fault>> {
     if address % needed as u64 == 0 {
         return Ok(());
     }
