@@ -138,7 +138,7 @@ pub(super) const FORMS: &[Form] = &[
             if u32::from(ins.row_count) != ins.note {
                 return None;
             }
-            Some(if chosen.word(1) == "" {
+            Some(if chosen.word(1).is_empty() {
                 effect!(Aligned, |effect, ins| { load_matrices(effect, ins, direct) })
             } else {
                 effect!(Aligned, |effect, ins| { load_matrices(effect, ins, transposed) })

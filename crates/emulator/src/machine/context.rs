@@ -218,7 +218,7 @@ impl<'a> Effect<'a> {
             // Without a branch for each lane; whatever is wrong is found again below.
             let mut wrong = 0;
             for lane in 0..count {
-                wrong |= addresses[lane] % 16 | u64::from(addresses[lane].wrapping_sub(only.base) > only.bytes - 16);
+                wrong |= (addresses[lane] % 16) | u64::from(addresses[lane].wrapping_sub(only.base) > only.bytes - 16);
                 offsets[lane] = addresses[lane].wrapping_sub(u64::from(crate::memory::shared::FIRST)) as usize;
             }
             if wrong == 0 {
@@ -488,7 +488,7 @@ pub(crate) fn aligned(
     address: u64,
     needed: usize,
 ) -> Result<(), Box<Fault>> {
-    if address % needed as u64 == 0 {
+    if address.is_multiple_of(needed as u64) {
         return Ok(());
     }
     Err(Box::new(Fault::Misaligned { access, space, lane, address, needed }))
