@@ -46,7 +46,7 @@ fn check(case: &Case, present: &[Column]) -> Result<(), Failed> {
         match report.verdict {
             Verdict::Passed { .. } => {}
             Verdict::NotRun { reason } => println!("{}, {place}, not run: {reason}", case.name),
-            Verdict::Failed { reason } => failures.push(format!("{place}: {reason}")),
+            Verdict::Failed { reason, .. } => failures.push(format!("{place}: {reason}")),
         }
     }
     if failures.is_empty() { Ok(()) } else { Err(failures.join("\n").into()) }

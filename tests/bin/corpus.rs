@@ -69,7 +69,7 @@ fn print(report: &Report) {
             format!("ok   o {error_o:.1e} of {allowed_o:.1e}, lse {error_lse:.1e} of {allowed_lse:.1e}, {ms:.1} ms")
         }
         Verdict::NotRun { reason } => format!("not run: {reason}"),
-        Verdict::Failed { reason } => format!("FAILED: {reason}"),
+        Verdict::Failed { reason, .. } => format!("FAILED: {reason}"),
     };
     println!("{:28} {:5} {outcome}", report.case, report.dtype);
 }

@@ -53,7 +53,21 @@ pub enum Verdict {
     Failed {
         /// What was wrong.
         reason: String,
+        /// Who noticed.
+        found_by: FoundBy,
     },
+}
+
+/// What noticed a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FoundBy {
+    /// The comparison with the oracle.
+    Comparison,
+    /// The emulator, which calls it so.
+    Trap(&'static str),
+    /// The device, or what prepares its call.
+    Error,
 }
 
 /// Runs a case in each of its element types on each device.
@@ -62,7 +76,10 @@ pub fn run(case: &Case, present: &[Column]) -> Vec<Report> {
     for &dtype in &case.dtypes {
         let verdicts = match run_type(case, dtype, present) {
             Ok(verdicts) => verdicts,
-            Err(reason) => present.iter().map(|_| Verdict::Failed { reason: reason.clone() }).collect(),
+            Err(reason) => {
+                let failed = || Verdict::Failed { reason: reason.clone(), found_by: FoundBy::Error };
+                present.iter().map(|_| failed()).collect()
+            }
         };
         for (column, verdict) in present.iter().zip(verdicts) {
             let (case, device) = (case.name.clone(), column.name.clone());
@@ -96,13 +113,14 @@ fn call<'a>(bound: &'a Bound<'a>, case: &Case, tensors: &'a Tensors, symbols: &'
 
 fn run_on(device: &dyn Device, call: &AttentionCall<'_>, from_rules: &Symbols, expected: &Expected) -> Verdict {
     let start = Instant::now();
-    let given = given(device, call, from_rules);
+    let given = given(device, call);
     let ms = start.elapsed().as_secs_f64() * 1e3;
     match given {
         Err(Stop::Declined(reason)) => Verdict::NotRun { reason },
-        Err(Stop::Failed(reason)) => Verdict::Failed { reason },
-        Ok(output) => match expected.check(&output) {
-            Err(reason) => Verdict::Failed { reason },
+        Err(Stop::Trapped { fault, report }) => Verdict::Failed { reason: report, found_by: FoundBy::Trap(fault) },
+        Err(Stop::Failed(reason)) => Verdict::Failed { reason, found_by: FoundBy::Error },
+        Ok((symbols, output)) => match check_symbols(from_rules, &symbols).and_then(|()| expected.check(&output)) {
+            Err(reason) => Verdict::Failed { reason, found_by: FoundBy::Comparison },
             Ok(Errors { o, lse }) => Verdict::Passed {
                 error_o: o,
                 allowed_o: expected.allowed_o,
@@ -114,10 +132,8 @@ fn run_on(device: &dyn Device, call: &AttentionCall<'_>, from_rules: &Symbols, e
     }
 }
 
-fn given(device: &dyn Device, call: &AttentionCall<'_>, from_rules: &Symbols) -> Result<AttentionOutput, Stop> {
-    let symbols = device.symbols(call.bound, &call.moment)?;
-    check_symbols(from_rules, &symbols).map_err(Stop::Failed)?;
-    Ok(device.attention(call)?)
+fn given(device: &dyn Device, call: &AttentionCall<'_>) -> Result<(Symbols, AttentionOutput), Stop> {
+    Ok((device.symbols(call.bound, &call.moment)?, device.attention(call)?))
 }
 
 /// S_c must be equal. Of a mask, a device may take a block pair for partial that is empty or full, which only costs time:

@@ -38,6 +38,13 @@ pub enum Availability {
 pub enum Stop {
     /// It cannot do this kind of call, and said so with a finding about the target.
     Declined(String),
+    /// The emulator stopped its kernel.
+    Trapped {
+        /// The fault's short name.
+        fault: &'static str,
+        /// The whole report.
+        report: String,
+    },
     /// Anything else.
     Failed(String),
 }
@@ -86,6 +93,7 @@ impl From<Error> for Stop {
             Error::Findings(findings) if findings.iter().all(|f| f.code.family() == Family::Target) => {
                 Stop::Declined(findings.iter().map(|f| f.message.as_str()).collect::<Vec<_>>().join("; "))
             }
+            Error::Trap(stopped) => Stop::Trapped { fault: stopped.trap.fault.name(), report: error.to_string() },
             _ => Stop::Failed(error.to_string()),
         }
     }

@@ -106,7 +106,9 @@ impl Kernel {
         let end = shared_variables.iter().map(|variable| variable.base + variable.bytes).max().unwrap_or(0);
         if end > u64::from(shared::FIRST) + MOST_SHARED_BYTES {
             let taken = end - u64::from(shared::FIRST);
-            return Err(refused(format!("a CTA would take {taken} bytes of shared memory; no GPU has more than {MOST_SHARED_BYTES}")));
+            return Err(refused(format!(
+                "a CTA would take {taken} bytes of shared memory; no GPU has more than {MOST_SHARED_BYTES}"
+            )));
         }
         if launch.grid.contains(&0) {
             return Ok(Stats::new(code, launch, &Default::default(), 0));

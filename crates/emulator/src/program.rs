@@ -41,7 +41,10 @@ impl Program {
     pub fn kernel(&self, name: &str) -> Result<Kernel, LoadError> {
         let entry = |function: &syntax::Function| function.kind == FunctionKind::Entry && function.name == name;
         let Some(at) = self.module.functions.iter().position(entry) else {
-            return Err(LoadError::NoKernel { name: name.to_owned(), known: self.names().map(str::to_owned).collect() });
+            return Err(LoadError::NoKernel {
+                name: name.to_owned(),
+                known: self.names().map(str::to_owned).collect(),
+            });
         };
         let code = self.kernels[at].get_or_init(|| Code::new(&self.module, at).map(Arc::new));
         code.clone().map(|code| Kernel { code })

@@ -94,11 +94,7 @@ impl Stats {
         let mut stats = Stats {
             warps: counts.executed.chunks(instructions.max(1)).map(|warp| warp.iter().sum()).collect(),
             lane_instructions: counts.lanes.iter().sum(),
-            occupancy: Occupancy {
-                threads: launch.block.iter().product(),
-                shared_bytes,
-                rows: code.register_rows,
-            },
+            occupancy: Occupancy { threads: launch.block.iter().product(), shared_bytes, rows: code.register_rows },
             ..Stats::default()
         };
         stats.warp_instructions = stats.warps.iter().sum();

@@ -359,7 +359,10 @@ impl fmt::Display for Fault {
             }
             Fault::ReadOnly { name, offset, .. } => write!(f, "store to byte {offset} of {name}, which is read-only"),
             Fault::Race { access, name, offset, earlier, .. } => {
-                write!(f, "race: {access} at byte {offset} of {name}, and nothing orders it after an earlier {earlier} there")
+                write!(
+                    f,
+                    "race: {access} at byte {offset} of {name}, and nothing orders it after an earlier {earlier} there"
+                )
             }
             Fault::GlobalRace { access, name, offset, other, .. } => {
                 let other = other.map_or("several CTAs".to_owned(), |other| format!("CTA number {other}"));
@@ -368,14 +371,20 @@ impl fmt::Display for Fault {
             Fault::Diverged { lanes, live } => {
                 write!(f, "lanes {lanes:#010x} reach an instruction that all of {live:#010x} must execute together")
             }
-            Fault::NotAMember { mask, .. } => write!(f, "a lane exchanges values under the mask {mask:#010x}, which leaves it out"),
+            Fault::NotAMember { mask, .. } => {
+                write!(f, "a lane exchanges values under the mask {mask:#010x}, which leaves it out")
+            }
             Fault::MaskMismatch { one, other } => {
                 write!(f, "lanes of one exchange name different masks, {one:#010x} and {other:#010x}")
             }
-            Fault::InactiveSource { source, .. } => write!(f, "a lane reads lane {source}, which takes no part in the exchange"),
+            Fault::InactiveSource { source, .. } => {
+                write!(f, "a lane reads lane {source}, which takes no part in the exchange")
+            }
             Fault::BarrierMisuse { barrier, reason } => write!(f, "barrier {barrier}: {reason}"),
             Fault::Deadlock { .. } => f.write_str("deadlock: no warp of the CTA can go on"),
-            Fault::UnwaitedCopy { .. } => f.write_str("a thread ends with asynchronous copies that it never waited for"),
+            Fault::UnwaitedCopy { .. } => {
+                f.write_str("a thread ends with asynchronous copies that it never waited for")
+            }
             Fault::DivisionByZero { .. } => f.write_str("integer division by zero"),
             Fault::Deliberate => f.write_str("the kernel executed trap"),
             Fault::Limit { instructions } => write!(f, "more than {instructions} warp instructions"),

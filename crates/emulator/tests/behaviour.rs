@@ -101,7 +101,7 @@ fn members_of_an_exchange_may_come_from_different_branches() {
     MEET:",
         32,
     );
-    let wanted = |lane: u32| if lane % 2 == 0 { 100 + lane + 1 } else { 200 + lane - 1 };
+    let wanted = |lane: u32| if lane.is_multiple_of(2) { 100 + lane + 1 } else { 200 + lane - 1 };
     assert_eq!(found, (0..32).map(wanted).collect::<Vec<_>>());
 }
 

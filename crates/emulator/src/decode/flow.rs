@@ -231,7 +231,8 @@ pub(super) fn intervals(steps: &[Step], flow: &Flow, registers: usize) -> Vec<Op
         *interval = (interval.0.min(at), interval.1.max(at));
     };
     for (at, block) in flow.blocks.iter().enumerate() {
-        let ones = |bits: &[u64]| -> Vec<usize> { (0..registers).filter(|id| bits[id / 64] >> (id % 64) & 1 == 1).collect() };
+        let ones =
+            |bits: &[u64]| -> Vec<usize> { (0..registers).filter(|id| bits[id / 64] >> (id % 64) & 1 == 1).collect() };
         ones(&alive_in[at]).into_iter().for_each(|id| extend(id, block.first));
         ones(&after(&alive_in, block)).into_iter().for_each(|id| extend(id, block.end - 1));
         for (offset, step) in steps[block.first..block.end].iter().enumerate() {
@@ -272,12 +273,8 @@ mod tests {
     #[test]
     fn a_loop_meets_after_it_and_an_early_end_nowhere() {
         // 0: …; 1: @p bra 0; 2: @q exit; 3: exit
-        let steps = vec![
-            step(Next::Follow, false),
-            step(Next::Branch(0), true),
-            step(Next::End, true),
-            step(Next::End, false),
-        ];
+        let steps =
+            vec![step(Next::Follow, false), step(Next::Branch(0), true), step(Next::End, true), step(Next::End, false)];
         let flow = Flow::new(&steps);
         assert_eq!(flow.meeting, [Some(1), Some(2), None]);
     }

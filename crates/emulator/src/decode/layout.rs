@@ -51,7 +51,10 @@ impl Layout {
                     let base = end.next_multiple_of(variable.align.clamp(1, 1 << 20));
                     end = base.saturating_add(bytes).saturating_add(GAP);
                     if end > u64::from(shared::FIRST) + MOST_SHARED_BYTES {
-                        return refuse(format!("{} and the variables before it take more shared memory than a CTA has", variable.name));
+                        return refuse(format!(
+                            "{} and the variables before it take more shared memory than a CTA has",
+                            variable.name
+                        ));
                     }
                     layout.place(&variable.name, Space::Shared, base);
                     layout.shared.push(Region { name: variable.name.clone(), base, bytes });

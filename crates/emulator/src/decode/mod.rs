@@ -111,7 +111,10 @@ impl Code {
         let at = |position: syntax::Position, what: String| LoadError::unsupported(&source.name, position, what);
         let layout = Layout::new(module, source).map_err(|(position, what)| at(position, what))?;
         if source.body.len() >= MOST_INSTRUCTIONS {
-            return Err(at(source.position, format!("{} instructions; at most {MOST_INSTRUCTIONS} run", source.body.len())));
+            return Err(at(
+                source.position,
+                format!("{} instructions; at most {MOST_INSTRUCTIONS} run", source.body.len()),
+            ));
         }
         let classes: Vec<Class> = source.registers.iter().map(|register| class_of(register.class)).collect();
         let mut rows = Rows::new();
@@ -127,10 +130,12 @@ impl Code {
         let flow = flow::Flow::new(&steps);
         let row_of = rows.share(&classes, &flow::intervals(&steps, &flow, classes.len()));
         if rows.most() >= usize::from(ALWAYS) {
-            return Err(at(source.position, format!("{} registers are alive at once; at most {ALWAYS} fit", rows.most())));
+            return Err(at(
+                source.position,
+                format!("{} registers are alive at once; at most {ALWAYS} fit", rows.most()),
+            ));
         }
-        let mut instructions: Vec<Instruction> =
-            drafts.into_iter().map(|draft| draft.finish(&row_of)).collect();
+        let mut instructions: Vec<Instruction> = drafts.into_iter().map(|draft| draft.finish(&row_of)).collect();
         let mut order = vec![0; instructions.len()];
         for (number, block) in flow.blocks.iter().enumerate() {
             let meeting = flow.meeting[number].map_or(NOWHERE, |block| flow.blocks[block].first as u32);
@@ -147,7 +152,17 @@ impl Code {
         let register_rows = (rows.words.len() + 2 * rows.wides.len()) as u32;
         let registers = Lanes::new(&rows.predicates, &rows.words, &rows.wides);
         let specials = rows.specials;
-        Ok(Code { instructions, registers, specials, register_rows, layout, order, independent, module: module.clone(), function })
+        Ok(Code {
+            instructions,
+            registers,
+            specials,
+            register_rows,
+            layout,
+            order,
+            independent,
+            module: module.clone(),
+            function,
+        })
     }
 
     /// Name of the kernel.

@@ -1,7 +1,9 @@
 //! Operands to rows.
 
 use super::special::Special;
-use super::{ALWAYS, Address, Instruction, Layout, MOST_ROWS, NOWHERE, Refusal, Rows, Run, guard, rows, run_of, select};
+use super::{
+    ALWAYS, Address, Instruction, Layout, MOST_ROWS, NOWHERE, Refusal, Rows, Run, guard, rows, run_of, select,
+};
 use crate::isa::Form;
 use crate::isa::form::{Class, Flow, Operand};
 use crate::machine::lanes::INVERTED;
@@ -82,19 +84,16 @@ impl Decoder<'_> {
     pub(super) fn draft(&mut self, instruction: &syntax::Instruction) -> Result<Draft, Refusal> {
         let mut last = None;
         for (form, chosen) in select(instruction)? {
-            let mut draft = Draft {
-                instruction: empty(form),
-                registers: Vec::new(),
-                bases: [None; 2],
-                guard: instruction.guard,
-            };
+            let mut draft =
+                Draft { instruction: empty(form), registers: Vec::new(), bases: [None; 2], guard: instruction.guard };
             draft.instruction.number = instruction.used_bytes.unwrap_or(0) as i64;
             match self.operands(form, instruction, &mut draft) {
                 Ok(()) => {
                     let made = &mut draft.instruction;
                     made.row_count = draft.registers.len() as u8;
-                    made.run = run_of(form.action, &chosen, made)
-                        .ok_or_else(|| Refusal("the emulator has no such combination of modifiers, registers and numbers".to_owned()))?;
+                    made.run = run_of(form.action, &chosen, made).ok_or_else(|| {
+                        Refusal("the emulator has no such combination of modifiers, registers and numbers".to_owned())
+                    })?;
                     return Ok(draft);
                 }
                 Err(refusal) => last = Some(refusal),
@@ -119,7 +118,9 @@ impl Decoder<'_> {
             match (wanted, given) {
                 (Operand::Label, syntax::Operand::Label(_)) => {}
                 (Operand::Number, syntax::Operand::Integer(value)) => draft.instruction.number = *value as i64,
-                (Operand::Address, syntax::Operand::Address { base, offset, coordinates }) if coordinates.is_empty() => {
+                (Operand::Address, syntax::Operand::Address { base, offset, coordinates })
+                    if coordinates.is_empty() =>
+                {
                     let (address, register) = self.address(base, *offset)?;
                     draft.instruction.addresses[addresses] = address;
                     draft.bases[addresses] = register;
@@ -202,9 +203,7 @@ impl Decoder<'_> {
             }
             syntax::Operand::Integer(value) => self.rows.constant(wanted, trim(wanted, *value as u64)),
             syntax::Operand::Float32(bits) if wanted == Class::Word => self.rows.constant(wanted, u64::from(*bits)),
-            syntax::Operand::Float32(bits) => {
-                self.rows.constant(wanted, f64::from(f32::from_bits(*bits)).to_bits())
-            }
+            syntax::Operand::Float32(bits) => self.rows.constant(wanted, f64::from(f32::from_bits(*bits)).to_bits()),
             syntax::Operand::Float64(bits) if wanted == Class::Word => {
                 self.rows.constant(wanted, u64::from((f64::from_bits(*bits) as f32).to_bits()))
             }
@@ -252,7 +251,8 @@ impl Decoder<'_> {
     }
 
     fn expect(&self, id: RegisterId, class: Option<Class>) -> Result<(), Refusal> {
-        let (has, fits) = (self.class(id), class.map_or(self.class(id) != Class::Predicate, |class| class == self.class(id)));
+        let (has, fits) =
+            (self.class(id), class.map_or(self.class(id) != Class::Predicate, |class| class == self.class(id)));
         let name = |class: Class| match class {
             Class::Predicate => "a predicate",
             Class::Word => "a register of at most 32 bits",

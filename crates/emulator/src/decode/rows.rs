@@ -9,7 +9,7 @@ use std::collections::{BinaryHeap, HashMap};
 
 use super::special::Special;
 use crate::isa::form::Class;
-use crate::machine::lanes::{WARP, Words, Wides};
+use crate::machine::lanes::{WARP, Wides, Words};
 
 /// The rows of a kernel.
 #[derive(Clone, Debug, Default)]

@@ -106,17 +106,14 @@ mod tests {
 
     #[test]
     fn threads_are_numbered_along_x_first() {
-        let start = Start {
-            grid: [1, 1, 1],
-            block: [8, 4, 2],
-            cta: [0, 0, 0],
-            warp: 1,
-            dynamic_shared: 0,
-            total_shared: 0,
-        };
+        let start =
+            Start { grid: [1, 1, 1], block: [8, 4, 2], cta: [0, 0, 0], warp: 1, dynamic_shared: 0, total_shared: 0 };
         let at = |special: Special, lane: usize| special.values(&start)[lane];
         assert_eq!([0, 1, 2].map(|axis| at(Special::Tid(axis), 13)), [5, 1, 1]);
-        assert_eq!([at(Special::LanemaskLt, 3), at(Special::LanemaskGe, 31), at(Special::LanemaskLe, 31)], [7, 1 << 31, u32::MAX]);
+        assert_eq!(
+            [at(Special::LanemaskLt, 3), at(Special::LanemaskGe, 31), at(Special::LanemaskLe, 31)],
+            [7, 1 << 31, u32::MAX]
+        );
         assert_eq!(Special::parse("%ctaid.z"), Some(Special::Ctaid(2)));
         assert_eq!(Special::parse("%clock"), None);
     }

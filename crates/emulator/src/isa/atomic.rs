@@ -33,16 +33,27 @@ macro_rules! atomic {
 /// The rows of this family.
 pub(super) const FORMS: &[Form] = &[
     atomic!(
-        "atom", "{.and|.or|.xor|.exch|.add|.inc|.dec|.min|.max}", "{.b32|.u32|.s32|.b64|.u64|.s64|.f32|.f64|.f16x2|.bf16x2|.f16|.bf16}",
-        &[Operand::OutAny, Operand::Address, Operand::InAny], 1,
+        "atom",
+        "{.and|.or|.xor|.exch|.add|.inc|.dec|.min|.max}",
+        "{.b32|.u32|.s32|.b64|.u64|.s64|.f32|.f64|.f16x2|.bf16x2|.f16|.bf16}",
+        &[Operand::OutAny, Operand::Address, Operand::InAny],
+        1,
         "d = value at [a]; then the value becomes itself, combined with b"
     ),
     atomic!(
-        "atom", "{.cas}", "{.b16|.b32|.u32|.s32|.b64|.u64|.s64}", &[Operand::OutAny, Operand::Address, Operand::InAny, Operand::InAny], 1,
+        "atom",
+        "{.cas}",
+        "{.b16|.b32|.u32|.s32|.b64|.u64|.s64}",
+        &[Operand::OutAny, Operand::Address, Operand::InAny, Operand::InAny],
+        1,
         "d = value at [a]; then c takes its place if it is b"
     ),
     atomic!(
-        "red", "{.and|.or|.xor|.add|.inc|.dec|.min|.max}", "{.b32|.u32|.s32|.b64|.u64|.s64|.f32|.f64|.f16x2|.bf16x2|.f16|.bf16}", &[Operand::Address, Operand::InAny], 0,
+        "red",
+        "{.and|.or|.xor|.add|.inc|.dec|.min|.max}",
+        "{.b32|.u32|.s32|.b64|.u64|.s64|.f32|.f64|.f16x2|.bf16x2|.f16|.bf16}",
+        &[Operand::Address, Operand::InAny],
+        0,
         "the value at [a] becomes itself, combined with b"
     ),
 ];
@@ -161,17 +172,34 @@ impl Change {
     /// The value after the operation; `c` is what compare-and-swap puts in place.
     fn apply(self, old: u64, b: u64, c: u64, space: Space) -> u64 {
         let one = |function: fn(u32, u32) -> u32| u64::from(function(old as u32, b as u32));
-        let both = |function: fn(u32, u32) -> u32| {
-            one(function) | u64::from(function(old as u32 >> 16, b as u32 >> 16)) << 16
-        };
+        let both =
+            |function: fn(u32, u32) -> u32| one(function) | u64::from(function(old as u32 >> 16, b as u32 >> 16)) << 16;
         match (self.operation, self.kind) {
             (Operation::And, _) => old & b,
             (Operation::Or, _) => old | b,
             (Operation::Xor, _) => old ^ b,
             (Operation::Exchange, _) => b,
-            (Operation::CompareAndSwap, _) => if old == b { c } else { old },
-            (Operation::Increment, _) => if old >= b { 0 } else { old + 1 },
-            (Operation::Decrement, _) => if old == 0 || old > b { b } else { old - 1 },
+            (Operation::CompareAndSwap, _) => {
+                if old == b {
+                    c
+                } else {
+                    old
+                }
+            }
+            (Operation::Increment, _) => {
+                if old >= b {
+                    0
+                } else {
+                    old + 1
+                }
+            }
+            (Operation::Decrement, _) => {
+                if old == 0 || old > b {
+                    b
+                } else {
+                    old - 1
+                }
+            }
             (Operation::Add, Kind::F32) => u64::from(add_f32(old as u32, b as u32, space)),
             (Operation::Add, Kind::F64) => (f64::from_bits(old) + f64::from_bits(b)).to_bits(),
             (Operation::Add, Kind::F16) => one(half::add::<F16>),
@@ -217,7 +245,8 @@ fn change(effect: &mut Effect<'_>, ins: &Instruction, first: usize) -> Result<()
 
 /// Sums of f32 in global memory flush subnormal inputs and results to zero, those in shared memory do not (PTX ISA, atom).
 fn add_f32(a: u32, b: u32, space: Space) -> u32 {
-    let flush = |value: f32| if space == Space::Global && value.is_subnormal() { 0.0f32.copysign(value) } else { value };
+    let flush =
+        |value: f32| if space == Space::Global && value.is_subnormal() { 0.0f32.copysign(value) } else { value };
     let sum = flush(flush(f32::from_bits(a)) + flush(f32::from_bits(b)));
     if sum.is_nan() { NAN_F32.to_bits() } else { sum.to_bits() }
 }

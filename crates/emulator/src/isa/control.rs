@@ -28,7 +28,13 @@ pub(super) const FORMS: &[Form] = &[
     flow!("barrier[.cta].sync.aligned", &[W, W], Sync, AlignedBarrier, "as bar.sync"),
     flow!("barrier[.cta].sync", &[W], Sync, Barrier, "as bar.sync, each lane in its own time"),
     flow!("barrier[.cta].sync", &[W, W], Sync, Barrier, "as bar.sync, each lane in its own time"),
-    flow!("bar[.cta].arrive", &[W, W], Sync, BarrierArrive, "arrives at barrier a, which waits for b threads, and goes on"),
+    flow!(
+        "bar[.cta].arrive",
+        &[W, W],
+        Sync,
+        BarrierArrive,
+        "arrives at barrier a, which waits for b threads, and goes on"
+    ),
     flow!("barrier[.cta].arrive.aligned", &[W, W], Sync, BarrierArrive, "as bar.arrive"),
     flow!("bar[.cta].red.popc.u32", &[TO_W, W, P], Sync, BarrierCount, "as bar.sync; d = threads whose p holds"),
     flow!("bar[.cta].red.popc.u32", &[TO_W, W, W, P], Sync, BarrierCount, "as bar.sync; d = threads whose p holds"),
@@ -39,7 +45,10 @@ pub(super) const FORMS: &[Form] = &[
     flow!("bar.warp.sync", &[W], Sync, WarpBarrier, "waits for the lanes of mask a, and orders their memory"),
     flow!("membar{.cta|.gl|.sys}", &[], Sync, Nothing, "orders memory: atomics order it here anyway"),
     flow!(
-        "fence[.sc|.acq_rel|.acquire|.release]{.cta|.cluster|.gpu|.sys}", &[], Sync, Nothing,
+        "fence[.sc|.acq_rel|.acquire|.release]{.cta|.cluster|.gpu|.sys}",
+        &[],
+        Sync,
+        Nothing,
         "orders memory: atomics order it here anyway"
     ),
     Form {

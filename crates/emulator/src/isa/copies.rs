@@ -68,9 +68,9 @@ pub(super) const FORMS: &[Form] = &[
         family: Family::Sync,
         meaning: "waits for all groups of the thread but the newest a",
         action: Action::Choose(|_, ins| {
-            u32::try_from(ins.number).is_ok().then_some(effect!(Effect, |effect, ins| {
-                effect.wait_for_groups(ins.number as u32)
-            }))
+            u32::try_from(ins.number)
+                .is_ok()
+                .then_some(effect!(Effect, |effect, ins| { effect.wait_for_groups(ins.number as u32) }))
         }),
     },
     Form {

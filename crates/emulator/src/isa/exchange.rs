@@ -209,9 +209,7 @@ fn shuffle(exchange: &mut Exchange, source: impl Fn(u32, u32, Limits) -> (u32, b
             continue;
         }
         if exchange.lanes >> from & 1 == 0 {
-            exchange
-                .fault
-                .get_or_insert_with(|| Box::new(Fault::InactiveSource { lane: at, source: from as usize }));
+            exchange.fault.get_or_insert_with(|| Box::new(Fault::InactiveSource { lane: at, source: from as usize }));
         }
         exchange.to_words[at] = exchange.words[0][from as usize];
         exchange.to_predicate |= 1 << at;

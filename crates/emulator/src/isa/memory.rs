@@ -84,12 +84,20 @@ pub(super) const FORMS: &[Form] = &[
     store!("[.global]", Global, "global memory, or memory of the space that a generic address lies in, at [a] = b"),
     store!("{.local}", Local, "local memory at [a] = b"),
     convert!(
-        "cvta{.global|.shared|.shared::cta|.local|.param|.const}.u64", TO_L, Operand::InAny, u64,
-        "d = the generic address of address a of the space", |window, address| address.wrapping_add(window)
+        "cvta{.global|.shared|.shared::cta|.local|.param|.const}.u64",
+        TO_L,
+        Operand::InAny,
+        u64,
+        "d = the generic address of address a of the space",
+        |window, address| address.wrapping_add(window)
     ),
     convert!(
-        "cvta.to{.global|.shared|.shared::cta|.local|.param|.const}.u64", Operand::OutAny, L, u64,
-        "d = the address in the space of the generic address a", |window, address| address.wrapping_sub(window)
+        "cvta.to{.global|.shared|.shared::cta|.local|.param|.const}.u64",
+        Operand::OutAny,
+        L,
+        u64,
+        "d = the address in the space of the generic address a",
+        |window, address| address.wrapping_sub(window)
     ),
     Form {
         spelling: "isspacep{.global|.shared|.shared::cta|.local|.param|.const}",

@@ -63,4 +63,3 @@ static BY_OPCODE: LazyLock<HashMap<&str, Vec<&Form>>> = LazyLock::new(|| {
 pub(crate) fn forms(opcode: &str) -> impl Iterator<Item = &'static Form> {
     BY_OPCODE.get(opcode).into_iter().flatten().copied()
 }
-

@@ -108,7 +108,8 @@ macro_rules! product_bytes {
                         let mut out = *effect.words(ins, 4 + A + B + register);
                         for (lane, value) in out.iter_mut().enumerate() {
                             let (row, column) = place_of_result(register, lane);
-                            let product: i64 = (0..$depth).map(|k| i64::from(a[row][k]) * i64::from(b[k][column])).sum();
+                            let product: i64 =
+                                (0..$depth).map(|k| i64::from(a[row][k]) * i64::from(b[k][column])).sum();
                             let sum = i64::from(*value as i32) + product;
                             *value = if ins.note & 1 == 1 {
                                 sum.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as u32
@@ -137,7 +138,7 @@ pub(super) const FORMS: &[Form] = &[
             if u32::from(ins.row_count) != ins.note {
                 return None;
             }
-            Some(if chosen.word(1) == "" {
+            Some(if chosen.word(1).is_empty() {
                 effect!(Aligned, |effect, ins| { load_matrices(effect, ins, direct) })
             } else {
                 effect!(Aligned, |effect, ins| { load_matrices(effect, ins, transposed) })
@@ -158,7 +159,8 @@ pub(super) const FORMS: &[Form] = &[
 
 /// Multiplications and additions of a form of this family, for one warp; 0 for one that multiplies nothing.
 pub(crate) fn flops(form: &Form) -> u64 {
-    let depth = form.spelling.split('.').find_map(|word| word.strip_prefix("m16n8k")).and_then(|k| k.parse::<u64>().ok());
+    let depth =
+        form.spelling.split('.').find_map(|word| word.strip_prefix("m16n8k")).and_then(|k| k.parse::<u64>().ok());
     depth.map_or(0, |depth| 2 * (M * N) as u64 * depth)
 }
 

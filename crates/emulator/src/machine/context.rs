@@ -106,9 +106,7 @@ impl<'a> Effect<'a> {
             Space::Local => {
                 let offset = self.local_offset(access, lane, address, bytes)?;
                 match self.warp.local.first_unwritten(lane, offset, bytes) {
-                    Some(byte) if self.watches() => {
-                        Err(uninitialised(space, lane, "the stack frame", byte as u64))
-                    }
+                    Some(byte) if self.watches() => Err(uninitialised(space, lane, "the stack frame", byte as u64)),
                     _ => Ok(self.warp.local.load(lane, offset, bytes)),
                 }
             }
@@ -220,7 +218,7 @@ impl<'a> Effect<'a> {
             // Without a branch for each lane; whatever is wrong is found again below.
             let mut wrong = 0;
             for lane in 0..count {
-                wrong |= addresses[lane] % 16 | u64::from(addresses[lane].wrapping_sub(only.base) > only.bytes - 16);
+                wrong |= (addresses[lane] % 16) | u64::from(addresses[lane].wrapping_sub(only.base) > only.bytes - 16);
                 offsets[lane] = addresses[lane].wrapping_sub(u64::from(crate::memory::shared::FIRST)) as usize;
             }
             if wrong == 0 {
@@ -483,8 +481,14 @@ impl Effect<'_> {
 }
 
 #[inline(always)]
-pub(crate) fn aligned(access: Access, space: Space, lane: usize, address: u64, needed: usize) -> Result<(), Box<Fault>> {
-    if address % needed as u64 == 0 {
+pub(crate) fn aligned(
+    access: Access,
+    space: Space,
+    lane: usize,
+    address: u64,
+    needed: usize,
+) -> Result<(), Box<Fault>> {
+    if address.is_multiple_of(needed as u64) {
         return Ok(());
     }
     Err(Box::new(Fault::Misaligned { access, space, lane, address, needed }))

@@ -46,8 +46,7 @@ impl Effect<'_> {
         valid: &[u32; WARP],
     ) -> Result<(), Box<Fault>> {
         let mask = self.lanes.mask();
-        let mut copy =
-            Copy { group: 0, lanes: mask, bytes, valid: *valid, from: *from, to: [0; WARP], pc: self.pc };
+        let mut copy = Copy { group: 0, lanes: mask, bytes, valid: *valid, from: *from, to: [0; WARP], pc: self.pc };
         let mut reading = 0;
         for lane in lanes_of(mask) {
             let offset = self.shared_offset(Access::CopyDestination, lane, to[lane], bytes)?;
@@ -55,7 +54,9 @@ impl Effect<'_> {
             if valid[lane] > 0 {
                 reading |= 1 << lane;
                 if valid[lane] as usize > bytes {
-                    return Err(Box::new(Fault::Unsupported { what: "a cp.async that reads more bytes than it writes" }));
+                    return Err(Box::new(Fault::Unsupported {
+                        what: "a cp.async that reads more bytes than it writes",
+                    }));
                 }
                 aligned(Access::CopySource, Space::Global, lane, from[lane], bytes)?;
                 self.global(Access::CopySource, lane, from[lane], valid[lane] as usize)?;

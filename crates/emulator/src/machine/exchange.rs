@@ -26,14 +26,7 @@ pub(crate) struct Exchange {
 impl Exchange {
     /// An exchange among these lanes, to which nobody has brought anything.
     pub(crate) fn new(lanes: u32) -> Exchange {
-        Exchange {
-            lanes,
-            words: [[0; WARP]; 3],
-            predicate: 0,
-            to_words: [0; WARP],
-            to_predicate: 0,
-            fault: None,
-        }
+        Exchange { lanes, words: [[0; WARP]; 3], predicate: 0, to_words: [0; WARP], to_predicate: 0, fault: None }
     }
 
     /// Takes what these lanes bring at an instruction.

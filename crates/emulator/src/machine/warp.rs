@@ -90,9 +90,16 @@ enum Event {
     Quantum,
     Meets,
     /// A branch that these lanes take and the others do not.
-    Splits { taken: u32 },
-    Ends { lanes: u32 },
-    Waits { lanes: u32, waits: Waits },
+    Splits {
+        taken: u32,
+    },
+    Ends {
+        lanes: u32,
+    },
+    Waits {
+        lanes: u32,
+        waits: Waits,
+    },
     Arrives(Arrives),
 }
 
@@ -200,7 +207,10 @@ impl Warp {
         let meets = |meeting: &Meeting| Wait {
             warp: self.state.index,
             lanes: meeting.arrived & self.state.live,
-            for_what: format!("the lanes {:#010x} that took another branch", meeting.expected & !meeting.arrived & self.state.live),
+            for_what: format!(
+                "the lanes {:#010x} that took another branch",
+                meeting.expected & !meeting.arrived & self.state.live
+            ),
             place: code.place(meeting.pc),
         };
         let meetings = self.meetings.iter().flatten().filter(|meeting| meeting.arrived & self.state.live != 0);
@@ -310,7 +320,11 @@ impl Warp {
                 return Err((fault, pc));
             }
             for fragment in self.fragments.iter_mut().filter(same) {
-                exchange.scatter(&mut self.lanes, &around.launch.code.instructions[fragment.pc as usize], fragment.mask);
+                exchange.scatter(
+                    &mut self.lanes,
+                    &around.launch.code.instructions[fragment.pc as usize],
+                    fragment.mask,
+                );
                 fragment.pc += 1;
                 fragment.waits = None;
             }
@@ -419,7 +433,8 @@ fn straight(effect: &mut Effect<'_>, fragment: &mut Fragment, meeting: u32, unti
                 break Event::Arrives(arrival(effect.lanes, ins, active.trailing_zeros() as usize, pc));
             }
             Run::Flow(
-                flow @ (Flow::AlignedBarrier | Flow::Barrier | Flow::BarrierCount | Flow::BarrierAll | Flow::BarrierAny),
+                flow
+                @ (Flow::AlignedBarrier | Flow::Barrier | Flow::BarrierCount | Flow::BarrierAll | Flow::BarrierAny),
             ) => {
                 if flow != Flow::Barrier {
                     expect_whole_warp(effect, active, pc)?;

@@ -86,8 +86,7 @@ impl Memory {
     /// If the buffer is of another memory.
     pub fn download(&self, buffer: Buffer) -> Vec<u8> {
         let allocation = &self.allocations[buffer.index];
-        let mut bytes: Vec<u8> =
-            allocation.words.iter().flat_map(|word| word.load(Relaxed).to_le_bytes()).collect();
+        let mut bytes: Vec<u8> = allocation.words.iter().flat_map(|word| word.load(Relaxed).to_le_bytes()).collect();
         bytes.truncate(allocation.region.bytes as usize);
         bytes
     }

@@ -42,7 +42,8 @@ pub(crate) struct Contribution {
 
 impl Clocks {
     pub(super) fn new(warps: usize) -> Clocks {
-        let warp = || WarpClocks { now: 1, lanes: 0, live: 0, all: vec![0; 2 * warps], retired: [0; WARP], exact: None };
+        let warp =
+            || WarpClocks { now: 1, lanes: 0, live: 0, all: vec![0; 2 * warps], retired: [0; WARP], exact: None };
         Clocks { warps: (0..warps).map(|_| warp()).collect() }
     }
 

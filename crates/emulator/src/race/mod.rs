@@ -203,13 +203,15 @@ impl Races {
     /// Notes a write.
     #[inline(always)]
     pub(crate) fn write(&mut self, actor: Actor, offset: usize, bytes: usize) -> Result<(), Conflict> {
-        let stamp = Stamp::new(self.clocks.now(actor.warp as usize), actor.warp as usize, actor, touched(offset, bytes), 0);
+        let stamp =
+            Stamp::new(self.clocks.now(actor.warp as usize), actor.warp as usize, actor, touched(offset, bytes), 0);
         self.check_write(actor, offset, bytes, stamp)
     }
 
     /// Notes an atomic operation: it races with everything but its like.
     pub(crate) fn atomic(&mut self, actor: Actor, offset: usize, bytes: usize) -> Result<(), Conflict> {
-        let stamp = Stamp::new(self.clocks.now(actor.warp as usize), actor.warp as usize, actor, touched(offset, bytes), 1);
+        let stamp =
+            Stamp::new(self.clocks.now(actor.warp as usize), actor.warp as usize, actor, touched(offset, bytes), 1);
         self.check_write(actor, offset, bytes, stamp)
     }
 

@@ -34,7 +34,7 @@ pub(super) const PARAM_BYTES: usize = 4096;
 /// The device that runs generated kernels on a machine.
 pub struct KernelDevice<B: Backend> {
     backend: B,
-    compiler: Compiler,
+    compiler: Arc<Compiler>,
     texts: HashMap<Room, String>,
     loaded: Mutex<HashMap<String, Arc<Loaded<B>>>>,
 }
@@ -63,13 +63,21 @@ impl<B: Backend> KernelDevice<B> {
     /// # Errors
     /// [`Error::NoNvrtc`] without a compiler.
     pub fn new(backend: B) -> Result<KernelDevice<B>, Error> {
-        let compiler = Compiler::new()?;
+        let compiler = Arc::new(Compiler::new()?);
         Ok(KernelDevice { backend, compiler, texts: HashMap::new(), loaded: Mutex::default() })
     }
 
     /// The target that kernels are compiled for.
     pub fn target(&self) -> Target {
         self.backend.target()
+    }
+
+    /// Compiles with this compiler, and keeps images in its cache instead of that of this user.
+    #[must_use]
+    pub fn with_compiler(mut self, compiler: Arc<Compiler>) -> KernelDevice<B> {
+        self.compiler = compiler;
+        self.loaded = Mutex::default();
+        self
     }
 
     /// Runs this CUDA text in place of every generated kernel of a room: for edits by hand. The text must keep the
