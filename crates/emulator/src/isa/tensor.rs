@@ -312,7 +312,7 @@ fn canonical(value: f32) -> u32 {
     if value.is_nan() { NAN_F32.to_bits() } else { value.to_bits() }
 }
 
-/// A of bytes: [row][k].
+/// A of bytes: row, then depth.
 #[inline(always)]
 fn bytes_of_a<const REGISTERS: usize>(effect: &Effect<'_>, ins: &Instruction, signed: bool) -> [[i32; 32]; M] {
     let mut out = [[0; 32]; M];
@@ -327,7 +327,7 @@ fn bytes_of_a<const REGISTERS: usize>(effect: &Effect<'_>, ins: &Instruction, si
     out
 }
 
-/// B of bytes: [k][column].
+/// B of bytes: depth, then column.
 #[inline(always)]
 fn bytes_of_b<const REGISTERS: usize>(
     effect: &Effect<'_>,
