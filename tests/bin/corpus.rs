@@ -14,7 +14,7 @@ use sparsym_tests::devices::{self, Availability};
 /// Runs the test corpus on a device and compares it with the oracle.
 #[derive(Parser)]
 struct Options {
-    /// Device: reference, cpu or cuda.
+    /// Device: reference, cpu, "emulator TARGET" or cuda. The emulator alone runs kernels of sm_80.
     #[arg(long)]
     device: String,
     /// Only cases whose name matches, for instance 'dense_*'.
@@ -88,7 +88,7 @@ fn print(report: &Report) {
             format!("ok   o {error_o:.1e} of {allowed_o:.1e}, lse {error_lse:.1e} of {allowed_lse:.1e}, {ms:.1} ms")
         }
         Verdict::NotRun { reason } => format!("not run: {reason}"),
-        Verdict::Failed { reason } => format!("FAILED: {reason}"),
+        Verdict::Failed { reason, .. } => format!("FAILED: {reason}"),
     };
     println!("{:28} {:5} {outcome}", report.case, report.dtype);
 }

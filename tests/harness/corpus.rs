@@ -11,7 +11,7 @@ use sparsym::runtime::device::Device;
 use crate::case::Case;
 use crate::compare::{Errors, Expected};
 use crate::data::{self, Tensors};
-use crate::devices::{self, Stop};
+use crate::devices::{self, Column, Stop};
 
 /// What came of one case in one element type on one device.
 #[derive(Clone, Debug, Serialize)]
@@ -20,7 +20,7 @@ pub struct Report {
     pub case: String,
     /// Element type.
     pub dtype: &'static str,
-    /// Name of the device.
+    /// Name of the device, with the target if it is the emulator.
     pub device: String,
     /// How it ended.
     #[serde(flatten)]
@@ -53,26 +53,43 @@ pub enum Verdict {
     Failed {
         /// What was wrong.
         reason: String,
+        /// Who noticed.
+        found_by: FoundBy,
     },
 }
 
+/// What noticed a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FoundBy {
+    /// The comparison with the oracle.
+    Comparison,
+    /// The emulator, which calls it so.
+    Trap(&'static str),
+    /// The device, or what prepares its call.
+    Error,
+}
+
 /// Runs a case in each of its element types on each device.
-pub fn run(case: &Case, present: &[Box<dyn Device>]) -> Vec<Report> {
+pub fn run(case: &Case, present: &[Column]) -> Vec<Report> {
     let mut reports = Vec::new();
     for &dtype in &case.dtypes {
         let verdicts = match run_type(case, dtype, present) {
             Ok(verdicts) => verdicts,
-            Err(reason) => present.iter().map(|_| Verdict::Failed { reason: reason.clone() }).collect(),
+            Err(reason) => {
+                let failed = || Verdict::Failed { reason: reason.clone(), found_by: FoundBy::Error };
+                present.iter().map(|_| failed()).collect()
+            }
         };
-        for (device, verdict) in present.iter().zip(verdicts) {
-            let (case, device) = (case.name.clone(), device.name().to_owned());
+        for (column, verdict) in present.iter().zip(verdicts) {
+            let (case, device) = (case.name.clone(), column.name.clone());
             reports.push(Report { case, dtype: dtype.name(), device, verdict });
         }
     }
     reports
 }
 
-fn run_type(case: &Case, dtype: DType, present: &[Box<dyn Device>]) -> Result<Vec<Verdict>, String> {
+fn run_type(case: &Case, dtype: DType, present: &[Column]) -> Result<Vec<Verdict>, String> {
     let strategy = case.strategy()?;
     let problem = case.problem(&strategy);
     let bindings = case.bindings(&strategy, &problem)?;
@@ -83,7 +100,7 @@ fn run_type(case: &Case, dtype: DType, present: &[Box<dyn Device>]) -> Result<Ve
     data::thin_out(case, &mut symbols);
     let call = call(&bound, case, &tensors, &symbols);
     let expected = Expected::new(devices::oracle(&call)?, &devices::yardstick(&call)?, case.floor);
-    Ok(present.iter().map(|device| run_on(device.as_ref(), &call, &from_rules, &expected)).collect())
+    Ok(present.iter().map(|column| run_on(&*column.device, &call, &from_rules, &expected)).collect())
 }
 
 fn call<'a>(bound: &'a Bound<'a>, case: &Case, tensors: &'a Tensors, symbols: &'a Symbols) -> AttentionCall<'a> {
@@ -96,13 +113,14 @@ fn call<'a>(bound: &'a Bound<'a>, case: &Case, tensors: &'a Tensors, symbols: &'
 
 fn run_on(device: &dyn Device, call: &AttentionCall<'_>, from_rules: &Symbols, expected: &Expected) -> Verdict {
     let start = Instant::now();
-    let given = given(device, call, from_rules);
+    let given = given(device, call);
     let ms = start.elapsed().as_secs_f64() * 1e3;
     match given {
         Err(Stop::Declined(reason)) => Verdict::NotRun { reason },
-        Err(Stop::Failed(reason)) => Verdict::Failed { reason },
-        Ok(output) => match expected.check(&output) {
-            Err(reason) => Verdict::Failed { reason },
+        Err(Stop::Trapped { fault, report }) => Verdict::Failed { reason: report, found_by: FoundBy::Trap(fault) },
+        Err(Stop::Failed(reason)) => Verdict::Failed { reason, found_by: FoundBy::Error },
+        Ok((symbols, output)) => match check_symbols(from_rules, &symbols).and_then(|()| expected.check(&output)) {
+            Err(reason) => Verdict::Failed { reason, found_by: FoundBy::Comparison },
             Ok(Errors { o, lse }) => Verdict::Passed {
                 error_o: o,
                 allowed_o: expected.allowed_o,
@@ -114,10 +132,8 @@ fn run_on(device: &dyn Device, call: &AttentionCall<'_>, from_rules: &Symbols, e
     }
 }
 
-fn given(device: &dyn Device, call: &AttentionCall<'_>, from_rules: &Symbols) -> Result<AttentionOutput, Stop> {
-    let symbols = device.symbols(call.bound, &call.moment)?;
-    check_symbols(from_rules, &symbols).map_err(Stop::Failed)?;
-    Ok(device.attention(call)?)
+fn given(device: &dyn Device, call: &AttentionCall<'_>) -> Result<(Symbols, AttentionOutput), Stop> {
+    Ok((device.symbols(call.bound, &call.moment)?, device.attention(call)?))
 }
 
 /// S_c must be equal. Of a mask, a device may take a block pair for partial that is empty or full, which only costs time:

@@ -1,19 +1,32 @@
 //! What this machine can run the corpus on, and the oracle that all of it is compared with.
 
+use sparsym::codegen::Target;
 use sparsym::ir::bind::Moment;
 use sparsym::ir::diagnostic::Family;
 use sparsym::ir::{AttentionCall, AttentionOutput, Bound, Symbols};
 use sparsym::runtime::Error;
-use sparsym::runtime::device::{self, Device};
+use sparsym::runtime::device::emulator::Settings;
+use sparsym::runtime::device::{self, Device, Emulator};
 use sparsym_reference::Exact;
 
-/// Every device of this version.
-pub const NAMES: &[&str] = &["reference", "cpu", "cuda"];
+/// Every device of this version. After `emulator` stands the target whose kernels it runs.
+pub const NAMES: &[&str] = &["reference", "cpu", "emulator sm_80", "emulator sm_120", "cuda"];
+
+/// Those of [`NAMES`] that need no hardware. The emulator needs libnvrtc, as the tests that compile kernels do.
+pub const EVERYWHERE: &[&str] = &["reference", "cpu", "emulator sm_80", "emulator sm_120"];
+
+/// A device under the name that reports give it.
+pub struct Column {
+    /// One of [`NAMES`], or a target of the emulator that is not among them.
+    pub name: String,
+    /// The device.
+    pub device: Box<dyn Device>,
+}
 
 /// A device, or why there is none.
 pub enum Availability {
     /// Ready.
-    Present(Box<dyn Device>),
+    Present(Column),
     /// Not on this machine.
     Absent {
         /// What stands in the way, on one line.
@@ -25,16 +38,32 @@ pub enum Availability {
 pub enum Stop {
     /// It cannot do this kind of call, and said so with a finding about the target.
     Declined(String),
+    /// The emulator stopped its kernel.
+    Trapped {
+        /// The fault's short name.
+        fault: &'static str,
+        /// The whole report.
+        report: String,
+    },
     /// Anything else.
     Failed(String),
 }
 
-/// Opens a device.
+/// Opens the device of that name.
 pub fn find(name: &str) -> Availability {
-    match device::open(name) {
-        Ok(device) => Availability::Present(device),
+    let opened = match name.split_once(' ') {
+        Some(("emulator", target)) => emulator(target),
+        _ => device::open(name),
+    };
+    match opened {
+        Ok(device) => Availability::Present(Column { name: name.to_owned(), device }),
         Err(error) => Availability::Absent { reason: error.to_string().lines().next().unwrap_or_default().to_owned() },
     }
+}
+
+fn emulator(target: &str) -> Result<Box<dyn Device>, Error> {
+    let settings = Settings { target: Target::parse(target)?, ..Settings::default() };
+    Ok(Box::new(Emulator::open(settings)?))
 }
 
 /// The truth: plain loops in f64, not rounded to the type of the call.
@@ -64,6 +93,7 @@ impl From<Error> for Stop {
             Error::Findings(findings) if findings.iter().all(|f| f.code.family() == Family::Target) => {
                 Stop::Declined(findings.iter().map(|f| f.message.as_str()).collect::<Vec<_>>().join("; "))
             }
+            Error::Trap(stopped) => Stop::Trapped { fault: stopped.trap.fault.name(), report: error.to_string() },
             _ => Stop::Failed(error.to_string()),
         }
     }

@@ -7,7 +7,7 @@ use sparsym::codegen::{CachedRows, Kernel, Request, Room, Sequences, Target, gen
 use sparsym::ir::problem::DType;
 use sparsym::ir::strategy::{Blocks, Strategy};
 
-use crate::case;
+use crate::case::{self, Case};
 
 /// Targets that every kernel compiles for.
 pub const TARGETS: [&str; 4] = ["sm_80", "sm_89", "sm_90a", "sm_120"];
@@ -107,17 +107,25 @@ pub fn wanted_by_zoo() -> Vec<Wanted> {
 fn wanted_by_cases() -> Vec<Wanted> {
     let mut out = Vec::new();
     for case in case::all() {
-        let Ok(strategy) = case.strategy() else { continue }; // the conformance test reports it
-        let problem = case.problem(&strategy);
-        let attention = Wanted {
-            head_dim: case.head_dim,
-            blocks: problem.blocks,
-            sequences: if problem.ragged.is_some() { Sequences::Ragged } else { Sequences::Uniform },
-            cached_rows: if case.forecast.is_some() { CachedRows::Forecast } else { CachedRows::LeftToCaller },
-            ..Wanted::plain(&Arc::new(strategy), Room::Attention)
-        };
-        let symbols = Wanted { room: Room::Symbols, ..attention.clone() };
-        out.extend([attention, symbols]);
+        for room in [Room::Attention, Room::Symbols] {
+            out.extend(wanted_by_case(&case, room)); // the conformance test reports what is wrong with a case
+        }
     }
     out
+}
+
+/// What a case would launch in a room for its bf16 run.
+///
+/// # Errors
+/// What is wrong with its strategy.
+pub fn wanted_by_case(case: &Case, room: Room) -> Result<Wanted, String> {
+    let strategy = Arc::new(case.strategy()?);
+    let problem = case.problem(&strategy);
+    Ok(Wanted {
+        head_dim: case.head_dim,
+        blocks: problem.blocks,
+        sequences: if problem.ragged.is_some() { Sequences::Ragged } else { Sequences::Uniform },
+        cached_rows: if case.forecast.is_some() { CachedRows::Forecast } else { CachedRows::LeftToCaller },
+        ..Wanted::plain(&strategy, room)
+    })
 }

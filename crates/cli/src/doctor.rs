@@ -53,9 +53,13 @@ struct Tried {
 pub(crate) fn run(report: Report) -> Outcome {
     let driver = examine_driver();
     let nvrtc = examine_nvrtc();
-    let gpu = driver.gpus.iter().any(|gpu| gpu.target.is_some()) && nvrtc.found.is_some();
+    let compiler = nvrtc.found.is_some();
+    let gpu = compiler && driver.gpus.iter().any(|gpu| gpu.target.is_some());
     let examination = Examination {
-        devices: if gpu { vec!["reference", "cpu", "cuda"] } else { vec!["reference", "cpu"] },
+        devices: [("reference", true), ("cpu", true), ("emulator", compiler), ("cuda", gpu)]
+            .into_iter()
+            .filter_map(|(name, ready)| ready.then_some(name))
+            .collect(),
         default_device: if gpu { "cuda" } else { "cpu" },
         driver,
         nvrtc,
@@ -130,6 +134,8 @@ impl std::fmt::Display for Examination {
             let outcome = tried.problem.as_deref().unwrap_or("taken");
             writeln!(f, "  tried  {} ({}): {}", tried.path, tried.reason, first_line(outcome))?;
         }
+        let emulator = if self.nvrtc.found.is_some() { "ready" } else { "not ready" };
+        writeln!(f, "emulator {emulator}: it needs NVRTC, no driver and no GPU")?;
         writeln!(f, "cache    {}", describe(&self.cache))?;
         write!(f, "devices  {}; default {}", self.devices.join(", "), self.default_device)
     }

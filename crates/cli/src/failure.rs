@@ -19,6 +19,8 @@ enum Status {
     Data = 3,
     /// A missing or failing device or compiler.
     Device = 4,
+    /// A kernel that the emulator stopped.
+    Trap = 5,
 }
 
 /// Result of a form.
@@ -58,6 +60,7 @@ impl From<sparsym::runtime::Error> for Failure {
             Class::Usage => Status::Usage,
             Class::Input => Status::Data,
             Class::Device => Status::Device,
+            Class::Trap => Status::Trap,
         };
         Failure { status, message: error.to_string() }
     }

@@ -2,11 +2,11 @@
 //!
 //! One file or folder a form; each takes its arguments, calls the library and reports. Failures are one readable message
 //! on stderr and an exit status: 2 for bad usage or a bad strategy, 3 for bad input data, 4 for a missing or failing
-//! device or compiler. Files appear by rename, so nothing is ever half written.
+//! device or compiler, 5 for a kernel that the emulator stopped. Files appear by rename, so nothing is ever half written.
 //!
 //! ```text
 //! main ─► args ─► demo | list | explain | emit | compile | run | doctor | cache
-//!                   │      (chosen: which strategy, with which values)
+//!                   │      (chosen: which strategy, with which values; device: where)
 //!                   └────► output, picture, failure
 //! ```
 
@@ -15,6 +15,7 @@ mod cache;
 mod chosen;
 mod compile;
 mod demo;
+mod device;
 mod doctor;
 mod emit;
 mod explain;

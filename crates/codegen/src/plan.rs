@@ -1,6 +1,6 @@
 //! Every constant of one kernel, chosen before any text is made.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sparsym_ir::strategy::{Blocks, Grid, Strategy};
 use sparsym_ir::{Code, DType, Finding, Findings};
 
@@ -48,7 +48,7 @@ impl<'a> Request<'a> {
 }
 
 /// The four kernels around one attention layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Room {
     /// Projection of the hidden states, skipping cached output tiles.

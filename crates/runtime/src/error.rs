@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use sparsym_ir::diagnostic::Family;
 use sparsym_ir::{Code, Findings};
 
+use crate::device::emulator::KernelTrap;
 use crate::nvrtc::Search;
 
 /// Anything that stops a compilation, a call or a step. Its text names what was wrong and what to do.
@@ -15,16 +16,10 @@ pub enum Error {
     #[error("{0}")]
     Findings(#[from] Findings),
     /// There is no device of that name.
-    #[error("there is no device {name:?}\nhelp: devices are reference, cpu and cuda")]
+    #[error("there is no device {name:?}\nhelp: devices are reference, cpu, emulator and cuda")]
     UnknownDevice {
         /// The name asked for.
         name: String,
-    },
-    /// The name is kept for a device that this version does not have.
-    #[error("the device {name} is not in this version\nhelp: use reference, cpu or cuda")]
-    DeviceNotInThisVersion {
-        /// The name asked for.
-        name: &'static str,
     },
     /// No usable libnvrtc was found.
     #[error("{}", .0.explanation())]
@@ -43,6 +38,21 @@ pub enum Error {
     /// A kernel compiled, but would run far slower than it should.
     #[error(transparent)]
     Quality(#[from] crate::nvrtc::QualityError),
+    /// A device cannot take a kernel.
+    #[error("{device} cannot run kernel {kernel}: {reason}{}", help_line(.help))]
+    Kernel {
+        /// The device.
+        device: &'static str,
+        /// The kernel.
+        kernel: String,
+        /// What is in the way.
+        reason: String,
+        /// What to do; may be empty.
+        help: &'static str,
+    },
+    /// A kernel did something wrong, and the emulator stopped it.
+    #[error("{0}")]
+    Trap(Box<KernelTrap>),
     /// There is no CUDA driver or no GPU, or the driver refused a request.
     #[error("cuda could not {action}: {reason}{}", help_line(.help))]
     Cuda {
@@ -77,15 +87,18 @@ pub enum Class {
     Input,
     /// A missing or failing device or compiler.
     Device,
+    /// A kernel that the emulator stopped.
+    Trap,
 }
 
 impl Class {
-    /// The exit status of the command line: 2, 3 or 4.
+    /// The exit status of the command line: 2, 3, 4 or 5.
     pub fn exit_status(self) -> u8 {
         match self {
             Class::Usage => 2,
             Class::Input => 3,
             Class::Device => 4,
+            Class::Trap => 5,
         }
     }
 }
@@ -106,11 +119,12 @@ impl Error {
             }
             Error::UnknownDevice { .. } | Error::Step(_) => Class::Usage,
             Error::File { .. } => Class::Input,
-            Error::DeviceNotInThisVersion { .. }
-            | Error::NoNvrtc(_)
+            Error::Trap(_) => Class::Trap,
+            Error::NoNvrtc(_)
             | Error::Nvrtc { .. }
             | Error::Compile(_)
             | Error::Quality(_)
+            | Error::Kernel { .. }
             | Error::Cuda { .. } => Class::Device,
         }
     }

@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! step ──► device ──► reference | cpu
-//!                └──► cuda ──► compiler ──► cache, nvrtc
+//!                └──► kernels ──► compiler ──► cache, nvrtc
+//!                         └─────► emulator | cuda
 //! ```
 //!
 //! * [`nvrtc`]: finds libnvrtc and compiles one text to cubin and PTX;

@@ -20,7 +20,7 @@ use sparsym_ir::strategy::{Reuse, Strategy, TableAxis, When};
 use sparsym_ir::symbols::CacheSymbol;
 use sparsym_ir::{AttentionCall, Forecast, Problem, Symbols, Tensor};
 
-use crate::device::Device;
+use crate::device::{Device, Measured};
 use crate::error::Error;
 use crate::state::{History, LayerState};
 
@@ -63,7 +63,7 @@ pub struct StepOutput {
     pub density_s: f64,
     /// Order of the forecast; None if no row was forecast.
     pub order: Option<u32>,
-    /// Milliseconds of the attention call, see [`Device::timed_attention`].
+    /// Milliseconds of the attention call, see [`Cost::ms`](crate::device::Cost::ms).
     pub ms: f64,
 }
 
@@ -209,9 +209,9 @@ impl AttentionLayer {
         let order = forecast.as_ref().map(|forecast| forecast.coefficients.len() as u32 - 1);
         let Tensors { q, k, v } = *tensors;
         let call = AttentionCall { bound, moment, q, k, v, symbols, forecast };
-        let (output, ms) = self.device.timed_attention(&call)?;
+        let Measured { value: output, cost } = self.device.measured_attention(&call)?;
         let (density_c, density_s) = (symbols.cache.density(), symbols.density());
-        Ok(StepOutput { o: output.o, lse: output.lse, kind, density_c, density_s, order, ms })
+        Ok(StepOutput { o: output.o, lse: output.lse, kind, density_c, density_s, order, ms: cost.ms })
     }
 
     /// The symbols of this moment: kept ones if nothing that they depend on has changed.

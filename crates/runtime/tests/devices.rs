@@ -1,10 +1,11 @@
 //! Devices by name; the GPU against the oracle where there is one, and its clear failure where there is none.
 
+use sparsym_codegen::{Request, Room, Target, generate};
 use sparsym_ir::expr::{BinaryOp, Coordinate, Expr, ExprKind, Side, Type};
 use sparsym_ir::problem::Ragged;
 use sparsym_ir::strategy::{Action, BlockRule, Reuse, Strategy, TokenRule, When};
 use sparsym_ir::{AttentionCall, Bindings, Bound, DType, Forecast, Moment, Problem, Span, Symbols, Tensor};
-use sparsym_runtime::device::{self, Cuda, Device, Reference};
+use sparsym_runtime::device::{self, Cuda, Device, Emulator, Measured, Reference, emulator};
 use sparsym_runtime::{Class, Error};
 
 fn failure(name: &str) -> Error {
@@ -16,13 +17,10 @@ fn failure(name: &str) -> Error {
 
 #[test]
 fn devices_open_by_name() {
-    for name in ["reference", "cpu"] {
+    for name in ["reference", "cpu", "emulator"] {
         assert_eq!(device::open(name).unwrap().name(), name);
     }
     assert_eq!(failure("gpu").class(), Class::Usage);
-    let emulator = failure("emulator");
-    assert!(emulator.to_string().starts_with("the device emulator is not in this version"), "{emulator}");
-    assert_eq!(emulator.class().exit_status(), 4);
 }
 
 fn node(kind: ExprKind, ty: Type) -> Expr {
@@ -79,12 +77,12 @@ fn most_difference(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(difference).fold(0.0, f32::max)
 }
 
-fn compare(cuda: &Cuda, what: &str, strategy: &Strategy, problem: &Problem, dtype: DType, orders: usize) {
+fn compare(device: &dyn Device, what: &str, strategy: &Strategy, problem: &Problem, dtype: DType, orders: usize) {
     let bindings = Bindings::defaults(strategy);
     let bound = Bound::new(strategy, problem, &bindings).unwrap();
     let moment = Moment { step: 3, steps: 10, since_update: 1, layer: 0 };
     let symbols = Reference.symbols(&bound, &moment).unwrap();
-    assert_eq!(cuda.symbols(&bound, &moment).unwrap(), symbols, "symbols of {what}");
+    assert_eq!(device.symbols(&bound, &moment).unwrap(), symbols, "symbols of {what}");
 
     let (q, features): (Tensor, Vec<Tensor>) = (
         noise(&problem.q_shape(), dtype, 1),
@@ -95,13 +93,47 @@ fn compare(cuda: &Cuda, what: &str, strategy: &Strategy, problem: &Problem, dtyp
         .then(|| Forecast { features: features.iter().collect(), coefficients: [1.0, 0.5, 0.125][..orders].to_vec() });
     let call = AttentionCall { bound: &bound, moment, q: &q, k: &k, v: &v, symbols: &symbols as &Symbols, forecast };
     let expected = Reference.attention(&call).unwrap();
-    let (found, ms) = cuda.timed_attention(&call).unwrap();
+    let Measured { value: found, cost } = device.measured_attention(&call).unwrap();
     let o = most_difference(&found.o.to_f32(), &expected.o.to_f32());
     let lse = most_difference(&found.lse, &expected.lse);
-    println!("{what}: o differs by {o:.5}, lse by {lse:.6}, kernel {ms:.4} ms");
+    println!("{what}: o differs by {o:.5}, lse by {lse:.6}, kernel {:.4} ms", cost.ms);
     // P and O are rounded to 8 (bf16) or 11 (f16) bits, and values are below 2.
     let tolerance = if dtype == DType::Bf16 { 2e-2 } else { 3e-3 };
     assert!(o <= tolerance && lse <= 1e-3, "{what}");
+}
+
+#[test]
+fn the_emulator_agrees_with_the_oracle() {
+    for target in ["sm_80", "sm_120"] {
+        let target = Target::parse(target).unwrap();
+        let emulator = Emulator::open(emulator::Settings { target, ..Default::default() }).unwrap();
+        assert_eq!(emulator.target(), target);
+        agrees_with_the_oracle(&emulator);
+    }
+}
+
+/// The same text with one index wrong: the emulator names the line that reads beyond q, and the kernel that it belongs to.
+#[test]
+fn the_emulator_stops_a_text_that_is_wrong() {
+    let (strategy, problem) = (Strategy::dense(), Problem::self_attention(1, 128, 1, 64));
+    let target = Target::parse("sm_80").unwrap();
+    let request = Request { head_dim: 64, ..Request::new(&strategy, Room::Attention, target) };
+    let kernel = generate(&request).unwrap();
+    let broken = kernel.source.replacen("p.q + ", "p.q + (1 << 20) + ", 1);
+    assert_ne!(broken, kernel.source, "the text takes q from elsewhere now");
+    let emulator = Emulator::open(emulator::Settings::default()).unwrap().with_text(Room::Attention, &*broken);
+
+    let bindings = Bindings::defaults(&strategy);
+    let bound = Bound::new(&strategy, &problem, &bindings).unwrap();
+    let (moment, x) = (Moment::default(), noise(&problem.q_shape(), DType::Bf16, 1));
+    let symbols = emulator.symbols(&bound, &moment).unwrap();
+    let call = AttentionCall { bound: &bound, moment, q: &x, k: &x, v: &x, symbols: &symbols, forecast: None };
+    let error = emulator.attention(&call).unwrap_err();
+    assert_eq!(error.class().exit_status(), 5, "{error}");
+    let Error::Trap(trap) = &error else { panic!("expected a trap, got {error}") };
+    let place = trap.places.first().expect("the report names a line");
+    assert!(error.to_string().contains(&format!("{}.cu:{}", kernel.name, place.line)), "{error}");
+    assert_eq!(place.template, None, "no template made a text that was edited by hand");
 }
 
 /// Without a driver this must say so and not panic; with one, the GPU must agree with the oracle.
@@ -118,14 +150,19 @@ fn cuda_agrees_with_the_oracle_or_says_what_is_missing() {
         }
     };
     println!("{:?}", device::cuda::probe().unwrap());
+    agrees_with_the_oracle(&cuda);
+}
+
+/// What a corpus does at length, in nine calls.
+fn agrees_with_the_oracle(device: &dyn Device) {
     let grouped = |n, d| Problem { kv_heads: 2, ..Problem::self_attention(2, n, 4, d) };
-    compare(&cuda, "dense, D 64, bf16", &Strategy::dense(), &grouped(256, 64), DType::Bf16, 0);
-    compare(&cuda, "dense, D 128, f16, ragged tail", &Strategy::dense(), &grouped(333, 128), DType::F16, 0);
-    compare(&cuda, "causal, D 128, bf16, ragged tail", &causal(), &grouped(333, 128), DType::Bf16, 0);
-    compare(&cuda, "block rules, D 96, bf16", &block_rules(), &grouped(400, 96), DType::Bf16, 0);
-    compare(&cuda, "block rules with forecast, D 128, bf16", &block_rules(), &grouped(400, 128), DType::Bf16, 3);
-    compare(&cuda, "causal, D 256, bf16", &causal(), &grouped(200, 256), DType::Bf16, 0);
-    compare(&cuda, "one token", &causal(), &Problem::self_attention(1, 1, 1, 64), DType::Bf16, 0);
+    compare(device, "dense, D 64, bf16", &Strategy::dense(), &grouped(256, 64), DType::Bf16, 0);
+    compare(device, "dense, D 128, f16, ragged tail", &Strategy::dense(), &grouped(333, 128), DType::F16, 0);
+    compare(device, "causal, D 128, bf16, ragged tail", &causal(), &grouped(333, 128), DType::Bf16, 0);
+    compare(device, "block rules, D 96, bf16", &block_rules(), &grouped(400, 96), DType::Bf16, 0);
+    compare(device, "block rules with forecast, D 128, bf16", &block_rules(), &grouped(400, 128), DType::Bf16, 3);
+    compare(device, "causal, D 256, bf16", &causal(), &grouped(200, 256), DType::Bf16, 0);
+    compare(device, "one token", &causal(), &Problem::self_attention(1, 1, 1, 64), DType::Bf16, 0);
     let ends = vec![0, 100, 100, 333];
     let ragged = Problem {
         batch: 3,
@@ -134,15 +171,15 @@ fn cuda_agrees_with_the_oracle_or_says_what_is_missing() {
         ragged: Some(Ragged { q: ends.clone(), kv: ends }),
         ..Problem::self_attention(3, 233, 4, 64)
     };
-    compare(&cuda, "causal, sequences of 100, 0 and 233", &causal(), &ragged, DType::Bf16, 0);
-    compare(&cuda, "no tokens", &causal(), &Problem::self_attention(1, 0, 2, 64), DType::Bf16, 0);
+    compare(device, "causal, sequences of 100, 0 and 233", &causal(), &ragged, DType::Bf16, 0);
+    compare(device, "no tokens", &causal(), &Problem::self_attention(1, 0, 2, 64), DType::Bf16, 0);
 
     let (strategy, problem) = (Strategy::dense(), Problem::self_attention(1, 16, 1, 64));
     let bindings = Bindings::defaults(&strategy);
     let bound = Bound::new(&strategy, &problem, &bindings).unwrap();
-    let symbols = cuda.symbols(&bound, &Moment::default()).unwrap();
+    let symbols = device.symbols(&bound, &Moment::default()).unwrap();
     let x = noise(&problem.q_shape(), DType::F32, 1);
     let moment = Moment::default();
     let call = AttentionCall { bound: &bound, moment, q: &x, k: &x, v: &x, symbols: &symbols, forecast: None };
-    assert!(cuda.attention(&call).unwrap_err().to_string().contains("bf16"));
+    assert!(device.attention(&call).unwrap_err().to_string().contains("bf16"));
 }

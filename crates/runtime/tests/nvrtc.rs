@@ -35,6 +35,7 @@ fn one_compile_gives_cubin_ptx_and_resources_of_every_kernel() {
         let ptx = std::str::from_utf8(&image.ptx).unwrap();
         assert!(ptx.contains(&format!(".target {target}")) && ptx.contains(".entry tiny"), "{ptx}");
         assert!(!ptx.contains('\0'));
+        assert!(ptx.contains(".loc\t1 5 ") && ptx.contains(".file\t1 \"tiny.cu\""), "no lines of the text in {ptx}");
         assert_eq!(image.resources.keys().collect::<Vec<_>>(), ["second", "tiny"]);
         let (tiny, second) = (image.resources["tiny"], image.resources["second"]);
         assert!((1..=64).contains(&tiny.registers), "{tiny:?}");

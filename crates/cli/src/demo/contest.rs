@@ -73,10 +73,8 @@ struct Runner {
 impl<'a> Contest<'a> {
     /// A contest of all entrants over a photograph with noise of standard deviation `sigma`.
     pub(crate) fn new(device: Arc<dyn Device>, noisy: &'a Picture, sigma: f32) -> Outcome<Contest<'a>> {
-        // GPUs have half kernels only; a device that can do more does.
-        let dtype = if device.name() == "cuda" { DType::F16 } else { DType::F32 };
         Ok(Contest {
-            dtype,
+            dtype: device.finest_dtype(),
             noisy,
             palette: Palette::of(noisy),
             patch_sigma: sigma * tokens::patch_len().sqrt(),

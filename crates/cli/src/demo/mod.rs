@@ -17,8 +17,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use sparsym::runtime::device::{self, Device};
+use sparsym::runtime::device::Device;
 
+use crate::device::{self, TargetArg};
 use crate::failure::Outcome;
 use crate::output::{self, Report, write_png};
 use crate::picture::{Panel, draw_symbols};
@@ -35,9 +36,11 @@ pub(crate) struct DemoArgs {
     /// A PNG or JPEG to denoise instead of the photograph that is shipped.
     #[arg(long, value_name = "FILE")]
     photo: Option<PathBuf>,
-    /// reference, cpu or cuda; left out: cuda where there is a GPU, else cpu.
+    /// reference, cpu, emulator or cuda; left out: cuda where there is a GPU, else cpu.
     #[arg(long, value_name = "D")]
     device: Option<String>,
+    #[command(flatten)]
+    target: TargetArg,
 }
 
 /// Standard deviation of the noise, for colours in 0..1.
@@ -46,7 +49,7 @@ const SIGMA: f32 = 0.1;
 /// Runs the demo.
 pub(crate) fn run(args: &DemoArgs, report: Report) -> Outcome {
     let clean = photo::load(args.photo.as_deref())?;
-    let device = choose_device(args.device.as_deref())?;
+    let device = choose_device(args)?;
     output::prepare_folder(&args.out)?;
     let noisy = clean.with_noise(SIGMA);
     let contest = Contest::new(device, &noisy, SIGMA)?;
@@ -86,11 +89,11 @@ pub(crate) fn run(args: &DemoArgs, report: Report) -> Outcome {
     output::print(report, &result, || result.to_string())
 }
 
-fn choose_device(name: Option<&str>) -> Outcome<Arc<dyn Device>> {
-    let opened = match name {
-        Some(name) => device::open(name)?,
+fn choose_device(args: &DemoArgs) -> Outcome<Arc<dyn Device>> {
+    let opened = match args.device.as_deref() {
+        Some(name) => device::open(name, &args.target)?,
         // Without a GPU, or without a compiler for it, the embedded device does the same work.
-        None => device::open("cuda").or_else(|_| device::open("cpu"))?,
+        None => device::open("cuda", &args.target).or_else(|_| device::open("cpu", &args.target))?,
     };
     Ok(Arc::from(opened))
 }

@@ -1,13 +1,14 @@
 //! `sparsym run attention`.
 
 use safetensors::tensor::Dtype;
+use sparsym::codegen::Room;
 use sparsym::ir::symbols::{CacheSymbol, SkipSymbol};
 use sparsym::ir::tensor::Data;
 use sparsym::ir::{AttentionCall, Bound, Forecast, Moment, Problem, Strategy, Symbols, Tensor};
-use sparsym::runtime::device::{self, Device};
+use sparsym::runtime::device::Device;
 
+use super::AttentionArgs;
 use super::file::{self, InputFile, OutputTensor};
-use super::{AttentionArgs, RunReport};
 use crate::chosen::Chosen;
 use crate::failure::Outcome;
 use crate::output::{self, Report};
@@ -19,7 +20,7 @@ pub(super) fn run(args: &AttentionArgs, report: Report) -> Outcome {
         Some(name) => Chosen::load(name)?,
         None => Chosen::of(Strategy::dense()),
     };
-    let device = device::open(&files.device)?;
+    let device = files.open(Room::Attention)?;
     let input = InputFile::read(&files.input)?;
     input.fill(&mut chosen)?;
     let chosen = chosen.set_all(&args.settings.set)?;
@@ -32,8 +33,9 @@ pub(super) fn run(args: &AttentionArgs, report: Report) -> Outcome {
     let forecast = cache.as_ref().map(|feature| Forecast { features: vec![feature], coefficients: vec![1.0] });
     let call = AttentionCall { bound: &bound, moment: chosen.moment, q: &q, k: &k, v: &v, symbols: &symbols, forecast };
     call.check().map_err(|findings| input.failure(findings))?;
-    let (result, ms) = device.timed_attention(&call)?;
+    let measured = device.measured_attention(&call)?;
 
+    let result = &measured.value;
     let lse: Vec<u8> = result.lse.iter().flat_map(|value| value.to_le_bytes()).collect();
     file::write(
         &files.output,
@@ -47,13 +49,7 @@ pub(super) fn run(args: &AttentionArgs, report: Report) -> Outcome {
             },
         ],
     )?;
-    let result = RunReport {
-        device: device.name().to_owned(),
-        ms,
-        density_c: symbols.cache.density(),
-        density_s: symbols.density(),
-        output: files.output.clone(),
-    };
+    let result = files.report(&*device, &symbols, measured.cost);
     output::print(report, &result, || result.to_string())
 }
 

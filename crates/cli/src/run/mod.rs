@@ -8,8 +8,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
+use sparsym::codegen::Room;
+use sparsym::ir::Symbols;
+use sparsym::runtime::device::{Cost, Device, emulator};
 
 use crate::args::Settings;
+use crate::device::{KernelArg, TargetArg, open_for};
 use crate::failure::{Failure, Outcome};
 use crate::output::Report;
 
@@ -41,9 +45,13 @@ enum RoomForm {
 /// Where a room reads, writes and runs.
 #[derive(Debug, Args)]
 struct FileArgs {
-    /// reference, cpu or cuda.
+    /// reference, cpu, emulator or cuda.
     #[arg(long, value_name = "D", default_value = "cpu")]
     device: String,
+    #[command(flatten)]
+    target: TargetArg,
+    #[command(flatten)]
+    kernel: KernelArg,
     /// Safetensors file to read.
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
@@ -89,6 +97,18 @@ struct RunReport {
     density_c: f64,
     density_s: f64,
     output: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stats: Option<Stats>,
+}
+
+/// What the emulator counted: the numbers of the contract, and all of them.
+#[derive(Serialize)]
+struct Stats {
+    warp_instructions: u64,
+    mma_flops: u64,
+    global_bytes: u64,
+    bank_conflicts: u64,
+    details: emulator::Stats,
 }
 
 /// Runs the room.
@@ -107,6 +127,37 @@ fn not_in_this_version(room: &str, _: &GemmArgs) -> Outcome {
     )))
 }
 
+impl FileArgs {
+    /// The device; a text of `--kernel` is one of this room.
+    fn open(&self, room: Room) -> Outcome<Box<dyn Device>> {
+        open_for(&self.device, &self.target, room, &self.kernel)
+    }
+
+    /// The report of a run that obeyed or made these symbols.
+    fn report(&self, device: &dyn Device, symbols: &Symbols, cost: Cost) -> RunReport {
+        RunReport {
+            device: device.name().to_owned(),
+            ms: cost.ms,
+            density_c: symbols.cache.density(),
+            density_s: symbols.density(),
+            output: self.output.clone(),
+            stats: cost.stats.map(Stats::from),
+        }
+    }
+}
+
+impl From<emulator::Stats> for Stats {
+    fn from(details: emulator::Stats) -> Stats {
+        Stats {
+            warp_instructions: details.warp_instructions,
+            mma_flops: details.mma_flops,
+            global_bytes: details.global_bytes(),
+            bank_conflicts: details.bank_conflicts(),
+            details,
+        }
+    }
+}
+
 impl std::fmt::Display for RunReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
@@ -117,6 +168,14 @@ impl std::fmt::Display for RunReport {
             self.device,
             100.0 * self.density_c,
             100.0 * self.density_s
-        )
+        )?;
+        match &self.stats {
+            Some(stats) => write!(
+                f,
+                "\n{} warp instructions, {} FLOPs of tensor cores, {} bytes of global memory, {} bank conflicts",
+                stats.warp_instructions, stats.mma_flops, stats.global_bytes, stats.bank_conflicts
+            ),
+            None => Ok(()),
+        }
     }
 }

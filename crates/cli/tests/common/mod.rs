@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
+use half::f16;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde_json::Value;
 
@@ -58,6 +59,15 @@ impl File {
             .meta("block_kv", "16")
     }
 
+    /// The same tensors as F16, in blocks that kernels have tiles for.
+    pub(crate) fn for_kernels(mut self) -> File {
+        for (_, dtype, _, bytes) in self.tensors.iter_mut().filter(|tensor| tensor.1 == Dtype::F32) {
+            let halves = bytes.as_chunks().0.iter().map(|chunk| f16::from_f32(f32::from_le_bytes(*chunk)));
+            (*dtype, *bytes) = (Dtype::F16, halves.flat_map(f16::to_le_bytes).collect());
+        }
+        self.meta("block_q", "128").meta("block_kv", "128")
+    }
+
     pub(crate) fn f32(self, name: &str, shape: &[usize], values: &[f32]) -> File {
         self.raw(name, Dtype::F32, shape, values.iter().flat_map(|value| value.to_le_bytes()).collect())
     }
@@ -97,6 +107,15 @@ pub(crate) fn read_f32(path: &Path, name: &str) -> (Vec<usize>, Vec<f32>) {
     let view = file.tensor(name).unwrap();
     assert_eq!(view.dtype(), Dtype::F32);
     (view.shape().to_vec(), view.data().chunks(4).map(|c| f32::from_le_bytes(c.try_into().unwrap())).collect())
+}
+
+/// The values of an F16 tensor of a file.
+pub(crate) fn read_f16(path: &Path, name: &str) -> Vec<f32> {
+    let bytes = std::fs::read(path).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let view = file.tensor(name).unwrap();
+    assert_eq!(view.dtype(), Dtype::F16);
+    view.data().as_chunks().0.iter().map(|chunk| f16::from_le_bytes(*chunk).to_f32()).collect()
 }
 
 /// The bytes of a U8 tensor of a file.

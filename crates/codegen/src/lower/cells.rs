@@ -120,6 +120,10 @@ impl Cells<'_> {
 
     /// Loops over the cells of the axes that are cut; inside, one verdict.
     fn walk(&self, takes: &[Option<String>; 3], [prepare, verdict]: &[String; 2]) -> String {
+        if self.opaque && !names(verdict, "cell") {
+            // Comparisons of floats are not judged: what is left is the same in every cell.
+            return format!("    return {verdict};\n");
+        }
         let span = |n: usize| if takes[n].is_some() { format!("{}_cell", AXES[n].1) } else { AXES[n].1.to_owned() };
         let differences = format!("differences({}, {})", span(0), span(1));
         let mut lines = vec![(1, "u32 verdict = 0;".to_owned())];
@@ -156,11 +160,12 @@ impl Cells<'_> {
         lines.iter().map(|(depth, line)| format!("{}{line}\n", "    ".repeat(*depth))).collect()
     }
 
-    /// The body of the function that takes the next cell off a span; None if nothing cuts this axis.
+    /// The body of the function that takes the next cell off a span; None if no statement changes along this axis.
     fn take_cell(&self, axis: Axis) -> Option<String> {
         let boxes = self.boxes && axis != Axis::Diff;
-        let mut ends: Vec<String> =
-            self.cuts.words(axis).iter().map(|cut| format!("end_before({cut}, next)")).collect();
+        // Cuts of statements that simplification has decided are left alone.
+        let cuts = if formula::reads(&self.formula, axis) { self.cuts.words(axis) } else { &[] };
+        let mut ends: Vec<String> = cuts.iter().map(|cut| format!("end_before({cut}, next)")).collect();
         ends.extend(boxes.then(|| "end_of_box(p, next)".to_owned()));
         let ends: String = ends.iter().map(|end| format!("    next.last = {end};\n")).collect();
         (!ends.is_empty())

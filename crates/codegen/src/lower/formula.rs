@@ -30,6 +30,16 @@ pub(super) fn is_opaque(formula: &Formula) -> bool {
     }
 }
 
+/// Whether a literal of the formula changes along an axis.
+pub(super) fn reads(formula: &Formula, axis: Axis) -> bool {
+    match formula {
+        Formula::Reached(of, _) => *of == axis,
+        Formula::Not(inner) | Formula::Guarded { exact: inner, .. } => reads(inner, axis),
+        Formula::And(parts) | Formula::Or(parts) => parts.iter().any(|part| reads(part, axis)),
+        Formula::Opaque(_) | Formula::Uniform(_) | Formula::NotPositive(_) => false,
+    }
+}
+
 /// The formula without guards: negations only of single statements, nested conjunctions and disjunctions flattened, sums
 /// without terms decided.
 pub(super) fn simplified(formula: &Formula) -> Formula {

@@ -56,13 +56,13 @@ pub(crate) fn rules(request: &Request<'_>, plan: &Plan) -> Result<Rules, Finding
     let strategy = request.strategy;
     if plan.room == Room::Symbols {
         (rules.functions, rules.symbols) = symbols::lower(strategy, plan);
-        let tokens = Lowering { strategy, level: Level::Tokens, head: "h", batch: "b" };
+        let tokens = Lowering { strategy, level: Level::Tokens, floats: Floats::Exact, head: "h", batch: "b" };
         rules.mask_words = strategy.mask.iter().map(|mask| tokens.expr(&mask.value)).collect();
         return Ok(rules);
     }
-    let lowering = Lowering { strategy, level: Level::Tokens, head: "tile.h", batch: "tile.b" };
+    let exact = Lowering { strategy, level: Level::Tokens, floats: Floats::Exact, head: "tile.h", batch: "tile.b" };
     if let Some(TokenRule { value, .. }) = &strategy.mask {
-        let body = lowering.expr(value);
+        let body = exact.expr(value);
         rules.mask_words = body.clone();
         let (parameters, arguments) = signature(&body, &TOKEN_WORDS);
         rules.mask_arguments = arguments;
@@ -70,7 +70,8 @@ pub(crate) fn rules(request: &Request<'_>, plan: &Plan) -> Result<Rules, Finding
         let body = format!("    return {};\n", wrapped(&body));
         rules.functions.push_str(&define("Whether the token pair may attend.", "bool mask", &parameters, &body));
     }
-    let score = strategy.score.as_ref().map(|rule| lowering.expr(&rule.value));
+    let fast = Lowering { floats: Floats::Fast, ..exact };
+    let score = strategy.score.as_ref().map(|rule| fast.expr(&rule.value));
     // A scale that is not positive turns the running maximum round; as a score it is applied before.
     if let Some(body) = score.or_else(|| plan.score.then(|| "s".to_owned())) {
         rules.score_words = body.clone();
@@ -98,6 +99,8 @@ pub(crate) struct Lowering<'a> {
     pub strategy: &'a Strategy,
     /// What q and kv stand for.
     pub level: Level,
+    /// How floats are rounded.
+    pub floats: Floats,
     /// Query head.
     pub head: &'a str,
     /// Batch item.
@@ -107,11 +110,20 @@ pub(crate) struct Lowering<'a> {
 /// What the variables of a rule stand for in its function.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Level {
-    /// In the attention room `q` and `kv` are positions of tokens, and floats may be rounded as is fastest.
+    /// In the attention room `q` and `kv` are positions of tokens.
     Tokens,
-    /// In the symbols room `i` and `j` are indices of blocks, `q` and `kv` the spans of their tokens, triples of tables
-    /// have names, and floats are rounded as the language says, so that all devices make the same symbols.
+    /// In the symbols room `i` and `j` are indices of blocks, `q` and `kv` the spans of their tokens, and triples of
+    /// tables have names.
     Blocks,
+}
+
+/// How the floats of a rule are rounded.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Floats {
+    /// As the language says: a mask or block rule decides the same on every device, at ties too.
+    Exact,
+    /// As is fastest: a score is a number, and a few units in its last place are lost in P's rounding.
+    Fast,
 }
 
 /// Binding strength of C operators, weakest first.
@@ -189,11 +201,11 @@ impl Lowering<'_> {
                 UnaryOp::Not => (format!("!{}", self.within(a, UNARY)), UNARY),
                 UnaryOp::ToFloat => (format!("(float){}", self.within(a, ATOM)), UNARY),
             },
-            ExprKind::Binary(BinaryOp::Div, a, b) if expr.ty == Type::Float && self.level == Level::Tokens => {
+            ExprKind::Binary(BinaryOp::Div, a, b) if expr.ty == Type::Float && self.floats == Floats::Fast => {
                 (format!("__fdividef({}, {})", self.expr(a), self.expr(b)), ATOM)
             }
             // The compiler may not fuse this product with a sum.
-            ExprKind::Binary(BinaryOp::Mul, a, b) if expr.ty == Type::Float && self.level == Level::Blocks => {
+            ExprKind::Binary(BinaryOp::Mul, a, b) if expr.ty == Type::Float && self.floats == Floats::Exact => {
                 (format!("__fmul_rn({}, {})", self.expr(a), self.expr(b)), ATOM)
             }
             ExprKind::Binary(BinaryOp::Rem, a, b) if expr.ty == Type::Float => {
@@ -272,7 +284,7 @@ impl Lowering<'_> {
             Function::BitLength => format!("bit_length({})", a[0]),
             Function::Near => format!("near(p, {}, {}, {})", a[0], a[1], a[2]),
             Function::Tanh | Function::Exp | Function::Exp2 | Function::Log | Function::Log2
-                if self.level == Level::Blocks =>
+                if self.floats == Floats::Exact =>
             {
                 format!("{}f({})", function.name(), a[0])
             }

@@ -6,7 +6,7 @@ use sparsym_ir::expr::{BinaryOp, ExprKind};
 use sparsym_ir::strategy::{BlockRule, Element, RangeId, Strategy, TableAxis, When};
 
 use super::text::{define, names, signature, statement};
-use super::{ATOM, Level, Lowering, UNARY, cells, strength};
+use super::{ATOM, Floats, Level, Lowering, UNARY, cells, strength};
 use crate::params::range_field;
 use crate::plan::Plan;
 
@@ -27,7 +27,7 @@ const WORDS: [[&str; 3]; 5] =
 
 /// Functions of the strategy's rules, and how the room calls them.
 pub(super) fn lower(strategy: &Strategy, plan: &Plan) -> (String, SymbolRules) {
-    let lowering = Lowering { strategy, level: Level::Blocks, head: "h", batch: "b" };
+    let lowering = Lowering { strategy, level: Level::Blocks, floats: Floats::Exact, head: "h", batch: "b" };
     let mut functions: Vec<String> = ranges(strategy).into_iter().map(|id| range_function(strategy, id)).collect();
     let mut symbols = SymbolRules::default();
     if plan.caches {

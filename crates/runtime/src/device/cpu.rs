@@ -3,7 +3,7 @@
 use sparsym_ir::bind::{Bound, Moment};
 use sparsym_ir::{AttentionCall, AttentionOutput, Symbols};
 
-use super::Device;
+use super::{Device, Measured};
 use crate::error::Error;
 
 /// Attention on all cores, through `sparsym-cpu`; symbols by interval reasoning.
@@ -15,11 +15,11 @@ impl Device for Cpu {
         "cpu"
     }
 
-    fn symbols(&self, bound: &Bound<'_>, moment: &Moment) -> Result<Symbols, Error> {
-        Ok(sparsym_ir::static_symbols::static_symbols(bound, moment))
+    fn measured_symbols(&self, bound: &Bound<'_>, moment: &Moment) -> Result<Measured<Symbols>, Error> {
+        Measured::on_host(|| Ok(sparsym_ir::static_symbols::static_symbols(bound, moment)))
     }
 
-    fn attention(&self, call: &AttentionCall<'_>) -> Result<AttentionOutput, Error> {
-        Ok(sparsym_cpu::attention(call)?)
+    fn measured_attention(&self, call: &AttentionCall<'_>) -> Result<Measured<AttentionOutput>, Error> {
+        Measured::on_host(|| Ok(sparsym_cpu::attention(call)?))
     }
 }

@@ -4,19 +4,26 @@
 //! |---|---|
 //! | `reference` | the oracle: plain loops, f64 accumulation |
 //! | `cpu` | tiles, threads and a micro-GEMM crate; the default without a GPU |
+//! | `emulator` | generated kernels on the PTX emulator: slow, and stops at every mistake that it sees |
 //! | `cuda` | generated kernels on the first GPU that the driver shows |
+//!
+//! The last two are one device, [`KernelDevice`], over two machines: a [`Backend`] each.
 
 mod cpu;
 pub mod cuda;
+pub mod emulator;
+pub mod kernels;
+mod measured;
 mod reference;
 
-use std::time::Instant;
-
 use sparsym_ir::bind::{Bound, Moment};
-use sparsym_ir::{AttentionCall, AttentionOutput, Symbols};
+use sparsym_ir::{AttentionCall, AttentionOutput, DType, Symbols};
 
 pub use cpu::Cpu;
 pub use cuda::Cuda;
+pub use emulator::Emulator;
+pub use kernels::{Backend, KernelDevice};
+pub use measured::{Cost, Measured};
 pub use reference::Reference;
 
 use crate::error::Error;
@@ -26,35 +33,46 @@ pub trait Device: Send + Sync {
     /// The name that [`open`] knows it by.
     fn name(&self) -> &'static str;
 
-    /// The symbols of a strategy whose rules read no tensor data.
+    /// The most precise element type that it takes.
+    fn finest_dtype(&self) -> DType {
+        DType::F32
+    }
+
+    /// The symbols of a strategy whose rules read no tensor data, and what they took.
     ///
     /// # Errors
     /// Findings about what the device cannot make, or its own failure.
-    fn symbols(&self, bound: &Bound<'_>, moment: &Moment) -> Result<Symbols, Error>;
+    fn measured_symbols(&self, bound: &Bound<'_>, moment: &Moment) -> Result<Measured<Symbols>, Error>;
+
+    /// One attention call, and what it took.
+    ///
+    /// # Errors
+    /// All that [`AttentionCall::check`] finds, findings about what the device cannot compute, or its own failure.
+    fn measured_attention(&self, call: &AttentionCall<'_>) -> Result<Measured<AttentionOutput>, Error>;
+
+    /// The symbols of a strategy whose rules read no tensor data.
+    ///
+    /// # Errors
+    /// As [`Device::measured_symbols`].
+    fn symbols(&self, bound: &Bound<'_>, moment: &Moment) -> Result<Symbols, Error> {
+        Ok(self.measured_symbols(bound, moment)?.value)
+    }
 
     /// One attention call.
     ///
     /// # Errors
-    /// All that [`AttentionCall::check`] finds, findings about what the device cannot compute, or its own failure.
-    fn attention(&self, call: &AttentionCall<'_>) -> Result<AttentionOutput, Error>;
-
-    /// One attention call and the milliseconds that it took the device. Of a GPU this is the kernel alone, without
-    /// compiling it and without copies between host and device.
-    ///
-    /// # Errors
-    /// As [`Device::attention`].
-    fn timed_attention(&self, call: &AttentionCall<'_>) -> Result<(AttentionOutput, f64), Error> {
-        let start = Instant::now();
-        let output = self.attention(call)?;
-        Ok((output, start.elapsed().as_secs_f64() * 1e3))
+    /// As [`Device::measured_attention`].
+    fn attention(&self, call: &AttentionCall<'_>) -> Result<AttentionOutput, Error> {
+        Ok(self.measured_attention(call)?.value)
     }
 }
 
-/// Opens the device of that name: `reference`, `cpu` or `cuda`.
+/// Opens the device of that name: `reference`, `cpu`, `emulator` or `cuda`. The emulator gets its default settings; see
+/// [`Emulator::open`] for others.
 ///
 /// # Errors
-/// [`Error::UnknownDevice`], [`Error::DeviceNotInThisVersion`] for `emulator`, and whatever stands in the way of a GPU:
-/// [`Error::Cuda`] without a driver or a known GPU, [`Error::NoNvrtc`] without a compiler.
+/// [`Error::UnknownDevice`], [`Error::NoNvrtc`] without a compiler for `emulator` or `cuda`, and [`Error::Cuda`] without
+/// a driver or a known GPU.
 ///
 /// ```
 /// let device = sparsym_runtime::device::open("cpu")?;
@@ -66,8 +84,8 @@ pub fn open(name: &str) -> Result<Box<dyn Device>, Error> {
     match name {
         "reference" => Ok(Box::new(Reference)),
         "cpu" => Ok(Box::new(Cpu)),
+        "emulator" => Ok(Box::new(Emulator::open(emulator::Settings::default())?)),
         "cuda" => Ok(Box::new(Cuda::open(0)?)),
-        "emulator" => Err(Error::DeviceNotInThisVersion { name: "emulator" }),
         _ => Err(Error::UnknownDevice { name: name.to_owned() }),
     }
 }

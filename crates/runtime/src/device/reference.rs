@@ -3,7 +3,7 @@
 use sparsym_ir::bind::{Bound, Moment};
 use sparsym_ir::{AttentionCall, AttentionOutput, Symbols};
 
-use super::Device;
+use super::{Device, Measured};
 use crate::error::Error;
 
 /// The oracle of `sparsym-reference`: slow, and what every other device is compared with.
@@ -15,11 +15,11 @@ impl Device for Reference {
         "reference"
     }
 
-    fn symbols(&self, bound: &Bound<'_>, moment: &Moment) -> Result<Symbols, Error> {
-        Ok(sparsym_reference::symbols::static_symbols(bound, moment))
+    fn measured_symbols(&self, bound: &Bound<'_>, moment: &Moment) -> Result<Measured<Symbols>, Error> {
+        Measured::on_host(|| Ok(sparsym_reference::symbols::static_symbols(bound, moment)))
     }
 
-    fn attention(&self, call: &AttentionCall<'_>) -> Result<AttentionOutput, Error> {
-        Ok(sparsym_reference::attention(call)?)
+    fn measured_attention(&self, call: &AttentionCall<'_>) -> Result<Measured<AttentionOutput>, Error> {
+        Measured::on_host(|| Ok(sparsym_reference::attention(call)?))
     }
 }

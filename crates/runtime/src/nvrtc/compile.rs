@@ -178,7 +178,7 @@ impl Nvrtc {
         let image = Image {
             resources: log::resources(&raw.log),
             cubin,
-            ptx,
+            ptx: without_folder(ptx, &file),
             log: raw.log,
             compiler: self.identity(),
             compile_ms,
@@ -187,6 +187,19 @@ impl Nvrtc {
         tracing::debug!(kernel = source.name, target = source.target, compile_ms, "compiled");
         Ok(image)
     }
+}
+
+/// NVRTC puts the working folder before the name in `.file`, where no such file lies. Without it equal texts give equal
+/// PTX in every folder, and reports speak of `name.cu`.
+fn without_folder(mut ptx: Vec<u8>, file: &str) -> Vec<u8> {
+    let name = format!("/{file}\"");
+    let is_quote = |&byte: &u8| byte == b'"';
+    if let Some(slash) = ptx.windows(name.len()).rposition(|window| window == name.as_bytes())
+        && let Some(quote) = ptx[..slash].iter().rposition(is_quote)
+    {
+        ptx.drain(quote + 1..=slash);
+    }
+    ptx
 }
 
 /// The option that names a target.
@@ -256,7 +269,7 @@ impl std::fmt::Display for CompileError {
 }
 
 /// The line, two before and two after it, numbered, the line itself marked.
-fn excerpt(text: &str, line: usize) -> String {
+pub(crate) fn excerpt(text: &str, line: usize) -> String {
     let (first, last) = (line.saturating_sub(2).max(1), line + 2);
     let mut out = String::new();
     for (index, content) in text.lines().enumerate().skip(first - 1).take(last + 1 - first) {
@@ -270,6 +283,14 @@ fn excerpt(text: &str, line: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_working_folder_is_not_in_the_ptx() {
+        let ptx = |name: &str| format!("ret;\n}}\n\t.file\t1 \"{name}\"\n").into_bytes();
+        assert_eq!(without_folder(ptx("/some/where/k.cu"), "k.cu"), ptx("k.cu"));
+        assert_eq!(without_folder(ptx("k.cu"), "k.cu"), ptx("k.cu"));
+        assert_eq!(without_folder(b"no file".to_vec(), "k.cu"), b"no file");
+    }
 
     #[test]
     fn an_excerpt_at_an_edge_is_cut() {

@@ -11,6 +11,7 @@ pub mod find;
 pub mod log;
 
 pub use bind::Nvrtc;
+pub(crate) use compile::excerpt;
 pub use compile::{CompileError, Image, QualityError, Source};
 pub use find::{Attempt, Places, Search};
 pub use log::Resources;

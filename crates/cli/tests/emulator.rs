@@ -1,0 +1,153 @@
+//! `--device emulator`, `--target` and `--kernel`: generated kernels without a GPU, and texts that are wrong.
+
+mod common;
+
+use std::path::Path;
+
+use common::{File, failure, json, read_f16, read_f32, read_u8, success};
+use tempfile::tempdir;
+
+const FILES: [&str; 4] = ["--input", "in.safetensors", "--output", "out.safetensors"];
+const EMULATOR: [&str; 2] = ["--device", "emulator"];
+/// The kernel that `run attention` takes for [`file`].
+const KERNEL: [&str; 10] =
+    ["--room", "attention", "--target", "sm_80", "--dtype", "f16", "--head-dim", "64", "--block-q", "128"];
+
+fn file() -> File {
+    File::attention(200, 2, 1, 64).for_kernels()
+}
+
+fn attention(more: &[&'static str]) -> Vec<&'static str> {
+    [&["run", "attention"], &FILES[..], more].concat()
+}
+
+/// The generated text and its kernel's name.
+fn emit(folder: &Path) -> (String, String) {
+    let emitted = json(folder, &[&["emit", "dense"], &KERNEL[..], &["--block-kv", "128"]].concat());
+    (emitted["source"].as_str().unwrap().to_owned(), emitted["name"].as_str().unwrap().to_owned())
+}
+
+/// Writes the text with `to` in place of the first `from`, and gives the line.
+fn edit(folder: &Path, text: &str, from: &str, to: &str) -> usize {
+    let line = text.lines().position(|line| line.contains(from)).expect("the text has what is edited") + 1;
+    std::fs::write(folder.join("edited.cu"), text.replacen(from, to, 1)).unwrap();
+    line
+}
+
+#[test]
+fn kernels_of_every_target_agree_with_the_oracle_and_are_counted() {
+    let folder = tempdir().unwrap();
+    let out = folder.path().join("out.safetensors");
+    file().write(folder.path());
+    for strategy in ["dense", "causal"] {
+        json(folder.path(), &attention(&["--device", "reference", "--strategy", strategy]));
+        let (o, lse) = (read_f16(&out, "o"), read_f32(&out, "lse").1);
+        for target in [&[][..], &["--target", "sm_90a"], &["--target", "sm_120"]] {
+            let report = json(folder.path(), &attention(&[&EMULATOR[..], &["--strategy", strategy], target].concat()));
+            assert_eq!(report["device"], "emulator");
+            for field in ["warp_instructions", "mma_flops", "global_bytes"] {
+                assert!(report["stats"][field].as_u64().is_some_and(|count| count > 0), "{field} in {report}");
+            }
+            assert!(report["stats"]["bank_conflicts"].is_u64(), "{report}");
+            for (name, found, truth) in [("o", read_f16(&out, "o"), &o), ("lse", read_f32(&out, "lse").1, &lse)] {
+                let largest = found.iter().zip(truth).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                assert!(largest < 2e-3, "{name} of {strategy} for {target:?} is off by {largest}");
+            }
+        }
+    }
+}
+
+#[test]
+fn symbols_kernels_agree_with_the_oracle_and_are_counted() {
+    let folder = tempdir().unwrap();
+    let out = folder.path().join("out.safetensors");
+    file().write(folder.path());
+    let run =
+        |device: &'static str| [&["run", "symbols", "--strategy", "causal", "--device", device], &FILES[..]].concat();
+    json(folder.path(), &run("reference"));
+    let expected = (read_u8(&out, "s_c"), read_u8(&out, "s_s"));
+    let report = json(folder.path(), &run("emulator"));
+    assert_eq!((read_u8(&out, "s_c"), read_u8(&out, "s_s")), expected);
+    assert!(report["stats"]["warp_instructions"].as_u64().is_some_and(|count| count > 0), "{report}");
+}
+
+#[test]
+fn other_devices_count_nothing() {
+    let folder = tempdir().unwrap();
+    file().write(folder.path());
+    assert!(json(folder.path(), &attention(&[])).get("stats").is_none());
+}
+
+#[test]
+fn a_text_without_a_mistake_runs_as_the_generated_one_does() {
+    let folder = tempdir().unwrap();
+    let out = folder.path().join("out.safetensors");
+    file().write(folder.path());
+    json(folder.path(), &attention(&EMULATOR));
+    let expected = std::fs::read(&out).unwrap();
+    let (text, _) = emit(folder.path());
+    std::fs::write(folder.path().join("edited.cu"), format!("// edited by hand\n{text}")).unwrap();
+    json(folder.path(), &attention(&[&EMULATOR[..], &["--kernel", "edited.cu"]].concat()));
+    assert_eq!(std::fs::read(&out).unwrap(), expected);
+}
+
+#[test]
+fn a_broken_index_is_status_5_and_the_report_names_the_line() {
+    let folder = tempdir().unwrap();
+    file().write(folder.path());
+    let (text, name) = emit(folder.path());
+    let line = edit(folder.path(), &text, "p.q + ", "p.q + (1 << 20) + ");
+    for json in [&[][..], &["--json"]] {
+        let args = attention(&[&EMULATOR[..], &["--kernel", "edited.cu"], json].concat());
+        let message = failure(folder.path(), &args, 5);
+        for part in [
+            format!("kernel {name} for sm_80 was stopped by the emulator"),
+            format!("{name}.cu:{line}"),
+            format!("> {line:>4} |"),
+            "p.q + (1 << 20) + ".to_owned(),
+        ] {
+            assert!(message.contains(&part), "{part:?} is missing in:\n{message}");
+        }
+    }
+    assert!(!folder.path().join("out.safetensors").exists(), "a stopped kernel left an output");
+}
+
+#[test]
+fn texts_that_cannot_be_run_are_named() {
+    let folder = tempdir().unwrap();
+    file().write(folder.path());
+    let with_text = |more: &[&'static str]| attention(&[&["--kernel", "edited.cu"], more].concat());
+    let message = failure(folder.path(), &with_text(&EMULATOR), 3);
+    assert!(message.contains("kernel text edited.cu cannot be read"), "{message}");
+    let (text, name) = emit(folder.path());
+    edit(folder.path(), &text, &name, "another_kernel");
+    let message = failure(folder.path(), &with_text(&EMULATOR), 4);
+    assert!(message.contains(&format!("no `extern \"C\" __global__` function {name}")), "{message}");
+    let line = edit(folder.path(), &text, "p.q + ", "p.queries + ");
+    let message = failure(folder.path(), &with_text(&EMULATOR), 4);
+    assert!(message.contains(&format!("{name}.cu:{line}: error: class \"Params\" has no member")), "{message}");
+    for device in ["cpu", "reference"] {
+        let message = failure(folder.path(), &with_text(&["--device", device]), 2);
+        assert!(message.contains(&format!("the device {device} runs none\nhelp: add --device emulator")), "{message}");
+    }
+}
+
+#[test]
+fn targets_that_make_no_sense_are_named() {
+    let folder = tempdir().unwrap();
+    file().write(folder.path());
+    let message = failure(folder.path(), &attention(&[&EMULATOR[..], &["--target", "sm_1"]].concat()), 2);
+    assert!(message.contains("target sm_1 is not known") && message.contains("sm_90a"), "{message}");
+    for form in [attention(&["--device", "cpu", "--target", "sm_80"]), vec!["demo", "--target", "sm_80"]] {
+        let message = failure(folder.path(), &form, 2);
+        assert!(message.contains("--target chooses what the emulator runs, and the device is cpu"), "{message}");
+    }
+}
+
+#[test]
+fn the_doctor_says_what_the_emulator_needs() {
+    let folder = tempdir().unwrap();
+    let devices = json(folder.path(), &["doctor"])["devices"].clone();
+    assert!(devices.as_array().unwrap().iter().any(|device| device == "emulator"), "{devices}");
+    assert!(success(folder.path(), &["doctor"]).contains("emulator ready: it needs NVRTC, no driver and no GPU"));
+}

@@ -1,0 +1,300 @@
+//! The shape of a function: basic blocks, where branches meet again, and which registers are alive where.
+
+use crate::syntax::RegisterId;
+
+/// What decoding knows of an instruction before registers have rows.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Step {
+    /// Registers that it reads, its guard included.
+    pub(super) reads: Vec<RegisterId>,
+    /// Registers that it writes.
+    pub(super) writes: Vec<RegisterId>,
+    /// Whether lanes may skip it: then what it writes keeps its old value there.
+    pub(super) guarded: bool,
+    /// Where it may go next.
+    pub(super) next: Next,
+}
+
+/// Where control goes after an instruction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Next {
+    /// To the one that follows.
+    #[default]
+    Follow,
+    /// To a place, and with a guard to the one that follows as well.
+    Branch(usize),
+    /// Nowhere, and with a guard to the one that follows as well.
+    End,
+}
+
+/// A run of instructions that are executed one after the other.
+#[derive(Clone, Debug)]
+pub(super) struct Block {
+    pub(super) first: usize,
+    /// One past the last.
+    pub(super) end: usize,
+    pub(super) successors: Vec<usize>,
+}
+
+/// The blocks of a function, and for each the block where its branches have met again.
+#[derive(Debug)]
+pub(super) struct Flow {
+    pub(super) blocks: Vec<Block>,
+    /// For each block, the nearest block that every way from it to the end goes through; None: only the end itself.
+    pub(super) meeting: Vec<Option<usize>>,
+    /// For each block, its place in an order where a block comes before those that it leads to, loops aside.
+    pub(super) order: Vec<usize>,
+}
+
+impl Flow {
+    pub(super) fn new(steps: &[Step]) -> Flow {
+        let blocks = blocks(steps);
+        let meeting = meeting_points(&blocks);
+        let order = order(&blocks);
+        Flow { blocks, meeting, order }
+    }
+}
+
+fn blocks(steps: &[Step]) -> Vec<Block> {
+    let mut leads = vec![false; steps.len() + 1];
+    leads[0] = true;
+    for (at, step) in steps.iter().enumerate() {
+        if let Next::Branch(to) = step.next {
+            leads[to] = true;
+        }
+        leads[at + 1] |= step.next != Next::Follow;
+    }
+    let firsts: Vec<usize> = (0..steps.len()).filter(|&at| leads[at]).collect();
+    let block_of = |at: usize| firsts.partition_point(|&first| first <= at) - 1;
+    let ends = firsts.iter().skip(1).copied().chain([steps.len()]);
+    let block = |(&first, end): (&usize, usize)| {
+        let last = &steps[end - 1];
+        let mut successors = Vec::new();
+        if let Next::Branch(to) = last.next
+            && to < steps.len()
+        {
+            successors.push(block_of(to));
+        }
+        if (last.next == Next::Follow || last.guarded) && end < steps.len() {
+            successors.push(block_of(end));
+        }
+        successors.dedup();
+        Block { first, end, successors }
+    };
+    firsts.iter().zip(ends).map(block).collect()
+}
+
+/// Immediate post-dominators, by the method of Cooper, Harvey and Kennedy on the reversed graph.
+fn meeting_points(blocks: &[Block]) -> Vec<Option<usize>> {
+    // The end is one more node. A block that leads nowhere leads there, and so does one that cannot reach it otherwise:
+    // an endless loop.
+    let end = blocks.len();
+    let mut predecessors = vec![Vec::new(); end + 1];
+    let mut successors: Vec<Vec<usize>> = blocks.iter().map(|block| block.successors.clone()).collect();
+    for (at, block) in blocks.iter().enumerate() {
+        let falls_off = block.successors.is_empty();
+        if falls_off {
+            successors[at].push(end);
+        }
+    }
+    loop {
+        let mut reaches = vec![false; end + 1];
+        reaches[end] = true;
+        let mut changed = true;
+        while changed {
+            changed = false;
+            for at in (0..end).rev() {
+                if !reaches[at] && successors[at].iter().any(|&to| reaches[to]) {
+                    reaches[at] = true;
+                    changed = true;
+                }
+            }
+        }
+        match (0..end).find(|&at| !reaches[at]) {
+            Some(lost) => successors[lost].push(end),
+            None => break,
+        }
+    }
+    for (at, list) in successors.iter().enumerate() {
+        for &to in list {
+            predecessors[to].push(at);
+        }
+    }
+    let from_end = postorder(end, &predecessors);
+    let mut number = vec![0; end + 1];
+    for (place, &node) in from_end.iter().enumerate() {
+        number[node] = place;
+    }
+    let mut dominator: Vec<Option<usize>> = vec![None; end + 1];
+    dominator[end] = Some(end);
+    let meet = |dominator: &[Option<usize>], mut a: usize, mut b: usize| {
+        while a != b {
+            while number[a] < number[b] {
+                a = dominator[a].unwrap_or(end);
+            }
+            while number[b] < number[a] {
+                b = dominator[b].unwrap_or(end);
+            }
+        }
+        a
+    };
+    let mut changed = true;
+    while changed {
+        changed = false;
+        for &node in from_end.iter().rev().filter(|&&node| node != end) {
+            let known = successors[node].iter().copied().filter(|&to| dominator[to].is_some());
+            let new = known.reduce(|a, b| meet(&dominator, a, b));
+            if new.is_some() && dominator[node] != new {
+                dominator[node] = new;
+                changed = true;
+            }
+        }
+    }
+    dominator[..end].iter().map(|found| found.filter(|&block| block != end)).collect()
+}
+
+/// The place of each block in a reversed postorder from the first.
+fn order(blocks: &[Block]) -> Vec<usize> {
+    let successors: Vec<Vec<usize>> = blocks.iter().map(|block| block.successors.clone()).collect();
+    let mut out = vec![blocks.len(); blocks.len()];
+    for (place, block) in postorder(0, &successors).into_iter().rev().enumerate() {
+        out[block] = place;
+    }
+    out
+}
+
+/// Nodes that can be reached, each after those that it leads to, loops aside.
+fn postorder(from: usize, successors: &[Vec<usize>]) -> Vec<usize> {
+    let mut out = Vec::new();
+    if successors.is_empty() {
+        return out;
+    }
+    let mut seen = vec![false; successors.len()];
+    seen[from] = true;
+    let mut stack = vec![(from, 0)];
+    while let Some((node, at)) = stack.last_mut() {
+        match successors[*node].get(*at) {
+            Some(&to) => {
+                *at += 1;
+                if !seen[to] {
+                    seen[to] = true;
+                    stack.push((to, 0));
+                }
+            }
+            None => {
+                out.push(*node);
+                stack.pop();
+            }
+        }
+    }
+    out
+}
+
+/// Where each register lives: the first and the last instruction at which it must have a row of its own.
+pub(super) fn intervals(steps: &[Step], flow: &Flow, registers: usize) -> Vec<Option<(usize, usize)>> {
+    let words = registers.div_ceil(64);
+    let set = |bits: &mut [u64], id: RegisterId| bits[id.0 as usize / 64] |= 1 << (id.0 % 64);
+    let clear = |bits: &mut [u64], id: RegisterId| bits[id.0 as usize / 64] &= !(1 << (id.0 % 64));
+    // What is alive before a block, given what is alive after it.
+    let before = |block: &Block, mut live: Vec<u64>| {
+        for step in steps[block.first..block.end].iter().rev() {
+            // Lanes that skip it still need the old value.
+            if !step.guarded {
+                step.writes.iter().for_each(|&id| clear(&mut live, id));
+            } else {
+                step.writes.iter().for_each(|&id| set(&mut live, id));
+            }
+            step.reads.iter().for_each(|&id| set(&mut live, id));
+        }
+        live
+    };
+    let mut alive_in = vec![vec![0u64; words]; flow.blocks.len()];
+    let after = |alive_in: &[Vec<u64>], block: &Block| {
+        let mut live = vec![0u64; words];
+        for &to in &block.successors {
+            live.iter_mut().zip(&alive_in[to]).for_each(|(bits, more)| *bits |= more);
+        }
+        live
+    };
+    let mut changed = true;
+    while changed {
+        changed = false;
+        for (at, block) in flow.blocks.iter().enumerate().rev() {
+            let live = before(block, after(&alive_in, block));
+            changed |= live != alive_in[at];
+            alive_in[at] = live;
+        }
+    }
+    let mut out: Vec<Option<(usize, usize)>> = vec![None; registers];
+    let mut extend = |id: usize, at: usize| {
+        let interval = out[id].get_or_insert((at, at));
+        *interval = (interval.0.min(at), interval.1.max(at));
+    };
+    for (at, block) in flow.blocks.iter().enumerate() {
+        let ones =
+            |bits: &[u64]| -> Vec<usize> { (0..registers).filter(|id| bits[id / 64] >> (id % 64) & 1 == 1).collect() };
+        ones(&alive_in[at]).into_iter().for_each(|id| extend(id, block.first));
+        ones(&after(&alive_in, block)).into_iter().for_each(|id| extend(id, block.end - 1));
+        for (offset, step) in steps[block.first..block.end].iter().enumerate() {
+            step.reads.iter().chain(&step.writes).for_each(|id| extend(id.0 as usize, block.first + offset));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(next: Next, guarded: bool) -> Step {
+        Step { next, guarded, ..Step::default() }
+    }
+
+    /// 0: @p bra 3; 1: …; 2: bra 4; 3: …; 4: end
+    fn diamond() -> Vec<Step> {
+        vec![
+            step(Next::Branch(3), true),
+            step(Next::Follow, false),
+            step(Next::Branch(4), false),
+            step(Next::Follow, false),
+            step(Next::End, false),
+        ]
+    }
+
+    #[test]
+    fn branches_of_a_diamond_meet_below() {
+        let flow = Flow::new(&diamond());
+        let firsts: Vec<_> = flow.blocks.iter().map(|block| block.first).collect();
+        assert_eq!(firsts, [0, 1, 3, 4]);
+        assert_eq!(flow.meeting, [Some(3), Some(3), Some(3), None]);
+        assert!(flow.order[0] < flow.order[1] && flow.order[1] < flow.order[3] && flow.order[2] < flow.order[3]);
+    }
+
+    #[test]
+    fn a_loop_meets_after_it_and_an_early_end_nowhere() {
+        // 0: …; 1: @p bra 0; 2: @q exit; 3: exit
+        let steps =
+            vec![step(Next::Follow, false), step(Next::Branch(0), true), step(Next::End, true), step(Next::End, false)];
+        let flow = Flow::new(&steps);
+        assert_eq!(flow.meeting, [Some(1), Some(2), None]);
+    }
+
+    #[test]
+    fn an_endless_loop_is_survived() {
+        let flow = Flow::new(&[step(Next::Branch(0), false)]);
+        assert_eq!(flow.meeting, [None]);
+    }
+
+    #[test]
+    fn a_guarded_write_keeps_the_old_value_alive() {
+        let (a, b) = (RegisterId(0), RegisterId(1));
+        let mut steps = vec![step(Next::Follow, false); 5];
+        steps[0].writes = vec![a];
+        steps[1].writes = vec![b];
+        (steps[3].writes, steps[3].guarded) = (vec![a], true);
+        steps[4].reads = vec![a];
+        steps[2].reads = vec![b];
+        let flow = Flow::new(&steps);
+        assert_eq!(intervals(&steps, &flow, 2), [Some((0, 4)), Some((1, 2))]);
+    }
+}

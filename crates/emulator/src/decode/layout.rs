@@ -1,0 +1,119 @@
+//! Where the variables of a kernel lie.
+
+use std::collections::HashMap;
+
+use crate::memory::{Region, Space, shared};
+use crate::syntax::{self, Function, InitValue, Module, Variable};
+
+/// Free bytes between two variables of shared memory, so that running over an end meets nothing.
+const GAP: u64 = 16;
+
+/// Addresses of variables and parameters, each in its own space.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Layout {
+    addresses: HashMap<String, (Space, u64)>,
+    /// Static variables of shared memory.
+    pub(crate) shared: Vec<Region>,
+    /// The variable whose size the launch gives, without its size.
+    pub(crate) dynamic: Option<Region>,
+    /// Bytes of a thread's stack frame.
+    pub(crate) local_bytes: u64,
+    /// Constants, from address 0.
+    pub(crate) constants: Vec<u8>,
+    /// Bytes of the parameters.
+    pub(crate) param_bytes: u64,
+}
+
+/// Most bytes that constants or a stack frame may take: what a GPU has.
+const MOST_CONSTANT_BYTES: u64 = 64 * 1024;
+const MOST_LOCAL_BYTES: u64 = 512 * 1024;
+/// Most bytes of shared memory that any GPU gives to a CTA, and some more.
+pub(crate) const MOST_SHARED_BYTES: u64 = 256 * 1024;
+
+impl Layout {
+    /// Lays out what a function can name.
+    ///
+    /// # Errors
+    /// The variable that has no place, and why.
+    pub(super) fn new(module: &Module, function: &Function) -> Result<Layout, (syntax::Position, String)> {
+        let mut layout = Layout::default();
+        for param in &function.params {
+            layout.addresses.insert(param.name.clone(), (Space::Param, param.offset));
+            layout.param_bytes = layout.param_bytes.max(param.offset + param.bytes);
+        }
+        let mut end = u64::from(shared::FIRST);
+        let mut dynamic = Vec::new();
+        for variable in module.variables.iter().chain(&function.shared).chain(&function.local) {
+            let refuse = |what: String| Err((variable.position, what));
+            match (variable.space, variable.bytes) {
+                (syntax::Space::Shared, None) => dynamic.push(variable),
+                (syntax::Space::Shared, Some(bytes)) => {
+                    let base = end.next_multiple_of(variable.align.clamp(1, 1 << 20));
+                    end = base.saturating_add(bytes).saturating_add(GAP);
+                    if end > u64::from(shared::FIRST) + MOST_SHARED_BYTES {
+                        return refuse(format!(
+                            "{} and the variables before it take more shared memory than a CTA has",
+                            variable.name
+                        ));
+                    }
+                    layout.place(&variable.name, Space::Shared, base);
+                    layout.shared.push(Region { name: variable.name.clone(), base, bytes });
+                }
+                (syntax::Space::Local, Some(bytes)) => {
+                    let base = layout.local_bytes.next_multiple_of(variable.align.clamp(1, 1 << 20));
+                    layout.local_bytes = base.saturating_add(bytes);
+                    if layout.local_bytes > MOST_LOCAL_BYTES {
+                        return refuse(format!("{} takes more local memory than a thread has", variable.name));
+                    }
+                    layout.place(&variable.name, Space::Local, base);
+                }
+                (syntax::Space::Const, Some(bytes)) => {
+                    let base = (layout.constants.len() as u64).next_multiple_of(variable.align.clamp(1, 1 << 16));
+                    if base.saturating_add(bytes) > MOST_CONSTANT_BYTES {
+                        return refuse(format!("{} and the constants before it take more than 64 KiB", variable.name));
+                    }
+                    layout.constants.resize(base as usize, 0);
+                    layout.constants.extend(initial_bytes(variable, bytes as usize));
+                    layout.place(&variable.name, Space::Const, base);
+                }
+                // Reported where an instruction names it: headers bring many that nobody uses.
+                _ => {}
+            }
+        }
+        // All unsized variables begin at one address.
+        if let Some(align) = dynamic.iter().map(|variable| variable.align).max() {
+            let base = end.next_multiple_of(align.clamp(16, 1 << 20));
+            for variable in &dynamic {
+                layout.place(&variable.name, Space::Shared, base);
+            }
+            layout.dynamic = Some(Region { name: dynamic[0].name.clone(), base, bytes: 0 });
+        }
+        Ok(layout)
+    }
+
+    /// Space and address of a variable or parameter.
+    pub(super) fn find(&self, name: &str) -> Option<(Space, u64)> {
+        self.addresses.get(name).copied()
+    }
+
+    fn place(&mut self, name: &str, space: Space, address: u64) {
+        self.addresses.insert(name.to_owned(), (space, address));
+    }
+}
+
+fn initial_bytes(variable: &Variable, bytes: usize) -> Vec<u8> {
+    let width = (variable.element_bytes as usize).clamp(1, 8);
+    let mut out: Vec<u8> = Vec::with_capacity(bytes);
+    for value in &variable.init {
+        let bits = match *value {
+            InitValue::Integer(value) => value as u64,
+            InitValue::Float32(bits) => u64::from(bits),
+            InitValue::Float64(bits) if width == 4 => u64::from((f64::from_bits(bits) as f32).to_bits()),
+            InitValue::Float64(bits) => bits,
+            InitValue::Address { .. } => 0,
+        };
+        out.extend(&bits.to_le_bytes()[..width]);
+    }
+    out.resize(bytes, 0);
+    out
+}

@@ -1,0 +1,270 @@
+//! From syntax to something that runs: registers become rows, labels become places, spellings become functions.
+
+mod flow;
+mod layout;
+mod operands;
+mod rows;
+pub(crate) mod special;
+pub(crate) mod widths;
+
+use std::sync::Arc;
+
+pub(crate) use layout::{Layout, MOST_SHARED_BYTES};
+use rows::Rows;
+use special::Special;
+
+use crate::isa::form::{Action, Class, EffectFn, Flow, LaneFn};
+use crate::isa::{self, Form};
+use crate::machine::exchange::Exchange;
+use crate::machine::lanes::{INVERTED, Lanes};
+use crate::program::LoadError;
+use crate::race::MOST_INSTRUCTIONS;
+use crate::syntax::{self, Function, Module, RegisterClass};
+use crate::trap::{Frame, Place};
+
+/// Most rows that an instruction names.
+pub(crate) const MOST_ROWS: usize = 16;
+
+/// One instruction, ready to run.
+#[derive(Clone)]
+pub(crate) struct Instruction {
+    /// What it does.
+    pub(crate) run: Run,
+    /// The predicate that lets a lane execute, or [`ALWAYS`].
+    pub(crate) guard: u16,
+    /// Whether branches may meet here.
+    pub(crate) meets: bool,
+    /// The rows that it names, in written order; lists are laid out flat, addresses are in `addresses`.
+    pub(crate) rows: [u16; MOST_ROWS],
+    /// A bit for each of `rows` that is a row of wides.
+    pub(crate) wides: u16,
+    /// How many of `rows` it names.
+    pub(crate) row_count: u8,
+    /// What the form noted about its modifiers.
+    pub(crate) note: u32,
+    /// Where a branch goes.
+    pub(crate) target: u32,
+    /// Where the two ways of a branch meet again, or [`NOWHERE`].
+    pub(crate) meeting: u32,
+    /// The value of its [`crate::isa::form::Operand::Number`]; of a load, the bytes that are used, or 0 for all.
+    pub(crate) number: i64,
+    /// The places in memory that it names.
+    pub(crate) addresses: [Address; 2],
+    /// Its row of the table.
+    pub(crate) form: &'static Form,
+}
+
+/// The guard of an instruction that every lane executes.
+pub(crate) const ALWAYS: u16 = 0x7FFF;
+/// The meeting point of branches that meet only at the end.
+pub(crate) const NOWHERE: u32 = u32::MAX;
+
+/// An address operand: a register and an offset.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Address {
+    /// The row of the register.
+    pub(crate) row: u16,
+    /// Whether it is a row of wides.
+    pub(crate) wide: bool,
+    /// Bytes added to it.
+    pub(crate) offset: i64,
+}
+
+/// [`Action`], chosen for this instruction and this host.
+#[derive(Clone, Copy)]
+pub(crate) enum Run {
+    Lanes(LaneFn),
+    Effect(EffectFn),
+    Aligned(EffectFn),
+    Exchange(fn(&mut Exchange)),
+    Flow(Flow),
+}
+
+/// A kernel, ready to run.
+pub(crate) struct Code {
+    pub(crate) instructions: Vec<Instruction>,
+    /// What the registers of a warp hold at first, special registers aside.
+    pub(crate) registers: Lanes,
+    /// Rows that a warp fills with a special register when it starts.
+    pub(crate) specials: Vec<(Special, Class, u16)>,
+    pub(crate) layout: Layout,
+    /// For each instruction, the place of its block in an order that follows the flow.
+    pub(crate) order: Vec<u32>,
+    /// Whether CTAs of a launch can say nothing to each other, so that they may run in any order or at once.
+    pub(crate) independent: bool,
+    /// 32-bit rows that registers and immediates take, those of 64 bits counted twice.
+    pub(crate) register_rows: u32,
+    module: Arc<Module>,
+    function: usize,
+}
+
+/// Why an instruction does not decode.
+struct Refusal(String);
+
+impl Code {
+    /// Decodes a kernel of a module.
+    ///
+    /// # Errors
+    /// The first instruction that has no form, with its position.
+    pub(crate) fn new(module: &Arc<Module>, function: usize) -> Result<Code, LoadError> {
+        let source = &module.functions[function];
+        let at = |position: syntax::Position, what: String| LoadError::unsupported(&source.name, position, what);
+        let layout = Layout::new(module, source).map_err(|(position, what)| at(position, what))?;
+        if source.body.len() >= MOST_INSTRUCTIONS {
+            return Err(at(
+                source.position,
+                format!("{} instructions; at most {MOST_INSTRUCTIONS} run", source.body.len()),
+            ));
+        }
+        let classes: Vec<Class> = source.registers.iter().map(|register| class_of(register.class)).collect();
+        let mut rows = Rows::new();
+        let mut decoder = operands::Decoder { layout: &layout, classes: &classes, rows: &mut rows };
+        let mut drafts = Vec::with_capacity(source.body.len());
+        let mut steps = Vec::with_capacity(source.body.len());
+        for (index, instruction) in source.body.iter().enumerate() {
+            let refuse = |Refusal(why)| at(instruction.position, format!("{}: {why}", source.print(index)));
+            let draft = decoder.draft(instruction).map_err(refuse)?;
+            steps.push(step(source, instruction, &draft));
+            drafts.push(draft);
+        }
+        let flow = flow::Flow::new(&steps);
+        let row_of = rows.share(&classes, &flow::intervals(&steps, &flow, classes.len()));
+        if rows.most() >= usize::from(ALWAYS) {
+            return Err(at(
+                source.position,
+                format!("{} registers are alive at once; at most {ALWAYS} fit", rows.most()),
+            ));
+        }
+        let mut instructions: Vec<Instruction> = drafts.into_iter().map(|draft| draft.finish(&row_of)).collect();
+        let mut order = vec![0; instructions.len()];
+        for (number, block) in flow.blocks.iter().enumerate() {
+            let meeting = flow.meeting[number].map_or(NOWHERE, |block| flow.blocks[block].first as u32);
+            order[block.first..block.end].fill(flow.order[number] as u32);
+            let last = &mut instructions[block.end - 1];
+            if let flow::Next::Branch(to) = steps[block.end - 1].next {
+                (last.target, last.meeting) = (to as u32, meeting);
+            }
+            if meeting != NOWHERE {
+                instructions[meeting as usize].meets = true;
+            }
+        }
+        let independent = !source.body.iter().any(speaks_to_other_ctas);
+        let register_rows = (rows.words.len() + 2 * rows.wides.len()) as u32;
+        let registers = Lanes::new(&rows.predicates, &rows.words, &rows.wides);
+        let specials = rows.specials;
+        Ok(Code {
+            instructions,
+            registers,
+            specials,
+            register_rows,
+            layout,
+            order,
+            independent,
+            module: module.clone(),
+            function,
+        })
+    }
+
+    /// Name of the kernel.
+    pub(crate) fn name(&self) -> &str {
+        &self.source().name
+    }
+
+    /// What the kernel says about launches, its parameters and its text.
+    pub(crate) fn source(&self) -> &Function {
+        &self.module.functions[self.function]
+    }
+
+    /// Where an instruction stands.
+    pub(crate) fn place(&self, pc: u32) -> Place {
+        let source = self.source();
+        let Some(instruction) = source.body.get(pc as usize) else {
+            let end = "the end of the kernel".to_owned();
+            return Place { ptx_line: source.position.line, instruction: end, frames: Vec::new() };
+        };
+        let mut frames = Vec::new();
+        let mut location = instruction.source;
+        while let Some(found) = location.and_then(|id| self.module.locations.get(id.0)) {
+            let file = self.module.files.iter().find(|file| file.index == found.file);
+            frames.push(Frame {
+                file: file.map_or_else(|| format!("file {}", found.file), |file| file.path.clone()),
+                line: found.line,
+                column: found.column,
+            });
+            location = found.inlined_at;
+        }
+        Place { ptx_line: instruction.position.line, instruction: source.print(pc as usize).to_string(), frames }
+    }
+}
+
+fn class_of(class: RegisterClass) -> Class {
+    match class {
+        RegisterClass::Pred => Class::Predicate,
+        RegisterClass::B16 | RegisterClass::B32 => Class::Word,
+        RegisterClass::B64 => Class::Wide,
+    }
+}
+
+/// What the flow of control needs to know of an instruction.
+fn step(source: &Function, instruction: &syntax::Instruction, draft: &operands::Draft) -> flow::Step {
+    let next = match draft.run() {
+        Run::Flow(Flow::Branch) => match instruction.operands.first() {
+            Some(syntax::Operand::Label(id)) => flow::Next::Branch(source.labels[id.0 as usize]),
+            _ => flow::Next::Follow,
+        },
+        Run::Flow(Flow::Exit | Flow::Trap) => flow::Next::End,
+        _ => flow::Next::Follow,
+    };
+    let mut reads = draft.reads();
+    reads.extend(instruction.guard.map(|guard| guard.register));
+    flow::Step { reads, writes: draft.writes(), guarded: instruction.guard.is_some(), next }
+}
+
+/// Whether an instruction can tell one CTA what another did: then the order of CTAs may change results.
+fn speaks_to_other_ctas(instruction: &syntax::Instruction) -> bool {
+    let has = |words: &[&str]| instruction.modifiers.iter().any(|word| words.contains(&word.as_str()));
+    if has(&["shared", "shared::cta"]) {
+        return false;
+    }
+    match instruction.opcode.as_str() {
+        "atom" => true,
+        // Without a result, and with an operation whose order does not matter.
+        "red" => has(&["f32", "f64", "f16", "f16x2", "bf16", "bf16x2", "inc", "dec", "b64", "u64", "s64"]),
+        "ld" | "st" => has(&["volatile", "relaxed", "acquire", "release", "mmio"]),
+        _ => false,
+    }
+}
+
+/// The guard of an instruction as a row.
+fn guard(guard: Option<syntax::Guard>, registers: &[u16]) -> u16 {
+    match guard {
+        None => ALWAYS,
+        Some(guard) => registers[guard.register.0 as usize] | if guard.negated { INVERTED } else { 0 },
+    }
+}
+
+/// The form of an instruction, what it does, and what it notes.
+fn select(instruction: &syntax::Instruction) -> Result<Vec<(&'static Form, isa::form::Chosen<'_>)>, Refusal> {
+    let found: Vec<_> = isa::forms(&instruction.opcode)
+        .filter_map(|form| form.choose(&instruction.modifiers).map(|chosen| (form, chosen)))
+        .collect();
+    if found.is_empty() {
+        return Err(Refusal("the emulator has no such instruction".to_owned()));
+    }
+    Ok(found)
+}
+
+/// [`Action`] for this host, after the form has looked at the modifiers.
+fn run_of(action: Action, chosen: &isa::form::Chosen<'_>, instruction: &mut Instruction) -> Option<Run> {
+    Some(match action {
+        Action::Lanes(pair) => Run::Lanes(pair.of_host()),
+        Action::Effect(pair) => Run::Effect(pair.of_host()),
+        Action::Aligned(pair) => Run::Aligned(pair.of_host()),
+        Action::Exchange(function) => Run::Exchange(function),
+        Action::Flow(flow) => Run::Flow(flow),
+        Action::Choose(choose) => {
+            let action = choose(chosen, instruction)?;
+            return run_of(action, chosen, instruction);
+        }
+    })
+}

@@ -1,0 +1,65 @@
+//! The instruction table: every form that the emulator knows, once.
+//!
+//! Decoder, executor, printer and `docs/isa.md` all read these rows. A spelling that no row has is refused with its line.
+
+mod approximate;
+mod atomic;
+mod bits;
+mod carry;
+mod compare;
+mod control;
+mod convert;
+mod copies;
+mod exchange;
+mod float;
+pub(crate) mod form;
+mod half;
+mod integer;
+pub(crate) mod manual;
+mod memory;
+mod note;
+mod permute;
+mod select;
+pub(crate) mod tensor;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+pub(crate) use form::Form;
+
+/// All rows, by family.
+const TABLES: &[&[Form]] = &[
+    integer::FORMS,
+    carry::FORMS,
+    bits::FORMS,
+    permute::FORMS,
+    float::FORMS,
+    half::FORMS,
+    approximate::FORMS,
+    convert::integer::FORMS,
+    convert::float::FORMS,
+    convert::packed::FORMS,
+    compare::FORMS,
+    select::FORMS,
+    exchange::FORMS,
+    memory::FORMS,
+    atomic::FORMS,
+    copies::FORMS,
+    tensor::FORMS,
+    control::FORMS,
+];
+
+static BY_OPCODE: LazyLock<HashMap<&str, Vec<&Form>>> = LazyLock::new(|| {
+    let mut out: HashMap<&str, Vec<&Form>> = HashMap::new();
+    for form in TABLES.iter().flat_map(|table| table.iter()) {
+        out.entry(form.opcode()).or_default().push(form);
+    }
+    out
+});
+
+/// The rows whose opcode is this one.
+pub(crate) fn forms(opcode: &str) -> impl Iterator<Item = &'static Form> {
+    BY_OPCODE.get(opcode).into_iter().flatten().copied()
+}

@@ -1,0 +1,410 @@
+//! Matrix fragments: ldmatrix and mma.
+//!
+//! Where an element of a fragment lives: with g = lane / 4 and t = lane % 4, packed elements low half first (PTX ISA,
+//! "Matrix fragments for mma"). A, row-major: register r holds row g + 8·(r odd), and of each half of the depth the
+//! elements that t owns. B, column-major: column g. C and D: row g + 8·(r / 2), columns 2t and 2t + 1.
+
+use super::form::operands::TO_WS;
+use super::form::{Action, Class, Family, Form, Operand, effect};
+use crate::decode::Instruction;
+use crate::machine::context::Effect;
+use crate::machine::lanes::{WARP, Words, each};
+use crate::memory::Access;
+use crate::numeric::NAN_F32;
+use crate::numeric::half::{Bf16, F16, Half};
+use crate::race::ALL_LANES;
+use crate::trap::Fault;
+
+/// Rows of the product.
+const M: usize = 16;
+/// Columns of the product.
+const N: usize = 8;
+
+/// D, A, B and C, of so many registers each; D has as many as C.
+const fn fragments(c: u8, a: u8, b: u8) -> [Operand; 4] {
+    [
+        Operand::OutBraces(Class::Word, c),
+        Operand::InBraces(Class::Word, a),
+        Operand::InBraces(Class::Word, b),
+        Operand::InBraces(Class::Word, c),
+    ]
+}
+
+/// A matrix product in which A and B hold halves, and C and D floats or halves.
+macro_rules! product {
+    ($spelling:literal, $depth:literal, $half:ty, $result:ident) => {
+        Form {
+            spelling: $spelling,
+            operands: &fragments($result::REGISTERS as u8, $depth / 4, $depth / 8),
+            family: Family::Tensor,
+            meaning: "D = A B + C: exact products, summed in f32 in the order of the depth",
+            action: effect!(Aligned, |effect, ins| {
+                const STEPS: usize = $depth / 8;
+                let first = $result::REGISTERS;
+                let mut sum = $result::load(effect, ins, first + 3 * STEPS);
+                for step in 0..STEPS {
+                    let a = [effect.words(ins, first + 2 * step), effect.words(ins, first + 2 * step + 1)];
+                    let b = effect.words(ins, first + 2 * STEPS + step);
+                    multiply_step::<$half>(&mut sum, a, b);
+                }
+                $result::store(effect, ins, &sum);
+                Ok(())
+            }),
+        }
+    };
+}
+
+/// A matrix product of tf32 values: floats of which the low 13 bits are ignored.
+macro_rules! product_tf32 {
+    ($spelling:literal, $depth:literal) => {
+        Form {
+            spelling: $spelling,
+            operands: &fragments(4, $depth / 2, $depth / 4),
+            family: Family::Tensor,
+            meaning: "D = A B + C: products of the upper 19 bits of A and B, summed in f32 in the order of the depth",
+            action: effect!(Aligned, |effect, ins| {
+                const A: usize = $depth / 2;
+                const B: usize = $depth / 4;
+                let mut a = [[0.0f32; $depth]; M];
+                for register in 0..A {
+                    let words = effect.words(ins, 4 + register);
+                    for lane in 0..WARP {
+                        a[lane / 4 + register % 2 * 8][lane % 4 + register / 2 * 4] = from_tf32(words[lane]);
+                    }
+                }
+                let mut b = [[0.0f32; N]; $depth];
+                for register in 0..B {
+                    let words = effect.words(ins, 4 + A + register);
+                    for lane in 0..WARP {
+                        b[lane % 4 + register * 4][place_of_column(lane / 4)] = from_tf32(words[lane]);
+                    }
+                }
+                let mut sum = Floats::load(effect, ins, 4 + A + B);
+                multiply(&mut sum, &a, &b);
+                Floats::store(effect, ins, &sum);
+                Ok(())
+            }),
+        }
+    };
+}
+
+/// A matrix product of bytes, exact in 32 bits.
+macro_rules! product_bytes {
+    ($spelling:literal, $depth:literal) => {
+        Form {
+            spelling: $spelling,
+            operands: &fragments(4, $depth / 8, $depth / 16),
+            family: Family::Tensor,
+            meaning: "D = A B + C over bytes, modulo 2^32, or clamped with satfinite",
+            action: Action::Choose(|chosen, ins| {
+                let [saturates, a, b] = [chosen.word(0) != "", chosen.word(1) == "s8", chosen.word(2) == "s8"];
+                ins.note = u32::from(saturates) | u32::from(a) << 1 | u32::from(b) << 2;
+                Some(effect!(Aligned, |effect, ins| {
+                    const A: usize = $depth / 8;
+                    const B: usize = $depth / 16;
+                    let a = bytes_of_a::<A>(effect, ins, ins.note >> 1 & 1 == 1);
+                    let b = bytes_of_b::<B>(effect, ins, 4 + A, ins.note >> 2 & 1 == 1);
+                    for register in 0..4 {
+                        let mut out = *effect.words(ins, 4 + A + B + register);
+                        for (lane, value) in out.iter_mut().enumerate() {
+                            let (row, column) = place_of_result(register, lane);
+                            let product: i64 =
+                                (0..$depth).map(|k| i64::from(a[row][k]) * i64::from(b[k][column])).sum();
+                            let sum = i64::from(*value as i32) + product;
+                            *value = if ins.note & 1 == 1 {
+                                sum.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as u32
+                            } else {
+                                sum as u32
+                            };
+                        }
+                        effect.lanes.set_words(ins.rows[register], &out);
+                    }
+                    Ok(())
+                }))
+            }),
+        }
+    };
+}
+
+/// The rows of this family.
+pub(super) const FORMS: &[Form] = &[
+    Form {
+        spelling: "ldmatrix.sync.aligned.m8n8{.x1|.x2|.x4}[.trans]{.shared|.shared::cta}.b16",
+        operands: &[TO_WS, Operand::Address],
+        family: Family::Shared,
+        meaning: "d = 8×8 matrices of halves from shared memory; lane 8i + r holds the address of row r of matrix i",
+        action: Action::Choose(|chosen, ins| {
+            ins.note = chosen.word(0)[1..].parse().ok()?;
+            if u32::from(ins.row_count) != ins.note {
+                return None;
+            }
+            Some(if chosen.word(1).is_empty() {
+                effect!(Aligned, |effect, ins| { load_matrices(effect, ins, direct) })
+            } else {
+                effect!(Aligned, |effect, ins| { load_matrices(effect, ins, transposed) })
+            })
+        }),
+    },
+    product!("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32", 16, Bf16, Floats),
+    product!("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32", 16, F16, Floats),
+    product!("mma.sync.aligned.m16n8k16.row.col.f16.f16.f16.f16", 16, F16, Halves),
+    product!("mma.sync.aligned.m16n8k8.row.col.f32.bf16.bf16.f32", 8, Bf16, Floats),
+    product!("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32", 8, F16, Floats),
+    product!("mma.sync.aligned.m16n8k8.row.col.f16.f16.f16.f16", 8, F16, Halves),
+    product_tf32!("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32", 8),
+    product_tf32!("mma.sync.aligned.m16n8k4.row.col.f32.tf32.tf32.f32", 4),
+    product_bytes!("mma.sync.aligned.m16n8k32.row.col[.satfinite].s32{.s8|.u8}{.s8|.u8}.s32", 32),
+    product_bytes!("mma.sync.aligned.m16n8k16.row.col[.satfinite].s32{.s8|.u8}{.s8|.u8}.s32", 16),
+];
+
+/// Multiplications and additions of a form of this family, for one warp; 0 for one that multiplies nothing.
+pub(crate) fn flops(form: &Form) -> u64 {
+    let depth =
+        form.spelling.split('.').find_map(|word| word.strip_prefix("m16n8k")).and_then(|k| k.parse::<u64>().ok());
+    depth.map_or(0, |depth| 2 * (M * N) as u64 * depth)
+}
+
+/// The sums of a product: for each row first the even columns, then the odd ones. So a row is four neighbouring lanes of one
+/// register of C and four of the next.
+type Sums = [[f32; N]; M];
+
+/// Adds the products of eight steps of the depth. A register holds steps 2t and 2t + 1 in lane 4·row + t of A, and in lane
+/// 4·column + t of B.
+#[inline(always)]
+fn multiply_step<H: Half>(sums: &mut Sums, a: [&Words; 2], b: &Words) {
+    let b = transpose::<H>(b);
+    let (upper, lower) = sums.split_at_mut(8);
+    multiply_rows::<H>(upper, a[0], &b);
+    multiply_rows::<H>(lower, a[1], &b);
+}
+
+/// Eight rows at a time: their sums stay in registers, and none waits for the one before it.
+#[inline(always)]
+fn multiply_rows<H: Half>(sums: &mut [[f32; N]], a: &Words, b: &[[f32; N]; 8]) {
+    let a = [each(a, H::wide), each(a, |pair| H::wide(pair >> 16))];
+    let mut rows = [[0.0; N]; 8];
+    rows.copy_from_slice(sums);
+    for (k, b) in b.iter().enumerate() {
+        for (row, sums) in rows.iter_mut().enumerate() {
+            let a = a[k % 2][4 * row + k / 2];
+            for (sum, b) in sums.iter_mut().zip(b) {
+                *sum = a.mul_add(*b, *sum);
+            }
+        }
+    }
+    sums.copy_from_slice(&rows);
+}
+
+/// The eight steps of B, each with its even columns first.
+#[inline(always)]
+fn transpose<H: Half>(words: &Words) -> [[f32; N]; 8] {
+    let mut pairs = [[0; N]; 4];
+    for column in 0..4 {
+        for t in 0..4 {
+            pairs[t][column] = words[8 * column + t];
+            pairs[t][4 + column] = words[8 * column + 4 + t];
+        }
+    }
+    let mut out = [[0.0; N]; 8];
+    for (t, pairs) in pairs.iter().enumerate() {
+        for (column, pair) in pairs.iter().enumerate() {
+            out[2 * t][column] = H::wide(*pair);
+            out[2 * t + 1][column] = H::wide(pair >> 16);
+        }
+    }
+    out
+}
+
+/// As [`multiply_step`], for values that stand one in a register.
+#[inline(always)]
+fn multiply<const K: usize>(sums: &mut Sums, a: &[[f32; K]; M], b: &[[f32; N]; K]) {
+    for (sums, a) in sums.iter_mut().zip(a) {
+        for (a, b) in a.iter().zip(b) {
+            for (sum, b) in sums.iter_mut().zip(b) {
+                *sum = a.mul_add(*b, *sum);
+            }
+        }
+    }
+}
+
+/// Row and column of a register of C or D, for results of 32 bits.
+#[inline(always)]
+fn place_of_result(register: usize, lane: usize) -> (usize, usize) {
+    (lane / 4 + register / 2 * 8, lane % 4 * 2 + register % 2)
+}
+
+/// Where a column stands in [`Sums`].
+#[inline(always)]
+fn place_of_column(column: usize) -> usize {
+    column / 2 + column % 2 * 4
+}
+
+/// C and D in f32.
+struct Floats;
+
+impl Floats {
+    const REGISTERS: usize = 4;
+
+    #[inline(always)]
+    fn load(effect: &Effect<'_>, ins: &Instruction, first: usize) -> Sums {
+        let mut out = [[0.0; N]; M];
+        for half in 0..2 {
+            let (even, odd) = (effect.words(ins, first + 2 * half), effect.words(ins, first + 2 * half + 1));
+            for row in 0..8 {
+                for t in 0..4 {
+                    out[8 * half + row][t] = f32::from_bits(even[4 * row + t]);
+                    out[8 * half + row][4 + t] = f32::from_bits(odd[4 * row + t]);
+                }
+            }
+        }
+        out
+    }
+
+    #[inline(always)]
+    fn store(effect: &mut Effect<'_>, ins: &Instruction, from: &Sums) {
+        for register in 0..4 {
+            let mut words = [0; WARP];
+            for row in 0..8 {
+                for t in 0..4 {
+                    words[4 * row + t] = canonical(from[register / 2 * 8 + row][register % 2 * 4 + t]);
+                }
+            }
+            effect.lanes.set_words(ins.rows[register], &words);
+        }
+    }
+}
+
+/// C and D in f16, two columns a register; the sum is rounded once.
+struct Halves;
+
+impl Halves {
+    const REGISTERS: usize = 2;
+
+    #[inline(always)]
+    fn load(effect: &Effect<'_>, ins: &Instruction, first: usize) -> Sums {
+        let mut out = [[0.0; N]; M];
+        for half in 0..2 {
+            let pairs = effect.words(ins, first + half);
+            for (lane, pair) in pairs.iter().enumerate() {
+                let row = &mut out[8 * half + lane / 4];
+                (row[lane % 4], row[4 + lane % 4]) = (F16::wide(*pair), F16::wide(pair >> 16));
+            }
+        }
+        out
+    }
+
+    #[inline(always)]
+    fn store(effect: &mut Effect<'_>, ins: &Instruction, from: &Sums) {
+        for half in 0..2 {
+            let mut words = [0; WARP];
+            for (lane, pair) in words.iter_mut().enumerate() {
+                let row = &from[8 * half + lane / 4];
+                *pair = F16::narrow(row[lane % 4]) | F16::narrow(row[4 + lane % 4]) << 16;
+            }
+            effect.lanes.set_words(ins.rows[half], &words);
+        }
+    }
+}
+
+/// A NaN that comes out of arithmetic is always the same one.
+#[inline(always)]
+fn canonical(value: f32) -> u32 {
+    if value.is_nan() { NAN_F32.to_bits() } else { value.to_bits() }
+}
+
+/// A of bytes: row, then depth.
+#[inline(always)]
+fn bytes_of_a<const REGISTERS: usize>(effect: &Effect<'_>, ins: &Instruction, signed: bool) -> [[i32; 32]; M] {
+    let mut out = [[0; 32]; M];
+    for register in 0..REGISTERS {
+        let words = effect.words(ins, 4 + register);
+        for (lane, word) in words.iter().enumerate() {
+            for (byte, value) in word.to_le_bytes().into_iter().enumerate() {
+                out[lane / 4 + register % 2 * 8][lane % 4 * 4 + register / 2 * 16 + byte] = widen(value, signed);
+            }
+        }
+    }
+    out
+}
+
+/// B of bytes: depth, then column.
+#[inline(always)]
+fn bytes_of_b<const REGISTERS: usize>(
+    effect: &Effect<'_>,
+    ins: &Instruction,
+    first: usize,
+    signed: bool,
+) -> [[i32; N]; 32] {
+    let mut out = [[0; N]; 32];
+    for register in 0..REGISTERS {
+        let words = effect.words(ins, first + register);
+        for (lane, word) in words.iter().enumerate() {
+            for (byte, value) in word.to_le_bytes().into_iter().enumerate() {
+                out[lane % 4 * 4 + register * 16 + byte][lane / 4] = widen(value, signed);
+            }
+        }
+    }
+    out
+}
+
+fn widen(byte: u8, signed: bool) -> i32 {
+    if signed { i32::from(byte as i8) } else { i32::from(byte) }
+}
+
+/// Loads 8×8 matrices of halves; `spread` gives each lane its two elements of one.
+#[inline(always)]
+fn load_matrices(
+    effect: &mut Effect<'_>,
+    ins: &Instruction,
+    spread: impl Fn(&[[u32; 4]; 8]) -> Words,
+) -> Result<(), Box<Fault>> {
+    let addresses = effect.addresses(ins.addresses[0]);
+    let count = ins.note as usize;
+    if effect.watches() {
+        effect.counts.shared_rows(effect.pc, &addresses, 8 * count);
+    }
+    let offsets = effect.shared_lines(Access::Load, &addresses, 8 * count)?;
+    // All lanes of the warp get a part of every row, so all of them read it.
+    effect.watch_shared(Access::Load, ALL_LANES, |races, actor| races.read_lines(actor, &offsets[..8 * count]))?;
+    for matrix in 0..count {
+        let mut rows = [[0; 4]; 8];
+        for (row, to) in rows.iter_mut().enumerate() {
+            let offset = offsets[8 * matrix + row];
+            if effect.watches() && !effect.shared.line_is_written(offset) {
+                effect.check_shared_written(8 * matrix + row, offset, 16)?;
+            }
+            *to = *effect.shared.line(offset);
+        }
+        effect.lanes.set_words(ins.rows[matrix], &spread(&rows));
+    }
+    Ok(())
+}
+
+/// Lane 4r + t gets the elements 2t and 2t + 1 of row r.
+#[inline(always)]
+fn direct(rows: &[[u32; 4]; 8]) -> Words {
+    let mut out = [0; WARP];
+    for (lane, value) in out.iter_mut().enumerate() {
+        *value = rows[lane / 4][lane % 4];
+    }
+    out
+}
+
+/// Lane 4c + t gets the elements of column c in the rows 2t and 2t + 1.
+#[inline(always)]
+fn transposed(rows: &[[u32; 4]; 8]) -> Words {
+    let mut out = [0; WARP];
+    for (lane, value) in out.iter_mut().enumerate() {
+        let (column, row) = (lane / 4, lane % 4 * 2);
+        let shift = column % 2 * 16;
+        let half = |row: usize| rows[row][column / 2] >> shift & 0xFFFF;
+        *value = half(row) | half(row + 1) << 16;
+    }
+    out
+}
+
+/// The value of a tf32: the low 13 bits do not count.
+#[inline(always)]
+fn from_tf32(bits: u32) -> f32 {
+    f32::from_bits(bits & 0xFFFF_E000)
+}

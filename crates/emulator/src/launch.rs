@@ -1,0 +1,166 @@
+//! How a kernel is launched.
+
+use std::sync::atomic::AtomicU64;
+
+use crate::decode::MOST_SHARED_BYTES;
+use crate::machine::launch::LaunchState;
+use crate::memory::claims::Claims;
+use crate::memory::global::Memory;
+use crate::memory::{Region, shared};
+use crate::program::{Kernel, LaunchError};
+use crate::stats::Stats;
+
+/// One launch of a kernel.
+#[derive(Clone, Copy, Debug)]
+pub struct Launch<'a> {
+    /// CTAs along x, y and z.
+    pub grid: [u32; 3],
+    /// Threads of a CTA along x, y and z.
+    pub block: [u32; 3],
+    /// Bytes of dynamic shared memory of a CTA.
+    pub dynamic_shared: u32,
+    /// The bytes of the kernel's parameters, each at its offset in C layout.
+    pub params: &'a [u8],
+}
+
+/// How a launch is executed and watched. The defaults look for everything, in the order that is easiest to reproduce.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// What is looked for.
+    pub checks: Checks,
+    /// Which warp runs next.
+    pub schedule: Schedule,
+    /// When asynchronous copies happen.
+    pub copies: Copies,
+    /// Seed of everything that is drawn: the same seed gives the same run.
+    pub seed: u64,
+    /// Host threads; 0: as many as there are cores.
+    pub threads: usize,
+    /// Most warp instructions: a kernel that runs for ever becomes a trap.
+    pub limit: u64,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            checks: Checks::default(),
+            schedule: Schedule::default(),
+            copies: Copies::default(),
+            seed: 1,
+            threads: 0,
+            limit: 20_000_000_000,
+        }
+    }
+}
+
+/// What is looked for. Accesses outside of memory, misaligned ones, barrier misuse and deadlocks are always found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Checks {
+    /// Nothing more; memory traffic is not counted either.
+    None,
+    /// Reads of bytes that nothing has written, and copies that nobody waits for.
+    Memory,
+    /// Races as well: in shared memory between threads, in global memory between CTAs.
+    #[default]
+    All,
+}
+
+/// Which warp of a CTA runs next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Schedule {
+    /// The first one that can, until it cannot.
+    #[default]
+    InOrder,
+    /// The last one that can, until it cannot.
+    Reverse,
+    /// One after the other, that many instructions each.
+    RoundRobin(u32),
+    /// Any, for a few instructions, drawn from the seed.
+    Random,
+}
+
+/// When an asynchronous copy happens between its start and the wait that promises it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Copies {
+    /// At the last moment: a missing wait reads what was there before.
+    #[default]
+    Latest,
+    /// At the first moment: a buffer that is still being read is overwritten.
+    Earliest,
+}
+
+impl Kernel {
+    /// Runs the kernel to its end.
+    ///
+    /// # Errors
+    /// [`LaunchError::Refused`] if the launch does not fit the kernel or any GPU, [`LaunchError::Trap`] with the first
+    /// thing that the kernel did wrong.
+    pub fn launch(&self, memory: &Memory, launch: &Launch<'_>, options: &Options) -> Result<Stats, LaunchError> {
+        let code = &*self.code;
+        let refused = |reason: String| LaunchError::Refused { kernel: code.name().to_owned(), reason };
+        self.check(launch).map_err(refused)?;
+        let mut shared_variables = code.layout.shared.clone();
+        if let Some(dynamic) = &code.layout.dynamic {
+            shared_variables.push(Region { bytes: u64::from(launch.dynamic_shared), ..dynamic.clone() });
+        }
+        let end = shared_variables.iter().map(|variable| variable.base + variable.bytes).max().unwrap_or(0);
+        if end > u64::from(shared::FIRST) + MOST_SHARED_BYTES {
+            let taken = end - u64::from(shared::FIRST);
+            return Err(refused(format!(
+                "a CTA would take {taken} bytes of shared memory; no GPU has more than {MOST_SHARED_BYTES}"
+            )));
+        }
+        if launch.grid.contains(&0) {
+            return Ok(Stats::new(code, launch, &Default::default(), 0));
+        }
+        let races = options.checks == Checks::All;
+        let state = LaunchState {
+            code,
+            memory,
+            params: launch.params,
+            constants: &code.layout.constants,
+            grid: launch.grid,
+            block: launch.block,
+            dynamic_shared: launch.dynamic_shared,
+            shared_variables,
+            watches: options.checks != Checks::None,
+            races,
+            claims: (races && code.independent).then(|| Claims::new(memory)),
+            copies: options.copies,
+            schedule: options.schedule,
+            seed: options.seed,
+            limit: options.limit,
+            spent: AtomicU64::new(0),
+        };
+        let threads = match options.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        };
+        let counts = state.run(threads).map_err(LaunchError::Trap)?;
+        Ok(Stats::new(code, launch, &counts, end.saturating_sub(u64::from(shared::FIRST)) as u32))
+    }
+
+    /// What is wrong with a launch.
+    fn check(&self, launch: &Launch<'_>) -> Result<(), String> {
+        let source = self.code.source();
+        let threads = launch.block.iter().try_fold(1u32, |product, &n| product.checked_mul(n)).unwrap_or(u32::MAX);
+        if !(1..=1024).contains(&threads) {
+            return Err(format!("a CTA of {:?} threads; it has 1 to 1024", launch.block));
+        }
+        let most = |limit: Option<[u32; 3]>| limit.map(|limit| limit.iter().product::<u32>());
+        if let Some(most) = most(source.directives.max_threads).filter(|most| threads > *most) {
+            return Err(format!("{threads} threads of a CTA, and the kernel is compiled for at most {most}"));
+        }
+        if let Some(required) = source.directives.required_threads.filter(|required| *required != launch.block) {
+            return Err(format!("CTAs of {:?} threads, and the kernel is compiled for {required:?}", launch.block));
+        }
+        if launch.grid.iter().try_fold(1u32, |product, &n| product.checked_mul(n)).is_none() {
+            return Err(format!("a grid of {:?} CTAs; at most {} run", launch.grid, u32::MAX));
+        }
+        let bytes = self.code.layout.param_bytes;
+        if launch.params.len() as u64 != bytes {
+            return Err(format!("{} bytes of parameters, and the kernel takes {bytes}", launch.params.len()));
+        }
+        Ok(())
+    }
+}

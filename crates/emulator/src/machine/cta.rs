@@ -1,0 +1,228 @@
+//! One CTA: its warps, their barriers, and who runs next.
+
+use super::barrier::{BARRIERS, Barrier};
+use super::context::WarpState;
+use super::counts::Counts;
+use super::lanes::{Lanes, WARP, lanes_of};
+use super::launch::LaunchState;
+use super::warp::{Around, Arrives, Failed, Pause, Warp};
+use crate::decode::special::Start;
+use crate::isa::form::Class;
+use crate::launch::Schedule;
+use crate::memory::shared::SharedMemory;
+use crate::race::Races;
+use crate::trap::{Fault, Trap};
+
+/// A CTA.
+pub(crate) struct Cta {
+    number: u32,
+    coordinates: [u32; 3],
+    warps: Vec<Warp>,
+    shared: SharedMemory,
+    barriers: [Barrier; BARRIERS],
+    /// Warps that have not ended.
+    live: u32,
+    /// Warps that can run.
+    ready: u32,
+    /// The warp that ran last.
+    last: u32,
+    random: u64,
+}
+
+/// How far a CTA came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    Unfinished,
+    Finished,
+}
+
+/// Instructions of a warp before another may run, where the schedule does not say.
+const LONG: u64 = 1 << 16;
+
+impl Cta {
+    /// A CTA at the start of the kernel.
+    pub(crate) fn new(launch: &LaunchState<'_>, number: u32) -> Cta {
+        let [x, y, _] = launch.grid;
+        let coordinates = [number % x, number / x % y, number / x / y];
+        let threads = launch.block.iter().product::<u32>();
+        let warps = threads.div_ceil(WARP as u32);
+        let variables = launch.shared_variables.clone();
+        let bytes = variables.iter().map(|v| v.base + v.bytes).max().unwrap_or(0);
+        let races = launch.races.then(|| {
+            let mut races = Races::new(bytes as usize, warps as usize);
+            (0..warps).for_each(|warp| races.clocks().start(warp as usize, lanes_of_warp(threads, warp)));
+            Box::new(races)
+        });
+        let start = |warp| Start {
+            grid: launch.grid,
+            block: launch.block,
+            cta: coordinates,
+            warp,
+            dynamic_shared: launch.dynamic_shared,
+            total_shared: bytes as u32,
+        };
+        let new_warp = |warp| {
+            let state = WarpState::new(warp, lanes_of_warp(threads, warp), launch.code.layout.local_bytes);
+            Warp::new(registers(launch, &start(warp)), state)
+        };
+        let all = ((1u64 << warps) - 1) as u32;
+        Cta {
+            number,
+            coordinates,
+            warps: (0..warps).map(new_warp).collect(),
+            shared: SharedMemory::new(variables, races),
+            barriers: Default::default(),
+            live: all,
+            ready: all,
+            last: warps - 1,
+            // Every CTA draws its own sequence, whichever host thread runs it.
+            random: launch.seed ^ (u64::from(number) + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15),
+        }
+    }
+
+    /// Runs it for about that many warp instructions.
+    pub(crate) fn run(
+        &mut self,
+        launch: &LaunchState<'_>,
+        counts: &mut Counts,
+        budget: u64,
+    ) -> Result<Progress, Box<Trap>> {
+        let mut left = budget;
+        while self.live != 0 {
+            if self.ready == 0 {
+                return Err(self.deadlock(launch));
+            }
+            if left == 0 {
+                return Ok(Progress::Unfinished);
+            }
+            let (warp, quantum) = self.choose(launch.schedule);
+            let quantum = quantum.min(left);
+            let before = self.warps[warp as usize].state.executed;
+            let mut around = Around { shared: &mut self.shared, launch, counts, cta: self.number };
+            let pause = self.warps[warp as usize].run(&mut around, quantum);
+            let pause = pause.map_err(|failed| self.trap(launch, warp, failed))?;
+            let executed = self.warps[warp as usize].state.executed - before;
+            left = left.saturating_sub(executed);
+            launch.spend(executed).map_err(|fault| self.trap(launch, warp, (fault, 0)))?;
+            match pause {
+                Pause::Quantum => {}
+                Pause::Blocked => self.ready &= !(1 << warp),
+                Pause::Ended => {
+                    self.ready &= !(1 << warp);
+                    self.live &= !(1 << warp);
+                    (0..BARRIERS as u32).for_each(|barrier| self.complete(launch, barrier));
+                }
+                Pause::Arrives(arrives) => {
+                    self.arrive(launch, warp, arrives).map_err(|fault| self.trap(launch, warp, (fault, arrives.pc)))?;
+                }
+            }
+        }
+        Ok(Progress::Finished)
+    }
+
+    /// The warp to run, and for how long.
+    fn choose(&mut self, schedule: Schedule) -> (u32, u64) {
+        let (warp, quantum) = match schedule {
+            Schedule::InOrder => (self.ready.trailing_zeros(), LONG),
+            Schedule::Reverse => (31 - self.ready.leading_zeros(), LONG),
+            Schedule::RoundRobin(quantum) => {
+                let after = self.ready & !(u32::MAX >> (31 - self.last));
+                let next = if after != 0 { after } else { self.ready };
+                (next.trailing_zeros(), u64::from(quantum.max(1)))
+            }
+            Schedule::Random => {
+                let random = self.draw();
+                let among = random as u32 % self.ready.count_ones();
+                let warp = lanes_of(self.ready).nth(among as usize).unwrap_or(0) as u32;
+                (warp, 1 + (random >> 32) % 64)
+            }
+        };
+        self.last = warp;
+        (warp, quantum)
+    }
+
+    /// The next number of the CTA's sequence, by xorshift.
+    fn draw(&mut self) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random
+    }
+
+    fn arrive(&mut self, launch: &LaunchState<'_>, warp: u32, arrives: Arrives) -> Result<(), Box<Fault>> {
+        let misuse = |reason| Box::new(Fault::BarrierMisuse { barrier: arrives.barrier, reason });
+        let Some(barrier) = self.barriers.get_mut(arrives.barrier as usize) else {
+            return Err(misuse("a CTA has the barriers 0 to 15".to_owned()));
+        };
+        barrier.arrive(warp, arrives.count, arrives.how).map_err(misuse)?;
+        barrier.votes.0 += arrives.votes.0;
+        barrier.votes.1 += arrives.votes.1;
+        if let Some(races) = &mut self.shared.races {
+            let live = self.warps[warp as usize].state.live;
+            races.clocks().contribute(warp as usize, live, &mut barrier.known);
+        }
+        if barrier.waiting >> warp & 1 == 1 {
+            self.ready &= !(1 << warp);
+        }
+        self.complete(launch, arrives.barrier);
+        Ok(())
+    }
+
+    /// Lets everybody go on from a barrier if all have come.
+    fn complete(&mut self, launch: &LaunchState<'_>, number: u32) {
+        if !self.barriers[number as usize].is_complete(self.live) {
+            return;
+        }
+        let barrier = std::mem::take(&mut self.barriers[number as usize]);
+        for warp in lanes_of(barrier.waiting & self.live) {
+            if let Some(races) = &mut self.shared.races {
+                races.clocks().receive(warp, self.warps[warp].state.live, &barrier.known);
+            }
+            self.warps[warp].release(number, barrier.votes, launch.code);
+            self.ready |= 1 << warp;
+        }
+    }
+
+    #[cold]
+    fn deadlock(&self, launch: &LaunchState<'_>) -> Box<Trap> {
+        let missing = |barrier: u32| match self.barriers.get(barrier as usize) {
+            Some(barrier) => barrier.missing(self.live),
+            None => String::new(),
+        };
+        let waits = self.warps.iter().flat_map(|warp| warp.waits(launch.code, missing)).collect::<Vec<_>>();
+        let (warp, place) = waits.first().map_or((0, launch.code.place(0)), |wait| (wait.warp, wait.place.clone()));
+        let kernel = launch.code.name().to_owned();
+        Box::new(Trap { fault: Fault::Deadlock { waits }, kernel, cta: self.coordinates, warp, place })
+    }
+
+    #[cold]
+    fn trap(&self, launch: &LaunchState<'_>, warp: u32, (fault, pc): Failed) -> Box<Trap> {
+        Box::new(Trap {
+            fault: *fault,
+            kernel: launch.code.name().to_owned(),
+            cta: self.coordinates,
+            warp,
+            place: launch.code.place(pc),
+        })
+    }
+}
+
+/// The lanes that a warp of a CTA of that many threads has.
+fn lanes_of_warp(threads: u32, warp: u32) -> u32 {
+    let lanes = (threads - warp * WARP as u32).min(WARP as u32);
+    ((1u64 << lanes) - 1) as u32
+}
+
+/// The registers of a warp at the start.
+fn registers(launch: &LaunchState<'_>, start: &Start) -> Lanes {
+    let mut registers = launch.code.registers.clone();
+    registers.set_mask(u32::MAX);
+    for &(special, class, row) in &launch.code.specials {
+        let values = special.values(start);
+        match class {
+            Class::Wide => registers.set_wides(row, &values.map(u64::from)),
+            _ => registers.set_words(row, &values),
+        }
+    }
+    registers
+}

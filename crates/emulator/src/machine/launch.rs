@@ -1,0 +1,125 @@
+//! One launch: what all its CTAs share, and which host thread runs which.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use super::counts::Counts;
+use super::cta::{Cta, Progress};
+use crate::decode::Code;
+use crate::launch::{Copies, Schedule};
+use crate::memory::Region;
+use crate::memory::claims::Claims;
+use crate::memory::global::Memory;
+use crate::trap::{Fault, Trap};
+
+/// What all CTAs of a launch share.
+pub(crate) struct LaunchState<'a> {
+    pub(crate) code: &'a Code,
+    pub(crate) memory: &'a Memory,
+    pub(crate) params: &'a [u8],
+    pub(crate) constants: &'a [u8],
+    pub(crate) grid: [u32; 3],
+    pub(crate) block: [u32; 3],
+    pub(crate) dynamic_shared: u32,
+    /// The variables of shared memory, the dynamic one with its size.
+    pub(crate) shared_variables: Vec<Region>,
+    /// Whether reads of what nothing wrote are found, and traffic is counted.
+    pub(crate) watches: bool,
+    /// Whether races in shared memory are found.
+    pub(crate) races: bool,
+    /// Claims of CTAs on global memory, where they run independently and races are looked for.
+    pub(crate) claims: Option<Claims>,
+    pub(crate) copies: Copies,
+    pub(crate) schedule: Schedule,
+    pub(crate) seed: u64,
+    /// Most warp instructions.
+    pub(crate) limit: u64,
+    pub(crate) spent: AtomicU64,
+}
+
+/// CTAs that are on the machine at once when they may wait for each other: as many as a large GPU has multiprocessors.
+const RESIDENT: usize = 132;
+/// Warp instructions of a CTA before another one runs, when they may wait for each other.
+const TURN: u64 = 4096;
+
+impl LaunchState<'_> {
+    /// Notes that instructions were executed.
+    pub(crate) fn spend(&self, instructions: u64) -> Result<(), Box<Fault>> {
+        let before = self.spent.fetch_add(instructions, Relaxed);
+        if before + instructions <= self.limit {
+            return Ok(());
+        }
+        Err(Box::new(Fault::Limit { instructions: self.limit }))
+    }
+
+    /// Runs all CTAs on that many host threads.
+    pub(crate) fn run(&self, threads: usize) -> Result<Counts, Box<Trap>> {
+        let ctas = self.grid.iter().product::<u32>();
+        let warps = self.block.iter().product::<u32>().div_ceil(32) as usize;
+        let counts = || Counts::new(self.code.instructions.len(), warps);
+        if !self.code.independent {
+            let mut counts = counts();
+            return self.run_by_turns(ctas, &mut counts).map(|()| counts);
+        }
+        let next = AtomicU32::new(0);
+        // The trap of the first CTA that has one is reported, whichever is found first: CTAs before it still run.
+        let first_trap: Mutex<Option<(u32, Box<Trap>)>> = Mutex::new(None);
+        let stop_before = AtomicU32::new(ctas);
+        let work = || {
+            let mut counts = counts();
+            loop {
+                let number = next.fetch_add(1, Relaxed);
+                if number >= stop_before.load(Relaxed) {
+                    return counts;
+                }
+                if let Err(trap) = Cta::new(self, number).run(self, &mut counts, u64::MAX) {
+                    stop_before.fetch_min(number, Relaxed);
+                    let mut first = first_trap.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    if first.as_ref().is_none_or(|(known, _)| number < *known) {
+                        *first = Some((number, trap));
+                    }
+                }
+            }
+        };
+        let helpers = threads.min(ctas as usize).saturating_sub(1);
+        let counts = std::thread::scope(|scope| {
+            let helpers: Vec<_> = (0..helpers).map(|_| scope.spawn(work)).collect();
+            let mut counts = work();
+            for helper in helpers {
+                match helper.join() {
+                    Ok(more) => counts.add(&more),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            counts
+        });
+        match first_trap.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
+            Some((_, trap)) => Err(trap),
+            None => Ok(counts),
+        }
+    }
+
+    /// Runs CTAs that may wait for each other, a turn each.
+    fn run_by_turns(&self, ctas: u32, counts: &mut Counts) -> Result<(), Box<Trap>> {
+        let mut waiting = 0..ctas;
+        let mut resident: Vec<Cta> = waiting.by_ref().take(RESIDENT).map(|number| Cta::new(self, number)).collect();
+        while !resident.is_empty() {
+            let mut at = 0;
+            while at < resident.len() {
+                match resident[at].run(self, counts, TURN)? {
+                    Progress::Unfinished => at += 1,
+                    Progress::Finished => match waiting.next() {
+                        Some(number) => {
+                            resident[at] = Cta::new(self, number);
+                            at += 1;
+                        }
+                        None => {
+                            resident.remove(at);
+                        }
+                    },
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,11 @@
+//! The machine: lanes, warps, CTAs, and who runs when.
+
+pub(crate) mod barrier;
+pub(crate) mod context;
+pub(crate) mod copies;
+pub(crate) mod counts;
+pub(crate) mod cta;
+pub(crate) mod exchange;
+pub(crate) mod lanes;
+pub(crate) mod launch;
+pub(crate) mod warp;

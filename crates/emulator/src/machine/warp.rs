@@ -1,0 +1,502 @@
+//! One warp: its lanes at one or several places of the code.
+//!
+//! Lanes that are at one place form a fragment. A branch that lanes take both ways splits a fragment; the parts wait for
+//! each other where all ways from the branch meet again, which is where ptxas puts its convergence barriers too.
+
+use super::barrier::Arrival;
+use super::context::{Effect, WarpState};
+use super::counts::Counts;
+use super::exchange::{Exchange, member_mask};
+use super::lanes::Lanes;
+use super::launch::LaunchState;
+use crate::decode::{ALWAYS, Code, Instruction, NOWHERE, Run};
+use crate::isa::form::Flow;
+use crate::memory::shared::SharedMemory;
+use crate::trap::{Fault, Wait};
+
+/// A warp.
+pub(crate) struct Warp {
+    lanes: Lanes,
+    pub(crate) state: WarpState,
+    fragments: Vec<Fragment>,
+    /// Where parts of a fragment wait for each other; free places are None.
+    meetings: Vec<Option<Meeting>>,
+    /// The fragment that ran out of time last: others go first.
+    tired: Option<u32>,
+}
+
+/// Lanes at one place.
+#[derive(Clone, Copy, Debug)]
+struct Fragment {
+    pc: u32,
+    mask: u32,
+    /// The innermost meeting that it is expected at.
+    meeting: Option<usize>,
+    waits: Option<Waits>,
+}
+
+/// What a fragment waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waits {
+    /// The other lanes of a member mask, at an exchange or a warp barrier.
+    Members { mask: u32 },
+    /// The other lanes of its warp, to come to a barrier of the CTA together.
+    Warp { barrier: u32 },
+    /// The other warps at a barrier of the CTA.
+    Cta { barrier: u32 },
+}
+
+/// Where the parts of a split fragment wait for each other.
+#[derive(Clone, Copy, Debug)]
+struct Meeting {
+    pc: u32,
+    /// Lanes that are expected.
+    expected: u32,
+    /// Lanes that have come.
+    arrived: u32,
+    /// The meeting that they are expected at afterwards.
+    outer: Option<usize>,
+}
+
+/// Why a warp stops running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pause {
+    /// Its time is over.
+    Quantum,
+    /// It comes to a barrier.
+    Arrives(Arrives),
+    /// Everything in it waits.
+    Blocked,
+    /// All its lanes have ended.
+    Ended,
+}
+
+/// How a warp comes to a barrier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Arrives {
+    pub(crate) barrier: u32,
+    pub(crate) count: Option<u32>,
+    pub(crate) how: Arrival,
+    /// Threads whose predicate holds, and threads that bring one.
+    pub(crate) votes: (u32, u32),
+    pub(crate) pc: u32,
+}
+
+/// A fault, and the instruction that made it.
+pub(crate) type Failed = (Box<Fault>, u32);
+
+/// What ends a straight run of a fragment.
+enum Event {
+    Quantum,
+    Meets,
+    /// A branch that these lanes take and the others do not.
+    Splits {
+        taken: u32,
+    },
+    Ends {
+        lanes: u32,
+    },
+    Waits {
+        lanes: u32,
+        waits: Waits,
+    },
+    Arrives(Arrives),
+}
+
+/// What a warp needs from around it to run.
+pub(crate) struct Around<'a> {
+    pub(crate) shared: &'a mut SharedMemory,
+    pub(crate) launch: &'a LaunchState<'a>,
+    pub(crate) counts: &'a mut Counts,
+    /// Running number of the CTA.
+    pub(crate) cta: u32,
+}
+
+impl Warp {
+    /// A warp at the start of the kernel.
+    pub(crate) fn new(lanes: Lanes, state: WarpState) -> Warp {
+        let all = Fragment { pc: 0, mask: state.live, meeting: None, waits: None };
+        Warp { lanes, state, fragments: vec![all], meetings: Vec::new(), tired: None }
+    }
+
+    /// Runs until it must stop, or for about that many instructions.
+    pub(crate) fn run(&mut self, around: &mut Around<'_>, quantum: u64) -> Result<Pause, Failed> {
+        let until = self.state.executed + quantum;
+        loop {
+            let Some(at) = self.choose(around.launch.code) else {
+                return Ok(if self.fragments.is_empty() { Pause::Ended } else { Pause::Blocked });
+            };
+            let fragment = &mut self.fragments[at];
+            let meeting_pc = fragment.meeting.and_then(|meeting| self.meetings[meeting]).map_or(NOWHERE, |m| m.pc);
+            let mut effect = Effect {
+                lanes: &mut self.lanes,
+                warp: &mut self.state,
+                shared: around.shared,
+                launch: around.launch,
+                counts: around.counts,
+                cta: around.cta,
+                pc: fragment.pc,
+            };
+            let event = straight(&mut effect, fragment, meeting_pc, until)?;
+            match event {
+                Event::Quantum => {
+                    self.tired = (self.fragments.len() > 1).then_some(self.fragments[at].mask);
+                    return Ok(Pause::Quantum);
+                }
+                Event::Meets => {
+                    let fragment = self.fragments.swap_remove(at);
+                    if let Some(meeting) = fragment.meeting.and_then(|meeting| self.meetings[meeting].as_mut()) {
+                        meeting.arrived |= fragment.mask;
+                    }
+                    self.settle(around)?;
+                }
+                Event::Splits { taken } => self.split(at, taken, around.launch.code),
+                Event::Ends { lanes } => {
+                    self.end(at, lanes, around)?;
+                    self.settle(around)?;
+                }
+                Event::Waits { lanes, waits } => {
+                    self.part(at, lanes);
+                    self.fragments[at].waits = Some(waits);
+                    self.settle(around)?;
+                }
+                Event::Arrives(arrives) => {
+                    self.fragments[at].pc += 1;
+                    return Ok(Pause::Arrives(arrives));
+                }
+            }
+            if let Some(arrives) = self.gathered(around.launch.code) {
+                return Ok(Pause::Arrives(arrives));
+            }
+        }
+    }
+
+    /// Lets the warp go on from a barrier; `votes` is what all threads brought to it.
+    pub(crate) fn release(&mut self, barrier: u32, votes: (u32, u32), code: &Code) {
+        for fragment in &mut self.fragments {
+            if fragment.waits != Some(Waits::Cta { barrier }) {
+                continue;
+            }
+            let ins = &code.instructions[fragment.pc as usize];
+            self.lanes.set_mask(fragment.mask);
+            let (holds, threads) = votes;
+            match ins.run {
+                Run::Flow(Flow::BarrierCount) => self.lanes.set_words(ins.rows[0], &[holds; 32]),
+                Run::Flow(Flow::BarrierAll) => self.lanes.set_predicate(ins.rows[0], all_ones(holds == threads)),
+                Run::Flow(Flow::BarrierAny) => self.lanes.set_predicate(ins.rows[0], all_ones(holds > 0)),
+                _ => {}
+            }
+            fragment.pc += 1;
+            fragment.waits = None;
+        }
+    }
+
+    /// What its fragments wait for, in words; `missing` says who keeps a barrier of the CTA waiting.
+    pub(crate) fn waits(&self, code: &Code, missing: impl Fn(u32) -> String) -> Vec<Wait> {
+        let wait = |fragment: &Fragment| Wait {
+            warp: self.state.index,
+            lanes: fragment.mask,
+            for_what: match fragment.waits {
+                Some(Waits::Members { mask }) => format!("the other lanes of {mask:#010x}"),
+                Some(Waits::Warp { barrier }) => format!("the other lanes of its warp, before barrier {barrier}"),
+                Some(Waits::Cta { barrier }) => format!("barrier {barrier}; {}", missing(barrier)),
+                None => "nothing".to_owned(),
+            },
+            place: code.place(fragment.pc),
+        };
+        let meets = |meeting: &Meeting| Wait {
+            warp: self.state.index,
+            lanes: meeting.arrived & self.state.live,
+            for_what: format!(
+                "the lanes {:#010x} that took another branch",
+                meeting.expected & !meeting.arrived & self.state.live
+            ),
+            place: code.place(meeting.pc),
+        };
+        let meetings = self.meetings.iter().flatten().filter(|meeting| meeting.arrived & self.state.live != 0);
+        self.fragments.iter().map(wait).chain(meetings.map(meets)).collect()
+    }
+
+    /// The fragment to run: of those that do not wait, the one that is furthest behind.
+    fn choose(&mut self, code: &Code) -> Option<usize> {
+        if let [one] = self.fragments.as_slice() {
+            return one.waits.is_none().then_some(0);
+        }
+        let tired = self.tired.take();
+        let order = |fragment: &Fragment| code.order.get(fragment.pc as usize).copied().unwrap_or(u32::MAX);
+        let ready = self.fragments.iter().enumerate().filter(|(_, fragment)| fragment.waits.is_none());
+        ready.min_by_key(|(_, f)| (tired == Some(f.mask), order(f), f.mask.trailing_zeros())).map(|(at, _)| at)
+    }
+
+    /// Splits a fragment at a branch.
+    fn split(&mut self, at: usize, taken: u32, code: &Code) {
+        let fragment = self.fragments[at];
+        let ins = &code.instructions[fragment.pc as usize];
+        let shares = fragment.meeting.and_then(|meeting| self.meetings[meeting]).is_some_and(|m| m.pc == ins.meeting);
+        // Parts of a loop leave it one after the other: they all meet at one place behind it.
+        let meeting = if ins.meeting == NOWHERE || shares {
+            fragment.meeting
+        } else {
+            let new = Meeting { pc: ins.meeting, expected: fragment.mask, arrived: 0, outer: fragment.meeting };
+            let free = self.meetings.iter().position(Option::is_none);
+            let place = free.unwrap_or_else(|| {
+                self.meetings.push(None);
+                self.meetings.len() - 1
+            });
+            self.meetings[place] = Some(new);
+            Some(place)
+        };
+        self.fragments[at] = Fragment { pc: fragment.pc + 1, mask: fragment.mask & !taken, meeting, waits: None };
+        self.fragments.push(Fragment { pc: ins.target, mask: taken, meeting, waits: None });
+    }
+
+    /// Keeps these lanes of a fragment at its instruction and lets the others go on.
+    fn part(&mut self, at: usize, stay: u32) {
+        let fragment = self.fragments[at];
+        if fragment.mask != stay {
+            self.fragments.push(Fragment { pc: fragment.pc + 1, mask: fragment.mask & !stay, ..fragment });
+            self.fragments[at].mask = stay;
+        }
+    }
+
+    /// Ends lanes of a fragment.
+    fn end(&mut self, at: usize, lanes: u32, around: &mut Around<'_>) -> Result<(), Failed> {
+        let pc = self.fragments[at].pc;
+        if around.launch.watches
+            && let Some((lane, issued)) = self.state.copies.unwaited(lanes)
+        {
+            return Err((Box::new(Fault::UnwaitedCopy { lane, issued: around.launch.code.place(issued) }), pc));
+        }
+        self.state.live &= !lanes;
+        if let Some(races) = &mut around.shared.races {
+            races.clocks().end(self.state.index as usize, lanes);
+        }
+        let fragment = &mut self.fragments[at];
+        fragment.mask &= !lanes;
+        fragment.pc += 1;
+        if fragment.mask == 0 {
+            self.fragments.swap_remove(at);
+        }
+        Ok(())
+    }
+
+    /// Lets go on whoever waits for lanes that have come, or have ended.
+    fn settle(&mut self, around: &mut Around<'_>) -> Result<(), Failed> {
+        let live = self.state.live;
+        for at in 0..self.meetings.len() {
+            let Some(meeting) = self.meetings[at] else { continue };
+            if meeting.expected & live & !meeting.arrived != 0 {
+                continue;
+            }
+            self.meetings[at] = None;
+            let mask = meeting.arrived & live;
+            if mask != 0 {
+                self.fragments.push(Fragment { pc: meeting.pc, mask, meeting: meeting.outer, waits: None });
+            }
+        }
+        for at in 0..self.fragments.len() {
+            let Some(Waits::Members { mask }) = self.fragments[at].waits else { continue };
+            let pc = self.fragments[at].pc;
+            let ins = &around.launch.code.instructions[pc as usize];
+            let same = |fragment: &&mut Fragment| {
+                let other = &around.launch.code.instructions[fragment.pc as usize];
+                fragment.waits == Some(Waits::Members { mask })
+                    && std::ptr::eq(other.form, ins.form)
+                    && other.note == ins.note
+            };
+            let present = self.fragments.iter_mut().filter(same).fold(0, |lanes, fragment| lanes | fragment.mask);
+            if mask & live & !present != 0 {
+                continue;
+            }
+            let mut exchange = Exchange::new(present);
+            for fragment in self.fragments.iter_mut().filter(same) {
+                exchange.gather(&self.lanes, &around.launch.code.instructions[fragment.pc as usize], fragment.mask);
+            }
+            match ins.run {
+                Run::Exchange(function) => function(&mut exchange),
+                _ => synchronise(around.shared, self.state.index, present),
+            }
+            if let Some(fault) = exchange.fault.take() {
+                return Err((fault, pc));
+            }
+            for fragment in self.fragments.iter_mut().filter(same) {
+                exchange.scatter(
+                    &mut self.lanes,
+                    &around.launch.code.instructions[fragment.pc as usize],
+                    fragment.mask,
+                );
+                fragment.pc += 1;
+                fragment.waits = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// The barrier that all lanes of the warp have come to.
+    fn gathered(&mut self, code: &Code) -> Option<Arrives> {
+        let waiting = |fragment: &Fragment| match fragment.waits {
+            Some(Waits::Warp { barrier }) => Some((barrier, fragment.pc)),
+            _ => None,
+        };
+        let (barrier, pc) = self.fragments.iter().find_map(waiting)?;
+        let here = Some(Waits::Warp { barrier });
+        let parts = || self.fragments.iter().filter(|fragment| fragment.waits == here);
+        if parts().fold(0, |lanes, fragment| lanes | fragment.mask) != self.state.live {
+            return None;
+        }
+        let mut votes = (0, 0);
+        for fragment in parts() {
+            let ins = &code.instructions[fragment.pc as usize];
+            if reduces(ins) {
+                let predicate = self.lanes.predicate(ins.rows[usize::from(ins.row_count) - 1]);
+                votes.0 += (predicate & fragment.mask).count_ones();
+                votes.1 += fragment.mask.count_ones();
+            }
+        }
+        let lane = self.state.live.trailing_zeros() as usize;
+        let arrives = Arrives { votes, pc, ..arrival(&self.lanes, &code.instructions[pc as usize], lane, pc) };
+        for fragment in self.fragments.iter_mut().filter(|fragment| fragment.waits == here) {
+            fragment.waits = Some(Waits::Cta { barrier });
+        }
+        Some(arrives)
+    }
+}
+
+/// Runs a fragment as long as its lanes stay together and nothing stops them.
+fn straight(effect: &mut Effect<'_>, fragment: &mut Fragment, meeting: u32, until: u64) -> Result<Event, Failed> {
+    let instructions = effect.launch.code.instructions.as_slice();
+    let (warp, mask) = (effect.warp.index as usize, fragment.mask);
+    let mut pc = fragment.pc;
+    let event = loop {
+        let Some(ins) = instructions.get(pc as usize) else { break Event::Ends { lanes: mask } };
+        if ins.meets && pc == meeting {
+            break Event::Meets;
+        }
+        if effect.warp.executed >= until {
+            break Event::Quantum;
+        }
+        let active = if ins.guard == ALWAYS { mask } else { mask & effect.lanes.predicate(ins.guard) };
+        effect.warp.executed += 1;
+        effect.counts.execute(warp, pc, active);
+        if active == 0 {
+            pc += 1;
+            continue;
+        }
+        match ins.run {
+            Run::Lanes(function) => {
+                effect.lanes.set_mask(active);
+                call::lanes(function, effect.lanes, ins);
+                pc += 1;
+            }
+            Run::Effect(function) => {
+                effect.lanes.set_mask(active);
+                effect.pc = pc;
+                call::effect(function, effect, ins).map_err(|fault| (fault, pc))?;
+                pc += 1;
+            }
+            Run::Aligned(function) => {
+                expect_whole_warp(effect, active, pc)?;
+                effect.lanes.set_mask(active);
+                effect.pc = pc;
+                call::effect(function, effect, ins).map_err(|fault| (fault, pc))?;
+                pc += 1;
+            }
+            Run::Exchange(function) => {
+                let members = member_mask(effect.lanes, ins, active).map_err(|fault| (fault, pc))?;
+                if members & effect.warp.live & !active != 0 {
+                    break Event::Waits { lanes: active, waits: Waits::Members { mask: members } };
+                }
+                let mut exchange = Exchange::new(active);
+                exchange.gather(effect.lanes, ins, active);
+                function(&mut exchange);
+                if let Some(fault) = exchange.fault {
+                    return Err((fault, pc));
+                }
+                exchange.scatter(effect.lanes, ins, active);
+                pc += 1;
+            }
+            Run::Flow(Flow::Branch) if active == mask => pc = ins.target,
+            Run::Flow(Flow::Branch) => break Event::Splits { taken: active },
+            Run::Flow(Flow::Exit) => break Event::Ends { lanes: active },
+            Run::Flow(Flow::Trap) => return Err((Box::new(Fault::Deliberate), pc)),
+            Run::Flow(Flow::Nothing) => pc += 1,
+            Run::Flow(Flow::WarpBarrier) => {
+                let members = member_mask(effect.lanes, ins, active).map_err(|fault| (fault, pc))?;
+                if members & effect.warp.live & !active != 0 {
+                    break Event::Waits { lanes: active, waits: Waits::Members { mask: members } };
+                }
+                synchronise(effect.shared, effect.warp.index, active);
+                pc += 1;
+            }
+            Run::Flow(Flow::BarrierArrive) => {
+                expect_whole_warp(effect, active, pc)?;
+                break Event::Arrives(arrival(effect.lanes, ins, active.trailing_zeros() as usize, pc));
+            }
+            Run::Flow(
+                flow
+                @ (Flow::AlignedBarrier | Flow::Barrier | Flow::BarrierCount | Flow::BarrierAll | Flow::BarrierAny),
+            ) => {
+                if flow != Flow::Barrier {
+                    expect_whole_warp(effect, active, pc)?;
+                }
+                let barrier = arrival(effect.lanes, ins, active.trailing_zeros() as usize, pc).barrier;
+                break Event::Waits { lanes: active, waits: Waits::Warp { barrier } };
+            }
+        }
+    };
+    fragment.pc = pc;
+    Ok(event)
+}
+
+fn expect_whole_warp(effect: &Effect<'_>, lanes: u32, pc: u32) -> Result<(), Failed> {
+    let live = effect.warp.live;
+    if lanes == live { Ok(()) } else { Err((Box::new(Fault::Diverged { lanes, live }), pc)) }
+}
+
+/// Lanes that meet at a warp barrier know each other's accesses from then on.
+fn synchronise(shared: &mut SharedMemory, warp: u32, lanes: u32) {
+    if let Some(races) = &mut shared.races {
+        races.clocks().synchronise(warp as usize, lanes);
+    }
+}
+
+fn reduces(ins: &Instruction) -> bool {
+    matches!(ins.run, Run::Flow(Flow::BarrierCount | Flow::BarrierAll | Flow::BarrierAny))
+}
+
+/// What a lane says at a barrier.
+fn arrival(lanes: &Lanes, ins: &Instruction, lane: usize, pc: u32) -> Arrives {
+    let first = usize::from(reduces(ins));
+    let rows = usize::from(ins.row_count) - 2 * first;
+    let word = |at: usize| lanes.words(ins.rows[first + at])[lane];
+    let how = match ins.run {
+        Run::Flow(Flow::BarrierArrive) => Arrival::Pass,
+        _ if first == 1 => Arrival::Reduce,
+        _ => Arrival::Wait,
+    };
+    Arrives { barrier: word(0), count: (rows == 2).then(|| word(1)), how, votes: (0, 0), pc }
+}
+
+fn all_ones(holds: bool) -> u32 {
+    if holds { u32::MAX } else { 0 }
+}
+
+/// Calls of the functions that decoding chose. The only unsafe code of the crate.
+#[allow(unsafe_code)]
+mod call {
+    use super::{Effect, Fault, Instruction, Lanes};
+    use crate::isa::form::{EffectFn, LaneFn};
+
+    #[inline(always)]
+    pub(super) fn lanes(function: LaneFn, lanes: &mut Lanes, ins: &Instruction) {
+        // SAFETY: a function is unsafe to call only where the host lacks the features that it was compiled for, and
+        // `Pair::of_host` gives such a function only after it has found them.
+        unsafe { function(lanes, ins) }
+    }
+
+    #[inline(always)]
+    pub(super) fn effect(function: EffectFn, effect: &mut Effect<'_>, ins: &Instruction) -> Result<(), Box<Fault>> {
+        // SAFETY: as above.
+        unsafe { function(effect, ins) }
+    }
+}

@@ -1,0 +1,394 @@
+//! What went wrong, where, and what to do about it.
+
+use std::fmt;
+
+use crate::memory::{Access, Region, Space};
+use crate::race::Earlier;
+
+/// Why a launch stopped: the first thing that a kernel did wrong, with the place where it did.
+///
+/// Its display is the whole report: what happened, the instruction, the line of the source it came from, who else was
+/// involved, and what usually mends it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trap {
+    /// What went wrong.
+    pub fault: Fault,
+    /// Name of the kernel.
+    pub kernel: String,
+    /// Coordinates of the CTA.
+    pub cta: [u32; 3],
+    /// Index of the warp in its CTA.
+    pub warp: u32,
+    /// The instruction that was being executed.
+    pub place: Place,
+}
+
+/// An instruction in a text, and the lines of the source that it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Line of the PTX text, counted from 1.
+    pub ptx_line: u32,
+    /// The instruction as PTX.
+    pub instruction: String,
+    /// The line of the source, then the calls that led to it, innermost first. Empty without line information.
+    pub frames: Vec<Frame>,
+}
+
+/// A line of a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// File name as the compiler was told it.
+    pub file: String,
+    /// Line, counted from 1.
+    pub line: u32,
+    /// Column, counted from 1.
+    pub column: u32,
+}
+
+/// What a kernel can do wrong.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// Bytes outside of every buffer or variable.
+    OutOfBounds {
+        /// What the access does.
+        access: Access,
+        /// Where.
+        space: Space,
+        /// Lane.
+        lane: usize,
+        /// First address.
+        address: u64,
+        /// Bytes of the access.
+        bytes: usize,
+        /// The buffer or variable nearest to it.
+        nearest: Option<Region>,
+    },
+    /// An address that is no multiple of what the access needs.
+    Misaligned {
+        /// What the access does.
+        access: Access,
+        /// Where.
+        space: Space,
+        /// Lane.
+        lane: usize,
+        /// Address.
+        address: u64,
+        /// What it must be a multiple of.
+        needed: usize,
+    },
+    /// A byte that nothing has written was read.
+    Uninitialised {
+        /// Where.
+        space: Space,
+        /// Lane.
+        lane: usize,
+        /// The buffer or variable.
+        name: String,
+        /// The byte inside it.
+        offset: u64,
+    },
+    /// A buffer that may only be read was written.
+    ReadOnly {
+        /// Lane.
+        lane: usize,
+        /// The buffer, or the space.
+        name: String,
+        /// The byte inside it.
+        offset: u64,
+    },
+    /// Two accesses to shared memory that nothing orders.
+    Race {
+        /// What the later one does.
+        access: Access,
+        /// Its lane; None: the whole warp.
+        lane: Option<usize>,
+        /// The variable.
+        name: String,
+        /// The byte inside it.
+        offset: u64,
+        /// What the earlier one did.
+        earlier: Earlier,
+        /// The warp that made it.
+        earlier_warp: u32,
+        /// Its lane; None: the whole warp.
+        earlier_lane: Option<usize>,
+        /// Where it stands.
+        earlier_place: Place,
+    },
+    /// Two CTAs share bytes of global memory that one of them writes.
+    GlobalRace {
+        /// What this CTA does.
+        access: Access,
+        /// Lane.
+        lane: usize,
+        /// The buffer.
+        name: String,
+        /// The byte inside it.
+        offset: u64,
+        /// The other CTA, as a running number; None: several.
+        other: Option<u32>,
+    },
+    /// An instruction that all lanes must execute together was reached by some.
+    Diverged {
+        /// Lanes that reached it.
+        lanes: u32,
+        /// Lanes that have not ended.
+        live: u32,
+    },
+    /// A lane executes an exchange that its own member mask leaves out.
+    NotAMember {
+        /// Lane.
+        lane: usize,
+        /// Member mask.
+        mask: u32,
+    },
+    /// Lanes of one exchange name different member masks.
+    MaskMismatch {
+        /// The one mask.
+        one: u32,
+        /// The other.
+        other: u32,
+    },
+    /// A lane reads a lane that takes no part in the exchange.
+    InactiveSource {
+        /// Lane.
+        lane: usize,
+        /// The lane that it reads.
+        source: usize,
+    },
+    /// A barrier is used in a way that PTX leaves undefined.
+    BarrierMisuse {
+        /// The barrier's number.
+        barrier: u32,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Nobody can go on.
+    Deadlock {
+        /// Who waits where, for what.
+        waits: Vec<Wait>,
+    },
+    /// Copies that their thread never waited for when it ended.
+    UnwaitedCopy {
+        /// A lane that issued one.
+        lane: usize,
+        /// Where.
+        issued: Place,
+    },
+    /// An integer was divided by zero in this lane.
+    DivisionByZero {
+        /// Lane.
+        lane: usize,
+    },
+    /// The kernel executed `trap`.
+    Deliberate,
+    /// More warp instructions than the launch allows.
+    Limit {
+        /// The limit.
+        instructions: u64,
+    },
+    /// A use that the emulator does not model.
+    Unsupported {
+        /// What it is.
+        what: &'static str,
+    },
+}
+
+/// A part of a warp that waits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wait {
+    /// Index of the warp in its CTA.
+    pub warp: u32,
+    /// Its lanes that wait there.
+    pub lanes: u32,
+    /// What they wait for.
+    pub for_what: String,
+    /// Where.
+    pub place: Place,
+}
+
+impl Trap {
+    /// The lines of the source that the report names, innermost first: where it happened, then where an earlier access or
+    /// copy stands that it is about. Empty without line information.
+    pub fn frames(&self) -> impl Iterator<Item = &Frame> {
+        let other = match &self.fault {
+            Fault::Race { earlier_place, .. } => Some(earlier_place),
+            Fault::UnwaitedCopy { issued, .. } => Some(issued),
+            _ => None,
+        };
+        self.place.frames.iter().chain(other.into_iter().flat_map(|place| &place.frames))
+    }
+}
+
+impl std::error::Error for Trap {}
+
+impl fmt::Display for Trap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [x, y, z] = self.cta;
+        writeln!(f, "trap: {}", self.fault)?;
+        write!(f, "  in {}, CTA ({x}, {y}, {z}), warp {}", self.kernel, self.warp)?;
+        if let Some(lane) = self.fault.lane() {
+            write!(f, ", lane {lane}")?;
+        }
+        write!(f, "\n{}", self.place)?;
+        match &self.fault {
+            Fault::Race { earlier, earlier_warp, earlier_lane, earlier_place, .. } => {
+                let lane = earlier_lane.map_or("all lanes".to_owned(), |lane| format!("lane {lane}"));
+                write!(f, "\n  earlier {earlier} by warp {earlier_warp}, {lane}\n{earlier_place}")?;
+            }
+            Fault::UnwaitedCopy { issued, .. } => write!(f, "\n  issued\n{issued}")?,
+            Fault::Deadlock { waits } => {
+                for wait in waits {
+                    let Wait { warp, lanes, for_what, place } = wait;
+                    write!(f, "\n  warp {warp}, lanes {lanes:#010x}, waits for {for_what}\n{place}")?;
+                }
+            }
+            _ => {}
+        }
+        write!(f, "\n  help: {}", self.fault.help())
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "    PTX line {}: {}", self.ptx_line, self.instruction)?;
+        for (at, frame) in self.frames.iter().enumerate() {
+            let word = if at == 0 { "at" } else { "called at" };
+            write!(f, "\n    {word} {}:{}:{}", frame.file, frame.line, frame.column)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Earlier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Earlier::Read => "load",
+            Earlier::Write => "store",
+            Earlier::Atomic => "atomic",
+            Earlier::Copy => "asynchronous copy, waited for by its own thread only,",
+            Earlier::CopyInFlight => "asynchronous copy, not waited for,",
+        })
+    }
+}
+
+impl Fault {
+    /// The lane that did it, if it was one.
+    pub fn lane(&self) -> Option<usize> {
+        match *self {
+            Fault::OutOfBounds { lane, .. }
+            | Fault::Misaligned { lane, .. }
+            | Fault::Uninitialised { lane, .. }
+            | Fault::ReadOnly { lane, .. }
+            | Fault::GlobalRace { lane, .. }
+            | Fault::NotAMember { lane, .. }
+            | Fault::InactiveSource { lane, .. }
+            | Fault::UnwaitedCopy { lane, .. }
+            | Fault::DivisionByZero { lane } => Some(lane),
+            Fault::Race { lane, .. } => lane,
+            _ => None,
+        }
+    }
+
+    /// A short name that does not change: for tables and tests.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Fault::OutOfBounds { .. } => "out of bounds",
+            Fault::Misaligned { .. } => "misaligned",
+            Fault::Uninitialised { .. } => "uninitialised",
+            Fault::ReadOnly { .. } => "read-only",
+            Fault::Race { .. } => "race",
+            Fault::GlobalRace { .. } => "race of CTAs",
+            Fault::Diverged { .. } => "diverged",
+            Fault::NotAMember { .. } => "not a member",
+            Fault::MaskMismatch { .. } => "mask mismatch",
+            Fault::InactiveSource { .. } => "inactive source",
+            Fault::BarrierMisuse { .. } => "barrier misuse",
+            Fault::Deadlock { .. } => "deadlock",
+            Fault::UnwaitedCopy { .. } => "copy without wait",
+            Fault::DivisionByZero { .. } => "division by zero",
+            Fault::Deliberate => "trap instruction",
+            Fault::Limit { .. } => "instruction limit",
+            Fault::Unsupported { .. } => "unsupported",
+        }
+    }
+
+    fn help(&self) -> &'static str {
+        match self {
+            Fault::OutOfBounds { .. } => "bound the index, or mask the lanes that stand past the end",
+            Fault::Misaligned { .. } => "align the pointer, or access fewer bytes at once",
+            Fault::Uninitialised { .. } => "write it before it is read: a tail that is not filled is the usual cause",
+            Fault::ReadOnly { .. } => "check which pointer is written through; inputs are read-only",
+            Fault::Race { earlier: Earlier::CopyInFlight, .. } => {
+                "wait for the copy's group in the thread that issued it, then let all threads pass a barrier"
+            }
+            Fault::Race { .. } => "put a barrier between the two: __syncthreads, or __syncwarp inside a warp",
+            Fault::GlobalRace { .. } => "let one CTA own these bytes, or order the CTAs by launches",
+            Fault::Diverged { .. } => "move it out of the branch: the condition differs between lanes of the warp",
+            Fault::NotAMember { .. } => "put the lane's own bit into the mask, or keep the lane away",
+            Fault::MaskMismatch { .. } => "compute the mask once, before the lanes part",
+            Fault::InactiveSource { .. } => "read a lane of the member mask; its value is undefined otherwise",
+            Fault::BarrierMisuse { .. } => "give every use of the barrier the same count, a multiple of 32",
+            Fault::Deadlock { .. } => "let every thread that is counted reach the barrier",
+            Fault::UnwaitedCopy { .. } => "wait for all groups before the end, or do not start the copy",
+            Fault::DivisionByZero { .. } => "check the divisor before the division",
+            Fault::Deliberate => "the kernel found something wrong itself",
+            Fault::Limit { .. } => "look for a loop that never ends, or raise the limit",
+            Fault::Unsupported { .. } => "write it another way, or extend the emulator",
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::OutOfBounds { access, space, address, bytes, nearest, .. } => {
+                write!(f, "{access} of {bytes} bytes at {space} address {address:#x}, outside of everything")?;
+                let Some(Region { name, base, bytes }) = nearest else { return Ok(()) };
+                match address.checked_sub(*base) {
+                    Some(offset) => write!(f, "; the nearest is {name}, {bytes} bytes, at its byte {offset}"),
+                    None => write!(f, "; the nearest is {name}, {} bytes further on", base - address),
+                }
+            }
+            Fault::Misaligned { access, space, address, needed, .. } => {
+                write!(f, "{access} at {space} address {address:#x}, which is no multiple of {needed}")
+            }
+            Fault::Uninitialised { space, name, offset, .. } => {
+                write!(f, "load of byte {offset} of {name} ({space} memory), which nothing has written")
+            }
+            Fault::ReadOnly { name, offset, .. } => write!(f, "store to byte {offset} of {name}, which is read-only"),
+            Fault::Race { access, name, offset, earlier, .. } => {
+                write!(
+                    f,
+                    "race: {access} at byte {offset} of {name}, and nothing orders it after an earlier {earlier} there"
+                )
+            }
+            Fault::GlobalRace { access, name, offset, other, .. } => {
+                let other = other.map_or("several CTAs".to_owned(), |other| format!("CTA number {other}"));
+                write!(f, "race of CTAs: {access} at byte {offset} of {name}, which {other} touched in the same launch")
+            }
+            Fault::Diverged { lanes, live } => {
+                write!(f, "lanes {lanes:#010x} reach an instruction that all of {live:#010x} must execute together")
+            }
+            Fault::NotAMember { mask, .. } => {
+                write!(f, "a lane exchanges values under the mask {mask:#010x}, which leaves it out")
+            }
+            Fault::MaskMismatch { one, other } => {
+                write!(f, "lanes of one exchange name different masks, {one:#010x} and {other:#010x}")
+            }
+            Fault::InactiveSource { source, .. } => {
+                write!(f, "a lane reads lane {source}, which takes no part in the exchange")
+            }
+            Fault::BarrierMisuse { barrier, reason } => write!(f, "barrier {barrier}: {reason}"),
+            Fault::Deadlock { .. } => f.write_str("deadlock: no warp of the CTA can go on"),
+            Fault::UnwaitedCopy { .. } => {
+                f.write_str("a thread ends with asynchronous copies that it never waited for")
+            }
+            Fault::DivisionByZero { .. } => f.write_str("integer division by zero"),
+            Fault::Deliberate => f.write_str("the kernel executed trap"),
+            Fault::Limit { instructions } => write!(f, "more than {instructions} warp instructions"),
+            Fault::Unsupported { what } => write!(f, "not modelled: {what}"),
+        }
+    }
+}

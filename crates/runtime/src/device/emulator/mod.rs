@@ -1,0 +1,142 @@
+//! The machine that is a program: PTX of the compiler, on the emulator. The only folder that names `ptx_emulator`.
+//!
+//! It needs libnvrtc and nothing else. Inputs are constant, outputs start uninitialised: a kernel that writes the one or
+//! reads the other too early is stopped, and so is one that does anything else that the emulator knows to be wrong.
+
+mod trap;
+
+use std::time::Instant;
+
+use ptx_emulator::{LaunchError, Memory, Program};
+use sparsym_codegen::{Kernel, Target};
+
+pub use ptx_emulator::{Checks, Copies, Options, Schedule, Stats, Trap};
+pub use trap::KernelTrap;
+
+use super::Cost;
+use super::kernels::{Backend, Contents, KernelDevice, Launch};
+use crate::error::Error;
+use crate::nvrtc::Image;
+
+/// Generated kernels on the emulator.
+pub type Emulator = KernelDevice<EmulatorBackend>;
+
+/// What is emulated, and how.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The target whose kernels are run.
+    pub target: Target,
+    /// Checks, order of the warps, delivery of asynchronous copies, threads of this machine.
+    pub options: Options,
+}
+
+/// Kernels of sm_80, every check.
+impl Default for Settings {
+    fn default() -> Settings {
+        let target = Target::parse("sm_80").expect("the first target");
+        Settings { target, options: Options::default() }
+    }
+}
+
+/// An emulated GPU.
+pub struct EmulatorBackend {
+    settings: Settings,
+}
+
+/// A buffer of an emulated GPU.
+pub struct EmulatorBuffer {
+    buffer: ptx_emulator::Buffer,
+    /// What an output shows where nothing was written; zeros if it is empty.
+    untouched: Vec<u8>,
+}
+
+impl KernelDevice<EmulatorBackend> {
+    /// Finds the compiler; there is nothing else to open.
+    ///
+    /// # Errors
+    /// [`Error::NoNvrtc`] without a compiler.
+    pub fn open(settings: Settings) -> Result<Emulator, Error> {
+        KernelDevice::new(EmulatorBackend { settings })
+    }
+}
+
+impl Backend for EmulatorBackend {
+    type Function = Program;
+    type Memory = Memory;
+    type Buffer = EmulatorBuffer;
+
+    fn name(&self) -> &'static str {
+        "emulator"
+    }
+
+    fn target(&self) -> Target {
+        self.settings.target
+    }
+
+    fn shared_bytes(&self) -> Result<u32, Error> {
+        Ok(self.target().shared_bytes())
+    }
+
+    fn load(&self, kernel: &Kernel, image: Image) -> Result<Program, Error> {
+        let program = Program::load(&String::from_utf8_lossy(&image.ptx)).map_err(|error| not_ours(kernel, &error))?;
+        program.kernel(&kernel.name).map_err(|error| not_ours(kernel, &error))?;
+        Ok(program)
+    }
+
+    fn memory(&self) -> Memory {
+        Memory::new()
+    }
+
+    fn place(&self, memory: &mut Memory, name: &str, contents: &Contents<'_>) -> Result<EmulatorBuffer, Error> {
+        let (buffer, untouched) = match contents {
+            Contents::Input(bytes) => (memory.upload_constant(name, bytes), Vec::new()),
+            Contents::Output(bytes) => (memory.alloc(name, bytes.len()), bytes.to_vec()),
+            Contents::Zeros(bytes) => (memory.alloc(name, *bytes), Vec::new()),
+        };
+        Ok(EmulatorBuffer { buffer, untouched })
+    }
+
+    fn address(&self, buffer: &EmulatorBuffer) -> u64 {
+        buffer.buffer.address()
+    }
+
+    fn launch(&self, program: &Program, memory: &Memory, launch: &Launch<'_>) -> Result<Cost, Error> {
+        let Launch { kernel, grid, params } = *launch;
+        let launch =
+            ptx_emulator::Launch { grid, block: [kernel.threads, 1, 1], dynamic_shared: kernel.shared_bytes, params };
+        let entry = program.kernel(&kernel.name).map_err(|error| not_ours(kernel, &error))?;
+        let start = Instant::now();
+        let stats = entry.launch(memory, &launch, &self.settings.options);
+        let ms = start.elapsed().as_secs_f64() * 1e3;
+        match stats {
+            Ok(stats) => Ok(Cost { ms, stats: Some(stats) }),
+            Err(LaunchError::Trap(trap)) => Err(Error::Trap(Box::new(KernelTrap::new(kernel, *trap)))),
+            Err(refused) => Err(not_ours(kernel, &refused)),
+        }
+    }
+
+    fn no_cost(&self) -> Cost {
+        Cost { ms: 0.0, stats: Some(Stats::default()) }
+    }
+
+    fn download(&self, memory: &Memory, buffer: &EmulatorBuffer) -> Result<Vec<u8>, Error> {
+        let mut bytes = memory.download(buffer.buffer);
+        for range in memory.unwritten(buffer.buffer) {
+            match buffer.untouched.get(range.clone()) {
+                Some(untouched) => bytes[range].copy_from_slice(untouched),
+                None => bytes[range].fill(0),
+            }
+        }
+        Ok(bytes)
+    }
+}
+
+/// PTX that the emulator does not take: a gap of the emulator, not a defect of the kernel.
+fn not_ours(kernel: &Kernel, error: &dyn std::error::Error) -> Error {
+    Error::Kernel {
+        device: "emulator",
+        kernel: kernel.name.clone(),
+        reason: error.to_string(),
+        help: "SPARSYM_DUMP=ptx writes the PTX that it speaks of; cpu and cuda do not go through the emulator",
+    }
+}

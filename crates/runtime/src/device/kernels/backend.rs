@@ -1,0 +1,96 @@
+//! What [`KernelDevice`](super::KernelDevice) asks of a machine.
+
+use std::borrow::Cow;
+
+use sparsym_codegen::{Kernel, Target};
+
+use crate::device::Cost;
+use crate::error::Error;
+use crate::nvrtc::Image;
+
+/// A machine that runs compiled kernels: memory and launches, and nothing that knows of attention.
+pub trait Backend: Send + Sync {
+    /// A kernel that is ready to be launched.
+    type Function: Send + Sync;
+    /// The memory of one call; its buffers go with it.
+    type Memory;
+    /// A buffer in such memory.
+    type Buffer;
+
+    /// The name that [`open`](crate::device::open) knows its device by.
+    fn name(&self) -> &'static str;
+
+    /// The target that kernels are compiled for.
+    fn target(&self) -> Target;
+
+    /// Shared memory that a CTA may have, static and dynamic together, in bytes.
+    ///
+    /// # Errors
+    /// If the machine does not answer.
+    fn shared_bytes(&self) -> Result<u32, Error>;
+
+    /// Makes a compiled kernel ready.
+    ///
+    /// # Errors
+    /// What the machine has against it.
+    fn load(&self, kernel: &Kernel, image: Image) -> Result<Self::Function, Error>;
+
+    /// Empty memory for a call.
+    fn memory(&self) -> Self::Memory;
+
+    /// A new buffer. Its name is the one in the kernel's text.
+    ///
+    /// # Errors
+    /// If there is no room.
+    fn place(&self, memory: &mut Self::Memory, name: &str, contents: &Contents<'_>) -> Result<Self::Buffer, Error>;
+
+    /// Where a buffer begins, as a kernel sees it.
+    fn address(&self, buffer: &Self::Buffer) -> u64;
+
+    /// Runs a kernel to its end.
+    ///
+    /// # Errors
+    /// Whatever stopped it.
+    fn launch(&self, function: &Self::Function, memory: &Self::Memory, launch: &Launch<'_>) -> Result<Cost, Error>;
+
+    /// What a launch without CTAs costs: it never gets here.
+    fn no_cost(&self) -> Cost;
+
+    /// The bytes of a buffer after the launch.
+    ///
+    /// # Errors
+    /// If the machine does not give them.
+    fn download(&self, memory: &Self::Memory, buffer: &Self::Buffer) -> Result<Vec<u8>, Error>;
+}
+
+/// What a buffer holds before a launch, and what a kernel may do with it.
+#[derive(Clone, Debug)]
+pub enum Contents<'a> {
+    /// These bytes; no kernel writes them.
+    Input(Cow<'a, [u8]>),
+    /// Bytes for a kernel to write, and not to read before that. Where it writes nothing, these bytes come back.
+    Output(Cow<'a, [u8]>),
+    /// As [`Contents::Output`], with so many zeros.
+    Zeros(usize),
+}
+
+impl Contents<'_> {
+    /// What comes back where nothing was written.
+    pub fn into_bytes(self) -> Vec<u8> {
+        match self {
+            Contents::Input(bytes) | Contents::Output(bytes) => bytes.into_owned(),
+            Contents::Zeros(bytes) => vec![0; bytes],
+        }
+    }
+}
+
+/// A kernel's launch.
+#[derive(Clone, Copy, Debug)]
+pub struct Launch<'a> {
+    /// The kernel: its name, threads and dynamic shared memory.
+    pub kernel: &'a Kernel,
+    /// CTAs along x, y and z; none is zero.
+    pub grid: [u32; 3],
+    /// The bytes of its one parameter, a struct.
+    pub params: &'a [u8],
+}

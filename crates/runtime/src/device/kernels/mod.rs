@@ -1,0 +1,277 @@
+//! Generated kernels, on whatever machine runs them.
+//!
+//! [`KernelDevice`] does what is the same everywhere: it knows which kernel a call needs, compiles it, fills its parameter
+//! struct and its buffers, and reads the outputs. A [`Backend`] is the machine: memory and launches.
+//!
+//! A call places what the kernel's parameter struct asks for, launches, waits, and downloads the outputs. Everything is
+//! checked before the launch, because a kernel checks nothing. Loaded kernels stay loaded for the life of the device; their
+//! images stay in the kernel cache.
+
+mod backend;
+mod buffers;
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use half::{bf16, f16};
+use sparsym_codegen::{Argument, Buffer, CachedRows, Kernel, Request, Room, Scale, Sequences, Target};
+use sparsym_ir::bind::{Bound, Moment};
+use sparsym_ir::symbols::{BitRows, SkipSymbol};
+use sparsym_ir::tensor::Data;
+use sparsym_ir::{AttentionCall, AttentionOutput, DType, Symbols, Tensor};
+
+pub use backend::{Backend, Contents, Launch};
+
+use self::buffers::{bit_rows, cache_symbol, check_extents};
+use super::{Cost, Device, Measured};
+use crate::compiler::Compiler;
+use crate::error::Error;
+
+/// Bytes of kernel parameters that every driver accepts.
+pub(super) const PARAM_BYTES: usize = 4096;
+
+/// The device that runs generated kernels on a machine.
+pub struct KernelDevice<B: Backend> {
+    backend: B,
+    compiler: Arc<Compiler>,
+    texts: HashMap<Room, String>,
+    loaded: Mutex<HashMap<String, Arc<Loaded<B>>>>,
+}
+
+/// A kernel on the machine.
+struct Loaded<B: Backend> {
+    kernel: Kernel,
+    function: B::Function,
+}
+
+/// A call after its launch.
+struct Finished<'a, B: Backend> {
+    backend: &'a B,
+    memory: B::Memory,
+    buffers: HashMap<Buffer, B::Buffer>,
+    contents: ContentsOf<'a>,
+    cost: Cost,
+}
+
+/// What each buffer of a call holds; None: the call has no such buffer.
+type ContentsOf<'a> = &'a dyn Fn(Buffer) -> Option<Contents<'a>>;
+
+impl<B: Backend> KernelDevice<B> {
+    /// A device on this machine, with the compiler that is found and the kernel cache of this user.
+    ///
+    /// # Errors
+    /// [`Error::NoNvrtc`] without a compiler.
+    pub fn new(backend: B) -> Result<KernelDevice<B>, Error> {
+        let compiler = Arc::new(Compiler::new()?);
+        Ok(KernelDevice { backend, compiler, texts: HashMap::new(), loaded: Mutex::default() })
+    }
+
+    /// The target that kernels are compiled for.
+    pub fn target(&self) -> Target {
+        self.backend.target()
+    }
+
+    /// Compiles with this compiler, and keeps images in its cache instead of that of this user.
+    #[must_use]
+    pub fn with_compiler(mut self, compiler: Arc<Compiler>) -> KernelDevice<B> {
+        self.compiler = compiler;
+        self.loaded = Mutex::default();
+        self
+    }
+
+    /// Runs this CUDA text in place of every generated kernel of a room: for edits by hand. The text must keep the
+    /// generated kernel's name, parameter struct, threads and shared memory. The emulator stops where a wrong text goes
+    /// wrong; on a GPU it may fail the driver, or give wrong numbers.
+    #[must_use]
+    pub fn with_text(mut self, room: Room, text: impl Into<String>) -> KernelDevice<B> {
+        self.texts.insert(room, text.into());
+        self.loaded = Mutex::default();
+        self
+    }
+
+    fn attention_request<'a>(&self, call: &AttentionCall<'a>) -> Request<'a> {
+        let problem = call.bound.problem;
+        Request {
+            strategy: call.bound.strategy,
+            room: Room::Attention,
+            target: self.target(),
+            dtype: call.q.dtype(),
+            head_dim: problem.head_dim,
+            blocks: problem.blocks,
+            sequences: sequences(call.bound),
+            cached_rows: match call.forecast {
+                Some(_) => CachedRows::Forecast,
+                // O starts as zeros, which is what such rows are without a forecast.
+                None => CachedRows::LeftToCaller,
+            },
+            scale: Scale::of(problem.scale),
+        }
+    }
+
+    fn symbols_request<'a>(&self, bound: &Bound<'a>) -> Request<'a> {
+        Request {
+            strategy: bound.strategy,
+            room: Room::Symbols,
+            target: self.target(),
+            // No kernel text of this room depends on the element type.
+            dtype: DType::Bf16,
+            head_dim: bound.problem.head_dim,
+            blocks: bound.problem.blocks,
+            sequences: sequences(bound),
+            cached_rows: CachedRows::LeftToCaller,
+            scale: Scale::Positive,
+        }
+    }
+
+    /// The loaded kernel of a request; generated and compiled when it is first asked for.
+    fn kernel(&self, request: &Request<'_>) -> Result<Arc<Loaded<B>>, Error> {
+        let strategy = serde_json::to_string(request.strategy).unwrap_or_default();
+        let Request { room, dtype, head_dim, blocks, sequences, cached_rows, scale, .. } = request;
+        let key =
+            format!("{room:?} {dtype:?} {head_dim} {blocks:?} {sequences:?} {cached_rows:?} {scale:?} {strategy}");
+        let map = || self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = map().get(&key) {
+            return Ok(found.clone());
+        }
+        let mut kernel = sparsym_codegen::generate(request)?;
+        if let Some(text) = self.texts.get(room) {
+            kernel.source = text.clone();
+            kernel.origins.clear();
+        }
+        let loaded = Arc::new(self.load(kernel, &request.strategy.snake_name())?);
+        map().insert(key, loaded.clone());
+        Ok(loaded)
+    }
+
+    fn load(&self, kernel: Kernel, strategy: &str) -> Result<Loaded<B>, Error> {
+        if kernel.params.size > PARAM_BYTES {
+            let reason = format!("its parameters take {} bytes and {PARAM_BYTES} are the most", kernel.params.size);
+            return Err(self.refusal(&kernel, reason, "use fewer params, tables and inputs"));
+        }
+        let image = self.compiler.compile(&kernel, strategy)?.image;
+        let resources = image.resources.get(&kernel.name).copied().unwrap_or_default();
+        let needed = u64::from(kernel.shared_bytes) + u64::from(resources.shared_bytes);
+        let most = self.backend.shared_bytes()?;
+        if needed > u64::from(most) {
+            let reason = format!("it needs {needed} bytes of shared memory and a CTA may have {most}");
+            return Err(self.refusal(&kernel, reason, ""));
+        }
+        let function = self.backend.load(&kernel, image)?;
+        Ok(Loaded { kernel, function })
+    }
+
+    /// Places the buffers that the arguments name, launches, and waits.
+    fn run<'a>(
+        &'a self,
+        loaded: &Loaded<B>,
+        bound: &Bound<'_>,
+        arguments: &[(usize, Argument)],
+        contents: ContentsOf<'a>,
+    ) -> Result<Finished<'a, B>, Error> {
+        let (backend, kernel) = (&self.backend, &loaded.kernel);
+        let (mut memory, mut buffers) = (backend.memory(), HashMap::new());
+        let grid = kernel.grid(bound.problem);
+        if grid.contains(&0) {
+            return Ok(Finished { backend, memory, buffers, contents, cost: backend.no_cost() });
+        }
+        check_extents(bound)?;
+        let mut params = vec![0; kernel.params.size];
+        let mut write = |offset: usize, bytes: &[u8]| params[offset..offset + bytes.len()].copy_from_slice(bytes);
+        for &(offset, argument) in arguments {
+            match argument {
+                Argument::Buffer(buffer) => {
+                    let placed = match buffers.entry(buffer) {
+                        Entry::Occupied(there) => there.into_mut(),
+                        Entry::Vacant(vacant) => {
+                            let name = buffers::name(buffer, bound.strategy);
+                            let contents = contents(buffer).ok_or_else(|| {
+                                self.refusal(kernel, format!("it asks for {name}, which the call does not have"), "")
+                            })?;
+                            vacant.insert(backend.place(&mut memory, &name, &contents)?)
+                        }
+                    };
+                    write(offset, &backend.address(placed).to_ne_bytes());
+                }
+                Argument::I32(value) => write(offset, &value.to_ne_bytes()),
+                Argument::F32(value) => write(offset, &value.to_ne_bytes()),
+            }
+        }
+        let cost = backend.launch(&loaded.function, &memory, &Launch { kernel, grid, params: &params })?;
+        Ok(Finished { backend, memory, buffers, contents, cost })
+    }
+
+    fn refusal(&self, kernel: &Kernel, reason: String, help: &'static str) -> Error {
+        Error::Kernel { device: self.backend.name(), kernel: kernel.name.clone(), reason, help }
+    }
+}
+
+impl<B: Backend> Finished<'_, B> {
+    /// The bytes of an output. A launch that does not name it, or has no CTAs, leaves it as it was.
+    fn output(&self, buffer: Buffer) -> Result<Vec<u8>, Error> {
+        match self.buffers.get(&buffer) {
+            Some(placed) => self.backend.download(&self.memory, placed),
+            None => Ok((self.contents)(buffer).map(Contents::into_bytes).unwrap_or_default()),
+        }
+    }
+
+    fn measured<T>(self, value: T) -> Measured<T> {
+        Measured { value, cost: self.cost }
+    }
+}
+
+impl<B: Backend> Device for KernelDevice<B> {
+    fn name(&self) -> &'static str {
+        self.backend.name()
+    }
+
+    /// Kernels take half types only; f16 has more digits than bf16.
+    fn finest_dtype(&self) -> DType {
+        DType::F16
+    }
+
+    fn measured_symbols(&self, bound: &Bound<'_>, moment: &Moment) -> Result<Measured<Symbols>, Error> {
+        let (strategy, problem) = (bound.strategy, bound.problem);
+        let dense = crate::step::all_ones(problem);
+        let decided = strategy.rules.is_empty() && strategy.mask.is_none();
+        if decided && !self.texts.contains_key(&Room::Symbols) {
+            return Ok(Measured { value: dense, cost: self.backend.no_cost() });
+        }
+        let loaded = self.kernel(&self.symbols_request(bound))?;
+        let arguments = loaded.kernel.arguments(bound, moment, &[]);
+        let contents = |buffer| buffers::of_symbols(buffer, bound, &dense);
+        let finished = self.run(&loaded, bound, &arguments, &contents)?;
+        let pairs = |buffer| -> Result<SkipSymbol, Error> {
+            let rows = bit_rows(dense.skip.rows(), &finished.output(buffer)?);
+            Ok(SkipSymbol::from_rows(problem.batch, problem.heads, problem.q_blocks(), rows))
+        };
+        let blocks: BitRows = bit_rows(dense.cache.rows(), &finished.output(Buffer::CacheSymbol)?);
+        let symbols = Symbols {
+            cache: cache_symbol(problem.batch, problem.q_blocks(), &blocks),
+            skip: pairs(Buffer::SkipSymbol)?,
+            full: strategy.mask.as_ref().map(|_| pairs(Buffer::FullSymbol)).transpose()?,
+        };
+        Ok(finished.measured(symbols))
+    }
+
+    fn measured_attention(&self, call: &AttentionCall<'_>) -> Result<Measured<AttentionOutput>, Error> {
+        call.check()?;
+        let loaded = self.kernel(&self.attention_request(call))?;
+        let coefficients = call.forecast.as_ref().map_or(&[][..], |forecast| &forecast.coefficients);
+        let arguments = loaded.kernel.arguments(call.bound, &call.moment, coefficients);
+        let contents = |buffer| buffers::of_attention(buffer, call);
+        let finished = self.run(&loaded, call.bound, &arguments, &contents)?;
+        let (o, lse) = (finished.output(Buffer::O)?, finished.output(Buffer::Lse)?);
+        let data = match call.q.dtype() {
+            DType::F32 => Data::F32(bytemuck::pod_collect_to_vec(&o)),
+            DType::F16 => Data::F16(bytemuck::pod_collect_to_vec::<u8, f16>(&o)),
+            DType::Bf16 => Data::Bf16(bytemuck::pod_collect_to_vec::<u8, bf16>(&o)),
+        };
+        let o = Tensor { shape: call.bound.problem.q_shape().to_vec(), data };
+        Ok(finished.measured(AttentionOutput { o, lse: bytemuck::pod_collect_to_vec(&lse) }))
+    }
+}
+
+fn sequences(bound: &Bound<'_>) -> Sequences {
+    if bound.problem.ragged.is_some() { Sequences::Ragged } else { Sequences::Uniform }
+}

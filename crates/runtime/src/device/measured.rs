@@ -1,0 +1,36 @@
+//! A result and what it cost.
+
+use std::time::Instant;
+
+use super::emulator::Stats;
+
+/// A result and what it cost the device.
+#[derive(Clone, Debug)]
+pub struct Measured<T> {
+    /// The result.
+    pub value: T,
+    /// What it cost.
+    pub cost: Cost,
+}
+
+/// What a result cost.
+#[derive(Clone, Debug, Default)]
+pub struct Cost {
+    /// Milliseconds. Of a GPU this is the kernel alone, without compiling it and without copies between host and device;
+    /// of the emulator it is the time that emulating the kernel took.
+    pub ms: f64,
+    /// What the emulator counted; None on every other device.
+    pub stats: Option<Stats>,
+}
+
+impl<T> Measured<T> {
+    /// Makes a result on this machine's cores, under its clock.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub fn on_host<E>(make: impl FnOnce() -> Result<T, E>) -> Result<Measured<T>, E> {
+        let start = Instant::now();
+        let value = make()?;
+        Ok(Measured { value, cost: Cost { ms: start.elapsed().as_secs_f64() * 1e3, stats: None } })
+    }
+}
