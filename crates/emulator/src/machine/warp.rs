@@ -395,7 +395,10 @@ fn straight(effect: &mut Effect<'_>, fragment: &mut Fragment, meeting: u32, unti
                 pc += 1;
             }
             Run::Aligned(function) => {
-                expect_whole_warp(effect, active, pc)?;
+                // Lanes that have ended are missing too: what they would hold is a part of the matrices.
+                if active != u32::MAX {
+                    return Err((Box::new(Fault::Diverged { lanes: active, live: u32::MAX }), pc));
+                }
                 effect.lanes.set_mask(active);
                 effect.pc = pc;
                 call::effect(function, effect, ins).map_err(|fault| (fault, pc))?;
