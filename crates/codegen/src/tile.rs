@@ -24,7 +24,7 @@ pub(crate) struct AttentionTile {
 pub(crate) enum Registers {
     /// None: any option would spill, and so does the compiler's schedule for sm_100 and later.
     Full,
-    /// Enough for a mask or a score, not for both, and not for a mask on sm_100 and later.
+    /// Enough for a score or any other option, or for a mask of positions and params alone before sm_100.
     Tight,
     /// Enough for any rule on any target.
     Free,
@@ -113,9 +113,11 @@ pub(crate) fn attention_tile(request: &Request<'_>) -> Result<AttentionTile, Fin
     let (mask, score) =
         (request.strategy.mask.is_some(), request.strategy.score.is_some() || request.scale == Scale::Any);
     let ragged_or_forecast = request.sequences == Sequences::Ragged || request.cached_rows == CachedRows::Forecast;
+    // A rule that reads tables or inputs keeps their addresses.
+    let looks_up = !(request.strategy.tables.is_empty() && request.strategy.inputs.is_empty());
     let has_registers = |t: &AttentionTile| match t.registers {
         Registers::Full => !(mask || score || ragged_or_forecast || new_target),
-        Registers::Tight => !(mask && (score || new_target)),
+        Registers::Tight => !(mask && (score || ragged_or_forecast || looks_up || new_target)),
         Registers::Free => true,
     };
     let fits = |t: &AttentionTile| t.shared_bytes(head_dim) <= limit && has_registers(t);
