@@ -36,7 +36,7 @@ def arguments():
     parser.add_argument("--head-dim", type=int, default=128)
     parser.add_argument("--tokens", type=int, nargs="+", default=[4608, 16896, 33792])
     parser.add_argument("--blocks", type=int, nargs="+", default=[128, 64])
-    parser.add_argument("--sparsities", type=float, nargs="+", default=[0.0, 0.5, 0.75, 0.9])
+    parser.add_argument("--sparsities", type=fraction, nargs="+", default=[0.0, 0.5, 0.75, 0.9])
     parser.add_argument("--causal", type=int, nargs="*", default=[16896], help="lengths of the causal contest")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.12, help="of one contestant in one cell")
@@ -440,6 +440,14 @@ def machine(options):
                               capture_output=True, text=True)
         found["driver, SM clock, memory clock, most SM clock, power limit"] = done.stdout.strip()
     return found
+
+
+def fraction(text: str) -> float:
+    """A share of block pairs that are skipped, below 1."""
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no share of block pairs; 75 % is 0.75")
+    return value
 
 
 def main():
