@@ -121,7 +121,7 @@ static __device__ __forceinline__ void multiply_qk_step(float (&s)[kRowTiles][kT
 // S = Q Kᵀ
 static __device__ __forceinline__ void multiply_qk(float (&s)[kRowTiles][kTileKv / 8][4],
                                                    const Stages& stages, const Lane& lane) {
-    clear_scores(s);
+    clear_logits(s);
     #pragma unroll
     for (int k = 0; k < kQkSteps; ++k) {
         multiply_qk_step(s, stages.q, stages.k, lane, k);
@@ -232,7 +232,7 @@ static __device__ __forceinline__ void multiply_pv(Accumulator& acc,
 // ---- walk --------------------------------------------------------------------------------------
 
 // S as softmax takes it${ ": after the score rule" if plan.score }${ ", behind the mask" if plan.mask }, cut at the end of the sequence.
-static __device__ __forceinline__ void complete_scores(float (&s)[kRowTiles][kTileKv / 8][4],
+static __device__ __forceinline__ void complete_logits(float (&s)[kRowTiles][kTileKv / 8][4],
                                                        const Params& p, const Tile& tile,
                                                        const KvTile& now) {
 //% if plan.score
@@ -283,10 +283,10 @@ static __device__ __forceinline__ void advance(Accumulator& acc,
     }
     cp_async_commit();
 
-    complete_scores(s, p, tile, now);
+    complete_logits(s, p, tile, now);
     raise_maxima(acc, s${ ", p.scale_log2" if not plan.score });
     u32 prob[kRowTiles][kTileKv / 16][4];
-    clear_scores(next_s);
+    clear_logits(next_s);
     stages.k = other_stage(stages.k);
     #pragma unroll
     for (int k = 0; k < kQkSteps; ++k) {
@@ -311,7 +311,7 @@ static __device__ __forceinline__ void conclude(Accumulator& acc,
                                                 const Params& p, const Tile& tile) {
     cp_async_wait_all();
     __syncthreads();
-    complete_scores(s, p, tile, now);
+    complete_logits(s, p, tile, now);
     raise_maxima(acc, s${ ", p.scale_log2" if not plan.score });
     u32 prob[kRowTiles][kTileKv / 16][4];
     #pragma unroll
@@ -412,7 +412,7 @@ ${ plan.name }(const __grid_constant__ Params p) {
         while (walk.now.kv >= 0) {
             float next_s[kRowTiles][kTileKv / 8][4];
             advance(acc, s, next_s, now, walk, stages, lane, p, tile);
-            copy_scores(s, next_s);
+            copy_logits(s, next_s);
         }
         conclude(acc, s, now, stages.v, lane, p, tile);
     }

@@ -22,8 +22,8 @@ static __device__ __forceinline__ void clear(Accumulator& acc) {
         }
     }
 }
-//# part clear_scores
-static __device__ __forceinline__ void clear_scores(float (&s)[kRowTiles][kTileKv / 8][4]) {
+//# part clear_logits
+static __device__ __forceinline__ void clear_logits(float (&s)[kRowTiles][kTileKv / 8][4]) {
     #pragma unroll
     for (int m = 0; m < kRowTiles; ++m) {
         #pragma unroll
@@ -32,8 +32,8 @@ static __device__ __forceinline__ void clear_scores(float (&s)[kRowTiles][kTileK
         }
     }
 }
-//# part copy_scores
-static __device__ __forceinline__ void copy_scores(float (&to)[kRowTiles][kTileKv / 8][4],
+//# part copy_logits
+static __device__ __forceinline__ void copy_logits(float (&to)[kRowTiles][kTileKv / 8][4],
                                                    const float (&s)[kRowTiles][kTileKv / 8][4]) {
     #pragma unroll
     for (int m = 0; m < kRowTiles; ++m) {
