@@ -160,6 +160,7 @@ fn sliding_tile(tiles: [usize; 3], window: [f32; 3], n_text: usize) -> String {
         doc: String::new(),
         axes: vec![TableAxis::Step, TableAxis::Layer, TableAxis::Head],
         element: Element::Three(Scalar::U32),
+        variants: Vec::new(),
         span: Span::default(),
     };
     let tile = |side| at(side, Coordinate::Tile);

@@ -223,6 +223,7 @@ fn rules() -> Rules {
         doc: String::new(),
         axes: vec![TableAxis::Head],
         element,
+        variants: Vec::new(),
         span: Span::default(),
     };
     Rules {

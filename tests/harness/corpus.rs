@@ -5,7 +5,7 @@ use std::time::Instant;
 use serde::Serialize;
 use sparsym::ir::problem::DType;
 use sparsym::ir::symbols::SkipSymbol;
-use sparsym::ir::{AttentionCall, AttentionOutput, Bound, Forecast, Symbols};
+use sparsym::ir::{AttentionCall, AttentionOutput, Bound, Forecast, Symbols, SymbolsCall};
 use sparsym::runtime::device::Device;
 
 use crate::case::Case;
@@ -133,7 +133,10 @@ fn run_on(device: &dyn Device, call: &AttentionCall<'_>, from_rules: &Symbols, e
 }
 
 fn given(device: &dyn Device, call: &AttentionCall<'_>) -> Result<(Symbols, AttentionOutput), Stop> {
-    Ok((device.symbols(call.bound, &call.moment)?, device.attention(call)?))
+    Ok((
+        device.symbols(&SymbolsCall { bound: call.bound, moment: call.moment, data: Some((call.q, call.k)) })?,
+        device.attention(call)?,
+    ))
 }
 
 /// S_c must be equal. Of a mask, a device may take a block pair for partial that is empty or full, which only costs time:

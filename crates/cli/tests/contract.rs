@@ -5,7 +5,7 @@ mod common;
 use std::path::Path;
 
 use common::{File, failure, json, read_f32, read_u8, sparsym};
-use sparsym::ir::{AttentionCall, Bindings, Bound, DType, Moment, Problem, Tensor};
+use sparsym::ir::{AttentionCall, Bindings, Bound, DType, Moment, Problem, SymbolsCall, Tensor};
 use sparsym::runtime::device;
 use tempfile::tempdir;
 
@@ -177,7 +177,7 @@ fn oracle(strategy: &str, input: &Path) -> (Vec<f32>, Vec<f32>) {
     let bindings = Bindings::defaults(strategy);
     let bound = Bound::new(strategy, &problem, &bindings).unwrap();
     let (device, moment) = (device::open("reference").unwrap(), Moment::default());
-    let symbols = device.symbols(&bound, &moment).unwrap();
+    let symbols = device.symbols(&SymbolsCall::without_data(&bound, moment)).unwrap();
     let call = AttentionCall { bound: &bound, moment, q: &q, k: &k, v: &v, symbols: &symbols, forecast: None };
     let output = device.attention(&call).unwrap();
     (output.o.to_f32(), output.lse)

@@ -317,6 +317,9 @@ fn value(number: Number, bound: &Bound<'_>, moment: &Moment, n_features: usize) 
             Global::Layer => moment.layer as i32,
             Global::Heads => problem.heads as i32,
             Global::HeadDim => problem.head_dim as i32,
+            Global::BlockQ => problem.blocks.q as i32,
+            Global::BlockKv => problem.blocks.kv as i32,
+            Global::FrameLen => bound.geometry.grid.map_or(problem.n_q, |grid| grid.frame_len()) as i32,
             Global::Head | Global::Batch => 0,
         }),
         Number::Param(index) => match bound.bindings.params[index] {

@@ -140,7 +140,7 @@ impl Printer<'_> {
             ExprKind::Input(id, side) => format!("{}[{}]", strategy.inputs[id.0].name, side.name()),
             ExprKind::Table(id) => strategy.tables[id.0].name.clone(),
             ExprKind::Logit => "s".to_owned(),
-            ExprKind::Map(id) => strategy.maps[id.0].name.clone(),
+            ExprKind::Map(id, _) => strategy.maps[id.0].name.clone(),
             ExprKind::Unary(UnaryOp::ToFloat, operand) => format!("float({})", self.expr(operand)),
             ExprKind::Unary(op, operand) => {
                 let symbol = if *op == UnaryOp::Neg { "-" } else { "!" };
@@ -154,6 +154,7 @@ impl Printer<'_> {
                 format!("{left} {} {right}", op.symbol())
             }
             ExprKind::Call(function, args) => format!("{}({})", function.name(), self.list(args.iter())),
+            _ => String::new(),
         }
     }
 
@@ -195,6 +196,8 @@ fn coordinate_name(coordinate: Coordinate) -> &'static str {
         Coordinate::H => "h",
         Coordinate::W => "w",
         Coordinate::Tile => "tile",
+        Coordinate::Cell => "cell",
+        Coordinate::Len => "len",
     }
 }
 

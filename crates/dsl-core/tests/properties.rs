@@ -322,7 +322,7 @@ fn strategy() -> impl proptest::strategy::Strategy<Value = Strategy> {
         (-1e3f64..1e3, -100i64..100, any::<bool>()),
     )
         .prop_map(|(mask, score, rules, update, dense, (cap, shift, causal))| {
-            let mut strategy = declared(mask, score, rules, Schedule { update, dense });
+            let mut strategy = declared(mask, score, rules, Schedule { update, dense, degrade: None });
             strategy.params[0].default = Value::Int(shift);
             strategy.params[1].default = Value::Float(cap);
             strategy.params[2].default = Value::Bool(causal);
@@ -346,6 +346,7 @@ fn declared(mask: Option<TokenRule>, score: Option<TokenRule>, rules: Vec<BlockR
                 doc: "Of each head.".to_owned(),
                 axes: vec![TableAxis::Layer, TableAxis::Head],
                 element: Element::One(Scalar::F32),
+                variants: Vec::new(),
                 span: Span::default(),
             },
             Table {
@@ -353,6 +354,7 @@ fn declared(mask: Option<TokenRule>, score: Option<TokenRule>, rules: Vec<BlockR
                 doc: String::new(),
                 axes: vec![TableAxis::Step],
                 element: Element::Three(Scalar::U32),
+                variants: Vec::new(),
                 span: Span::default(),
             },
         ],

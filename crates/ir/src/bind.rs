@@ -85,6 +85,11 @@ impl GridGeometry {
         std::array::from_fn(|axis| self.extent[axis] / self.tile[axis].max(1))
     }
 
+    /// Tokens of a frame.
+    pub fn frame_len(&self) -> usize {
+        self.extent[1] * self.extent[2]
+    }
+
     /// Tokens of a tile.
     pub fn tile_len(&self) -> usize {
         self.tile.iter().product()

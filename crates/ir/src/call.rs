@@ -98,6 +98,47 @@ impl AttentionCall<'_> {
     }
 }
 
+/// One call of the symbols room.
+#[derive(Clone, Copy, Debug)]
+pub struct SymbolsCall<'a> {
+    /// Strategy, shapes and values.
+    pub bound: &'a Bound<'a>,
+    /// Step and layer.
+    pub moment: Moment,
+    /// Q `[B, N, H, D]` and K `[B, N_kv, H_kv, D]`. None: nothing is known of them, which only rules without tensor data
+    /// can do with.
+    pub data: Option<(&'a Tensor, &'a Tensor)>,
+}
+
+impl<'a> SymbolsCall<'a> {
+    /// A call for rules that read no tensor data.
+    pub fn without_data(bound: &'a Bound<'a>, moment: Moment) -> SymbolsCall<'a> {
+        SymbolsCall { bound, moment, data: None }
+    }
+
+    /// Checks that the tensors are there if a rule reads them, and their shapes.
+    ///
+    /// # Errors
+    /// All mistakes found, each naming the tensor, what it is and what it should be.
+    pub fn check(&self) -> Result<(), Findings> {
+        let problem = self.bound.problem;
+        let mut findings = Findings::new();
+        match self.data {
+            Some((q, k)) => {
+                check_tensor("q", q, &problem.q_shape(), q, &mut findings);
+                check_tensor("k", k, &problem.kv_shape(), q, &mut findings);
+            }
+            None if self.bound.strategy.reads_data() => findings.push(Finding::new(
+                Code::TensorShape,
+                format!("rules of {} read q and k, which are not given", self.bound.strategy.name),
+                "give q and k",
+            )),
+            None => {}
+        }
+        findings.into_result(())
+    }
+}
+
 fn check_tensor(name: &str, tensor: &Tensor, shape: &[usize], q: &Tensor, findings: &mut Findings) {
     if tensor.shape != shape {
         findings.push(Finding::new(

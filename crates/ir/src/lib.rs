@@ -11,7 +11,7 @@
 //! * [`bind`]: values for params, tables and inputs, and the moment (step, layer) of a call;
 //! * [`call`] and [`tensor`]: one attention call, what every device takes and gives;
 //! * [`eval`] and [`classify`]: what a rule says of one token pair, and of all token pairs of a block pair at once;
-//!   [`static_symbols`]: what all rules say of all blocks.
+//!   [`static_symbols`] and [`data`]: what all rules say of all blocks, without and with tensor data.
 //!
 //! Non-goals: no parsing, no files, no environment, no GPU, no printing.
 //!
@@ -27,6 +27,7 @@
 pub mod bind;
 pub mod call;
 pub mod classify;
+pub mod data;
 pub mod diagnostic;
 pub mod eval;
 pub mod expr;
@@ -38,7 +39,7 @@ pub mod symbols;
 pub mod tensor;
 
 pub use bind::{Bindings, Bound, Moment};
-pub use call::{AttentionCall, AttentionOutput, Forecast};
+pub use call::{AttentionCall, AttentionOutput, Forecast, SymbolsCall};
 pub use diagnostic::{Code, Finding, Findings};
 pub use expr::Expr;
 pub use problem::{DType, Layout, Problem};

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use crate::bind::{Bound, Moment};
 use crate::classify::{Classifier, Coverage};
-use crate::eval::Prepared;
+use crate::data::{MapValues, with_orders};
+use crate::eval::{Place, Prepared, Scope};
 use crate::expr::{Expr, ExprKind, Global};
 use crate::strategy::{BlockRule, RangeId, TableAxis, When};
 use crate::symbols::{BitRows, CacheSymbol, SkipSymbol, Symbols};
@@ -16,10 +17,16 @@ use crate::symbols::{BitRows, CacheSymbol, SkipSymbol, Symbols};
 /// it wholly.
 ///
 /// This is the pure result of the rules, also at an Update step, where S_c says what the following Dispatch steps reuse:
-/// that an Update computes every block is for the caller to see to. Rules that read tensor data match nothing here.
+/// that an Update computes every block is for the caller to see to. Rules that read tensor data are for
+/// [`data_symbols`](crate::data::data_symbols).
 ///
 /// Heads (and batch items) whose rules read the same numbers share the work.
 pub fn static_symbols(bound: &Bound, moment: &Moment) -> Symbols {
+    symbols_with(bound, moment, None)
+}
+
+/// The symbols of rules that read these maps.
+pub(crate) fn symbols_with(bound: &Bound, moment: &Moment, maps: Option<&MapValues<'_>>) -> Symbols {
     let problem = bound.problem;
     let (batch, heads) = (problem.batch, problem.heads);
     let (t_q, t_kv) = (problem.q_blocks(), problem.kv_blocks());
@@ -32,7 +39,7 @@ pub fn static_symbols(bound: &Bound, moment: &Moment) -> Symbols {
     for b in 0..batch {
         for h in 0..heads {
             let key = Key::of(bound, moment, b, h, classifier.as_ref());
-            if let Some(&(known_b, known_h)) = known.get(&key) {
+            if let (Some(&(known_b, known_h)), None) = (known.get(&key), maps) {
                 let from = (known_b * heads + known_h) * words;
                 skip.extend_from_within(from..from + words);
                 if classifier.is_some() {
@@ -45,10 +52,11 @@ pub fn static_symbols(bound: &Bound, moment: &Moment) -> Symbols {
                 continue;
             }
             known.insert(key, (b, h));
-            for (i, compute) in cache_column(bound, moment, b, h).into_iter().enumerate() {
+            let scope = Scope { bound, moment: *moment, b, h, place: Place::Blocks { q: 0, kv: 0 }, maps };
+            for (i, compute) in cache_column(&scope).into_iter().enumerate() {
                 cache.set(b, h, i, compute);
             }
-            for (i, mut row) in skip_rows(bound, moment, b, h).into_iter().enumerate() {
+            for (i, mut row) in skip_rows(&scope).into_iter().enumerate() {
                 if let Some(classifier) = &classifier {
                     let coverage: Vec<Coverage> = (0..t_kv).map(|j| classifier.classify(b, h, i, j)).collect();
                     row.iter_mut().zip(&coverage).for_each(|(bit, c)| *bit &= *c != Coverage::Empty);
@@ -114,37 +122,38 @@ fn condition(rule: &BlockRule) -> Option<&Expr> {
 }
 
 /// S_c of one head: a bit for each query block.
-fn cache_column(bound: &Bound, moment: &Moment, b: usize, h: usize) -> Vec<bool> {
-    let rules: Vec<&BlockRule> = bound.strategy.rules.iter().filter(|r| !r.action.writes_skip_symbol()).collect();
-    let column = (0..bound.problem.q_blocks()).map(|i| {
-        let matching = rules
-            .iter()
-            .rfind(|rule| matches!(rule.when, When::Match { .. }) && bound.rule_matches(moment, rule, b, h, i, 0));
-        let otherwise = || rules.iter().rfind(|rule| rule.when == When::Otherwise);
-        matching.or_else(otherwise).is_none_or(|rule| rule.action.bit())
-    });
-    column.collect()
+fn cache_column(scope: &Scope) -> Vec<bool> {
+    let rules = scope.bound.strategy.rules.iter().filter(|rule| !rule.action.writes_skip_symbol());
+    decide(scope, rules, 1).into_iter().map(|row| row[0]).collect()
 }
 
 /// S_s of one head before the mask: for each query block a bit for each kv block.
-fn skip_rows(bound: &Bound, moment: &Moment, b: usize, h: usize) -> Vec<Vec<bool>> {
-    let (t_q, t_kv) = (bound.problem.q_blocks(), bound.problem.kv_blocks());
-    let rules = bound.strategy.rules.iter().filter(|rule| rule.action.writes_skip_symbol());
+fn skip_rows(scope: &Scope) -> Vec<Vec<bool>> {
+    let rules = scope.bound.strategy.rules.iter().filter(|rule| rule.action.writes_skip_symbol());
+    decide(scope, rules, scope.bound.problem.kv_blocks())
+}
+
+/// Rules of one symbol over rows of this many columns.
+fn decide<'r>(scope: &Scope, rules: impl Iterator<Item = &'r BlockRule> + Clone, columns: usize) -> Vec<Vec<bool>> {
+    let (bound, t_q) = (scope.bound, scope.bound.problem.q_blocks());
     let blocks = bound.problem.blocks;
     let q_ranges = block_ranges(bound, blocks.q as usize, bound.problem.n_q, t_q);
-    let kv_ranges = block_ranges(bound, blocks.kv as usize, bound.problem.n_kv, t_kv);
+    let kv_ranges = block_ranges(bound, blocks.kv as usize, bound.problem.n_kv, bound.problem.kv_blocks());
     let inside = |range: Option<RangeId>, of: Option<RangeId>| range.is_none() || range == of;
-    let otherwise = rules.clone().rfind(|rule| rule.when == When::Otherwise).is_none_or(|rule| rule.action.bit());
-    let mut rows = vec![vec![otherwise; t_kv]; t_q];
+    let otherwise = rules.clone().filter(|rule| rule.when == When::Otherwise).last();
+    let mut rows = vec![vec![otherwise.is_none_or(|rule| rule.action.bit()); columns]; t_q];
     for rule in rules {
         let When::Match { q, kv, condition } = &rule.when else { continue };
-        let mut matches = vec![true; t_kv];
-        let prepared = condition.as_ref().map(|condition| Prepared::of_blocks(bound, *moment, b, h, condition));
+        let condition = condition.as_ref().map(|condition| with_orders(scope, rule, condition));
+        let here = condition.as_ref().map(|(_, maps)| Scope { maps: Some(maps), ..*scope });
+        let prepared =
+            condition.iter().zip(&here).map(|((condition, _), here)| Prepared::of_blocks(here, condition)).next();
+        let mut matches = vec![true; columns];
         for (i, row) in rows.iter_mut().enumerate().filter(|(i, _)| inside(*q, q_ranges[*i])) {
             if let Some(prepared) = &prepared {
                 prepared.mask_row(i, 0, &mut matches);
             }
-            for j in (0..t_kv).filter(|&j| matches[j] && inside(*kv, kv_ranges[j])) {
+            for j in (0..columns).filter(|&j| matches[j] && (kv.is_none() || inside(*kv, kv_ranges[j]))) {
                 row[j] = rule.action.bit();
             }
         }

@@ -11,7 +11,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::expr::{Expr, Type};
+use crate::expr::{Expr, Side, SymbolKind, Type};
 use crate::span::Span;
 
 /// Index of a [`Param`] in [`Strategy::params`].
@@ -47,7 +47,9 @@ pub struct Strategy {
     pub tokens: Vec<TokenRange>,
     /// Default block sizes.
     pub blocks: Blocks,
-    /// Values computed from Q and K at Update steps. The language cannot write them yet.
+    /// How the caller's order of tokens becomes the order in which they are stored. None: they are the same.
+    pub permute: Option<Permute>,
+    /// Values computed from Q and K at Update steps; a map reads only maps before it.
     pub maps: Vec<Map>,
     /// Which token pairs may attend. None: all.
     pub mask: Option<TokenRule>,
@@ -183,6 +185,9 @@ pub struct Table {
     pub axes: Vec<TableAxis>,
     /// What an entry holds.
     pub element: Element,
+    /// `of { full, arrow, reuse }`: names of the values 0, 1, … of an entry, whose element is then `One(U32)`. Empty: the
+    /// entries are numbers.
+    pub variants: Vec<String>,
     /// The declaration.
     pub span: Span,
 }
@@ -235,15 +240,39 @@ impl Default for Blocks {
     }
 }
 
-/// `let s = pool(Q) . pool(K) / sqrt(D);`: a value over blocks computed from tensor data.
+/// A permutation of tokens before attention, inverted on its output. Positions, blocks and tiles of rules are those after
+/// it; the caller sees its own order throughout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Permute {
+    /// `permute vision by tile;`: the caller stores the range, a tiled grid, in raster order.
+    Tiles(RangeId),
+    /// `permute by order;`: token i of the new order is token order[i] of the caller's, in each batch item.
+    Index(InputId),
+}
+
+/// `let s = pool(Q) . pool(K) / sqrt(D);`: a value over blocks computed from tensor data, f32.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Map {
     /// Name.
     pub name: String,
-    /// Its definition.
+    /// What it is a function of: query blocks, kv blocks, or both in this order.
+    pub axes: Vec<MapAxis>,
+    /// Its value at those blocks, a float.
     pub value: Expr,
     /// The declaration.
     pub span: Span,
+}
+
+/// An axis of a map.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MapAxis {
+    /// The variable as written. A map over one variable that is called neither q nor kv may be read at blocks of either
+    /// side, which needs blocks of one size.
+    pub variable: String,
+    /// The side that the variable stands for inside the map.
+    pub side: Side,
+    /// `v in vision`: outside the range the map is 0.
+    pub range: Option<RangeId>,
 }
 
 /// `mask q, kv => …` or `score s, q, kv => …`: an expression over one token pair.
@@ -338,6 +367,9 @@ pub struct Schedule {
     pub update: Option<Expr>,
     /// `dense when …`: full attention, no symbols.
     pub dense: Option<Expr>,
+    /// `degrade when …`: asked after each Update; from then on the layer reuses its whole output, of order 0, at every
+    /// Dispatch step.
+    pub degrade: Option<Expr>,
 }
 
 impl Strategy {
@@ -351,6 +383,7 @@ impl Strategy {
             inputs: Vec::new(),
             tokens: Vec::new(),
             blocks: Blocks::default(),
+            permute: None,
             maps: Vec::new(),
             mask: None,
             score: None,
@@ -368,6 +401,32 @@ impl Strategy {
     /// Whether any rule writes S_s. A mask clears S_s bits too; it is not a rule.
     pub fn skips(&self) -> bool {
         self.rules.iter().any(|rule| rule.action == Action::Skip)
+    }
+
+    /// Whether any block rule reads Q or K, so that symbols are made from data.
+    pub fn reads_data(&self) -> bool {
+        self.conditions().any(Expr::reads_data)
+    }
+
+    /// The conditions of block rules.
+    pub fn conditions(&self) -> impl Iterator<Item = &Expr> {
+        self.rules.iter().filter_map(|rule| match &rule.when {
+            When::Match { condition, .. } => condition.as_ref(),
+            When::Otherwise => None,
+        })
+    }
+
+    /// The symbol that `degrade` asks about, if any.
+    pub fn degrades(&self) -> Option<SymbolKind> {
+        let mut asked = None;
+        self.schedule.degrade.iter().for_each(|when| {
+            when.walk(&mut |e| {
+                if let crate::expr::ExprKind::Density(kind) = e.kind {
+                    asked = Some(kind);
+                }
+            });
+        });
+        asked
     }
 
     /// The reuse operator of the `cache` rules; the checks make sure that there is one at most.

@@ -83,6 +83,9 @@ impl<'a> Reader<'a> {
                 Global::Heads => problem.heads as u32,
                 Global::Batch => self.b as u32,
                 Global::HeadDim => problem.head_dim as u32,
+                Global::BlockQ => problem.blocks.q,
+                Global::BlockKv => problem.blocks.kv,
+                Global::FrameLen => self.bound.geometry.grid.map_or(problem.n_q, |grid| grid.frame_len()) as u32,
             } as i32),
             ExprKind::Coordinate(side, coordinate) => self.coordinate(*side, *coordinate, pair),
             ExprKind::InRange(side, id) => V::B(match pair {
@@ -114,7 +117,6 @@ impl<'a> Reader<'a> {
                 Pair::Tokens(_, _, logit) => V::F(logit),
                 Pair::Blocks(..) => V::F(f32::NAN),
             },
-            ExprKind::Map(_) => V::F(f32::NAN),
             ExprKind::Unary(op, a) => match (op, self.read(a, pair)) {
                 (UnaryOp::Not, a) => V::B(a != V::B(true)),
                 (UnaryOp::ToFloat, a) => V::F(float(a)),
@@ -126,6 +128,7 @@ impl<'a> Reader<'a> {
                 let args: Vec<V> = args.iter().map(|a| self.read(a, pair)).collect();
                 self.call(*function, &args)
             }
+            _ => V::F(f32::NAN),
         }
     }
 

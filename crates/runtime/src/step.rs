@@ -8,7 +8,7 @@
 //! | dense | all rows | all pairs that the mask lets through | nothing |
 //!
 //! Symbols of static rules depend on step, layer and heads only: they are made anew at a step if a rule reads the step,
-//! else once.
+//! else once. Symbols of rules that read Q and K are made at Update steps and kept until the next one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +18,7 @@ use sparsym_ir::eval::StepKind;
 use sparsym_ir::expr::{Expr, ExprKind, Global};
 use sparsym_ir::strategy::{Reuse, Strategy, TableAxis, When};
 use sparsym_ir::symbols::CacheSymbol;
-use sparsym_ir::{AttentionCall, Forecast, Problem, Symbols, Tensor};
+use sparsym_ir::{AttentionCall, Forecast, Problem, Symbols, SymbolsCall, Tensor};
 
 use crate::device::{Device, Measured};
 use crate::error::Error;
@@ -158,7 +158,7 @@ impl AttentionLayer {
         tensors: &Tensors<'_>,
         state: &mut LayerState,
     ) -> Result<StepOutput, Error> {
-        let made = self.symbols(bound, &moment, state)?;
+        let made = self.update_symbols(bound, moment, tensors, state)?;
         let (batch, heads, blocks) = (made.cache.batch(), made.cache.heads(), made.cache.q_blocks());
         let every_row = Symbols { cache: CacheSymbol::ones(batch, heads, blocks), ..made.clone() };
         let output = self.call(bound, moment, StepKind::Update, tensors, &every_row, None)?;
@@ -177,7 +177,7 @@ impl AttentionLayer {
         tensors: &Tensors<'_>,
         state: &mut LayerState,
     ) -> Result<StepOutput, Error> {
-        let symbols = self.symbols(bound, &moment, state)?;
+        let symbols = self.dispatch_symbols(bound, moment, state)?;
         let order = bound.taylor_order(&moment);
         let forecast = state.history.as_ref().map(|history| {
             let coefficients = history.coefficients(moment.step, order);
@@ -191,7 +191,7 @@ impl AttentionLayer {
     fn dense(&self, moment: Moment, tensors: &Tensors<'_>) -> Result<StepOutput, Error> {
         let bound = Bound::new(&self.mask_only, &self.problem, &self.bindings)?;
         let symbols = match self.mask_only.mask {
-            Some(_) => self.device.symbols(&bound, &moment)?,
+            Some(_) => self.device.symbols(&SymbolsCall::without_data(&bound, moment))?,
             None => all_ones(&self.problem),
         };
         self.call(&bound, moment, StepKind::Dense, tensors, &symbols, None)
@@ -214,11 +214,25 @@ impl AttentionLayer {
         Ok(StepOutput { o: output.o, lse: output.lse, kind, density_c, density_s, order, ms: cost.ms })
     }
 
-    /// The symbols of this moment: kept ones if nothing that they depend on has changed.
-    fn symbols(&self, bound: &Bound<'_>, moment: &Moment, state: &LayerState) -> Result<Symbols, Error> {
+    /// The symbols of an Update: kept ones if nothing that they depend on has changed.
+    fn update_symbols(
+        &self,
+        bound: &Bound<'_>,
+        moment: Moment,
+        tensors: &Tensors<'_>,
+        state: &LayerState,
+    ) -> Result<Symbols, Error> {
         match &state.symbols {
-            Some(kept) if !self.varying => Ok(kept.clone()),
-            _ => self.device.symbols(bound, moment),
+            Some(kept) if !self.varying && !self.strategy.reads_data() => Ok(kept.clone()),
+            _ => self.device.symbols(&SymbolsCall { bound, moment, data: Some((tensors.q, tensors.k)) }),
+        }
+    }
+
+    /// The symbols of a Dispatch: those of the last Update, unless static rules say something else of this step.
+    fn dispatch_symbols(&self, bound: &Bound<'_>, moment: Moment, state: &LayerState) -> Result<Symbols, Error> {
+        match &state.symbols {
+            Some(kept) if !self.varying || self.strategy.reads_data() => Ok(kept.clone()),
+            _ => self.device.symbols(&SymbolsCall::without_data(bound, moment)),
         }
     }
 

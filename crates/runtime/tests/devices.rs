@@ -4,7 +4,9 @@ use sparsym_codegen::{Request, Room, Target, generate};
 use sparsym_ir::expr::{BinaryOp, Coordinate, Expr, ExprKind, Side, Type};
 use sparsym_ir::problem::Ragged;
 use sparsym_ir::strategy::{Action, BlockRule, Reuse, Strategy, TokenRule, When};
-use sparsym_ir::{AttentionCall, Bindings, Bound, DType, Forecast, Moment, Problem, Span, Symbols, Tensor};
+use sparsym_ir::{
+    AttentionCall, Bindings, Bound, DType, Forecast, Moment, Problem, Span, Symbols, SymbolsCall, Tensor,
+};
 use sparsym_runtime::device::{self, Cuda, Device, Emulator, Measured, Reference, emulator};
 use sparsym_runtime::{Class, Error};
 
@@ -81,8 +83,8 @@ fn compare(device: &dyn Device, what: &str, strategy: &Strategy, problem: &Probl
     let bindings = Bindings::defaults(strategy);
     let bound = Bound::new(strategy, problem, &bindings).unwrap();
     let moment = Moment { step: 3, steps: 10, since_update: 1, layer: 0 };
-    let symbols = Reference.symbols(&bound, &moment).unwrap();
-    assert_eq!(device.symbols(&bound, &moment).unwrap(), symbols, "symbols of {what}");
+    let symbols = Reference.symbols(&SymbolsCall::without_data(&bound, moment)).unwrap();
+    assert_eq!(device.symbols(&SymbolsCall::without_data(&bound, moment)).unwrap(), symbols, "symbols of {what}");
 
     let (q, features): (Tensor, Vec<Tensor>) = (
         noise(&problem.q_shape(), dtype, 1),
@@ -126,7 +128,7 @@ fn the_emulator_stops_a_text_that_is_wrong() {
     let bindings = Bindings::defaults(&strategy);
     let bound = Bound::new(&strategy, &problem, &bindings).unwrap();
     let (moment, x) = (Moment::default(), noise(&problem.q_shape(), DType::Bf16, 1));
-    let symbols = emulator.symbols(&bound, &moment).unwrap();
+    let symbols = emulator.symbols(&SymbolsCall::without_data(&bound, moment)).unwrap();
     let call = AttentionCall { bound: &bound, moment, q: &x, k: &x, v: &x, symbols: &symbols, forecast: None };
     let error = emulator.attention(&call).unwrap_err();
     assert_eq!(error.class().exit_status(), 5, "{error}");
@@ -177,7 +179,7 @@ fn agrees_with_the_oracle(device: &dyn Device) {
     let (strategy, problem) = (Strategy::dense(), Problem::self_attention(1, 16, 1, 64));
     let bindings = Bindings::defaults(&strategy);
     let bound = Bound::new(&strategy, &problem, &bindings).unwrap();
-    let symbols = device.symbols(&bound, &Moment::default()).unwrap();
+    let symbols = device.symbols(&SymbolsCall::without_data(&bound, Moment::default())).unwrap();
     let x = noise(&problem.q_shape(), DType::F32, 1);
     let moment = Moment::default();
     let call = AttentionCall { bound: &bound, moment, q: &x, k: &x, v: &x, symbols: &symbols, forecast: None };

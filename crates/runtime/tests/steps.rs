@@ -54,7 +54,7 @@ fn caching(update: Expr, reuse: Reuse) -> Strategy {
     let when = When::Match { q: None, kv: None, condition: None };
     Strategy {
         rules: vec![BlockRule { action: Action::Cache, when, reuse: Some(reuse), span: Span::default() }],
-        schedule: Schedule { update: Some(update), dense: None },
+        schedule: Schedule { update: Some(update), ..Schedule::default() },
         ..Strategy::dense()
     }
 }

@@ -14,7 +14,7 @@
 //! # The smallest example
 //!
 //! ```
-//! use sparsym::ir::{AttentionCall, Bound, DType, Moment, Problem, Tensor};
+//! use sparsym::ir::{AttentionCall, Bound, DType, Moment, Problem, SymbolsCall, Tensor};
 //! use sparsym::{StrategyType, strategy};
 //!
 //! strategy! {
@@ -35,7 +35,7 @@
 //!
 //! let device = sparsym::runtime::device::open("reference")?;
 //! let moment = Moment::default();
-//! let symbols = device.symbols(&bound, &moment)?;
+//! let symbols = device.symbols(&SymbolsCall::without_data(&bound, moment))?;
 //! let call = AttentionCall { bound: &bound, moment, q: &q, k: &k, v: &v, symbols: &symbols, forecast: None };
 //! let output = device.attention(&call)?;
 //! assert_eq!(output.o.to_f32(), [1.5, 3.0, 6.0, 7.5]); // means over each token's neighbours

@@ -4,7 +4,7 @@ use safetensors::tensor::Dtype;
 use sparsym::codegen::Room;
 use sparsym::ir::symbols::{CacheSymbol, SkipSymbol};
 use sparsym::ir::tensor::Data;
-use sparsym::ir::{AttentionCall, Bound, Forecast, Moment, Problem, Strategy, Symbols, Tensor};
+use sparsym::ir::{AttentionCall, Bound, Forecast, Moment, Problem, Strategy, Symbols, SymbolsCall, Tensor};
 use sparsym::runtime::device::Device;
 
 use super::AttentionArgs;
@@ -29,7 +29,7 @@ pub(super) fn run(args: &AttentionArgs, report: Report) -> Outcome {
     let cache = input.find_tensor("cache")?;
     let problem = input.problem(&q, &k)?;
     let bound = Bound::new(&chosen.strategy, &problem, &bindings)?;
-    let symbols = symbols(&input, &bound, &chosen.moment, &*device)?;
+    let symbols = symbols(&input, &bound, chosen.moment, (&q, &k), &*device)?;
     let forecast = cache.as_ref().map(|feature| Forecast { features: vec![feature], coefficients: vec![1.0] });
     let call = AttentionCall { bound: &bound, moment: chosen.moment, q: &q, k: &k, v: &v, symbols: &symbols, forecast };
     call.check().map_err(|findings| input.failure(findings))?;
@@ -54,18 +54,25 @@ pub(super) fn run(args: &AttentionArgs, report: Report) -> Outcome {
 }
 
 /// The symbols of the rules, with S_c and S_s of the file in their place. The mask has the last word in any case.
-fn symbols(input: &InputFile, bound: &Bound<'_>, moment: &Moment, device: &dyn Device) -> Outcome<Symbols> {
+fn symbols(
+    input: &InputFile,
+    bound: &Bound<'_>,
+    moment: Moment,
+    data: (&Tensor, &Tensor),
+    device: &dyn Device,
+) -> Outcome<Symbols> {
     let Problem { batch, heads, .. } = *bound.problem;
     let (t_q, t_kv) = (bound.problem.q_blocks(), bound.problem.kv_blocks());
     let s_c = input.symbol("s_c", &[batch, heads, t_q], "[B, H, T_q]")?;
     let s_s = input.symbol("s_s", &[batch, heads, t_q, t_kv], "[B, H, T_q, T_kv]")?;
-    let mut symbols = device.symbols(bound, moment)?;
+    let mut symbols = device.symbols(&SymbolsCall { bound, moment, data: Some(data) })?;
     if let Some(s_c) = s_c {
         symbols.cache = CacheSymbol::pack(batch, heads, t_q, &s_c);
     }
     if let Some(s_s) = s_s {
         let mask_only = Strategy { rules: Vec::new(), ..bound.strategy.clone() };
-        let masked = device.symbols(&Bound::new(&mask_only, bound.problem, bound.bindings)?, moment)?;
+        let mask_only = Bound::new(&mask_only, bound.problem, bound.bindings)?;
+        let masked = device.symbols(&SymbolsCall::without_data(&mask_only, moment))?;
         let bytes: Vec<u8> = s_s.iter().zip(masked.skip.unpack()).map(|(asked, possible)| asked & possible).collect();
         symbols.skip = SkipSymbol::pack(batch, heads, t_q, t_kv, &bytes);
     }

@@ -2,7 +2,7 @@
 
 use safetensors::tensor::Dtype;
 use sparsym::codegen::Room;
-use sparsym::ir::Bound;
+use sparsym::ir::{Bound, SymbolsCall};
 
 use super::SymbolsArgs;
 use super::file::{self, InputFile, OutputTensor};
@@ -19,9 +19,11 @@ pub(super) fn run(args: &SymbolsArgs, report: Report) -> Outcome {
     input.fill(&mut chosen)?;
     let chosen = chosen.set_all(&args.settings.set)?;
     let bindings = chosen.bindings()?;
-    let problem = input.problem(&input.tensor("q")?, &input.tensor("k")?)?;
+    let (q, k) = (input.tensor("q")?, input.tensor("k")?);
+    let problem = input.problem(&q, &k)?;
     let bound = Bound::new(&chosen.strategy, &problem, &bindings)?;
-    let measured = device.measured_symbols(&bound, &chosen.moment)?;
+    let call = SymbolsCall { bound: &bound, moment: chosen.moment, data: Some((&q, &k)) };
+    let measured = device.measured_symbols(&call)?;
 
     let symbols = &measured.value;
     let (batch, heads, t_q, t_kv) = (problem.batch, problem.heads, problem.q_blocks(), problem.kv_blocks());

@@ -195,7 +195,6 @@ impl Lowering<'_> {
             }
             ExprKind::Table(id) => self.table(id.0),
             ExprKind::Logit => ("s".to_owned(), ATOM),
-            ExprKind::Map(_) => unreachable!("rules over maps are refused before lowering"),
             ExprKind::Unary(op, a) => match op {
                 UnaryOp::Neg => (format!("-{}", self.within(a, ATOM)), UNARY),
                 UnaryOp::Not => (format!("!{}", self.within(a, UNARY)), UNARY),
@@ -231,6 +230,7 @@ impl Lowering<'_> {
                 (format!("{left} {} {right}", op.symbol()), own)
             }
             ExprKind::Call(function, args) => (self.call(*function, args, expr.ty), ATOM),
+            _ => unreachable!("rules over maps are refused before lowering"),
         }
     }
 
@@ -239,6 +239,8 @@ impl Lowering<'_> {
             Global::Head => self.head.to_owned(),
             Global::Batch => self.batch.to_owned(),
             Global::HeadDim => "kHeadDim".to_owned(),
+            Global::BlockQ => "kBlockQ".to_owned(),
+            Global::BlockKv => "kBlockKv".to_owned(),
             other => format!("p.{}", other.name()),
         }
     }
@@ -251,6 +253,8 @@ impl Lowering<'_> {
             Coordinate::T => format!("grid_point(p, {pos}).t"),
             Coordinate::H => format!("grid_point(p, {pos}).h"),
             Coordinate::W => format!("grid_point(p, {pos}).w"),
+            Coordinate::Cell => format!("cell_in_frame(p, {pos})"),
+            Coordinate::Len => format!("tokens_of({pos})"),
             Coordinate::Tile if self.level == Level::Tokens => format!("tile_point(p, {pos})"),
             // The checks make sure that all tokens of a block lie in one tile.
             Coordinate::Tile => format!("tile_point(p, {pos}.first)"),

@@ -170,7 +170,7 @@ fn table(
         }
     };
     let (name, doc, span) = (name.text.clone(), clause.doc.clone(), clause.span);
-    strategy.tables.push(Table { name, doc, axes: declared, element, span });
+    strategy.tables.push(Table { name, doc, axes: declared, element, variants: Vec::new(), span });
     Ok(Symbol::Table(TableId(strategy.tables.len() - 1)))
 }
 

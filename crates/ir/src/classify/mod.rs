@@ -102,7 +102,7 @@ impl Classifier {
         let heads = if by_head { bound.problem.heads } else { 1 };
         let batch = if by_batch { bound.problem.batch } else { 1 };
         let sheet = |b, h| {
-            let scope = Scope { bound, moment: *moment, b, h, place: Place::Nowhere };
+            let scope = Scope { bound, moment: *moment, b, h, place: Place::Nowhere, maps: None };
             Sheet::new(&scope, mask, &atoms)
         };
         Classifier {
@@ -110,6 +110,13 @@ impl Classifier {
             batch_stride: if by_batch { heads } else { 0 },
             head_stride: usize::from(by_head),
         }
+    }
+
+    /// As if this token rule were the mask, for one batch item and head: ask it about (0, 0).
+    pub(crate) fn of(bound: &Bound, moment: &Moment, b: usize, h: usize, rule: &Expr) -> Classifier {
+        let scope = Scope { bound, moment: *moment, b, h, place: Place::Nowhere, maps: None };
+        let sheet = Sheet::new(&scope, rule, &Atoms::of(bound.strategy, rule));
+        Classifier { sheets: vec![sheet], batch_stride: 0, head_stride: 0 }
     }
 
     /// Coverage of query block `i` and kv block `j`. A block past the end of its sequence has no pairs: empty.
@@ -131,7 +138,13 @@ impl Sheet {
         let problem = scope.bound.problem;
         let tokens = [problem.q_rows(scope.b).len(), problem.kv_rows(scope.b).len()];
         let reads_grid = mask.any(|e| {
-            matches!(e.kind, ExprKind::Coordinate(_, Coordinate::T | Coordinate::H | Coordinate::W | Coordinate::Tile))
+            matches!(
+                e.kind,
+                ExprKind::Coordinate(
+                    _,
+                    Coordinate::T | Coordinate::H | Coordinate::W | Coordinate::Tile | Coordinate::Cell
+                )
+            )
         });
         let side = |side: Side, axis: Axis, tokens: usize| Cutter {
             scope: *scope,

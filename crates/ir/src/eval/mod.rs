@@ -4,9 +4,11 @@
 //! Integers are 32-bit and wrap, floats are f32, and no operation is fused, so that a device that keeps these rules
 //! gives the same bits.
 
+mod cover;
 mod prepared;
 mod scalar;
 
+pub(crate) use cover::Covers;
 pub use prepared::Prepared;
 pub(crate) use scalar::{Datum, Place, Scope, bit_length};
 
@@ -30,7 +32,7 @@ impl Bound<'_> {
     pub fn mask_at(&self, moment: &Moment, b: usize, h: usize, q: usize, kv: usize) -> bool {
         self.strategy.mask.as_ref().is_none_or(|rule| {
             let place = Place::Tokens { q, kv, logit: 0.0 };
-            Scope { bound: self, moment: *moment, b, h, place }.eval(&rule.value).bool()
+            Scope { bound: self, moment: *moment, b, h, place, maps: None }.eval(&rule.value).bool()
         })
     }
 
@@ -38,13 +40,13 @@ impl Bound<'_> {
     pub fn score_at(&self, moment: &Moment, logit: f32, b: usize, h: usize, q: usize, kv: usize) -> f32 {
         self.strategy.score.as_ref().map_or(logit, |rule| {
             let place = Place::Tokens { q, kv, logit };
-            Scope { bound: self, moment: *moment, b, h, place }.eval(&rule.value).float()
+            Scope { bound: self, moment: *moment, b, h, place, maps: None }.eval(&rule.value).float()
         })
     }
 
     /// The value of an integer expression that reads no token, at batch item `b` and head `h`.
     pub fn integer_at(&self, moment: &Moment, b: usize, h: usize, expr: &Expr) -> i32 {
-        Scope { bound: self, moment: *moment, b, h, place: Place::Nowhere }.eval(expr).int()
+        Scope { bound: self, moment: *moment, b, h, place: Place::Nowhere, maps: None }.eval(expr).int()
     }
 
     /// Whether a block rule matches query block `i` and kv block `j` of head `h`; a `cache` or `compute` rule looks at
@@ -61,7 +63,7 @@ impl Bound<'_> {
             && inside(kv, j, size.kv, tokens[1])
             && condition.as_ref().is_none_or(|condition| {
                 let place = Place::Blocks { q: i, kv: j };
-                Scope { bound: self, moment: *moment, b, h, place }.eval(condition).bool()
+                Scope { bound: self, moment: *moment, b, h, place, maps: None }.eval(condition).bool()
             })
     }
 
@@ -72,7 +74,7 @@ impl Bound<'_> {
     /// decides. A strategy without `update when` updates at every step.
     pub fn schedule(&self, step: u32, steps: u32, since_update: Option<u32>, layer: u32) -> StepKind {
         let moment = Moment { step, steps, since_update: since_update.unwrap_or(step), layer };
-        let scope = Scope { bound: self, moment, b: 0, h: 0, place: Place::Nowhere };
+        let scope = Scope { bound: self, moment, b: 0, h: 0, place: Place::Nowhere, maps: None };
         let schedule = &self.strategy.schedule;
         if schedule.dense.as_ref().is_some_and(|when| scope.eval(when).bool()) {
             return StepKind::Dense;
@@ -87,7 +89,7 @@ impl Bound<'_> {
         let cache = self.strategy.rules.iter().filter(|rule| rule.action == Action::Cache);
         match cache.filter_map(|rule| rule.reuse.as_ref()).next() {
             Some(Reuse::Taylor(order)) => {
-                let scope = Scope { bound: self, moment: *moment, b: 0, h: 0, place: Place::Nowhere };
+                let scope = Scope { bound: self, moment: *moment, b: 0, h: 0, place: Place::Nowhere, maps: None };
                 scope.eval(order).int().clamp(0, 3) as u32
             }
             Some(Reuse::Hold) | None => 0,

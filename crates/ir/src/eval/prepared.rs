@@ -37,13 +37,13 @@ pub struct Prepared<'a> {
 impl<'a> Prepared<'a> {
     /// Folds `expr` for batch item `b` and head `h`.
     pub fn new(bound: &'a Bound<'a>, moment: Moment, b: usize, h: usize, expr: &Expr) -> Prepared<'a> {
-        let scope = Scope { bound, moment, b, h, place: Place::Tokens { q: 0, kv: 0, logit: f32::NAN } };
+        let scope = Scope { bound, moment, b, h, place: Place::Tokens { q: 0, kv: 0, logit: f32::NAN }, maps: None };
         Prepared { scope, root: Node::new(&scope, expr) }
     }
 
-    /// Folds a condition over block pairs. In what follows read block for token.
-    pub(crate) fn of_blocks(bound: &'a Bound<'a>, moment: Moment, b: usize, h: usize, expr: &Expr) -> Prepared<'a> {
-        let scope = Scope { bound, moment, b, h, place: Place::Blocks { q: 0, kv: 0 } };
+    /// Folds a condition over the block pairs of a scope. In what follows read block for token.
+    pub(crate) fn of_blocks(scope: &Scope<'a>, expr: &Expr) -> Prepared<'a> {
+        let scope = Scope { place: Place::Blocks { q: 0, kv: 0 }, ..*scope };
         Prepared { scope, root: Node::new(&scope, expr) }
     }
 
@@ -94,10 +94,12 @@ enum Node<'a> {
 impl<'a> Node<'a> {
     fn new(scope: &Scope<'a>, expr: &Expr) -> Node<'a> {
         let logit = expr.any(|e| matches!(e.kind, ExprKind::Logit));
-        if !expr.reads_tokens() && !logit {
+        let data = expr.reads_data();
+        let free = expr.free_sides();
+        if free == [false; 2] && !logit && !data {
             return Node::Constant(scope.eval(expr));
         }
-        if !expr.any(reads_kv) && !logit {
+        if !free[Side::Kv as usize] && !logit {
             return Node::Row(expr.clone());
         }
         let tokens = matches!(scope.place, Place::Tokens { .. });
@@ -215,7 +217,7 @@ impl Row<'_, '_> {
                 let right = self.right(&sides[1], &mut right[..n], Datum::bool, Self::bools);
                 compare(op, &left[..n], right, out);
             }
-            Type::Int | Type::Triple => {
+            Type::Int | Type::Triple | Type::Variant => {
                 let (mut left, mut right) = ([0; CHUNK], [0; CHUNK]);
                 self.ints(&sides[0], &mut left[..n]);
                 let right = self.right(&sides[1], &mut right[..n], Datum::int, Self::ints);

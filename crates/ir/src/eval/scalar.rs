@@ -1,7 +1,11 @@
 //! The evaluator: one expression at one place, exactly as the language defines it.
 
-use crate::bind::{Bound, Moment};
-use crate::expr::{BinaryOp, Coordinate, Expr, ExprKind, Function, Global, Side, UnaryOp};
+use super::cover::Covers;
+use crate::bind::{Bound, GridGeometry, Moment};
+use crate::data::MapValues;
+use crate::expr::{
+    Axis, BinaryOp, Coordinate, Expr, ExprKind, Function, Global, Reduction, Running, Side, UnaryOp, Within,
+};
 use crate::strategy::{Element, InputId, RangeId, Scalar, TableAxis, TableId, Value};
 
 /// What an expression is worth.
@@ -22,6 +26,8 @@ pub(crate) enum Place {
     Tokens { q: usize, kv: usize, logit: f32 },
     /// A block pair.
     Blocks { q: usize, kv: usize },
+    /// A pair of groups of tokens, and their antidiagonal product.
+    Groups { q: usize, kv: usize, antidiag: f32 },
 }
 
 /// Everything that an expression may read.
@@ -32,6 +38,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) b: usize,
     pub(crate) h: usize,
     pub(crate) place: Place,
+    /// What maps are worth; None where no tensor data is known.
+    pub(crate) maps: Option<&'a MapValues<'a>>,
 }
 
 impl Datum {
@@ -78,7 +86,8 @@ impl Datum {
 }
 
 impl<'a> Scope<'a> {
-    /// The value of `expr` here. A map has no value outside the device that computed it: it gives NaN.
+    /// The value of `expr` here. Tensor data has a value only as maps that are known: else it is NaN. Order maps and
+    /// softmaxes are maps by then, see [`crate::data`].
     pub(crate) fn eval(&self, expr: &Expr) -> Datum {
         match &expr.kind {
             ExprKind::Bool(v) => Datum::Bool(*v),
@@ -99,7 +108,27 @@ impl<'a> Scope<'a> {
                 Place::Tokens { logit, .. } => Datum::Float(logit),
                 _ => Datum::Float(f32::NAN),
             },
-            ExprKind::Map(_) => Datum::Float(f32::NAN),
+            ExprKind::Antidiag => match self.place {
+                Place::Groups { antidiag, .. } => Datum::Float(antidiag),
+                _ => Datum::Float(f32::NAN),
+            },
+            ExprKind::Map(id, sides) => Datum::Float(
+                self.maps
+                    .map_or(f32::NAN, |maps| maps.get(*id, self.b, self.h, sides.iter().map(|&side| self.block(side)))),
+            ),
+            ExprKind::Reduce(reduction, running, value) => Datum::Float(self.reduce(*reduction, running, value)),
+            ExprKind::Cover(cover) => {
+                let (q, kv) = (self.block(Side::Q), self.block(Side::Kv));
+                Datum::Bool(Covers::new(self, cover).holds(q, kv))
+            }
+            ExprKind::Variant(_, index) => Datum::Int(*index as i32),
+            ExprKind::Dot { .. }
+            | ExprKind::SelfSim { .. }
+            | ExprKind::BlockSum(_)
+            | ExprKind::Softmax(_)
+            | ExprKind::Order(_)
+            | ExprKind::Percentile(_)
+            | ExprKind::Density(_) => Datum::Float(f32::NAN),
             ExprKind::Unary(op, a) => unary(*op, self.eval(a)),
             ExprKind::Binary(BinaryOp::And, a, b) => Datum::Bool(self.eval(a).bool() && self.eval(b).bool()),
             ExprKind::Binary(BinaryOp::Or, a, b) => Datum::Bool(self.eval(a).bool() || self.eval(b).bool()),
@@ -119,6 +148,7 @@ impl<'a> Scope<'a> {
     pub(crate) fn at(&self, q: usize, kv: usize, logit: f32) -> Scope<'a> {
         let place = match self.place {
             Place::Blocks { .. } => Place::Blocks { q, kv },
+            Place::Groups { antidiag, .. } => Place::Groups { q, kv, antidiag },
             _ => Place::Tokens { q, kv, logit },
         };
         Scope { place, ..*self }
@@ -149,6 +179,9 @@ impl<'a> Scope<'a> {
             Global::Heads => problem.heads as i32,
             Global::Batch => self.b as i32,
             Global::HeadDim => problem.head_dim as i32,
+            Global::BlockQ => problem.blocks.q as i32,
+            Global::BlockKv => problem.blocks.kv as i32,
+            Global::FrameLen => self.bound.geometry.grid.map_or(problem.n_q, |grid| grid.frame_len()) as i32,
         }
     }
 
@@ -159,6 +192,8 @@ impl<'a> Scope<'a> {
             (Place::Tokens { kv, .. }, Side::Kv) => kv,
             (Place::Blocks { q, .. }, Side::Q) => return self.block_coordinate(side, q, coordinate),
             (Place::Blocks { kv, .. }, Side::Kv) => return self.block_coordinate(side, kv, coordinate),
+            (Place::Groups { q, .. }, Side::Q) => return Datum::Int(q as i32),
+            (Place::Groups { kv, .. }, Side::Kv) => return Datum::Int(kv as i32),
             (Place::Nowhere, _) => return Datum::Int(-1),
         };
         let on_grid = || grid.and_then(|grid| grid.coordinates(token));
@@ -169,13 +204,21 @@ impl<'a> Scope<'a> {
             Coordinate::H => axis(1),
             Coordinate::W => axis(2),
             Coordinate::Tile => Datum::Triple(on_grid().map_or([-1; 3], |(_, tile)| tile.map(|n| n as i32))),
-            Coordinate::Block => Datum::Int(-1), // blocks only
+            Coordinate::Cell => {
+                let cell = |grid: GridGeometry| grid.coordinates(token).map(|(at, _)| at[1] * grid.extent[2] + at[2]);
+                Datum::Int(grid.and_then(cell).map_or(-1, |cell| cell as i32))
+            }
+            Coordinate::Block | Coordinate::Len => Datum::Int(-1), // blocks only
         }
     }
 
     fn block_coordinate(&self, side: Side, block: usize, coordinate: Coordinate) -> Datum {
         match coordinate {
             Coordinate::Block => Datum::Int(block as i32),
+            Coordinate::Len => {
+                let (first, last) = self.block_tokens(side, block);
+                Datum::Int((last + 1 - first) as i32)
+            }
             Coordinate::Tile => {
                 let (first, last) = self.block_tokens(side, block);
                 let grid = self.bound.geometry.grid;
@@ -187,7 +230,58 @@ impl<'a> Scope<'a> {
         }
     }
 
-    fn in_range(&self, side: Side, id: RangeId) -> bool {
+    /// The block that a variable stands for.
+    fn block(&self, side: Side) -> usize {
+        match (self.place, side) {
+            (Place::Blocks { q, .. } | Place::Groups { q, .. }, Side::Q) => q,
+            (Place::Blocks { kv, .. } | Place::Groups { kv, .. }, Side::Kv) => kv,
+            _ => 0,
+        }
+    }
+
+    /// This scope with the variable of an axis at each place that it takes, and the number of that place.
+    pub(crate) fn places(&self, running: &Running) -> impl Iterator<Item = (usize, Scope<'a>)> {
+        let problem = self.bound.problem;
+        let (q, kv) = (self.block(Side::Q), self.block(Side::Kv));
+        let all = match running.axis {
+            Axis::Q => 0..problem.q_blocks(),
+            Axis::Kv if running.within == Within::QueryBlock => {
+                let ratio = (problem.blocks.q / problem.blocks.kv) as usize;
+                q * ratio..((q + 1) * ratio).min(problem.kv_blocks())
+            }
+            Axis::Kv => 0..problem.kv_blocks(),
+            Axis::Head => 0..problem.heads,
+        };
+        all.filter_map(move |n| {
+            let here = match running.axis {
+                Axis::Q => Scope { place: Place::Blocks { q: n, kv }, ..*self },
+                Axis::Kv => Scope { place: Place::Blocks { q, kv: n }, ..*self },
+                Axis::Head => Scope { h: n, ..*self },
+            };
+            let inside = match (running.within, running.axis) {
+                (Within::Range(id), Axis::Q) => here.in_range(Side::Q, id),
+                (Within::Range(id), Axis::Kv) => here.in_range(Side::Kv, id),
+                _ => true,
+            };
+            let takes = inside && running.visible.as_ref().is_none_or(|visible| here.eval(visible).bool());
+            takes.then_some((n, here))
+        })
+    }
+
+    fn reduce(&self, reduction: Reduction, running: &Running, value: &Expr) -> f32 {
+        let values = self.places(running).map(|(_, here)| here.eval(value).float());
+        match reduction {
+            Reduction::Sum => values.sum(),
+            Reduction::Mean => {
+                let (sum, n) = values.fold((0.0, 0), |(sum, n), x| (sum + x, n + 1));
+                sum / n.max(1) as f32
+            }
+            Reduction::Max => values.fold(f32::NEG_INFINITY, f32::max),
+            Reduction::Min => values.fold(f32::INFINITY, f32::min),
+        }
+    }
+
+    pub(crate) fn in_range(&self, side: Side, id: RangeId) -> bool {
         let inside = |token: usize| {
             let (start, len) = self.bound.geometry.ranges[id.0];
             (start..start + len).contains(&token)
@@ -197,7 +291,7 @@ impl<'a> Scope<'a> {
             (Place::Tokens { kv, .. }, Side::Kv) => inside(kv),
             (Place::Blocks { q, .. }, Side::Q) => self.block_in_range(side, q, id),
             (Place::Blocks { kv, .. }, Side::Kv) => self.block_in_range(side, kv, id),
-            (Place::Nowhere, _) => false,
+            (Place::Groups { .. } | Place::Nowhere, _) => false,
         }
     }
 
@@ -207,7 +301,7 @@ impl<'a> Scope<'a> {
     }
 
     /// First and last token of a block, the last one cut off at the end of the sequence.
-    fn block_tokens(&self, side: Side, block: usize) -> (usize, usize) {
+    pub(crate) fn block_tokens(&self, side: Side, block: usize) -> (usize, usize) {
         let problem = self.bound.problem;
         let (size, tokens) = match side {
             Side::Q => (problem.blocks.q as usize, problem.n_q),

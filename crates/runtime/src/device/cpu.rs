@@ -1,7 +1,6 @@
 //! The device that is always there.
 
-use sparsym_ir::bind::{Bound, Moment};
-use sparsym_ir::{AttentionCall, AttentionOutput, Symbols};
+use sparsym_ir::{AttentionCall, AttentionOutput, Symbols, SymbolsCall};
 
 use super::{Device, Measured};
 use crate::error::Error;
@@ -15,8 +14,9 @@ impl Device for Cpu {
         "cpu"
     }
 
-    fn measured_symbols(&self, bound: &Bound<'_>, moment: &Moment) -> Result<Measured<Symbols>, Error> {
-        Measured::on_host(|| Ok(sparsym_ir::static_symbols::static_symbols(bound, moment)))
+    fn measured_symbols(&self, call: &SymbolsCall<'_>) -> Result<Measured<Symbols>, Error> {
+        call.check()?;
+        Measured::on_host(|| Ok(sparsym_ir::static_symbols::static_symbols(call.bound, &call.moment)))
     }
 
     fn measured_attention(&self, call: &AttentionCall<'_>) -> Result<Measured<AttentionOutput>, Error> {

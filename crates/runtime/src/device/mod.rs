@@ -16,8 +16,7 @@ pub mod kernels;
 mod measured;
 mod reference;
 
-use sparsym_ir::bind::{Bound, Moment};
-use sparsym_ir::{AttentionCall, AttentionOutput, DType, Symbols};
+use sparsym_ir::{AttentionCall, AttentionOutput, DType, Symbols, SymbolsCall};
 
 pub use cpu::Cpu;
 pub use cuda::Cuda;
@@ -38,11 +37,11 @@ pub trait Device: Send + Sync {
         DType::F32
     }
 
-    /// The symbols of a strategy whose rules read no tensor data, and what they took.
+    /// The symbols of a strategy, and what they took.
     ///
     /// # Errors
-    /// Findings about what the device cannot make, or its own failure.
-    fn measured_symbols(&self, bound: &Bound<'_>, moment: &Moment) -> Result<Measured<Symbols>, Error>;
+    /// All that [`SymbolsCall::check`] finds, findings about what the device cannot make, or its own failure.
+    fn measured_symbols(&self, call: &SymbolsCall<'_>) -> Result<Measured<Symbols>, Error>;
 
     /// One attention call, and what it took.
     ///
@@ -50,12 +49,12 @@ pub trait Device: Send + Sync {
     /// All that [`AttentionCall::check`] finds, findings about what the device cannot compute, or its own failure.
     fn measured_attention(&self, call: &AttentionCall<'_>) -> Result<Measured<AttentionOutput>, Error>;
 
-    /// The symbols of a strategy whose rules read no tensor data.
+    /// The symbols of a strategy.
     ///
     /// # Errors
     /// As [`Device::measured_symbols`].
-    fn symbols(&self, bound: &Bound<'_>, moment: &Moment) -> Result<Symbols, Error> {
-        Ok(self.measured_symbols(bound, moment)?.value)
+    fn symbols(&self, call: &SymbolsCall<'_>) -> Result<Symbols, Error> {
+        Ok(self.measured_symbols(call)?.value)
     }
 
     /// One attention call.

@@ -16,10 +16,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use half::{bf16, f16};
 use sparsym_codegen::{Argument, Buffer, CachedRows, Kernel, Request, Room, Scale, Sequences, Target};
-use sparsym_ir::bind::{Bound, Moment};
+use sparsym_ir::bind::Bound;
 use sparsym_ir::symbols::{BitRows, SkipSymbol};
 use sparsym_ir::tensor::Data;
-use sparsym_ir::{AttentionCall, AttentionOutput, DType, Symbols, Tensor};
+use sparsym_ir::{AttentionCall, AttentionOutput, DType, Symbols, SymbolsCall, Tensor};
 
 pub use backend::{Backend, Contents, Launch};
 
@@ -230,7 +230,9 @@ impl<B: Backend> Device for KernelDevice<B> {
         DType::F16
     }
 
-    fn measured_symbols(&self, bound: &Bound<'_>, moment: &Moment) -> Result<Measured<Symbols>, Error> {
+    fn measured_symbols(&self, call: &SymbolsCall<'_>) -> Result<Measured<Symbols>, Error> {
+        call.check()?;
+        let SymbolsCall { bound, moment, .. } = *call;
         let (strategy, problem) = (bound.strategy, bound.problem);
         let dense = crate::step::all_ones(problem);
         let decided = strategy.rules.is_empty() && strategy.mask.is_none();
@@ -238,7 +240,7 @@ impl<B: Backend> Device for KernelDevice<B> {
             return Ok(Measured { value: dense, cost: self.backend.no_cost() });
         }
         let loaded = self.kernel(&self.symbols_request(bound))?;
-        let arguments = loaded.kernel.arguments(bound, moment, &[]);
+        let arguments = loaded.kernel.arguments(bound, &moment, &[]);
         let contents = |buffer| buffers::of_symbols(buffer, bound, &dense);
         let finished = self.run(&loaded, bound, &arguments, &contents)?;
         let pairs = |buffer| -> Result<SkipSymbol, Error> {
