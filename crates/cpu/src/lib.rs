@@ -26,7 +26,9 @@
 //!
 //! Up to 64 MiB of the first two are kept for the next call.
 //!
-//! Non-goals: no symbols are made here, no schedule is followed, no result is kept between calls, and the oracle is
+//! [`symbols`] makes the symbols that rules over Q and K say.
+//!
+//! Non-goals: no schedule is followed, no result is kept between calls, and the oracle is
 //! another crate: this one is tuned, so it is checked like any device.
 //!
 //! ```
@@ -57,6 +59,7 @@
 
 mod buffer;
 mod element;
+mod features;
 mod gemm;
 mod panels;
 mod plan;
@@ -66,8 +69,12 @@ mod softmax;
 mod tests;
 mod tile;
 
+use sparsym_ir::data::data_symbols;
+use sparsym_ir::static_symbols::static_symbols;
 use sparsym_ir::tensor::Data;
-use sparsym_ir::{AttentionCall, AttentionOutput, Findings, Tensor};
+use sparsym_ir::{AttentionCall, AttentionOutput, Findings, Symbols, SymbolsCall, Tensor};
+
+use features::BlockFeatures;
 
 /// Computes one attention call on all threads of the current rayon pool.
 ///
@@ -90,4 +97,22 @@ pub fn attention(call: &AttentionCall) -> Result<AttentionOutput, Findings> {
         }
     };
     Ok(AttentionOutput { o: Tensor { shape: call.bound.problem.q_shape().to_vec(), data }, lse })
+}
+
+/// The symbols of a strategy. Means, similarities and products of blocks are computed here, on all threads of the current
+/// rayon pool; maps and rules follow in [`sparsym_ir::data`].
+///
+/// # Errors
+/// What [`SymbolsCall::check`] finds: tensors that are missing or do not fit the problem.
+pub fn symbols(call: &SymbolsCall) -> Result<Symbols, Findings> {
+    call.check()?;
+    let (bound, moment) = (call.bound, &call.moment);
+    let Some((q, k)) = call.data.filter(|_| bound.strategy.reads_data()) else {
+        return Ok(static_symbols(bound, moment));
+    };
+    Ok(match q.data {
+        Data::F32(_) => data_symbols(bound, moment, &BlockFeatures::<f32>::new(bound.problem, q, k)),
+        Data::F16(_) => data_symbols(bound, moment, &BlockFeatures::<half::f16>::new(bound.problem, q, k)),
+        Data::Bf16(_) => data_symbols(bound, moment, &BlockFeatures::<half::bf16>::new(bound.problem, q, k)),
+    })
 }

@@ -1,9 +1,11 @@
 //! Values for what a strategy leaves open: params, tables, inputs, the moment of a call, and the geometry of its tokens.
 
+mod data;
+
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::{Code, Finding, Findings};
-use crate::expr::{Coordinate, ExprKind};
+use crate::expr::{Coordinate, ExprKind, Global};
 use crate::problem::Problem;
 use crate::strategy::{Element, Grid, Param, RangeId, Scalar, Strategy, Table, Value, When};
 
@@ -131,7 +133,8 @@ impl<'a> Bound<'a> {
         let mut findings = Findings::new();
         bindings.check(strategy, problem, &mut findings);
         let geometry = Geometry::bind(strategy, problem, &mut findings);
-        findings.into_result(Bound { strategy, problem, bindings, geometry })
+        let bound = findings.into_result(Bound { strategy, problem, bindings, geometry })?;
+        data::check(&bound).map(|()| bound)
     }
 
     /// The range that a block belongs to: among the ranges that it touches, the first declared one without a grid,
@@ -273,6 +276,14 @@ impl Table {
             Scalar::I32 => v.fract() == 0.0 && v.abs() < 16_777_216.0,
             Scalar::Bool => v == 0.0 || v == 1.0,
         };
+        let named = |&v: &f32| self.variants.is_empty() || (v as usize) < self.variants.len();
+        if let Some(v) = data.values.iter().find(|v| legal(v) && !named(v)) {
+            return Err(Finding::new(
+                Code::TableShape,
+                format!("table {} holds {v}, which stands for none of its names", self.name),
+                format!("its names are {}, numbered from 0", self.variants.join(", ")),
+            ));
+        }
         match data.values.iter().find(|v| !legal(v)) {
             Some(v) => Err(Finding::new(
                 Code::TableShape,
@@ -345,17 +356,19 @@ fn sole_range(strategy: &Strategy) -> usize {
 
 /// All expressions of token and block rules.
 fn rule_exprs(strategy: &Strategy) -> impl Iterator<Item = &crate::expr::Expr> {
-    let conditions = strategy.rules.iter().filter_map(|rule| match &rule.when {
-        When::Match { condition, .. } => condition.as_ref(),
-        When::Otherwise => None,
-    });
-    strategy.mask.iter().chain(&strategy.score).map(|rule| &rule.value).chain(conditions)
+    strategy.mask.iter().chain(&strategy.score).map(|rule| &rule.value).chain(strategy.conditions())
 }
 
 fn reads_grid(strategy: &Strategy) -> bool {
     rule_exprs(strategy).any(|value| {
         value.any(|e| {
-            matches!(e.kind, ExprKind::Coordinate(_, Coordinate::T | Coordinate::H | Coordinate::W | Coordinate::Tile))
+            matches!(
+                e.kind,
+                ExprKind::Coordinate(
+                    _,
+                    Coordinate::T | Coordinate::H | Coordinate::W | Coordinate::Tile | Coordinate::Cell
+                ) | ExprKind::Global(Global::GridT | Global::GridH | Global::GridW | Global::FrameLen)
+            )
         })
     })
 }

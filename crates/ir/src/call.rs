@@ -50,7 +50,7 @@ impl AttentionCall<'_> {
     /// All mistakes found, each naming the tensor, what it is and what it should be.
     pub fn check(&self) -> Result<(), Findings> {
         let problem = self.bound.problem;
-        let mut findings = Findings::new();
+        let mut findings = problem.check_attention_blocks().err().unwrap_or_default();
         for (name, tensor, shape) in
             [("q", self.q, problem.q_shape()), ("k", self.k, problem.kv_shape()), ("v", self.v, problem.kv_shape())]
         {

@@ -110,6 +110,16 @@ pub enum Global {
     BlockQ,
     /// Tokens of a whole kv block.
     BlockKv,
+    /// Number of query blocks of the longest item.
+    QBlocks,
+    /// Number of kv blocks of the longest item.
+    KvBlocks,
+    /// Frames of the grid.
+    GridT,
+    /// Rows of a frame of the grid.
+    GridH,
+    /// Columns of a frame of the grid.
+    GridW,
     /// Tokens of a frame of the grid, H · W; the tokens of the range without a known grid.
     FrameLen,
 }
@@ -128,6 +138,11 @@ impl Global {
             Global::HeadDim => "D",
             Global::BlockQ => "block_q",
             Global::BlockKv => "block_kv",
+            Global::QBlocks => "q_blocks",
+            Global::KvBlocks => "kv_blocks",
+            Global::GridT => "grid_t",
+            Global::GridH => "grid_h",
+            Global::GridW => "grid_w",
             Global::FrameLen => "frame_len",
         }
     }

@@ -221,12 +221,8 @@ impl Problem {
             ));
         }
         for (name, block) in [("block_q", self.blocks.q), ("block_kv", self.blocks.kv)] {
-            if block == 0 || block % 16 != 0 {
-                findings.push(Finding::new(
-                    Code::BlockSize,
-                    format!("{name} is {block}, which is not a positive multiple of 16"),
-                    format!("use {}", (block.max(1)).next_multiple_of(16)),
-                ));
+            if block == 0 {
+                findings.push(Finding::new(Code::BlockSize, format!("{name} is 0"), "use 64 or 128"));
             }
         }
         if !self.scale.is_finite() {
@@ -281,6 +277,24 @@ impl Problem {
                     Code::TokenLayout,
                     "a ragged batch has no common layout",
                     "use a strategy without named ranges, or pad the batch to one length",
+                ));
+            }
+        }
+        findings.into_result(())
+    }
+
+    /// Checks that attention can be computed in blocks of these sizes. Symbols are made for blocks of any size.
+    ///
+    /// # Errors
+    /// A finding for each size that is not a multiple of 16.
+    pub fn check_attention_blocks(&self) -> Result<(), Findings> {
+        let mut findings = Findings::new();
+        for (name, block) in [("block_q", self.blocks.q), ("block_kv", self.blocks.kv)] {
+            if block % 16 != 0 {
+                findings.push(Finding::new(
+                    Code::BlockSize,
+                    format!("{name} is {block}, which is not a positive multiple of 16"),
+                    format!("use {}", block.next_multiple_of(16)),
                 ));
             }
         }

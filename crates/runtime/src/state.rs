@@ -14,6 +14,8 @@ pub struct LayerState {
     pub(crate) last_update: Option<u32>,
     pub(crate) symbols: Option<Symbols>,
     pub(crate) history: Option<History>,
+    /// Whether `degrade when` held after some Update.
+    pub(crate) degraded: bool,
 }
 
 impl LayerState {
@@ -30,6 +32,11 @@ impl LayerState {
     /// The symbols of the last step that was not dense.
     pub fn symbols(&self) -> Option<&Symbols> {
         self.symbols.as_ref()
+    }
+
+    /// Whether the layer reuses its whole output at every Dispatch, because `degrade when` held after an Update.
+    pub fn is_degraded(&self) -> bool {
+        self.degraded
     }
 
     /// The cached output and its finite differences, lowest order first; empty without a `cache` rule.

@@ -5,6 +5,7 @@
 //! |---|---|---|---|
 //! | Update | all rows | the strategy's | output, its differences, symbols |
 //! | Dispatch | the strategy's; other rows are forecast | the strategy's | nothing new |
+//! | Dispatch, degraded | no rows: all are the last Update's | – | nothing new |
 //! | dense | all rows | all pairs that the mask lets through | nothing |
 //!
 //! Symbols of static rules depend on step, layer and heads only: they are made anew at a step if a rule reads the step,
@@ -166,6 +167,7 @@ impl AttentionLayer {
             let most_order = self.most_order(bound, &moment);
             state.history = Some(History::after_update(state.history.as_ref(), moment.step, &output.o, most_order));
         }
+        state.degraded |= bound.degrades(&moment, made.cache.density(), made.skip.density());
         (state.symbols, state.last_update) = (Some(made), Some(moment.step));
         Ok(output)
     }
@@ -177,14 +179,22 @@ impl AttentionLayer {
         tensors: &Tensors<'_>,
         state: &mut LayerState,
     ) -> Result<StepOutput, Error> {
-        let symbols = self.dispatch_symbols(bound, moment, state)?;
-        let order = bound.taylor_order(&moment);
+        let mut symbols = self.dispatch_symbols(bound, moment, state)?;
+        let mut order = bound.taylor_order(&moment);
+        if state.degraded {
+            let Problem { batch, heads, .. } = self.problem;
+            let blocks = self.problem.q_blocks();
+            symbols.cache = CacheSymbol::pack(batch, heads, blocks, &vec![0; batch * heads * blocks]);
+            order = 0;
+        }
         let forecast = state.history.as_ref().map(|history| {
             let coefficients = history.coefficients(moment.step, order);
             Forecast { features: history.features().iter().take(coefficients.len()).collect(), coefficients }
         });
         let output = self.call(bound, moment, StepKind::Dispatch, tensors, &symbols, forecast)?;
-        state.symbols = Some(symbols);
+        if !state.degraded {
+            state.symbols = Some(symbols);
+        }
         Ok(output)
     }
 

@@ -176,7 +176,16 @@ impl<'s> Known<'s> {
             ExprKind::Global(global) => from(match global {
                 // Tools evaluate rules outside of runs too, with 0 steps.
                 Global::Steps => self.least_step,
-                Global::Heads | Global::HeadDim | Global::BlockQ | Global::BlockKv | Global::FrameLen => 1,
+                Global::Heads
+                | Global::HeadDim
+                | Global::BlockQ
+                | Global::BlockKv
+                | Global::QBlocks
+                | Global::KvBlocks
+                | Global::GridT
+                | Global::GridH
+                | Global::GridW
+                | Global::FrameLen => 1,
                 Global::Step | Global::SinceUpdate => self.least_step,
                 Global::Layer | Global::Head | Global::Batch => 0,
             }),

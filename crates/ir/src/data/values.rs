@@ -1,5 +1,7 @@
 //! Values of maps, computed map by map.
 
+use std::ops::Range;
+
 use crate::bind::{Bound, Moment};
 use crate::eval::{Place, Scope};
 use crate::expr::{Axis, BlockSum, Expr, ExprKind, Running, Side, Softmax, Type, Within};
@@ -14,8 +16,9 @@ pub trait Features {
     /// [`ExprKind::SelfSim`] for all blocks, `[B, H, T_q]` of Q or `[B, H, T_kv]` of K.
     fn self_similarity(&self, of: Side, centered: bool) -> Vec<f32>;
 
-    /// [`ExprKind::Antidiag`] of one query group of a batch item and head with every kv group that holds a token.
-    fn antidiagonals(&self, stride: usize, b: usize, h: usize, q_group: usize) -> Vec<f32>;
+    /// [`ExprKind::Antidiag`] of these query groups of a batch item and head with every kv group that holds a token,
+    /// `[query groups, kv groups]`.
+    fn antidiagonals(&self, stride: usize, b: usize, h: usize, q_groups: Range<usize>) -> Vec<f32>;
 }
 
 /// Values of maps by [`MapId`].
@@ -253,9 +256,14 @@ impl<'a> Lines<'a> {
                 let stride = scope.eval(&sum.stride).int().max(1) as usize;
                 let (in_q, in_kv) = (problem.blocks.q as usize / stride, problem.blocks.kv as usize / stride);
                 let start = (b * problem.heads + h) * t_q * t_kv;
-                for group in 0..problem.n_q.div_ceil(stride) {
+                let (groups, kv_groups) = (problem.n_q.div_ceil(stride), problem.n_kv.div_ceil(stride));
+                let mut products = Vec::new();
+                for group in 0..groups {
+                    if group % in_q == 0 {
+                        products = self.features.antidiagonals(stride, b, h, group..(group + in_q).min(groups));
+                    }
+                    let logits = &products[group % in_q * kv_groups..][..kv_groups];
                     let row = &mut values[start + group / in_q * t_kv..][..t_kv];
-                    let logits = self.features.antidiagonals(stride, b, h, group);
                     let line: Vec<(usize, f32)> = logits
                         .iter()
                         .enumerate()

@@ -139,7 +139,7 @@ codes! {
         HeadGroups = "S503", "heads do not form groups",
             "H must be a multiple of H_kv: each group of H / H_kv query heads shares a kv head.";
         BlockSize = "S504", "block size that cannot be used",
-            "Blocks are positive multiples of 16 tokens; on a GPU a legal tile must divide them.";
+            "Attention is computed in blocks of a positive multiple of 16 tokens; on a GPU a legal tile must divide them. A map over kv blocks that is read at query blocks needs blocks of one size, `kv in q` needs query blocks that are a multiple of kv blocks, and `blocksum` a stride that divides both.";
         TokenLayout = "S505", "token layout does not fit",
             "The named ranges of the strategy must be present in the problem's layout and add up to its tokens; a grid's extents must multiply to the tokens of its range.";
         TileLayout = "S506", "tiles do not fit the grid",

@@ -13,7 +13,7 @@ pub use prepared::Prepared;
 pub(crate) use scalar::{Datum, Place, Scope, bit_length};
 
 use crate::bind::{Bound, Moment};
-use crate::expr::Expr;
+use crate::expr::{Expr, ExprKind, SymbolKind};
 use crate::strategy::{Action, BlockRule, Reuse, When};
 
 /// What a step does.
@@ -81,6 +81,29 @@ impl Bound<'_> {
         }
         let update = schedule.update.as_ref().is_none_or(|when| scope.eval(when).bool());
         if step == 0 || since_update.is_none() || update { StepKind::Update } else { StepKind::Dispatch }
+    }
+
+    /// Whether a layer degrades after an Update that made symbols of these densities, shares of ones of S_c and S_s. From
+    /// then on it reuses its whole output, of order 0, at every Dispatch.
+    pub fn degrades(&self, moment: &Moment, density_c: f64, density_s: f64) -> bool {
+        fn known(expr: &Expr, density: &impl Fn(SymbolKind) -> f64) -> Expr {
+            let mut expr = expr.clone();
+            if let ExprKind::Density(symbol) = expr.kind {
+                expr.kind = ExprKind::Float(density(symbol));
+            }
+            for child in expr.children_mut() {
+                *child = known(child, density);
+            }
+            expr
+        }
+        let density = |symbol| match symbol {
+            SymbolKind::Cache => density_c,
+            SymbolKind::Skip => density_s,
+        };
+        self.strategy.schedule.degrade.as_ref().is_some_and(|when| {
+            let scope = Scope { bound: self, moment: *moment, b: 0, h: 0, place: Place::Nowhere, maps: None };
+            scope.eval(&known(when, &density)).bool()
+        })
     }
 
     /// Highest order of the finite differences that cached blocks are forecast with, 0 to 3; 0 for `by hold` and for a

@@ -170,6 +170,7 @@ impl<'a> Scope<'a> {
 
     fn global(&self, global: Global) -> i32 {
         let problem = self.bound.problem;
+        let extent = |axis: usize| self.bound.geometry.grid.map_or(1, |grid| grid.extent[axis]) as i32;
         match global {
             Global::Step => self.moment.step as i32,
             Global::Steps => self.moment.steps as i32,
@@ -181,6 +182,11 @@ impl<'a> Scope<'a> {
             Global::HeadDim => problem.head_dim as i32,
             Global::BlockQ => problem.blocks.q as i32,
             Global::BlockKv => problem.blocks.kv as i32,
+            Global::QBlocks => problem.q_blocks() as i32,
+            Global::KvBlocks => problem.kv_blocks() as i32,
+            Global::GridT => extent(0),
+            Global::GridH => extent(1),
+            Global::GridW => extent(2),
             Global::FrameLen => self.bound.geometry.grid.map_or(problem.n_q, |grid| grid.frame_len()) as i32,
         }
     }

@@ -5,7 +5,7 @@ use sparsym_ir::{AttentionCall, AttentionOutput, Symbols, SymbolsCall};
 use super::{Device, Measured};
 use crate::error::Error;
 
-/// Attention on all cores, through `sparsym-cpu`; symbols by interval reasoning.
+/// Attention and symbols on all cores, through `sparsym-cpu`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cpu;
 
@@ -14,12 +14,11 @@ impl Device for Cpu {
         "cpu"
     }
 
-    fn measured_symbols(&self, call: &SymbolsCall<'_>) -> Result<Measured<Symbols>, Error> {
-        call.check()?;
-        Measured::on_host(|| Ok(sparsym_ir::static_symbols::static_symbols(call.bound, &call.moment)))
+    fn stored_symbols(&self, call: &SymbolsCall<'_>) -> Result<Measured<Symbols>, Error> {
+        Measured::on_host(|| Ok(sparsym_cpu::symbols(call)?))
     }
 
-    fn measured_attention(&self, call: &AttentionCall<'_>) -> Result<Measured<AttentionOutput>, Error> {
+    fn stored_attention(&self, call: &AttentionCall<'_>) -> Result<Measured<AttentionOutput>, Error> {
         Measured::on_host(|| Ok(sparsym_cpu::attention(call)?))
     }
 }

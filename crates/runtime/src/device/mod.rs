@@ -14,9 +14,12 @@ pub mod cuda;
 pub mod emulator;
 pub mod kernels;
 mod measured;
+mod permute;
 mod reference;
 
-use sparsym_ir::{AttentionCall, AttentionOutput, DType, Symbols, SymbolsCall};
+use sparsym_ir::{AttentionCall, AttentionOutput, Bound, DType, Forecast, Symbols, SymbolsCall};
+
+use permute::Permutation;
 
 pub use cpu::Cpu;
 pub use cuda::Cuda;
@@ -37,17 +40,55 @@ pub trait Device: Send + Sync {
         DType::F32
     }
 
+    /// The symbols of a call whose tokens are given as they are stored, whatever the strategy permutes.
+    ///
+    /// # Errors
+    /// As [`Device::measured_symbols`].
+    fn stored_symbols(&self, call: &SymbolsCall<'_>) -> Result<Measured<Symbols>, Error>;
+
+    /// An attention call whose tokens are given as they are stored, whatever the strategy permutes.
+    ///
+    /// # Errors
+    /// As [`Device::measured_attention`].
+    fn stored_attention(&self, call: &AttentionCall<'_>) -> Result<Measured<AttentionOutput>, Error>;
+
     /// The symbols of a strategy, and what they took.
     ///
     /// # Errors
     /// All that [`SymbolsCall::check`] finds, findings about what the device cannot make, or its own failure.
-    fn measured_symbols(&self, call: &SymbolsCall<'_>) -> Result<Measured<Symbols>, Error>;
+    fn measured_symbols(&self, call: &SymbolsCall<'_>) -> Result<Measured<Symbols>, Error> {
+        let Some(permutation) = Permutation::of(call.bound) else { return self.stored_symbols(call) };
+        call.check()?;
+        let bindings = permutation.bindings(call.bound.bindings);
+        let bound = Bound { bindings: &bindings, geometry: call.bound.geometry.clone(), ..*call.bound };
+        let data = call.data.map(|(q, k)| (permutation.stored(q), permutation.stored(k)));
+        let data = data.as_ref().map(|(q, k)| (q, k));
+        self.stored_symbols(&SymbolsCall { bound: &bound, data, ..*call })
+    }
 
     /// One attention call, and what it took.
     ///
     /// # Errors
     /// All that [`AttentionCall::check`] finds, findings about what the device cannot compute, or its own failure.
-    fn measured_attention(&self, call: &AttentionCall<'_>) -> Result<Measured<AttentionOutput>, Error>;
+    fn measured_attention(&self, call: &AttentionCall<'_>) -> Result<Measured<AttentionOutput>, Error> {
+        let Some(permutation) = Permutation::of(call.bound) else { return self.stored_attention(call) };
+        call.check()?;
+        let bindings = permutation.bindings(call.bound.bindings);
+        let bound = Bound { bindings: &bindings, geometry: call.bound.geometry.clone(), ..*call.bound };
+        let [q, k, v] = [call.q, call.k, call.v].map(|tensor| permutation.stored(tensor));
+        let forecast = call.forecast.as_ref().map(|forecast| {
+            let features = forecast.features.iter().map(|feature| permutation.stored(feature)).collect::<Vec<_>>();
+            (features, forecast.coefficients.clone())
+        });
+        let forecast = forecast.as_ref().map(|(features, coefficients)| Forecast {
+            features: features.iter().collect(),
+            coefficients: coefficients.clone(),
+        });
+        let (moment, symbols) = (call.moment, call.symbols);
+        let call = AttentionCall { bound: &bound, moment, q: &q, k: &k, v: &v, symbols, forecast };
+        let Measured { value, cost } = self.stored_attention(&call)?;
+        Ok(Measured { value: permutation.callers(&value), cost })
+    }
 
     /// The symbols of a strategy.
     ///

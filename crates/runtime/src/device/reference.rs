@@ -14,12 +14,12 @@ impl Device for Reference {
         "reference"
     }
 
-    fn measured_symbols(&self, call: &SymbolsCall<'_>) -> Result<Measured<Symbols>, Error> {
+    fn stored_symbols(&self, call: &SymbolsCall<'_>) -> Result<Measured<Symbols>, Error> {
         call.check()?;
         Measured::on_host(|| Ok(sparsym_reference::symbols::static_symbols(call.bound, &call.moment)))
     }
 
-    fn measured_attention(&self, call: &AttentionCall<'_>) -> Result<Measured<AttentionOutput>, Error> {
+    fn stored_attention(&self, call: &AttentionCall<'_>) -> Result<Measured<AttentionOutput>, Error> {
         Measured::on_host(|| Ok(sparsym_reference::attention(call)?))
     }
 }

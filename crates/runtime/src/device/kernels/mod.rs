@@ -230,7 +230,7 @@ impl<B: Backend> Device for KernelDevice<B> {
         DType::F16
     }
 
-    fn measured_symbols(&self, call: &SymbolsCall<'_>) -> Result<Measured<Symbols>, Error> {
+    fn stored_symbols(&self, call: &SymbolsCall<'_>) -> Result<Measured<Symbols>, Error> {
         call.check()?;
         let SymbolsCall { bound, moment, .. } = *call;
         let (strategy, problem) = (bound.strategy, bound.problem);
@@ -256,7 +256,7 @@ impl<B: Backend> Device for KernelDevice<B> {
         Ok(finished.measured(symbols))
     }
 
-    fn measured_attention(&self, call: &AttentionCall<'_>) -> Result<Measured<AttentionOutput>, Error> {
+    fn stored_attention(&self, call: &AttentionCall<'_>) -> Result<Measured<AttentionOutput>, Error> {
         call.check()?;
         let loaded = self.kernel(&self.attention_request(call))?;
         let coefficients = call.forecast.as_ref().map_or(&[][..], |forecast| &forecast.coefficients);
