@@ -20,6 +20,12 @@ impl Resolver<'_> {
         let (table, swapped) = match (self.variant_table(left), self.variant_table(right)) {
             (Some(table), _) => (table, false),
             (None, Some(table)) => (table, true),
+            // Nothing is known of the names of a table that is wrong.
+            (None, None) if self.is_poisoned(left) || self.is_poisoned(right) => {
+                let others = [left, right].into_iter().filter(|side| !matches!(side.kind, ast::ExprKind::Name(_)));
+                others.for_each(|side| drop(self.expr(side)));
+                return Some(None);
+            }
             (None, None) => return None,
         };
         if !matches!(op, BinaryOp::Eq | BinaryOp::Ne) {
@@ -47,6 +53,10 @@ impl Resolver<'_> {
             _ => return None,
         };
         (!self.strategy.tables[id.0].variants.is_empty()).then_some(id)
+    }
+
+    fn is_poisoned(&self, value: &ast::Expr) -> bool {
+        matches!(&value.kind, ast::ExprKind::Name(name) if self.scope.is_poisoned(name))
     }
 
     fn variant(&mut self, id: TableId, written: &ast::Expr) -> Option<Expr> {

@@ -32,19 +32,12 @@ use super::words::LATER_FUNCTIONS;
 pub(crate) const MAX_DEPTH: usize = 100;
 
 /// Binary operators by level; at each level the longer spelling stands first.
-const LEVELS: [&[(&str, BinaryOp)]; 5] = [
-    &[("||", BinaryOp::Or)],
-    &[("&&", BinaryOp::And)],
-    &[
-        ("<=", BinaryOp::Le),
-        (">=", BinaryOp::Ge),
-        ("==", BinaryOp::Eq),
-        ("!=", BinaryOp::Ne),
-        ("<", BinaryOp::Lt),
-        (">", BinaryOp::Gt),
-    ],
-    &[("+", BinaryOp::Add), ("-", BinaryOp::Sub)],
-    &[("*", BinaryOp::Mul), ("/", BinaryOp::Div), ("%", BinaryOp::Rem)],
+const LEVELS: [&[BinaryOp]; 5] = [
+    &[BinaryOp::Or],
+    &[BinaryOp::And],
+    &[BinaryOp::Le, BinaryOp::Ge, BinaryOp::Eq, BinaryOp::Ne, BinaryOp::Lt, BinaryOp::Gt],
+    &[BinaryOp::Add, BinaryOp::Sub],
+    &[BinaryOp::Mul, BinaryOp::Div, BinaryOp::Rem],
 ];
 const COMPARISON: usize = 2;
 
@@ -72,30 +65,41 @@ pub(crate) fn operator_hint(cursor: &Cursor) -> Option<&'static str> {
     word.or_else(|| operators.into_iter().find(|(operator, _)| cursor.at(operator))).map(|(_, hint)| hint)
 }
 
-/// `nesting` counts the recursion of the parser itself; the depth of the tree also grows with chains of operators.
-fn binary(cursor: &mut Cursor, level: usize, nesting: usize) -> Parsed<Expr> {
-    let Some(operators) = LEVELS.get(level) else { return unary(cursor, nesting) };
-    let mut left = binary(cursor, level + 1, nesting)?;
+/// Operators of level `least` and tighter. `nesting` counts the recursion of the parser itself; the depth of the tree also
+/// grows with chains of operators.
+fn binary(cursor: &mut Cursor, least: usize, nesting: usize) -> Parsed<Expr> {
+    let mut left = unary(cursor, nesting)?;
     let mut compared = false;
-    while let Some(&(symbol, op)) = operators.iter().find(|(symbol, _)| cursor.at(symbol)) {
-        if compared {
+    loop {
+        if least <= COMPARISON && cursor.eat_word("at") {
+            cursor.expect_word("least", "write `ascending_mass(x) <= tau at least 1`")?;
+            let right = binary(cursor, COMPARISON + 1, nesting)?;
+            left = joined(ExprKind::AtLeast, left, right)?;
+            continue;
+        }
+        let Some((level, op)) = operator(cursor, least) else { return Ok(left) };
+        if compared && level == COMPARISON {
             return Err(
                 cursor.unexpected("the end of the comparison", "comparisons do not chain: write `a < b && b < c`")
             );
         }
-        cursor.eat(symbol);
+        cursor.eat(op.symbol());
         let right = binary(cursor, level + 1, nesting)?;
-        let (span, depth) = (left.span.to(right.span), left.depth.max(right.depth));
-        left = node(ExprKind::Binary(op, Box::new(left), Box::new(right)), span, depth)?;
+        left = joined(|left, right| ExprKind::Binary(op, left, right), left, right)?;
         compared = level == COMPARISON;
     }
-    if level == COMPARISON && cursor.eat_word("at") {
-        cursor.expect_word("least", "write `ascending_mass(x) <= tau at least 1`")?;
-        let least = binary(cursor, level + 1, nesting)?;
-        let (span, depth) = (left.span.to(least.span), left.depth.max(least.depth));
-        left = node(ExprKind::AtLeast(Box::new(left), Box::new(least)), span, depth)?;
-    }
-    Ok(left)
+}
+
+/// The operator that comes next and its level, if it binds tightly enough.
+fn operator(cursor: &Cursor, least: usize) -> Option<(usize, BinaryOp)> {
+    let levels = LEVELS.iter().enumerate().skip(least);
+    let mut operators = levels.flat_map(|(level, operators)| operators.iter().map(move |&op| (level, op)));
+    operators.find(|(_, op)| cursor.at(op.symbol()))
+}
+
+fn joined(kind: impl FnOnce(Box<Expr>, Box<Expr>) -> ExprKind, left: Expr, right: Expr) -> Parsed<Expr> {
+    let (span, depth) = (left.span.to(right.span), left.depth.max(right.depth));
+    node(kind(Box::new(left), Box::new(right)), span, depth)
 }
 
 fn unary(cursor: &mut Cursor, nesting: usize) -> Parsed<Expr> {
@@ -121,8 +125,7 @@ fn postfix(cursor: &mut Cursor, nesting: usize) -> Parsed<Expr> {
             let field = cursor.name("a coordinate", "coordinates are .pos .block .t .h .w .frame .cell .tile .len")?;
             if cursor.at_group(Delimiter::Parenthesis) {
                 let right = call(cursor, field, nesting)?;
-                let (span, depth) = (value.span.to(right.span), value.depth.max(right.depth));
-                value = node(ExprKind::Dot(Box::new(value), Box::new(right)), span, depth)?;
+                value = joined(ExprKind::Dot, value, right)?;
             } else {
                 let (span, depth) = (value.span.to(field.span), value.depth);
                 value = node(ExprKind::Field(Box::new(value), field), span, depth)?;
