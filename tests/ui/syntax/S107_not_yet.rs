@@ -1,8 +1,8 @@
 sparsym::strategy! {
     pub Bad {
-        param k: u32 = 8;
-        let s = pool(Q) . pool(K) / sqrt(D);
-        skip q, kv where descending_rank(s[q, kv]) >= k;
+        param k: u32 in 1.. = 8;
+        let label = kmeans(Q, k);
+        skip q, kv where probe(Q, K) < label;
     }
 }
 

@@ -1,6 +1,7 @@
 //! Is there one grid, and is it there when its coordinates are read?
 
-use sparsym_ir::expr::{Coordinate, ExprKind};
+use sparsym_ir::expr::Coordinate::{Cell, H, T, Tile, W};
+use sparsym_ir::expr::ExprKind;
 use sparsym_ir::strategy::{Grid, Strategy};
 use sparsym_ir::{Code, Finding, Findings};
 
@@ -30,14 +31,17 @@ pub(super) fn check_declared(strategy: &Strategy, findings: &mut Findings) {
     for value in expressions(strategy) {
         value.walk(&mut |e| {
             let (message, help) = match (&e.kind, grid) {
-                (ExprKind::Coordinate(_, Coordinate::Tile), None) => {
+                (ExprKind::Coordinate(_, Tile), None) => {
                     ("no range is a tiled grid", "declare one: `tokens text, vision(t, h, w) tiled (6, 8, 8);`")
                 }
-                (ExprKind::Coordinate(_, Coordinate::Tile), Some(Grid::Raster)) => {
+                (ExprKind::Coordinate(_, Tile), Some(Grid::Raster)) => {
                     ("the grid is not tiled", "declare its tiles: `vision(t, h, w) tiled (6, 8, 8)`")
                 }
-                (ExprKind::Coordinate(_, Coordinate::T | Coordinate::H | Coordinate::W), None) => {
+                (ExprKind::Coordinate(_, T | H | W | Cell), None) => {
                     ("no range is a grid", "declare one: `tokens text, vision(t, h, w);`")
+                }
+                (ExprKind::Cover(cover), None) if cover.per_frame => {
+                    ("no range is a grid, so there are no frames", "declare one: `tokens text, vision(t, h, w);`")
                 }
                 _ => return,
             };

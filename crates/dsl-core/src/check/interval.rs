@@ -190,6 +190,9 @@ impl<'s> Known<'s> {
                 Global::Layer | Global::Head | Global::Batch => 0,
             }),
             ExprKind::Coordinate(_, Coordinate::Pos | Coordinate::Block) => from(0),
+            ExprKind::Coordinate(_, Coordinate::Len) => from(1),
+            // A rank; other order maps are floats.
+            ExprKind::Order(_) => from(0),
             ExprKind::Coordinate(..) => from(-1),
             ExprKind::Input(id, _) => of_scalar(self.strategy.inputs[id.0].scalar),
             ExprKind::Table(id) => match self.strategy.tables[id.0].element {

@@ -2,6 +2,7 @@
 
 mod always;
 mod dead;
+mod degrade;
 mod effect;
 mod granularity;
 mod grid;
@@ -40,6 +41,7 @@ pub(crate) fn present(strategy: &Strategy, findings: &mut Findings) {
     otherwise::check(strategy, findings);
     reuse::check(strategy, findings);
     schedule::check_present(strategy, findings);
+    degrade::check_present(strategy, findings);
 }
 
 /// Mistakes in what is missing: they are known only when every clause could be read.
@@ -48,6 +50,7 @@ pub(crate) fn absent(strategy: &Strategy, findings: &mut Findings) {
     effect::check(strategy, findings);
     unused::check(strategy, findings);
     schedule::check_absent(strategy, findings);
+    degrade::check_absent(strategy, findings);
 }
 
 /// Every expression of a strategy.
@@ -58,8 +61,10 @@ fn expressions(strategy: &Strategy) -> impl Iterator<Item = &Expr> {
         Some(Reuse::Taylor(order)) => Some(order),
         _ => None,
     });
-    let schedule = strategy.schedule.update.iter().chain(&strategy.schedule.dense);
-    tokens.chain(conditions).chain(orders).chain(schedule)
+    let schedule = &strategy.schedule;
+    let schedule = schedule.update.iter().chain(&schedule.dense).chain(&schedule.degrade);
+    let maps = strategy.maps.iter().map(|map| &map.value);
+    tokens.chain(maps).chain(conditions).chain(orders).chain(schedule)
 }
 
 /// The condition of a block rule.

@@ -1,5 +1,6 @@
 //! Declarations: params, tables, inputs, token ranges, block sizes.
 
+use sparsym_ir::expr::Type;
 use sparsym_ir::strategy::{
     Blocks, Element, Grid, Input, InputId, Param, ParamId, RangeId, Scalar, Table, TableAxis, TableId, TokenRange,
     Value,
@@ -7,7 +8,7 @@ use sparsym_ir::strategy::{
 use sparsym_ir::{Code, Finding, Findings, Strategy};
 
 use super::scope::{Scope, Symbol};
-use crate::syntax::ast::{Clause, ClauseKind, Literal, LiteralKind, Name, ParamRange};
+use crate::syntax::ast::{self, Clause, ClauseKind, Literal, LiteralKind, Name, ParamRange};
 use crate::syntax::words::closest;
 
 /// Declares what the clause declares; false if the clause declares nothing.
@@ -29,7 +30,7 @@ pub(super) fn declare(clause: &Clause, strategy: &mut Strategy, scope: &mut Scop
     }
     let declared = match &clause.kind {
         ClauseKind::Param { ty, range, default, .. } => param(clause, name, ty, range.as_ref(), default, strategy),
-        ClauseKind::Table { axes, element, triple, .. } => table(clause, name, axes, element, *triple, strategy),
+        ClauseKind::Table { axes, element, .. } => table(clause, name, axes, element, strategy),
         ClauseKind::Input { axis, ty, .. } => input(clause, name, axis, ty, strategy),
         _ => return false,
     };
@@ -134,8 +135,7 @@ fn table(
     clause: &Clause,
     name: &Name,
     axes: &[Name],
-    element: &[Name],
-    triple: bool,
+    element: &ast::Element,
     strategy: &mut Strategy,
 ) -> Result<Symbol, Finding> {
     const AXES: [TableAxis; 3] = [TableAxis::Step, TableAxis::Layer, TableAxis::Head];
@@ -155,23 +155,46 @@ fn table(
         let message = format!("table `{}` has no axis", name.text);
         return Err(Finding::at(Code::UnexpectedToken, name.span, message, "a single value is a param"));
     }
-    let scalars = element.iter().map(scalar).collect::<Result<Vec<_>, _>>()?;
-    let element = match scalars[..] {
-        [one] if !triple => Element::One(one),
-        [a, b, c] if triple && a == b && b == c && a.ty() == sparsym_ir::expr::Type::Int => Element::Three(a),
-        _ => {
-            let message = "an entry is one value, or three integers of one type";
-            return Err(Finding::at(
-                Code::TypeMismatch,
-                clause.span,
-                message,
-                "write `of f32` or `of (u32, u32, u32)`",
-            ));
-        }
+    let variants = match element {
+        ast::Element::Variants(names) => variants(name, names)?,
+        _ => Vec::new(),
+    };
+    let element = match element {
+        ast::Element::One(ty) => Some(Element::One(scalar(ty)?)),
+        ast::Element::Tuple(types) => match types.iter().map(scalar).collect::<Result<Vec<_>, _>>()?[..] {
+            [a, b, c] if a == b && b == c && a.ty() == Type::Int => Some(Element::Three(a)),
+            _ => None,
+        },
+        ast::Element::Variants(_) => Some(Element::One(Scalar::U32)),
+    };
+    let Some(element) = element else {
+        let message = "an entry is one value, or three integers of one type";
+        let help = "write `of f32`, `of (u32, u32, u32)`, or the names of its values: `of { full, arrow }`";
+        return Err(Finding::at(Code::TypeMismatch, clause.span, message, help));
     };
     let (name, doc, span) = (name.text.clone(), clause.doc.clone(), clause.span);
-    strategy.tables.push(Table { name, doc, axes: declared, element, variants: Vec::new(), span });
+    strategy.tables.push(Table { name, doc, axes: declared, element, variants, span });
     Ok(Symbol::Table(TableId(strategy.tables.len() - 1)))
+}
+
+/// Names of the values of an entry.
+fn variants(table: &Name, names: &[Name]) -> Result<Vec<String>, Finding> {
+    if names.is_empty() {
+        let message = format!("the entries of table `{}` have no names", table.text);
+        return Err(Finding::at(Code::UnexpectedToken, table.span, message, "write `of { full, arrow, reuse }`"));
+    }
+    for (index, name) in names.iter().enumerate() {
+        if let Some(first) = names[..index].iter().find(|first| first.text == name.text) {
+            let message = format!("`{}` names two entries", name.text);
+            let finding = Finding::at(Code::DuplicateName, name.span, message, "name each entry once");
+            return Err(finding.label(first.span, "first named here"));
+        }
+        if syn::parse_str::<syn::Ident>(&name.text).is_err() {
+            let message = format!("`{}` is a keyword of Rust", name.text);
+            return Err(Finding::at(Code::ReservedName, name.span, message, "choose another name"));
+        }
+    }
+    Ok(names.iter().map(|name| name.text.clone()).collect())
 }
 
 fn input(clause: &Clause, name: &Name, axis: &Name, ty: &Name, strategy: &mut Strategy) -> Result<Symbol, Finding> {

@@ -3,10 +3,17 @@
 //! Clauses that are wrong are left out of the IR. A name whose declaration is wrong is known but poisoned: an expression
 //! that reads it fails without a further finding.
 
+mod binder;
+mod call;
 mod declare;
 mod expr;
+mod maps;
+mod order;
+mod place;
 mod rule;
 mod scope;
+mod variables;
+mod variant;
 
 use sparsym_ir::{Findings, Strategy};
 

@@ -1,13 +1,16 @@
-//! Rules and schedule.
+//! Rules, schedule and permutations.
 
-use sparsym_ir::expr::{Function, Type};
-use sparsym_ir::strategy::{Action, BlockRule, RangeId, Reuse, Strategy, TokenRule, When};
+use sparsym_ir::expr::{Function, Side, Type};
+use sparsym_ir::strategy::{Action, BlockRule, Grid, Permute, RangeId, Reuse, Scalar, Strategy, TokenRule, When};
 use sparsym_ir::{Code, Finding, Findings, Span};
 
-use super::expr::{Resolver, Setting};
+use super::binder::transpose;
+use super::expr::{Grain, Resolver, Setting};
+use super::maps::resolve_let;
 use super::scope::{Scope, Symbol, describe, range_names};
+use super::variables::{Variables, check_names};
 use crate::syntax::ast::{self, Clause, ClauseKind, Name};
-use crate::syntax::words::{closest, reserved};
+use crate::syntax::words::closest;
 
 /// Places of the clauses that a strategy has at most once.
 #[derive(Default)]
@@ -41,17 +44,14 @@ pub(super) fn resolve(
 ) {
     let span = clause.span;
     match &clause.kind {
-        ClauseKind::Let { name, value } => {
-            let value = Resolver::new(strategy, scope, findings, Setting::Let, [None, None, None]).any(value);
-            let symbol = value.map_or(Symbol::Poisoned, |value| Symbol::Let(Box::new(value)));
-            if scope.claim(name, findings) {
-                scope.declare(name, symbol);
-            }
+        ClauseKind::Let { name, variables, value } => {
+            resolve_let(name, variables, value, span, strategy, scope, findings);
         }
         ClauseKind::Mask { q, kv, value } => {
             let first = clauses.first("mask", span, findings);
-            variables([None, Some(q), Some(kv)], scope, findings);
-            let value = Resolver::new(strategy, scope, findings, Setting::Mask, [None, Some(q), Some(kv)]).typed(
+            check_names(&[q, kv], scope, findings);
+            let variables = Variables::of_rule([None, Some(q), Some(kv)]);
+            let value = Resolver::new(strategy, scope, findings, Setting::Mask, variables).typed(
                 value,
                 Type::Bool,
                 "a mask says which token pairs may attend",
@@ -62,24 +62,28 @@ pub(super) fn resolve(
         }
         ClauseKind::Score { logit, q, kv, value } => {
             let first = clauses.first("score", span, findings);
-            variables([Some(logit), Some(q), Some(kv)], scope, findings);
-            let value = Resolver::new(strategy, scope, findings, Setting::Score, [Some(logit), Some(q), Some(kv)])
-                .typed(value, Type::Float, "a score replaces the scaled logit");
+            check_names(&[logit, q, kv], scope, findings);
+            let variables = Variables::of_rule([Some(logit), Some(q), Some(kv)]);
+            let value = Resolver::new(strategy, scope, findings, Setting::Score, variables).typed(
+                value,
+                Type::Float,
+                "a score replaces the scaled logit",
+            );
             if let Some(value) = value.filter(|_| first) {
                 strategy.score = Some(TokenRule { value, span });
             }
         }
         ClauseKind::Rule { action, vars, condition, reuse } => {
             let [q, kv] = [vars.first(), vars.get(1)];
-            let names = [None, q.map(|var| &var.name), kv.map(|var| &var.name)];
-            variables(names, scope, findings);
+            let names: Vec<&Name> = vars.iter().map(|var| &var.name).collect();
+            check_names(&names, scope, findings);
             let ranges = [q, kv].map(|var| range(var, strategy, scope, findings));
             let condition = condition.as_ref().map(|condition| {
-                Resolver::new(strategy, scope, findings, Setting::Block, names).typed(
-                    condition,
-                    Type::Bool,
-                    "a rule fires where its condition holds",
-                )
+                let variables = Variables::of_rule([None, q.map(|var| &var.name), kv.map(|var| &var.name)]);
+                let mut resolver = Resolver::new(strategy, scope, findings, Setting::Block, variables);
+                resolver.grain = Grain::Blocks;
+                resolver.line = Some(if kv.is_some() { Side::Kv } else { Side::Q });
+                resolver.typed(condition, Type::Bool, "a rule fires where its condition holds")
             });
             let reuse = self::reuse(*action, reuse.as_ref(), strategy, scope, findings);
             // A rule of which a part is wrong is left out.
@@ -93,35 +97,77 @@ pub(super) fn resolve(
                 strategy.rules.push(BlockRule { action: *action, when: When::Otherwise, reuse, span });
             }
         }
-        ClauseKind::Update(value) | ClauseKind::Dense(value) => {
+        ClauseKind::Update(value) | ClauseKind::Dense(value) | ClauseKind::Degrade(value) => {
             let (kind, setting) = match clause.kind {
                 ClauseKind::Update(_) => ("update when", Setting::Update),
-                _ => ("dense when", Setting::Dense),
+                ClauseKind::Dense(_) => ("dense when", Setting::Dense),
+                _ => ("degrade when", Setting::Degrade),
             };
             let first = clauses.first(kind, span, findings);
-            let value = Resolver::new(strategy, scope, findings, setting, [None, None, None]).typed(
-                value,
-                Type::Bool,
-                "the schedule asks whether a step is one",
-            );
+            let why = match setting {
+                Setting::Degrade => "`degrade when` asks whether a layer is reused from now on",
+                _ => "the schedule asks whether a step is one",
+            };
+            let value =
+                Resolver::new(strategy, scope, findings, setting, Variables::default()).typed(value, Type::Bool, why);
             let slot = match setting {
                 Setting::Update => &mut strategy.schedule.update,
-                _ => &mut strategy.schedule.dense,
+                Setting::Dense => &mut strategy.schedule.dense,
+                _ => &mut strategy.schedule.degrade,
             };
             if first {
                 *slot = value;
+            }
+        }
+        ClauseKind::Permute { range, by } => {
+            let first = clauses.first("permute", span, findings);
+            let permute = permute(range.as_ref(), by, strategy, scope, findings);
+            if first {
+                strategy.permute = permute;
             }
         }
         _ => unreachable!("declarations are resolved before rules"),
     }
 }
 
-/// None: wrong. Some(None): not given.
-fn transpose<T>(given: Option<Option<T>>) -> Option<Option<T>> {
-    match given {
-        None => Some(None),
-        Some(None) => None,
-        Some(value) => Some(value),
+/// `permute vision by tile`, `permute by order`
+fn permute(
+    range: Option<&Name>,
+    by: &Name,
+    strategy: &Strategy,
+    scope: &mut Scope,
+    findings: &mut Findings,
+) -> Option<Permute> {
+    if let Some(range) = range {
+        let id = range_id(range, strategy, scope, findings)?;
+        if matches!(strategy.tokens[id.0].grid, Some(Grid::Tiled(_))) {
+            return Some(Permute::Tiles(id));
+        }
+        let message = format!("range `{}` has no tiles", range.text);
+        let help = format!("declare them: `tokens {}(t, h, w) tiled (6, 8, 8);`", range.text);
+        findings.push(Finding::at(Code::WrongPermute, range.span, message, help));
+        return None;
+    }
+    const FORM: &str = "declare it above: `input order: [token] of u32;`";
+    if by.text == "tile" && scope.peek("tile").is_none() {
+        let message = "it is not said which range is permuted";
+        findings.push(Finding::at(Code::WrongPermute, by.span, message, "write `permute vision by tile;`"));
+        return None;
+    }
+    match scope.read(by, findings)? {
+        Symbol::Input(id) if strategy.inputs[id.0].scalar == Scalar::U32 => Some(Permute::Index(id)),
+        Symbol::Input(id) => {
+            let scalar = strategy.inputs[id.0].scalar.name();
+            let message = format!("tokens are numbered by u32, and input `{}` holds {scalar}", by.text);
+            findings.push(Finding::at(Code::WrongPermute, by.span, message, FORM));
+            None
+        }
+        Symbol::Poisoned => None,
+        other => {
+            let message = format!("`{}` is {}, not an input", by.text, describe(&other));
+            findings.push(Finding::at(Code::WrongPermute, by.span, message, FORM));
+            None
+        }
     }
 }
 
@@ -154,26 +200,6 @@ pub(super) fn range_id(
     }
 }
 
-/// Variables have names of their own.
-fn variables(names: [Option<&Name>; 3], scope: &Scope, findings: &mut Findings) {
-    let names: Vec<&Name> = names.into_iter().flatten().collect();
-    for (index, name) in names.iter().enumerate() {
-        let usual = ["q", "kv", "s"].contains(&name.text.as_str());
-        if let Some(first) = names[..index].iter().find(|first| first.text == name.text) {
-            let message = format!("`{}` names two variables", name.text);
-            let finding = Finding::at(Code::DuplicateName, name.span, message, "give each variable its own name");
-            findings.push(finding.label(first.span, "first named here"));
-        } else if let Some(use_) = reserved(&name.text).filter(|_| !usual) {
-            let message = format!("`{}` is {use_}", name.text);
-            findings.push(Finding::at(Code::ReservedName, name.span, message, "choose another name, usually q and kv"));
-        } else if let Some(first) = scope.place(&name.text) {
-            let message = format!("`{}` is declared already", name.text);
-            let finding = Finding::at(Code::DuplicateName, name.span, message, "choose another name, usually q and kv");
-            findings.push(finding.label(first, "declared here"));
-        }
-    }
-}
-
 /// How a cached block is reused. None after a finding, Some(None) for actions other than `cache`.
 fn reuse(
     action: Action,
@@ -193,7 +219,7 @@ fn reuse(
     match (name.text.as_str(), &args[..]) {
         ("hold", []) => Some(Some(Reuse::Hold)),
         ("taylor", [order]) => {
-            let order = Resolver::new(strategy, scope, findings, Setting::Order, [None, None, None]).typed(
+            let order = Resolver::new(strategy, scope, findings, Setting::Order, Variables::default()).typed(
                 order,
                 Type::Int,
                 "the order of a forecast is an integer",

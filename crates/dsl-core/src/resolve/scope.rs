@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sparsym_ir::strategy::{InputId, ParamId, RangeId, Strategy, TableId};
+use sparsym_ir::strategy::{InputId, MapId, ParamId, RangeId, Strategy, TableId};
 use sparsym_ir::{Code, Expr, Finding, Findings, Span};
 
 use crate::syntax::ast::Name;
@@ -16,6 +16,7 @@ pub(super) enum Symbol {
     Input(InputId),
     Range(RangeId),
     Let(Box<Expr>),
+    Map(MapId),
     /// Its declaration is wrong; reading it is not reported again.
     Poisoned,
 }
@@ -29,6 +30,8 @@ struct Entry {
 /// Declared names. The map is ordered so that findings are.
 pub(super) struct Scope {
     entries: BTreeMap<String, Entry>,
+    /// Variables of maps. They are printed below all declarations, so no declaration may have their names.
+    variables: BTreeMap<String, Span>,
     /// Whether some declaration could not be read.
     incomplete: bool,
 }
@@ -39,7 +42,11 @@ impl Scope {
             let entry = Entry { symbol: Symbol::Poisoned, span: Span::default(), read: true };
             (name.clone(), entry)
         };
-        Scope { entries: poisoned.iter().map(entry).collect(), incomplete: !poisoned.is_empty() }
+        Scope {
+            entries: poisoned.iter().map(entry).collect(),
+            variables: BTreeMap::new(),
+            incomplete: !poisoned.is_empty(),
+        }
     }
 
     /// Whether the name is free to be declared; a clash is a finding, and the first declaration stays.
@@ -54,6 +61,13 @@ impl Scope {
             }
             return false;
         }
+        if let Some(&first) = self.variables.get(text) {
+            let message = format!("`{text}` is a variable of a map already");
+            let finding = Finding::at(Code::DuplicateName, span, message, "rename one of them");
+            findings.push(finding.label(first, "the variable"));
+            self.declare(name, Symbol::Poisoned);
+            return false;
+        }
         if let Some(use_) = reserved(text) {
             let message = format!("`{text}` is {use_}");
             findings.push(Finding::at(Code::ReservedName, span, message, "choose another name"));
@@ -66,6 +80,16 @@ impl Scope {
     /// Declares a name that is free.
     pub(super) fn declare(&mut self, name: &Name, symbol: Symbol) {
         self.entries.insert(name.text.clone(), Entry { symbol, span: name.span, read: false });
+    }
+
+    /// Keeps the name of a map's variable from being declared later.
+    pub(super) fn keep_variable(&mut self, name: &str, span: Span) {
+        self.variables.entry(name.to_owned()).or_insert(span);
+    }
+
+    /// The symbol of a name, without reading it.
+    pub(super) fn peek(&self, name: &str) -> Option<&Symbol> {
+        self.entries.get(name).map(|entry| &entry.symbol)
     }
 
     /// The symbol of a name. None, after a finding, if there is none.
@@ -127,6 +151,7 @@ pub(super) fn describe(symbol: &Symbol) -> &'static str {
         Symbol::Input(_) => "an input",
         Symbol::Range(_) => "a token range",
         Symbol::Let(_) => "a `let` value",
+        Symbol::Map(_) => "a map",
         Symbol::Poisoned => "unknown",
     }
 }

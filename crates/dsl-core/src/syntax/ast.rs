@@ -1,7 +1,7 @@
 //! What the author wrote, clause by clause, with places and without meaning.
 
 use sparsym_ir::Span;
-use sparsym_ir::expr::{BinaryOp, UnaryOp};
+use sparsym_ir::expr::{BinaryOp, Measure, UnaryOp};
 use sparsym_ir::strategy::Action;
 
 /// `/// doc` `pub Name { clauses }`
@@ -33,17 +33,30 @@ pub(crate) struct Clause {
 #[derive(Debug)]
 pub(crate) enum ClauseKind {
     Param { name: Name, ty: Name, range: Option<ParamRange>, default: Literal },
-    Table { name: Name, axes: Vec<Name>, element: Vec<Name>, triple: bool },
+    Table { name: Name, axes: Vec<Name>, element: Element },
     Input { name: Name, axis: Name, ty: Name },
     Tokens(Vec<TokenRange>),
     Blocks { q: Literal, kv: Literal },
-    Let { name: Name, value: Expr },
+    Let { name: Name, variables: Vec<Variable>, value: Expr },
+    Permute { range: Option<Name>, by: Name },
     Mask { q: Name, kv: Name, value: Expr },
     Score { logit: Name, q: Name, kv: Name, value: Expr },
     Rule { action: Action, vars: Vec<Variable>, condition: Option<Expr>, reuse: Option<Reuse> },
     Otherwise { action: Action, reuse: Option<Reuse> },
     Update(Expr),
     Dense(Expr),
+    Degrade(Expr),
+}
+
+/// What an entry of a table holds.
+#[derive(Debug)]
+pub(crate) enum Element {
+    /// `of f32`
+    One(Name),
+    /// `of (u32, u32, u32)`
+    Tuple(Vec<Name>),
+    /// `of { full, arrow, reuse }`
+    Variants(Vec<Name>),
 }
 
 /// `in 1..`, `in 0.0..=1.0`
@@ -106,10 +119,98 @@ pub(crate) enum ExprKind {
     Literal(LiteralKind),
     Name(String),
     Field(Box<Expr>, Name),
-    Index(Name, Name),
+    /// `document[q]`, `s[q, kv]`, `selfsim(Q)[q]`
+    Index(Box<Expr>, Vec<Name>),
     In(Name, Name),
     Call(Name, Vec<Expr>),
     Tuple(Vec<Expr>),
+    /// `pool(Q) . pool(K)`
+    Dot(Box<Expr>, Box<Expr>),
+    Binder(Box<Binder>),
+    Order(Box<Order>),
+    Percentile(Box<Percentile>),
+    Cover(Box<Cover>),
+    /// `ascending_mass(x) <= tau at least 1`
+    AtLeast(Box<Expr>, Box<Expr>),
     Unary(UnaryOp, Box<Expr>),
     Binary(BinaryOp, Box<Expr>, Box<Expr>),
+}
+
+/// `softmax(kv in vision where kv.block <= q.block weight kv.len: s[q, kv])`
+#[derive(Debug)]
+pub(crate) struct Binder {
+    pub(crate) function: Name,
+    pub(crate) variable: Name,
+    pub(crate) range: Option<Name>,
+    pub(crate) visible: Option<Expr>,
+    pub(crate) weight: Option<Expr>,
+    pub(crate) value: Expr,
+}
+
+/// `descending_mass_before(x per head, first: kv.block == 0)`
+#[derive(Debug)]
+pub(crate) struct Order {
+    pub(crate) name: Name,
+    pub(crate) measure: Measure,
+    pub(crate) descending: bool,
+    pub(crate) per_head: bool,
+    pub(crate) value: Expr,
+    pub(crate) first: Option<Expr>,
+}
+
+/// `percentile(x per head, 0.9)`
+#[derive(Debug)]
+pub(crate) struct Percentile {
+    pub(crate) name: Name,
+    pub(crate) per_head: bool,
+    pub(crate) value: Expr,
+    pub(crate) share: Expr,
+}
+
+/// `cover(fraction(0.33, 0.6) per frame: condition)`
+#[derive(Debug)]
+pub(crate) struct Cover {
+    pub(crate) name: Name,
+    pub(crate) rule: CoverRule,
+    pub(crate) per_frame: bool,
+    pub(crate) mask: Expr,
+}
+
+#[derive(Debug)]
+pub(crate) enum CoverRule {
+    Any,
+    All,
+    Fraction(Expr, Expr),
+}
+
+impl Expr {
+    /// The direct operands in the order in which they are written.
+    pub(crate) fn children(&self) -> Vec<&Expr> {
+        match &self.kind {
+            ExprKind::Literal(_) | ExprKind::Name(_) | ExprKind::In(..) => Vec::new(),
+            ExprKind::Field(base, _) | ExprKind::Index(base, _) => vec![base],
+            ExprKind::Call(_, args) | ExprKind::Tuple(args) => args.iter().collect(),
+            ExprKind::Dot(a, b) | ExprKind::Binary(_, a, b) | ExprKind::AtLeast(a, b) => vec![a, b],
+            ExprKind::Unary(_, a) => vec![a],
+            ExprKind::Binder(binder) => binder.operands(),
+            ExprKind::Order(order) => [&order.value].into_iter().chain(&order.first).collect(),
+            ExprKind::Percentile(percentile) => vec![&percentile.value, &percentile.share],
+            ExprKind::Cover(cover) => match &cover.rule {
+                CoverRule::Fraction(least, share) => vec![least, share, &cover.mask],
+                CoverRule::Any | CoverRule::All => vec![&cover.mask],
+            },
+        }
+    }
+
+    /// Whether it or something below it satisfies `test`.
+    pub(crate) fn any(&self, test: &mut impl FnMut(&Expr) -> bool) -> bool {
+        test(self) || self.children().into_iter().any(|child| child.any(test))
+    }
+}
+
+impl Binder {
+    /// What its variable may be read in, in the order in which it is written.
+    pub(crate) fn operands(&self) -> Vec<&Expr> {
+        self.visible.iter().chain(&self.weight).chain([&self.value]).collect()
+    }
 }

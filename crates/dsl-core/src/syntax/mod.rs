@@ -1,6 +1,7 @@
 //! Text to tokens to syntax tree. The same parser reads macro tokens and files.
 
 pub(crate) mod ast;
+mod binder;
 mod cursor;
 mod expr;
 mod lex;

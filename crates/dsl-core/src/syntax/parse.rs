@@ -13,7 +13,7 @@ use super::ast::*;
 use super::cursor::{Cursor, Parsed, Problem};
 use super::expr::{expr, operator_hint};
 use super::lex::check_nesting;
-use super::words::{CLAUSES, LATER_CLAUSES, action, closest};
+use super::words::{CLAUSES, action, closest};
 
 /// The item in the tokens. None if there is not even a name and a body; then there is a finding.
 pub(crate) fn parse(tokens: TokenStream, findings: &mut Findings) -> Option<Item> {
@@ -159,8 +159,8 @@ impl Parser<'_> {
         let finding = Finding::at(
             Code::NotYet,
             first,
-            "rules over tensor data are not in this version",
-            "use rules over positions, ranges, grids, tables and the schedule",
+            "sampled attention rows and clusters of tokens are not in this version",
+            "use maps of pooled blocks: `pool(Q) . pool(K)`",
         );
         self.findings.push(places.fold(finding, |finding, place| finding.label(place, "also here")));
     }
@@ -189,11 +189,8 @@ fn clause_kind(cursor: &mut Cursor) -> Parsed<ClauseKind> {
         "input" => input(cursor),
         "tokens" => tokens(cursor),
         "blocks" => blocks(cursor),
-        "let" => {
-            let name = cursor.name("a name", "write `let name = value;`")?;
-            cursor.expect("=", "write `let name = value;`")?;
-            Ok(ClauseKind::Let { name, value: expr(cursor)? })
-        }
+        "permute" => permute(cursor),
+        "let" => let_(cursor),
         "mask" => {
             let [q, kv] = pair(cursor, "write `mask q, kv => condition;`")?;
             cursor.expect("=>", "write `mask q, kv => condition;`")?;
@@ -216,6 +213,10 @@ fn clause_kind(cursor: &mut Cursor) -> Parsed<ClauseKind> {
             cursor.expect_word("when", "write `dense when condition;`")?;
             Ok(ClauseKind::Dense(expr(cursor)?))
         }
+        "degrade" => {
+            cursor.expect_word("when", "write `degrade when density(cache) <= 0.3;`")?;
+            Ok(ClauseKind::Degrade(expr(cursor)?))
+        }
         action_word => match action(action_word) {
             Some(action) => rule(cursor, action),
             None => Err(Problem::Later(start)),
@@ -224,9 +225,6 @@ fn clause_kind(cursor: &mut Cursor) -> Parsed<ClauseKind> {
 }
 
 fn unknown_clause(cursor: &Cursor, word: &str) -> Problem {
-    if LATER_CLAUSES.contains(&word) {
-        return Problem::Later(cursor.here());
-    }
     if word.is_empty() {
         return cursor.unexpected("a clause", "clauses start with a word such as `param`, `mask` or `skip`");
     }
@@ -296,12 +294,14 @@ fn table(cursor: &mut Cursor) -> Parsed<ClauseKind> {
     let axes = cursor.group(Delimiter::Bracket).ok_or_else(|| cursor.unexpected("`[`", FORM))?;
     let axes = names(axes, FORM)?;
     cursor.expect_word("of", FORM)?;
-    let triple = cursor.at_group(Delimiter::Parenthesis);
-    let element = match cursor.group(Delimiter::Parenthesis) {
-        Some(inside) => names(inside, "a triple is written `(u32, u32, u32)`")?,
-        None => vec![cursor.name("a type", FORM)?],
+    let element = if let Some(inside) = cursor.group(Delimiter::Parenthesis) {
+        Element::Tuple(names(inside, "a triple is written `(u32, u32, u32)`")?)
+    } else if let Some(inside) = cursor.group(Delimiter::Brace) {
+        Element::Variants(names(inside, "names of entries are written `{ full, arrow, reuse }`")?)
+    } else {
+        Element::One(cursor.name("a type", FORM)?)
     };
-    Ok(ClauseKind::Table { name, axes, element, triple })
+    Ok(ClauseKind::Table { name, axes, element })
 }
 
 /// `name: [token] of i32`
@@ -388,6 +388,43 @@ fn blocks(cursor: &mut Cursor) -> Parsed<ClauseKind> {
     Ok(ClauseKind::Blocks { q, kv: signed(cursor, FORM)? })
 }
 
+/// `vision by tile`, `by order`
+fn permute(cursor: &mut Cursor) -> Parsed<ClauseKind> {
+    const FORM: &str = "write `permute vision by tile;`, or `permute by order;` with an input of u32";
+    let range = if cursor.at_word("by") { None } else { Some(cursor.name("a token range or `by`", FORM)?) };
+    cursor.expect_word("by", FORM)?;
+    if range.is_some() && !cursor.at_word("tile") {
+        return Err(cursor.unexpected("`tile`", FORM));
+    }
+    Ok(ClauseKind::Permute { range, by: cursor.name("the name of an input", FORM)? })
+}
+
+/// `name = value`, `name[q, kv] = value`, `name[v in vision] = value`
+fn let_(cursor: &mut Cursor) -> Parsed<ClauseKind> {
+    const FORM: &str = "write `let name = value;`, or `let name[q, kv] = value;` for a map";
+    let name = cursor.name("a name", FORM)?;
+    let mut variables = Vec::new();
+    if let Some(mut inside) = cursor.group(Delimiter::Bracket) {
+        loop {
+            variables.push(variable(&mut inside, FORM)?);
+            if variables.len() == 2 || !inside.eat(",") {
+                inside.eat(",");
+                inside.finish(FORM)?;
+                break;
+            }
+        }
+    }
+    cursor.expect("=", FORM)?;
+    Ok(ClauseKind::Let { name, variables, value: expr(cursor)? })
+}
+
+/// `q in text`
+fn variable(cursor: &mut Cursor, form: &str) -> Parsed<Variable> {
+    let name = cursor.name("a variable", form)?;
+    let range = if cursor.eat_word("in") { Some(cursor.name("a token range", form)?) } else { None };
+    Ok(Variable { name, range })
+}
+
 /// `q in text, kv where condition by hold`
 fn rule(cursor: &mut Cursor, action: Action) -> Parsed<ClauseKind> {
     let (name, variables) = (action.name(), if action.writes_skip_symbol() { 2 } else { 1 });
@@ -400,9 +437,7 @@ fn rule(cursor: &mut Cursor, action: Action) -> Parsed<ClauseKind> {
         if !vars.is_empty() {
             cursor.expect(",", &form)?;
         }
-        let name = cursor.name("a variable", &form)?;
-        let range = if cursor.eat_word("in") { Some(cursor.name("a token range", &form)?) } else { None };
-        vars.push(Variable { name, range });
+        vars.push(variable(cursor, &form)?);
     }
     if cursor.at(",") {
         return Err(cursor.unexpected("`where` or `;`", &form));

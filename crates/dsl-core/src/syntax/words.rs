@@ -1,15 +1,16 @@
 //! The words of the language, and which of them an author may not declare.
 
-use sparsym_ir::expr::{Function, Global};
+use sparsym_ir::expr::{Function, Global, Measure};
 use sparsym_ir::strategy::Action;
 
 /// First words of clauses.
-pub(crate) const CLAUSES: [&str; 15] = [
+pub(crate) const CLAUSES: [&str; 17] = [
     "param",
     "table",
     "input",
     "tokens",
     "blocks",
+    "permute",
     "let",
     "mask",
     "score",
@@ -20,39 +21,34 @@ pub(crate) const CLAUSES: [&str; 15] = [
     "otherwise",
     "update",
     "dense",
+    "degrade",
 ];
 
-/// First words of clauses of a later version.
-pub(crate) const LATER_CLAUSES: [&str; 4] = ["degrade", "permute", "cover", "order"];
+/// Functions that run over blocks or heads: `sum(v in vision: …)`.
+pub(crate) const BINDERS: [&str; 5] = ["sum", "mean", "max", "min", "softmax"];
 
-/// Functions of a later version: they read tensor data.
-pub(crate) const LATER_FUNCTIONS: [&str; 19] = [
-    "pool",
-    "center",
-    "selfsim",
-    "antidiag",
-    "blocksum",
-    "softmax",
-    "sum",
-    "mean",
-    "density",
-    "cover",
-    "percentile",
-    "descending_rank",
-    "ascending_rank",
-    "descending_mass",
-    "ascending_mass",
-    "descending_mass_before",
-    "ascending_mass_before",
-    "at_least",
-    "permute",
-];
+/// Functions of tensors, and others with a form of their own.
+pub(crate) const SPECIAL_FUNCTIONS: [&str; 8] =
+    ["pool", "center", "selfsim", "antidiag", "blocksum", "density", "cover", "percentile"];
 
-/// Tensors of a later version.
+/// Functions of a later version: attention rows of sampled queries, clusters of tokens.
+pub(crate) const LATER_FUNCTIONS: [&str; 4] = ["probe", "colsum", "diagsum", "kmeans"];
+
+/// Tensors.
 pub(crate) const TENSORS: [&str; 3] = ["Q", "K", "V"];
 
+/// Order maps: name, measure, largest first.
+pub(crate) const ORDERS: [(&str, Measure, bool); 6] = [
+    ("ascending_rank", Measure::Rank, false),
+    ("ascending_mass", Measure::Mass, false),
+    ("ascending_mass_before", Measure::MassBefore, false),
+    ("descending_rank", Measure::Rank, true),
+    ("descending_mass", Measure::Mass, true),
+    ("descending_mass_before", Measure::MassBefore, true),
+];
+
 /// All globals.
-pub(crate) const GLOBALS: [Global; 8] = [
+pub(crate) const GLOBALS: [Global; 11] = [
     Global::Step,
     Global::Steps,
     Global::SinceUpdate,
@@ -61,6 +57,9 @@ pub(crate) const GLOBALS: [Global; 8] = [
     Global::Heads,
     Global::Batch,
     Global::HeadDim,
+    Global::BlockQ,
+    Global::BlockKv,
+    Global::FrameLen,
 ];
 
 /// The action of that name.
@@ -68,15 +67,24 @@ pub(crate) fn action(word: &str) -> Option<Action> {
     [Action::Skip, Action::Keep, Action::Cache, Action::Compute].into_iter().find(|action| action.name() == word)
 }
 
-/// What the language uses this word for, if it does. `q`, `kv` and `s` are included because printed rules use them.
+/// Names of all functions.
+pub(crate) fn functions() -> impl Iterator<Item = &'static str> + Clone {
+    let ordinary = Function::ALL.into_iter().map(Function::name).chain(["float"]);
+    let orders = ORDERS.into_iter().map(|(name, ..)| name);
+    ordinary.chain(["sum", "mean", "softmax"]).chain(SPECIAL_FUNCTIONS).chain(orders)
+}
+
+/// What the language uses this word for, if it does. `q` and `kv` are included because printed rules use them.
 pub(crate) fn reserved(word: &str) -> Option<&'static str> {
     if GLOBALS.iter().any(|global| global.name() == word) {
         Some("a value of the language")
-    } else if word == "float" || Function::ALL.iter().any(|function| function.name() == word) {
+    } else if functions().any(|function| function == word) {
         Some("a function of the language")
-    } else if LATER_FUNCTIONS.contains(&word) || TENSORS.contains(&word) {
-        Some("reserved for rules over tensor data")
-    } else if ["q", "kv", "s"].contains(&word) {
+    } else if TENSORS.contains(&word) {
+        Some("a tensor")
+    } else if LATER_FUNCTIONS.contains(&word) {
+        Some("reserved for a later version")
+    } else if ["q", "kv"].contains(&word) {
         Some("a variable of rules")
     } else if syn::parse_str::<syn::Ident>(word).is_err() {
         Some("a keyword of Rust")

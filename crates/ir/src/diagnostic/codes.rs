@@ -67,33 +67,57 @@ codes! {
         TooLarge = "S106", "expression that is too large",
             "An expression nests at most 100 levels and has at most 4096 operands after its `let` names are replaced by their values, so that no strategy can exhaust the compiler.";
         NotYet = "S107", "form of a later version",
-            "Rules over tensor data (maps of Q and K, softmax, order maps such as `descending_rank`) and the clauses that need them are not in this version. All places are reported by one finding.";
+            "Attention rows of sampled queries (`probe`, `colsum`, `diagsum`) and clusters of tokens (`kmeans`) are not in this version; their words are reserved. All places are reported by one finding.";
     }
     Meaning {
         UndefinedName = "S201", "name that is not defined",
             "Params, tables, inputs, token ranges and `let` names are declared before they are read; variables are those that the rule names; coordinates and functions are those of the language.";
         DuplicateName = "S202", "name declared twice",
-            "Params, tables, inputs, token ranges, `let` names and the variables of a rule share one namespace.";
+            "Params, tables, inputs, token ranges, `let` names and the variables of a rule or map share one namespace. The names of a table's entries are its own, each once.";
         ReservedName = "S203", "name that the language uses",
             "Names of the language (`step`, `head`, `abs`, `q`, …) and Rust's keywords cannot be declared.";
         UnusedName = "S204", "declared but never read",
             "A declaration that nothing reads usually means that a rule was forgotten. Token ranges count as read when any one of them is.";
         TypeMismatch = "S205", "types that do not fit",
-            "Values are bool, integer, float or (t, h, w) triple. An integer that meets a float becomes a float; nothing else is converted silently.";
+            "Values are bool, integer, float, (t, h, w) triple or the name of a table's entry. An integer that meets a float becomes a float, and so does one divided by `steps`; nothing else is converted silently.";
         ArgumentCount = "S206", "wrong number of arguments",
             "Each function takes a fixed number of arguments.";
         Granularity = "S207", "tokens and blocks mixed",
-            "`mask` and `score` speak of tokens; `skip`, `keep`, `cache` and `compute` speak of blocks. `.pos`, `.t`, `.h`, `.w` and inputs belong to tokens, `.block` to blocks, `.tile` and `in` to both.";
+            "`mask` and `score` speak of tokens; `skip`, `keep`, `cache` and `compute` speak of blocks. `.pos`, `.t`, `.h`, `.w`, `.cell` and inputs belong to tokens, `.block` and `.len` to blocks, `.tile` and `in` to both. Inside `cover` variables are tokens; inside `blocksum` they are groups of tokens, which have only `.block`.";
         NoGrid = "S208", "grid coordinate without a grid",
-            "`.t .h .w .frame` need a range declared as a grid, `vision(t, h, w)`; `.tile` needs it to be `tiled`.";
+            "`.t .h .w .frame .cell` and `per frame` need a range declared as a grid, `vision(t, h, w)`; `.tile` needs it to be `tiled`.";
         SecondGrid = "S209", "two grids in one strategy",
             "Grid coordinates belong to the one range that is a grid.";
         ZeroDivisor = "S210", "divisor that may be zero",
-            "The divisor of an integer `/` or `%` must be provably different from zero: a literal, a param whose range excludes 0, `heads`, `D`, or an expression such as `max(x, 1)`.";
+            "The divisor of an integer `/` or `%` must be provably different from zero: a literal, a param whose range excludes 0, `heads`, `D`, or an expression such as `max(x, 1)`. So must the stride of an `antidiag`.";
         DuplicateClause = "S211", "clause given twice",
-            "A strategy has at most one `mask`, one `score`, one `tokens`, one `blocks`, one `update when` and one `dense when`.";
+            "A strategy has at most one `mask`, one `score`, one `tokens`, one `blocks`, one `permute`, one `update when`, one `dense when` and one `degrade when`.";
         WrongPlace = "S212", "value that is not known here",
-            "The schedule is decided on the host for all heads and batch items at once, and `update` for all layers; a forecast order comes from params; a `let` has no variables; the logit exists in `score` only.";
+            "The schedule is decided on the host for all heads and batch items at once, and `update` for all layers; a forecast order comes from params; a `let` has no variables unless they are written; the logit exists in `score` only, a density in `degrade when` only; shares and strides are the same for all blocks.";
+        MapAxis = "S213", "map read on the wrong axis",
+            "A map is over query blocks, over kv blocks, or over both in this order, and is read at variables of the same axes: `s[q, kv]`. Only a map over one variable that is called neither q nor kv can be read at either, because query and kv blocks are then of one size. Parts of a map without variables are all over the same blocks.";
+        DataPlace = "S214", "tensor data where there is none",
+            "Maps, `pool`, `selfsim`, `blocksum`, sums over blocks and order maps are made from Q and K for blocks. Token rules, `cover` and the schedule cannot read them.";
+        WholeMap = "S215", "map that is not read at blocks",
+            "In rules and in maps with variables a map stands with the blocks at which it is read: `s[q, kv]`. Bare names stand only in maps without variables, where whole maps are combined.";
+        TensorForm = "S216", "tensors used in a way that does not exist",
+            "Q and K are read by `pool(Q) . pool(K)`, `selfsim(Q)`, `selfsim(K)` and `blocksum(softmax(kv: antidiag(Q, K, stride) …))`, and each may be `center(…)` in the first two. V and anything else made from them is not a value.";
+        TwoVariables = "S217", "two variables of one axis",
+            "A function that runs over blocks gives its variable the place of the one outside, so only one variable of query blocks and one of kv blocks can be read at a time. A softmax gives the value at the present block, so its variable is the one in scope.";
+        UnknownAxis = "S218", "variable whose axis or place cannot be told",
+            "`q` runs over query blocks, `kv` over kv blocks, `head` over heads; any other variable over the axis of the map that it first indexes. A softmax needs a present block of its axis, and a map depends on blocks.";
+        OrderPlace = "S219", "order map in the wrong place",
+            "An order map such as `ascending_mass(x)` is one side of `<`, `<=`, `>` or `>=` in the condition of a block rule, and the other side is the same for the whole line along which it counts. So a device finds where the line is cut, and does not sort. `at least n` stands after such a comparison. Percentiles and covers also stand in conditions of block rules.";
+        OrderLine = "S220", "order of values that do not change",
+            "An order map counts along the last variable of its rule: of a rule over (q, kv) the kv blocks of each query block, of a rule over q the query blocks, and with `per head` all of them. Values that are the same there have no order.";
+        MassAxis = "S221", "mass of values that are normalised over another axis",
+            "A softmax adds up to 1 over its own variable. A share of its mass along another one has no fixed meaning; compare it with a sum of the same values instead.";
+        UnknownVariant = "S222", "no such entry of a table",
+            "A table `of { full, arrow }` is compared by `==` or `!=` with one of its own names.";
+        Share = "S223", "share outside 0..=1",
+            "The share of a percentile and the two numbers of a fraction lie between 0 and 1.";
+        WrongPermute = "S224", "permutation that cannot be used",
+            "`permute vision by tile` needs a tiled grid; `permute by order` needs an input of u32 that holds the number of the caller's token for each place.";
     }
     Rules {
         DeadRule = "S301", "rule that can never fire",
@@ -130,6 +154,10 @@ codes! {
             "GEMM-O forecasts projected features in place of features, which is correct only if the operator commutes with the projection: it must be linear in the cached features.";
         ForecastOrder = "S409", "forecast order outside 0..=3",
             "`taylor(n)` keeps n + 1 features for each cached block; n is at most 3 for every legal value of the params.";
+        DegradeWithoutRule = "S410", "degrade without a rule",
+            "`degrade when` asks for the density of a symbol. If no rule writes the symbol, it is dense for ever.";
+        DegradeCondition = "S411", "degrade without a density",
+            "`degrade when` is asked after each Update, and latches. It asks for the density of one symbol, together with params, tables, step and layer.";
     }
     Shape {
         TensorShape = "S501", "tensor of the wrong shape",

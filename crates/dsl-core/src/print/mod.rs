@@ -1,12 +1,19 @@
 //! Typed IR to canonical text: `parse(print(ir)) == ir`.
 //!
-//! Variables are always `q`, `kv` and `s`, conversions are written out as `float(x)`, `let` names are gone, and only the
-//! brackets that the grammar needs are printed.
+//! Variables of rules are always `q`, `kv` and `s`, conversions are written out as `float(x)`, `let` names are gone unless
+//! they are maps, and only the brackets that the grammar needs are printed. A function that runs over blocks calls its
+//! variable as the variable of that axis is called outside, or else `q`, `kv` or `head`.
+
+mod expr;
 
 use std::fmt::Write;
 
-use sparsym_ir::expr::{BinaryOp, Coordinate, Expr, ExprKind, UnaryOp};
-use sparsym_ir::strategy::{Action, BlockRule, Element, Grid, Param, Reuse, Scalar, Strategy, When};
+use sparsym_ir::expr::Expr;
+use sparsym_ir::strategy::{
+    Action, BlockRule, Element, Grid, Map, Param, Permute, RangeId, Reuse, Scalar, Strategy, Table, When,
+};
+
+use expr::Names;
 
 /// The strategy as text that [`compile_str`](crate::compile_str) reads back.
 pub fn print(strategy: &Strategy) -> String {
@@ -58,7 +65,7 @@ impl Printer<'_> {
         for table in &strategy.tables {
             self.doc(INDENT, &table.doc);
             let axes: Vec<&str> = table.axes.iter().map(|axis| axis.name()).collect();
-            self.clause(format_args!("table {}: [{}] of {}", table.name, axes.join(", "), element(table.element)));
+            self.clause(format_args!("table {}: [{}] of {}", table.name, axes.join(", "), element(table)));
         }
         for input in &strategy.inputs {
             self.doc(INDENT, &input.doc);
@@ -77,6 +84,14 @@ impl Printer<'_> {
             self.clause(format_args!("tokens {}", ranges.join(", ")));
         }
         self.clause(format_args!("blocks q = {}, kv = {}", strategy.blocks.q, strategy.blocks.kv));
+        match strategy.permute {
+            Some(Permute::Tiles(id)) => self.clause(format_args!("permute {} by tile", strategy.tokens[id.0].name)),
+            Some(Permute::Index(id)) => self.clause(format_args!("permute by {}", strategy.inputs[id.0].name)),
+            None => {}
+        }
+        for map in &strategy.maps {
+            self.clause(format_args!("{}", self.map(map)));
+        }
     }
 
     fn rules(&mut self) {
@@ -85,7 +100,9 @@ impl Printer<'_> {
             self.clause(format_args!("mask q, kv => {}", self.expr(&mask.value)));
         }
         if let Some(score) = &strategy.score {
-            self.clause(format_args!("score s, q, kv => {}", self.expr(&score.value)));
+            let logit = self.logit();
+            let names = Names { logit: &logit, ..Names::default() };
+            self.clause(format_args!("score {logit}, q, kv => {}", expr::print(strategy, &names, &score.value)));
         }
         for rule in &strategy.rules {
             self.clause(format_args!("{}", self.rule(rule)));
@@ -96,21 +113,62 @@ impl Printer<'_> {
         if let Some(dense) = &strategy.schedule.dense {
             self.clause(format_args!("dense when {}", self.expr(dense)));
         }
+        if let Some(degrade) = &strategy.schedule.degrade {
+            self.clause(format_args!("degrade when {}", self.expr(degrade)));
+        }
+    }
+
+    /// `let seen[v in vision] = …`
+    fn map(&self, map: &Map) -> String {
+        let mut names = Names::default();
+        for axis in &map.axes {
+            names.sides[axis.side as usize] = Some(&axis.variable);
+        }
+        let variables: Vec<String> =
+            map.axes.iter().map(|axis| format!("{}{}", axis.variable, self.within(axis.range))).collect();
+        format!("let {}[{}] = {}", map.name, variables.join(", "), expr::print(self.strategy, &names, &map.value))
+    }
+
+    /// A name for the logit that is not taken.
+    fn logit(&self) -> String {
+        let strategy = self.strategy;
+        let taken = |name: &str| {
+            let params = strategy.params.iter().map(|param| &param.name);
+            let tables = strategy.tables.iter().map(|table| &table.name);
+            let inputs = strategy.inputs.iter().map(|input| &input.name);
+            let ranges = strategy.tokens.iter().map(|range| &range.name);
+            let maps = strategy.maps.iter().map(|map| &map.name);
+            params.chain(tables).chain(inputs).chain(ranges).chain(maps).any(|taken| taken == name)
+        };
+        let mut name = "s".to_owned();
+        while taken(&name) {
+            name.push('_');
+        }
+        name
+    }
+
+    /// ` in vision`
+    fn within(&self, range: Option<RangeId>) -> String {
+        match range {
+            Some(id) => format!(" in {}", self.strategy.tokens[id.0].name),
+            None => String::new(),
+        }
+    }
+
+    /// With the usual variables.
+    fn expr(&self, value: &Expr) -> String {
+        expr::print(self.strategy, &Names::default(), value)
     }
 
     fn rule(&self, rule: &BlockRule) -> String {
         let mut out = match &rule.when {
             When::Otherwise => format!("otherwise {}", rule.action.name()),
             When::Match { q, kv, .. } => {
-                let scope = |id: Option<sparsym_ir::strategy::RangeId>| match id {
-                    Some(id) => format!(" in {}", self.strategy.tokens[id.0].name),
-                    None => String::new(),
-                };
                 let kv = match rule.action {
-                    Action::Skip | Action::Keep => format!(", kv{}", scope(*kv)),
+                    Action::Skip | Action::Keep => format!(", kv{}", self.within(*kv)),
                     Action::Cache | Action::Compute => String::new(),
                 };
-                format!("{} q{}{kv}", rule.action.name(), scope(*q))
+                format!("{} q{}{kv}", rule.action.name(), self.within(*q))
             }
         };
         if let When::Match { condition: Some(condition), .. } = &rule.when {
@@ -125,80 +183,6 @@ impl Printer<'_> {
         }
         out
     }
-
-    fn expr(&self, value: &Expr) -> String {
-        let strategy = self.strategy;
-        match &value.kind {
-            ExprKind::Bool(value) => value.to_string(),
-            ExprKind::Int(value) => value.to_string(),
-            ExprKind::Float(value) => format!("{value:?}"),
-            ExprKind::Triple(parts) => format!("({})", self.list(parts.iter())),
-            ExprKind::Param(id) => strategy.params[id.0].name.clone(),
-            ExprKind::Global(global) => global.name().to_owned(),
-            ExprKind::Coordinate(side, coordinate) => format!("{}.{}", side.name(), coordinate_name(*coordinate)),
-            ExprKind::InRange(side, id) => format!("{} in {}", side.name(), strategy.tokens[id.0].name),
-            ExprKind::Input(id, side) => format!("{}[{}]", strategy.inputs[id.0].name, side.name()),
-            ExprKind::Table(id) => strategy.tables[id.0].name.clone(),
-            ExprKind::Logit => "s".to_owned(),
-            ExprKind::Map(id, _) => strategy.maps[id.0].name.clone(),
-            ExprKind::Unary(UnaryOp::ToFloat, operand) => format!("float({})", self.expr(operand)),
-            ExprKind::Unary(op, operand) => {
-                let symbol = if *op == UnaryOp::Neg { "-" } else { "!" };
-                format!("{symbol}{}", self.bracketed(operand, UNARY))
-            }
-            ExprKind::Binary(op, left, right) => {
-                let level = level(*op);
-                // Comparisons do not chain, so both of their sides bind tighter; other operators chain to the left.
-                let left_level = if level == COMPARISON { level + 1 } else { level };
-                let (left, right) = (self.bracketed(left, left_level), self.bracketed(right, level + 1));
-                format!("{left} {} {right}", op.symbol())
-            }
-            ExprKind::Call(function, args) => format!("{}({})", function.name(), self.list(args.iter())),
-            _ => String::new(),
-        }
-    }
-
-    /// The expression, in brackets if it binds looser than `least`.
-    fn bracketed(&self, value: &Expr, least: u8) -> String {
-        let text = self.expr(value);
-        let binds = match &value.kind {
-            ExprKind::Binary(op, ..) => level(*op),
-            _ => UNARY,
-        };
-        if binds < least { format!("({text})") } else { text }
-    }
-
-    fn list<'e>(&self, values: impl Iterator<Item = &'e Expr>) -> String {
-        values.map(|value| self.expr(value)).collect::<Vec<_>>().join(", ")
-    }
-}
-
-const COMPARISON: u8 = 2;
-const UNARY: u8 = 5;
-
-/// How tightly an operator binds; the levels of `syntax::expr`.
-fn level(op: BinaryOp) -> u8 {
-    use BinaryOp::*;
-    match op {
-        Or => 0,
-        And => 1,
-        Lt | Le | Gt | Ge | Eq | Ne => COMPARISON,
-        Add | Sub => 3,
-        Mul | Div | Rem => 4,
-    }
-}
-
-fn coordinate_name(coordinate: Coordinate) -> &'static str {
-    match coordinate {
-        Coordinate::Pos => "pos",
-        Coordinate::Block => "block",
-        Coordinate::T => "t",
-        Coordinate::H => "h",
-        Coordinate::W => "w",
-        Coordinate::Tile => "tile",
-        Coordinate::Cell => "cell",
-        Coordinate::Len => "len",
-    }
 }
 
 fn range(param: &Param) -> String {
@@ -212,8 +196,9 @@ fn range(param: &Param) -> String {
     }
 }
 
-fn element(element: Element) -> String {
-    match element {
+fn element(table: &Table) -> String {
+    match table.element {
+        _ if !table.variants.is_empty() => format!("{{ {} }}", table.variants.join(", ")),
         Element::One(scalar) => scalar.name().to_owned(),
         Element::Three(scalar) => {
             let name = Scalar::name(scalar);

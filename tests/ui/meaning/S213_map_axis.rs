@@ -1,0 +1,10 @@
+sparsym::strategy! {
+    pub Bad {
+        let s = pool(Q) . pool(K) / sqrt(D);
+        skip q, kv where ascending_mass(softmax(kv: s[kv, q])) <= 0.1;
+    }
+}
+
+fn main() {
+    let _ = Bad::default();
+}
