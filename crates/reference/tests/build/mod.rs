@@ -173,7 +173,13 @@ pub(crate) fn run(strategy: &Strategy, problem: &Problem, q: &Tensor, k: &Tensor
     run_at(strategy, problem, q, k, Moment::default())
 }
 
-pub(crate) fn run_at(strategy: &Strategy, problem: &Problem, q: &Tensor, k: &Tensor, moment: Moment) -> (Symbols, Margins) {
+pub(crate) fn run_at(
+    strategy: &Strategy,
+    problem: &Problem,
+    q: &Tensor,
+    k: &Tensor,
+    moment: Moment,
+) -> (Symbols, Margins) {
     let bindings = Bindings::defaults(strategy);
     let bound = Bound::new(strategy, problem, &bindings).unwrap_or_else(|findings| panic!("{findings}"));
     let call = SymbolsCall { bound: &bound, moment, data: Some((q, k)) };
