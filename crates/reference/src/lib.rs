@@ -6,7 +6,8 @@
 //!
 //! * [`attention()`]: one call, as every device answers it; [`exact`]: the same before rounding;
 //! * [`same_precision`]: what a kernel with the tensors' precision may lose, the yardstick of tolerances;
-//! * [`symbols::static_symbols`]: the symbols of static rules, by visiting every token pair;
+//! * [`symbols::symbols`]: the symbols that the rules make of Q and K, by sorting lines and visiting every token pair;
+//!   [`symbols_with_margins`]: and how near each decision was to the other outcome ([`margin`]);
 //! * [`forecast`]: the features and factors of cached rows.
 //!
 //! Non-goals: speed. Work is O(B·H·N²·D) whatever the symbols say of most pairs.
@@ -29,8 +30,17 @@
 #![deny(missing_docs)]
 
 pub mod attention;
+mod cover;
 pub mod forecast;
+mod maps;
+pub mod margin;
+mod order;
+mod places;
 pub mod rules;
 pub mod symbols;
+mod tensors;
+mod value;
 
 pub use attention::{Exact, attention, exact, same_precision};
+pub use margin::Margins;
+pub use symbols::symbols_with_margins;
