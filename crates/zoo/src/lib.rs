@@ -3,7 +3,7 @@
 //! Use this crate to start from a strategy that is known to work, or to read how one is written. Each file says what the
 //! strategy does, when it fails and where it comes from. [`all`] lists them for tools.
 //!
-//! Non-goals: calibrated tables of particular models, and strategies that read Q and K (the language cannot say them yet).
+//! Non-goals: calibrated tables of particular models.
 //!
 //! ```
 //! let window = sparsym_zoo::find("window").unwrap();
@@ -14,21 +14,41 @@
 // Expansions of `strategy!` name the crate that applications use.
 extern crate sparsym_dsl as sparsym;
 
+mod alibi;
 mod causal;
 mod dense;
+mod ditfastattn_v2;
 mod document;
-mod fora;
+mod flash_omni;
+mod neighborhood;
+mod prefix_lm;
+mod radial;
 mod sliding_tile;
 mod softcap;
+mod sparge;
+mod streaming_llm;
+mod taylor_seer;
+mod top_k;
 mod window;
+mod xattention;
 
+pub use alibi::Alibi;
 pub use causal::Causal;
 pub use dense::Dense;
+pub use ditfastattn_v2::DitfastattnV2;
 pub use document::Document;
-pub use fora::Fora;
+pub use flash_omni::FlashOmni;
+pub use neighborhood::Neighborhood;
+pub use prefix_lm::PrefixLm;
+pub use radial::Radial;
 pub use sliding_tile::SlidingTile;
 pub use softcap::Softcap;
+pub use sparge::Sparge;
+pub use streaming_llm::StreamingLlm;
+pub use taylor_seer::TaylorSeer;
+pub use top_k::TopK;
 pub use window::Window;
+pub use xattention::Xattention;
 
 use std::sync::LazyLock;
 
@@ -49,17 +69,30 @@ pub struct Entry {
     pub defaults: Bindings,
 }
 
-/// All strategies, the simplest first.
+/// All strategies: masks and scores, then fixed block rules, then rules over Q and K.
 pub fn all() -> &'static [Entry] {
     static ENTRIES: LazyLock<Vec<Entry>> = LazyLock::new(|| {
+        let everywhere = |values: &[f32]| vec![TableData { shape: vec![1, 1, 1], values: values.to_vec() }];
         vec![
             entry::<Dense>(Vec::new()),
             entry::<Window>(Vec::new()),
             entry::<Causal>(Vec::new()),
-            entry::<SlidingTile>(vec![TableData { shape: vec![1, 1, 1], values: vec![3.0, 3.0, 3.0] }]),
+            entry::<PrefixLm>(Vec::new()),
             entry::<Document>(Vec::new()),
+            entry::<StreamingLlm>(Vec::new()),
+            entry::<Neighborhood>(Vec::new()),
             entry::<Softcap>(Vec::new()),
-            entry::<Fora>(Vec::new()),
+            entry::<Alibi>(Vec::new()),
+            entry::<SlidingTile>(everywhere(&[3.0, 3.0, 3.0])),
+            entry::<Radial>(Vec::new()),
+            entry::<DitfastattnV2>(everywhere(&[-1.0])),
+            entry::<TaylorSeer>(Vec::new()),
+            setting("Fora", "FORA: the last full output, every third step.", &TaylorSeer::fora(3)),
+            setting("Pab", "PAB: the last full output, in the middle of the run.", &TaylorSeer::pab(2, 3, 5)),
+            entry::<FlashOmni>(Vec::new()),
+            entry::<Sparge>(Vec::new()),
+            entry::<TopK>(Vec::new()),
+            entry::<Xattention>(Vec::new()),
         ]
     });
     &ENTRIES
@@ -76,6 +109,20 @@ fn entry<S: StrategyType>(tables: Vec<TableData>) -> Entry {
         name: strategy.snake_name(),
         summary: strategy.doc.lines().next().unwrap_or_default().to_owned(),
         defaults: Bindings { params: S::default().values(), tables, inputs: Vec::new() },
+        strategy,
+    }
+}
+
+/// A strategy without tables under another name, with other defaults.
+fn setting<S: StrategyType>(name: &str, summary: &str, values: &S) -> Entry {
+    let mut strategy = Strategy { name: name.to_owned(), doc: summary.to_owned(), ..S::ir().clone() };
+    for (param, value) in strategy.params.iter_mut().zip(values.values()) {
+        param.default = value;
+    }
+    Entry {
+        name: strategy.snake_name(),
+        summary: summary.to_owned(),
+        defaults: Bindings { params: values.values(), tables: Vec::new(), inputs: Vec::new() },
         strategy,
     }
 }

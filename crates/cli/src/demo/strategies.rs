@@ -60,12 +60,20 @@ pub(crate) fn entrants() -> Outcome<Vec<Entrant>> {
     let windows = TableData { shape: vec![TILE_WINDOWS.len()], values };
     let tiles = Bindings { tables: vec![windows], ..PhotoTiles::default().bindings()? };
     let window_hold = WindowHold { reach, ..WindowHold::default() };
+    let taylor_seer = zoo::TaylorSeer { interval: 3, warmup: 1, ..zoo::TaylorSeer::default() };
+    let flash_omni = zoo::FlashOmni { tau_kv: 0.3, interval: 3, warmup: 2, order: 1, ..zoo::FlashOmni::default() };
+    let sparge = zoo::Sparge { tau: 0.9, ..zoo::Sparge::default() };
+    let top_k = zoo::TopK { keep: 0.25, ..zoo::TopK::default() };
     Ok(vec![
         entrant::<zoo::Dense>("dense", zoo::Dense::default().bindings()?, Order::Raster),
         entrant::<zoo::Window>("window", zoo::Window { reach }.bindings()?, Order::Raster),
         entrant::<PhotoTiles>("sliding_tile", tiles, Order::Tiled),
-        entrant::<zoo::Fora>("fora", zoo::Fora::default().bindings()?, Order::Raster),
         entrant::<WindowHold>("window_hold", window_hold.bindings()?, Order::Raster),
+        entrant::<zoo::TaylorSeer>("fora", zoo::TaylorSeer::fora(3).bindings()?, Order::Raster),
+        entrant::<zoo::TaylorSeer>("taylor_seer", taylor_seer.bindings()?, Order::Raster),
+        entrant::<zoo::FlashOmni>("flash_omni", flash_omni.bindings()?, Order::Tiled),
+        entrant::<zoo::Sparge>("sparge", sparge.bindings()?, Order::Tiled),
+        entrant::<zoo::TopK>("top_k", top_k.bindings()?, Order::Tiled),
     ])
 }
 

@@ -1,9 +1,11 @@
 //! The problem that a strategy is explained at: what the arguments say, and sensible values for what they leave out.
 
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use sparsym::ir::bind::InputData;
 use sparsym::ir::problem::{Layout, LayoutRange};
 use sparsym::ir::strategy::Grid;
-use sparsym::ir::{Problem, Strategy};
+use sparsym::ir::{DType, Problem, Strategy, Tensor};
 
 use super::{ExplainArgs, TextAt};
 use crate::chosen::Chosen;
@@ -49,6 +51,39 @@ pub(super) fn fill(chosen: &mut Chosen, problem: &Problem) -> Vec<String> {
         notes.push(format!("input {}: no values given, so {PARTS} equal parts numbered from 0", input.name));
     }
     notes
+}
+
+/// Q and K for rules that read them: each token looks for, and offers, smooth functions of its place, of a wavelength of its
+/// head's, and some noise. Text tokens look everywhere.
+pub(super) fn data(problem: &Problem) -> (Tensor, Tensor) {
+    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    let vision = problem.layout.ranges.iter().find_map(|range| range.grid);
+    let text = problem.layout.find("text").map_or(0..0, |(start, range)| start..start + range.len);
+    let vision_start = problem.layout.find("vision").map_or(0, |(start, _)| start);
+    let place = |token: usize| -> [f32; 3] {
+        let [t, h, w] = vision.unwrap_or([1, 1, problem.n_q.max(1)]);
+        let at = token.saturating_sub(vision_start);
+        let along = |n: usize, of: usize| n as f32 / of.max(1) as f32;
+        [along(at / (h * w), t), along(at / w % h, h), along(at % w, w)]
+    };
+    let mut tensor = |heads: usize| {
+        let mut values = Vec::with_capacity(problem.batch * problem.n_q * heads * problem.head_dim);
+        for row in 0..problem.batch * problem.n_q {
+            let token = row % problem.n_q;
+            let place = place(token);
+            let loud = if text.contains(&token) { 0.2 } else { 1.0 };
+            for head in 0..heads {
+                for d in 0..problem.head_dim {
+                    let waves = (1 + d / 6 % 4 + head) as f32;
+                    let phase = std::f32::consts::TAU * waves * place[d % 3];
+                    let wave = if d / 3 % 2 == 0 { phase.sin() } else { phase.cos() };
+                    values.push(loud * 1.5 * wave + rng.random_range(-0.5..0.5));
+                }
+            }
+        }
+        Tensor::from_f32(&[problem.batch, problem.n_q, heads, problem.head_dim], DType::F32, &values)
+    };
+    (tensor(problem.heads), tensor(problem.kv_heads))
 }
 
 /// The problem in a few words.

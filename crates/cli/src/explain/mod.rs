@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use sparsym::dsl_core;
-use sparsym::ir::Bound;
-use sparsym::ir::static_symbols::static_symbols;
+use sparsym::ir::{Bound, SymbolsCall};
+use sparsym::runtime::device::{Cpu, Device};
 
 use crate::args::{Settings, parse_grid};
 use crate::chosen::Chosen;
@@ -75,6 +75,8 @@ struct Explanation {
     notes: Vec<String>,
     density_c: f64,
     density_s: f64,
+    /// Share of the computed token pairs that the mask then drops; None: too many to count.
+    waste: Option<f64>,
     predicted: Prediction,
     files: Vec<PathBuf>,
 }
@@ -86,7 +88,12 @@ pub(crate) fn run(args: &ExplainArgs, report: Report) -> Outcome {
     notes.extend(example::fill(&mut chosen, &problem));
     let bindings = chosen.bindings()?;
     let bound = Bound::new(&chosen.strategy, &problem, &bindings)?;
-    let symbols = static_symbols(&bound, &chosen.moment);
+    let data = chosen.strategy.reads_data().then(|| example::data(&problem));
+    if data.is_some() {
+        notes.push("rules read Q and K: densities are those of made-up ones, smooth over the grid".to_owned());
+    }
+    let data = data.as_ref().map(|(q, k)| (q, k));
+    let symbols = Cpu.symbols(&SymbolsCall { bound: &bound, moment: chosen.moment, data })?;
 
     let mut files = Vec::new();
     if let Some(path) = &args.png {
@@ -110,7 +117,8 @@ pub(crate) fn run(args: &ExplainArgs, report: Report) -> Outcome {
         notes,
         density_c: symbols.cache.density(),
         density_s: symbols.density(),
-        predicted: predict::predict(&bound, &chosen.moment)?,
+        waste: predict::waste(&bound, &chosen.moment, &symbols),
+        predicted: predict::predict(&bound, &chosen.moment, data)?,
         files,
     };
     output::print(report, &explanation, || explanation.to_string())
@@ -138,11 +146,19 @@ impl std::fmt::Display for Explanation {
         let when = if self.uses.contains(&"cache") { " at a Dispatch step" } else { "" };
         writeln!(f, "  density of S_c        {:.1} % of query blocks are computed{when}", 100.0 * self.density_c)?;
         writeln!(f, "  density of S_s        {:.1} % of block pairs are computed{when}", 100.0 * self.density_s)?;
-        let Prediction { steps, updates, dense, work } = &self.predicted;
-        write!(
+        if let Some(waste) = self.waste {
+            writeln!(f, "  waste in tiles        {:.1} % of computed token pairs are masked", 100.0 * waste)?;
+        }
+        let Prediction { steps, updates, dense, work, rooms } = &self.predicted;
+        writeln!(
             f,
             "  work over {steps} steps    {:.1} % of dense attention ({updates} Updates, {dense} dense steps)",
             100.0 * work
+        )?;
+        write!(
+            f,
+            "  predicted speed-up    attention {:.2}×, gemm_q {:.2}×, gemm_o {:.2}× over all steps, by counted work",
+            rooms.attention, rooms.gemm_q, rooms.gemm_o
         )?;
         for file in &self.files {
             write!(f, "\n  picture               {}", file.display())?;

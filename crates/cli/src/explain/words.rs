@@ -17,6 +17,9 @@ pub(super) fn rules(strategy: &Strategy) -> Vec<String> {
     if let Some(score) = clauses.after("score s, q, kv => ") {
         out.push(format!("score: the scaled logit s becomes {score}"));
     }
+    for map in clauses.maps() {
+        out.push(format!("map, made from Q and K at Updates: {map}"));
+    }
     for (rule, clause) in strategy.rules.iter().zip(clauses.block_rules()) {
         out.push(block_rule(strategy, rule, clause));
     }
@@ -35,20 +38,25 @@ pub(super) fn rules(strategy: &Strategy) -> Vec<String> {
     if let Some(dense) = clauses.after("dense when ") {
         out.push(format!("schedule: full attention, without block rules, at steps where {dense}"));
     }
+    if let Some(degrade) = clauses.after("degrade when ") {
+        out.push(format!("schedule: after an Update where {degrade}, Dispatch steps reuse the whole output"));
+    }
+    if let Some(permute) = clauses.after("permute ") {
+        out.push(format!("tokens are permuted {permute} before attention, and back after it"));
+    }
     out
 }
 
 /// For each symbol, whether it is static and what it depends on.
 pub(super) fn kinds(strategy: &Strategy) -> Vec<String> {
     let mut out = Vec::new();
-    let dynamic = |expr: &Expr| expr.any(|e| matches!(e.kind, ExprKind::Map(..)));
     for (symbol, actions) in [("S_c", [Action::Cache, Action::Compute]), ("S_s", [Action::Skip, Action::Keep])] {
         let rules: Vec<&BlockRule> = strategy.rules.iter().filter(|rule| actions.contains(&rule.action)).collect();
         let mask = strategy.mask.iter().map(|mask| &mask.value).filter(|_| symbol == "S_s");
         let exprs: Vec<&Expr> = rules.iter().filter_map(|rule| condition(rule)).chain(mask).collect();
         out.push(if rules.is_empty() && (symbol == "S_c" || strategy.mask.is_none()) {
             format!("{symbol} is all ones: no rule writes it")
-        } else if exprs.iter().any(|expr| dynamic(expr)) {
+        } else if exprs.iter().any(|expr| expr.reads_data()) {
             format!("{symbol} is dynamic: its rules read Q and K, so it is made on the device at Update steps")
         } else {
             format!("{symbol} is static: it depends on {}, never on tensor data", dependencies(strategy, &exprs))
@@ -60,7 +68,11 @@ pub(super) fn kinds(strategy: &Strategy) -> Vec<String> {
                 .to_owned(),
         );
     }
-    let again = if varies(strategy) { "made again at every step" } else { "made once and reused at every step" };
+    let again = match () {
+        () if strategy.reads_data() => "made at each Update and kept until the next one",
+        () if varies(strategy) => "made again at every step",
+        () => "made once and reused at every step",
+    };
     if strategy.mask.is_some() || !strategy.rules.is_empty() {
         out.push(format!(
             "symbols are {again}; params, tables and inputs are arguments, so changing them compiles nothing"
@@ -141,6 +153,10 @@ impl Clauses {
 
     fn after(&self, start: &str) -> Option<&str> {
         self.0.iter().find_map(|clause| clause.strip_prefix(start))
+    }
+
+    fn maps(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|clause| clause.strip_prefix("let "))
     }
 
     fn block_rules(&self) -> impl Iterator<Item = &str> {

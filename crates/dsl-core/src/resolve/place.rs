@@ -25,7 +25,7 @@ impl Resolver<'_> {
 
 /// What makes a value unknown in the schedule or in a forecast order.
 fn wrong_place(setting: Setting, value: &Expr, strategy: &Strategy) -> Option<&'static str> {
-    let (heads, layers, steps) = match setting {
+    let (heads, layers, orders) = match setting {
         Setting::Let | Setting::Mask | Setting::Score | Setting::Block => return None,
         Setting::Update => (true, true, false),
         Setting::Dense | Setting::Degrade => (true, false, false),
@@ -40,7 +40,8 @@ fn wrong_place(setting: Setting, value: &Expr, strategy: &Strategy) -> Option<&'
         () if heads && global(Global::Batch) => Some("the batch item"),
         () if heads && (global(Global::Head) || axis(TableAxis::Head)) => Some("the head"),
         () if layers && (global(Global::Layer) || axis(TableAxis::Layer)) => Some("the layer"),
-        () if steps && matches!(value.kind, ExprKind::Global(_) | ExprKind::Table(_)) => Some("a value that changes"),
+        () if global(Global::Step) || global(Global::Steps) => None,
+        () if orders && matches!(value.kind, ExprKind::Global(_) | ExprKind::Table(_)) => Some("a value of a call"),
         () => None,
     }
 }

@@ -48,7 +48,7 @@ pub(crate) const ORDERS: [(&str, Measure, bool); 6] = [
 ];
 
 /// All globals.
-pub(crate) const GLOBALS: [Global; 11] = [
+pub(crate) const GLOBALS: [Global; 16] = [
     Global::Step,
     Global::Steps,
     Global::SinceUpdate,
@@ -59,6 +59,11 @@ pub(crate) const GLOBALS: [Global; 11] = [
     Global::HeadDim,
     Global::BlockQ,
     Global::BlockKv,
+    Global::QBlocks,
+    Global::KvBlocks,
+    Global::GridT,
+    Global::GridH,
+    Global::GridW,
     Global::FrameLen,
 ];
 

@@ -16,7 +16,7 @@ impl Device for Reference {
 
     fn stored_symbols(&self, call: &SymbolsCall<'_>) -> Result<Measured<Symbols>, Error> {
         call.check()?;
-        Measured::on_host(|| Ok(sparsym_reference::symbols::static_symbols(call.bound, &call.moment)))
+        Measured::on_host(|| Ok(sparsym_reference::symbols::symbols(call)))
     }
 
     fn stored_attention(&self, call: &AttentionCall<'_>) -> Result<Measured<AttentionOutput>, Error> {
