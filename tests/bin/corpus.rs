@@ -84,8 +84,11 @@ fn run(options: &Options) -> Result<usize> {
 
 fn print(report: &Report) {
     let outcome = match &report.verdict {
-        Verdict::Passed { error_o, allowed_o, error_lse, allowed_lse, ms } => {
-            format!("ok   o {error_o:.1e} of {allowed_o:.1e}, lse {error_lse:.1e} of {allowed_lse:.1e}, {ms:.1} ms")
+        Verdict::Passed { error_o, allowed_o, error_lse, allowed_lse, near_ties, ms } => {
+            let ties = if *near_ties == 0 { String::new() } else { format!(", {near_ties} bits near ties") };
+            format!(
+                "ok   o {error_o:.1e} of {allowed_o:.1e}, lse {error_lse:.1e} of {allowed_lse:.1e}{ties}, {ms:.1} ms"
+            )
         }
         Verdict::NotRun { reason } => format!("not run: {reason}"),
         Verdict::Failed { reason, .. } => format!("FAILED: {reason}"),

@@ -4,13 +4,13 @@ use std::time::Instant;
 
 use serde::Serialize;
 use sparsym::ir::problem::DType;
-use sparsym::ir::symbols::SkipSymbol;
 use sparsym::ir::{AttentionCall, AttentionOutput, Bound, Forecast, Symbols, SymbolsCall};
 use sparsym::runtime::device::Device;
 
 use crate::case::Case;
 use crate::compare::{Errors, Expected};
 use crate::data::{self, Tensors};
+use crate::decided::Decided;
 use crate::devices::{self, Column, Stop};
 
 /// What came of one case in one element type on one device.
@@ -41,6 +41,8 @@ pub enum Verdict {
         error_lse: f64,
         /// What was allowed.
         allowed_lse: f64,
+        /// Symbol bits that differ from the oracle's, all of them decided by less than [`NEAR_TIE`](crate::decided::NEAR_TIE).
+        near_ties: usize,
         /// Wall time of the call, compilation included; not a benchmark.
         ms: f64,
     },
@@ -95,8 +97,9 @@ fn run_type(case: &Case, dtype: DType, present: &[Column]) -> Result<Vec<Verdict
     let bindings = case.bindings(&strategy, &problem)?;
     let bound = Bound::new(&strategy, &problem, &bindings).map_err(|findings| format!("{}: {findings}", case.name))?;
     let tensors = data::tensors(case, &problem, dtype);
-    let from_rules = devices::oracle_symbols(&bound, &case.moment);
-    let mut symbols = from_rules.clone();
+    let data = Some((&tensors.q, &tensors.k));
+    let from_rules = Decided::new(&SymbolsCall { bound: &bound, moment: case.moment, data });
+    let mut symbols = from_rules.symbols.clone();
     data::thin_out(case, &mut symbols);
     let call = call(&bound, case, &tensors, &symbols);
     let expected = Expected::new(devices::oracle(&call)?, &devices::yardstick(&call)?, case.floor);
@@ -111,7 +114,7 @@ fn call<'a>(bound: &'a Bound<'a>, case: &Case, tensors: &'a Tensors, symbols: &'
     AttentionCall { bound, moment: case.moment, q, k, v, symbols, forecast }
 }
 
-fn run_on(device: &dyn Device, call: &AttentionCall<'_>, from_rules: &Symbols, expected: &Expected) -> Verdict {
+fn run_on(device: &dyn Device, call: &AttentionCall<'_>, from_rules: &Decided, expected: &Expected) -> Verdict {
     let start = Instant::now();
     let given = given(device, call);
     let ms = start.elapsed().as_secs_f64() * 1e3;
@@ -119,16 +122,20 @@ fn run_on(device: &dyn Device, call: &AttentionCall<'_>, from_rules: &Symbols, e
         Err(Stop::Declined(reason)) => Verdict::NotRun { reason },
         Err(Stop::Trapped { fault, report }) => Verdict::Failed { reason: report, found_by: FoundBy::Trap(fault) },
         Err(Stop::Failed(reason)) => Verdict::Failed { reason, found_by: FoundBy::Error },
-        Ok((symbols, output)) => match check_symbols(from_rules, &symbols).and_then(|()| expected.check(&output)) {
-            Err(reason) => Verdict::Failed { reason, found_by: FoundBy::Comparison },
-            Ok(Errors { o, lse }) => Verdict::Passed {
-                error_o: o,
-                allowed_o: expected.allowed_o,
-                error_lse: lse,
-                allowed_lse: expected.allowed_lse,
-                ms,
-            },
-        },
+        Ok((symbols, output)) => {
+            let checked = from_rules.check(&symbols).and_then(|ties| Ok((ties, expected.check(&output)?)));
+            match checked {
+                Err(reason) => Verdict::Failed { reason, found_by: FoundBy::Comparison },
+                Ok((near_ties, Errors { o, lse })) => Verdict::Passed {
+                    error_o: o,
+                    allowed_o: expected.allowed_o,
+                    error_lse: lse,
+                    allowed_lse: expected.allowed_lse,
+                    near_ties,
+                    ms,
+                },
+            }
+        }
     }
 }
 
@@ -137,27 +144,4 @@ fn given(device: &dyn Device, call: &AttentionCall<'_>) -> Result<(Symbols, Atte
         device.symbols(&SymbolsCall { bound: call.bound, moment: call.moment, data: Some((call.q, call.k)) })?,
         device.attention(call)?,
     ))
-}
-
-/// S_c must be equal. Of a mask, a device may take a block pair for partial that is empty or full, which only costs time:
-/// its S_s may be 1 where the oracle has 0 and its S_f 0 where the oracle has 1, never the reverse.
-fn check_symbols(oracle: &Symbols, given: &Symbols) -> Result<(), String> {
-    let masked = oracle.full.is_some();
-    if oracle.cache != given.cache {
-        return Err("s_c is not what the rules say".to_owned());
-    }
-    if !masked && oracle.skip != given.skip {
-        return Err("s_s is not what the rules say".to_owned());
-    }
-    let implies = |a: &SkipSymbol, b: &SkipSymbol| a.unpack().iter().zip(b.unpack()).all(|(&a, b)| a <= b);
-    if masked && !implies(&oracle.skip, &given.skip) {
-        return Err("s_s is 0 for a block pair that is not empty".to_owned());
-    }
-    match (&oracle.full, &given.full) {
-        (Some(oracle), Some(given)) if !implies(given, oracle) => {
-            Err("s_f is 1 for a block pair that is not full".to_owned())
-        }
-        (Some(_), None) | (None, Some(_)) => Err("s_f is present exactly when there is a mask".to_owned()),
-        _ => Ok(()),
-    }
 }

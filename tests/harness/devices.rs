@@ -1,13 +1,13 @@
 //! What this machine can run the corpus on, and the oracle that all of it is compared with.
 
 use sparsym::codegen::Target;
-use sparsym::ir::bind::Moment;
 use sparsym::ir::diagnostic::Family;
-use sparsym::ir::{AttentionCall, AttentionOutput, Bound, Symbols};
+use sparsym::ir::{AttentionCall, AttentionOutput, Symbols, SymbolsCall};
 use sparsym::runtime::Error;
 use sparsym::runtime::device::emulator::Settings;
 use sparsym::runtime::device::{self, Device, Emulator};
 use sparsym_reference::Exact;
+use sparsym_reference::margin::Margins;
 
 /// Every device of this version. After `emulator` stands the target whose kernels it runs.
 pub const NAMES: &[&str] = &["reference", "cpu", "emulator sm_80", "emulator sm_120", "cuda"];
@@ -82,9 +82,9 @@ pub fn yardstick(call: &AttentionCall<'_>) -> Result<AttentionOutput, String> {
     sparsym_reference::same_precision(call).map_err(|findings| findings.to_string())
 }
 
-/// The symbols by the definition: every token pair is looked at.
-pub fn oracle_symbols(bound: &Bound<'_>, moment: &Moment) -> Symbols {
-    sparsym_reference::symbols::static_symbols(bound, moment)
+/// The symbols by the definition: every token pair is looked at. And how near each decision was to the other outcome.
+pub fn oracle_symbols(call: &SymbolsCall<'_>) -> (Symbols, Margins) {
+    sparsym_reference::symbols::symbols_with_margins(call)
 }
 
 impl From<Error> for Stop {

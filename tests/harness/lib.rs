@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`case`] | what does a case file say |
 //! | [`data`] | which numbers does a case stand for |
+//! | [`decided`] | which symbols may a device give |
 //! | [`devices`] | what can this machine run on |
 //! | [`compare`] | how far may a device be from the truth |
 //! | [`corpus`] | run them all |
@@ -23,6 +24,7 @@ pub mod case;
 pub mod compare;
 pub mod corpus;
 pub mod data;
+pub mod decided;
 pub mod devices;
 pub mod kernels;
 
