@@ -20,6 +20,9 @@
 //!   bit. A pair that the mask empties has ∞.
 //! * Anything else: the smallest margin of what was read for it. A map has the smallest of all that went into its value,
 //!   and a line that of all of its values.
+//!
+//! Margins do not know that a token less the mean of all may be nothing but rounding: where all tokens are the same, say
+//! nothing of `selfsim(center(K))`.
 
 /// Of each symbol bit the margin of its decision, ∞ where Q and K have no say in it. In the order in which the symbols
 /// unpack.
@@ -31,8 +34,8 @@ pub struct Margins {
     pub skip: Vec<f32>,
 }
 
-/// Below this size distances are absolute, in units of it: what is small may be the difference of numbers near 1, and no
-/// more exact than they are.
+/// Below this size distances are absolute, in units of it: what is small may be a sum of larger numbers that cancel, and
+/// no more exact than they are.
 const SMALL: f64 = 0.01;
 
 /// |a - b| / max(|a|, |b|, 0.01). ∞ where one is infinite and the other is not, and for NaN, which settles a comparison

@@ -326,6 +326,9 @@ fn margins_by_hand() {
     // What settles an `||` alone does so whatever the other operand says.
     let sure = |x| op(op(dot(false), ">", float(4.0)), "||", op(block(Kv), "==", int(x)));
     assert_eq!(margins(sure(2)), [0.75, 0.5, infinity, 0.2]);
+    // Where both operands settle an `&&`, both would have to change.
+    let both = op(op(dot(false), ">", float(4.0)), "&&", op(dot(false), ">", float(8.0)));
+    assert_eq!(margins(both), [0.875, 0.75, 0.5, 0.375]);
     assert_eq!(margins(op(block(Kv), ">", int(1))), [infinity; 4]);
     assert_eq!(distance(f32::NAN, 1.0), infinity);
     assert_eq!(distance(0.0, -0.0), 0.0);
