@@ -2,22 +2,23 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use sparsym_ir::expr::{Axis, BlockSum, Expr, Reduction, Running, Side, Softmax, Within};
 use sparsym_ir::strategy::MapId;
 
 use crate::places::{Place, Unit};
-use crate::rules::Reader;
+use crate::rules::{Memo, Reader};
 use crate::tensors::Tensors;
 use crate::value::{V, float, int, least, most};
 
 /// Q and K of a batch item, and what was computed from them so far.
 pub(crate) struct Data {
     pub(crate) tensors: Tensors,
-    /// Of each map at (head, q, kv), its value and margin; a variable that is not the map's counts as 0.
-    maps: RefCell<HashMap<(MapId, [usize; 3]), (f32, f32)>>,
-    /// Of each block sum, known by its address, and head: the score of each block pair, and their margin.
-    sums: RefCell<HashMap<(*const BlockSum, usize), (Scores, f32)>>,
+    /// Of each map its value at (head, q, kv); a variable that is not the map's counts as 0.
+    maps: Memo<(MapId, [usize; 3]), f32>,
+    /// Of each block sum, known by its address, and head: the score of each block pair.
+    sums: Memo<(*const BlockSum, usize), Rc<Scores>>,
 }
 
 type Scores = HashMap<[usize; 2], f32>;
@@ -46,11 +47,7 @@ impl<'a> Reader<'a> {
         }
         let Some(data) = self.data else { return f32::NAN };
         let key = (id, [at.head, at.q, at.kv]);
-        let known = data.maps.borrow().get(&key).copied();
-        let (value, margin) = known.unwrap_or_else(|| self.apart(|| float(self.read(&map.value, at))));
-        data.maps.borrow_mut().insert(key, (value, margin));
-        self.note(margin);
-        value
+        self.once(&data.maps, key, || float(self.read(&map.value, at)))
     }
 
     /// The places that a running variable takes, in order, each in the place of its axis.
@@ -103,14 +100,7 @@ impl<'a> Reader<'a> {
     pub(crate) fn block_sum(&self, sum: &'a BlockSum, place: Place<'a>) -> f32 {
         let Some(data) = self.data else { return f32::NAN };
         let key = (std::ptr::from_ref(sum), place.head);
-        let known = data.sums.borrow().contains_key(&key);
-        if !known {
-            let made = self.apart(|| self.block_sums(sum, place, &data.tensors));
-            data.sums.borrow_mut().insert(key, made);
-        }
-        let sums = data.sums.borrow();
-        let (scores, margin) = &sums[&key];
-        self.note(*margin);
+        let scores = self.once(&data.sums, key, || Rc::new(self.block_sums(sum, place, &data.tensors)));
         scores.get(&[place.q, place.kv]).copied().unwrap_or(0.0)
     }
 

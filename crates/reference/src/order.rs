@@ -10,8 +10,8 @@ use crate::places::Place;
 use crate::rules::Reader;
 use crate::value::{V, float, operate};
 
-/// A line in its order, and the smallest margin of what was compared to find its values.
-pub(crate) type Ranked = (Rc<[Member]>, f32);
+/// A line: the address of the expression of its values, the head, and of a row its query block.
+pub(crate) type LineKey = (*const Expr, usize, Option<usize>);
 
 impl<'a> Reader<'a> {
     /// `ascending_mass(x)` at a place. A place that is not on the line, a block that the batch item does not have, stands
@@ -52,17 +52,11 @@ impl<'a> Reader<'a> {
     ) -> Rc<[Member]> {
         let row = (line == Line::Row).then_some(place.q);
         let key = (std::ptr::from_ref(value), place.head, row);
-        let known = self.lines.borrow().get(&key).cloned();
-        let (ranked, margin) = known.unwrap_or_else(|| {
-            self.apart(|| {
-                let mut members = self.members(line, value, first, place);
-                rank(&mut members, descending);
-                members.into()
-            })
-        });
-        self.lines.borrow_mut().insert(key, (Rc::clone(&ranked), margin));
-        self.note(margin);
-        ranked
+        self.once(&self.lines, key, || {
+            let mut members = self.members(line, value, first, place);
+            rank(&mut members, descending);
+            members.into()
+        })
     }
 
     /// The elements of a line in order of their index: the blocks that the rule's variables take, of its last variable

@@ -6,14 +6,16 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::hash::Hash;
+use std::rc::Rc;
 
 use sparsym_ir::expr::{BinaryOp, Expr, ExprKind, Function, Global, Side, Type, UnaryOp};
 use sparsym_ir::strategy::{BlockRule, Element, TableAxis, Value, When};
 use sparsym_ir::{Bound, Moment};
 
 use crate::maps::Data;
-use crate::margin::{distance, of_both};
-use crate::order::{Ranked, reads_data};
+use crate::margin::{Member, distance, of_both};
+use crate::order::{LineKey, reads_data};
 use crate::places::{Place, Unit, stored_order};
 use crate::value::{V, float, int, least, most, operate, typed};
 
@@ -27,11 +29,14 @@ pub struct Reader<'a> {
     pub(crate) grid: Vec<[[i32; 3]; 2]>,
     /// Q and K of the batch item.
     pub(crate) data: Option<&'a Data>,
-    /// Lines sorted so far, each known by the address of its values, the head, and the query block of a row.
-    pub(crate) lines: RefCell<HashMap<(*const Expr, usize, Option<usize>), Ranked>>,
+    /// Lines sorted so far.
+    pub(crate) lines: Memo<LineKey, Rc<[Member]>>,
     /// The smallest margin of what was compared since somebody last asked.
     smallest: Cell<f32>,
 }
+
+/// What was computed so far, each with the smallest margin of what was compared for it.
+pub(crate) type Memo<K, T> = RefCell<HashMap<K, (T, f32)>>;
 
 impl<'a> Reader<'a> {
     /// A reader for batch item `b` and head `h` that knows nothing of Q and K: values that come from them are NaN.
@@ -78,6 +83,15 @@ impl<'a> Reader<'a> {
     /// Counts a margin among those of what is being decided.
     pub(crate) fn note(&self, margin: f32) {
         self.smallest.set(self.smallest.get().min(margin));
+    }
+
+    /// What `make` makes, made once for each key; its margin counts each time.
+    pub(crate) fn once<K: Eq + Hash, T: Clone>(&self, memo: &Memo<K, T>, key: K, make: impl FnOnce() -> T) -> T {
+        let known = memo.borrow().get(&key).cloned();
+        let (value, margin) = known.unwrap_or_else(|| self.apart(make));
+        memo.borrow_mut().insert(key, (value.clone(), margin));
+        self.note(margin);
+        value
     }
 
     pub(crate) fn read(&self, e: &'a Expr, place: Place<'a>) -> V {

@@ -5,8 +5,8 @@ mod build;
 use build::*;
 use sparsym_ir::bind::TableData;
 use sparsym_ir::expr::{
-    Axis, Coordinate, Cover, CoverRule, Expr, ExprKind, Global, Line, Measure, Order, Reduction, Running, Softmax,
-    Type, Within,
+    Axis, BlockSum, Coordinate, Cover, CoverRule, Expr, ExprKind, Global, Line, Measure, Order, Reduction, Running,
+    Softmax, Type, Within,
 };
 use sparsym_ir::problem::{Layout, LayoutRange, Ragged};
 use sparsym_ir::strategy::{Action, Blocks, Element, Grid, Scalar, Table, TableAxis, TableId, TokenRange};
@@ -146,6 +146,22 @@ fn kv_in_q_are_the_kv_blocks_inside_the_query_block() {
     let inside = Running { axis: Axis::Kv, within: Within::QueryBlock, visible: None };
     let sum = reduce(Reduction::Sum, inside, dot(false));
     values(&Strategy::dense(), &problem, [&q, &k], 0, &sum, &[[3.; 5], [7.; 5], [5.; 5]]);
+}
+
+#[test]
+fn block_sums_of_a_short_sequence() {
+    // 24 tokens in groups of 16 and 8; the antidiagonal sums of ones are 16, 8 / 8, 0: tokens past the end are zeros.
+    let problem = problem(24, 1, 1);
+    let ones = tensor(&problem.q_shape(), |_| 1.0);
+    let logit = op(expr(ExprKind::Antidiag, Type::Float), "*", float(2f64.ln() / 8.0));
+    let sum = |visible| {
+        let sum = BlockSum { stride: int(16), logit: logit.clone(), visible };
+        expr(ExprKind::BlockSum(Box::new(sum)), Type::Float)
+    };
+    let thirds = [[4.0 / 6.0, 2.0 / 6.0], [2.0 / 3.0, 1.0 / 3.0]];
+    values(&Strategy::dense(), &problem, [&ones, &ones], 0, &sum(None), &thirds);
+    let past = op(block(Kv), "<", block(Q));
+    values(&Strategy::dense(), &problem, [&ones, &ones], 0, &sum(Some(past)), &[[0.0, 0.0], [1.0, 0.0]]);
 }
 
 #[test]
@@ -310,9 +326,13 @@ fn margins_by_hand() {
     // What settles an `||` alone does so whatever the other operand says.
     let sure = |x| op(op(dot(false), ">", float(4.0)), "||", op(block(Kv), "==", int(x)));
     assert_eq!(margins(sure(2)), [0.75, 0.5, infinity, 0.2]);
+    // Where both operands settle an `&&`, both would have to change.
+    let both = op(op(dot(false), ">", float(4.0)), "&&", op(dot(false), ">", float(8.0)));
+    assert_eq!(margins(both), [0.875, 0.75, 0.5, 0.375]);
     assert_eq!(margins(op(block(Kv), ">", int(1))), [infinity; 4]);
     assert_eq!(distance(f32::NAN, 1.0), infinity);
     assert_eq!(distance(0.0, -0.0), 0.0);
+    assert_eq!(distance(0.0, 1e-7), 1e-5, "sums that cancel");
 }
 
 /// Values that move by less than the limit change no bit with a margin above it: the margins' promise.

@@ -175,13 +175,12 @@ fn top_k_and_percentile() {
 /// FX7: Radial Attention with 64 tokens a frame, eight times the fixture's like the block, so that all ratios are its own.
 #[test]
 fn radial() {
-    let frames = 10;
-    let problem = Problem {
-        layout: Layout { ranges: vec![LayoutRange::grid("video", [frames, 8, 8])] },
-        ..problem(frames * 64, 1, 2)
-    };
-    let zeros = Tensor::zeros(&problem.q_shape(), sparsym_ir::DType::F32);
-    for (decay, near) in [(1.0, "1110 1111 1111 0111"), (0.5, "1100 1110 0111 0011")] {
+    for (decay, frames, near) in [(1.0, 10, "1110 1111 1111 0111"), (0.5, 5, "1100 1110 0111 0011")] {
+        let problem = Problem {
+            layout: Layout { ranges: vec![LayoutRange::grid("video", [frames, 8, 8])] },
+            ..problem(frames * 64, 1, 2)
+        };
+        let zeros = Tensor::zeros(&problem.q_shape(), sparsym_ir::DType::F32);
         let apart = |of| call(Function::Abs, vec![op(coordinate(Q, of), "-", coordinate(Kv, of))]);
         let delta = || apart(Coordinate::T);
         let halvings = to_float(call(Function::BitLength, vec![delta()]));
