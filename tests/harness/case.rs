@@ -11,6 +11,7 @@ use sparsym::ir::{Bindings, Problem};
 /// The case files, embedded. A tidy test makes sure that none is missing.
 pub const FILES: &[(&str, &str)] = &[
     ("caching", include_str!("../cases/caching.toml")),
+    ("data", include_str!("../cases/data.toml")),
     ("dense", include_str!("../cases/dense.toml")),
     ("masks", include_str!("../cases/masks.toml")),
     ("non_finite", include_str!("../cases/non_finite.toml")),
@@ -113,6 +114,8 @@ pub enum InputSpec {
     Runs(usize),
     /// Token t has the value t % period.
     Cycle(usize),
+    /// A permutation: the tokens of each run of this length in reverse.
+    ReversedRuns(usize),
 }
 
 /// Which decisions of a symbol are 1.
@@ -250,12 +253,16 @@ impl Case {
 
 impl InputSpec {
     fn values(&self, problem: &Problem) -> InputData {
-        let value = |token: usize| match *self {
+        let value = |token: usize, n: usize| match *self {
             InputSpec::Runs(length) => token / length,
             InputSpec::Cycle(period) => token % period,
+            InputSpec::ReversedRuns(length) => {
+                let first = token / length * length;
+                first + (first + length).min(n) - 1 - token
+            }
         };
-        let tokens = (0..problem.batch).flat_map(|b| 0..problem.q_rows(b).len());
-        InputData { values: tokens.map(|token| value(token) as f32).collect() }
+        let tokens = (0..problem.batch).flat_map(|b| (0..problem.q_rows(b).len()).map(move |token| (b, token)));
+        InputData { values: tokens.map(|(b, token)| value(token, problem.q_rows(b).len()) as f32).collect() }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::compare::{Errors, Expected};
 use crate::data::{self, Tensors};
 use crate::decided::Decided;
 use crate::devices::{self, Column, Stop};
+use crate::stored::StoredOrder;
 
 /// What came of one case in one element type on one device.
 #[derive(Clone, Debug, Serialize)]
@@ -97,13 +98,20 @@ fn run_type(case: &Case, dtype: DType, present: &[Column]) -> Result<Vec<Verdict
     let bindings = case.bindings(&strategy, &problem)?;
     let bound = Bound::new(&strategy, &problem, &bindings).map_err(|findings| format!("{}: {findings}", case.name))?;
     let tensors = data::tensors(case, &problem, dtype);
-    let data = Some((&tensors.q, &tensors.k));
-    let from_rules = Decided::new(&SymbolsCall { bound: &bound, moment: case.moment, data });
+    // The oracle knows of no permutation: it gets the tokens as they are stored.
+    let order = StoredOrder::of(&bound);
+    let stored = order.as_ref().map_or_else(|| tensors.clone(), |order| order.tensors(&tensors));
+    let stored_bindings = order.as_ref().map_or_else(|| bindings.clone(), |order| order.bindings(&bindings));
+    let stored_bound = Bound { bindings: &stored_bindings, geometry: bound.geometry.clone(), ..bound };
+    let data = Some((&stored.q, &stored.k));
+    let from_rules = Decided::new(&SymbolsCall { bound: &stored_bound, moment: case.moment, data });
     let mut symbols = from_rules.symbols.clone();
     data::thin_out(case, &mut symbols);
+    let truth = call(&stored_bound, case, &stored, &symbols);
+    let expected = Expected::new(devices::oracle(&truth)?, &devices::yardstick(&truth)?, case.floor);
     let call = call(&bound, case, &tensors, &symbols);
-    let expected = Expected::new(devices::oracle(&call)?, &devices::yardstick(&call)?, case.floor);
-    Ok(present.iter().map(|column| run_on(&*column.device, &call, &from_rules, &expected)).collect())
+    let run_on = |column: &Column| run_on(&*column.device, &call, &from_rules, order.as_ref(), &expected);
+    Ok(present.iter().map(run_on).collect())
 }
 
 fn call<'a>(bound: &'a Bound<'a>, case: &Case, tensors: &'a Tensors, symbols: &'a Symbols) -> AttentionCall<'a> {
@@ -114,7 +122,13 @@ fn call<'a>(bound: &'a Bound<'a>, case: &Case, tensors: &'a Tensors, symbols: &'
     AttentionCall { bound, moment: case.moment, q, k, v, symbols, forecast }
 }
 
-fn run_on(device: &dyn Device, call: &AttentionCall<'_>, from_rules: &Decided, expected: &Expected) -> Verdict {
+fn run_on(
+    device: &dyn Device,
+    call: &AttentionCall<'_>,
+    from_rules: &Decided,
+    order: Option<&StoredOrder>,
+    expected: &Expected,
+) -> Verdict {
     let start = Instant::now();
     let given = given(device, call);
     let ms = start.elapsed().as_secs_f64() * 1e3;
@@ -123,6 +137,10 @@ fn run_on(device: &dyn Device, call: &AttentionCall<'_>, from_rules: &Decided, e
         Err(Stop::Trapped { fault, report }) => Verdict::Failed { reason: report, found_by: FoundBy::Trap(fault) },
         Err(Stop::Failed(reason)) => Verdict::Failed { reason, found_by: FoundBy::Error },
         Ok((symbols, output)) => {
+            let output = match order {
+                Some(order) => order.output(&output),
+                None => output,
+            };
             let checked = from_rules.check(&symbols).and_then(|ties| Ok((ties, expected.check(&output)?)));
             match checked {
                 Err(reason) => Verdict::Failed { reason, found_by: FoundBy::Comparison },

@@ -11,6 +11,7 @@
 //! | [`devices`] | what can this machine run on |
 //! | [`compare`] | how far may a device be from the truth |
 //! | [`corpus`] | run them all |
+//! | [`stored`] | in which order does a strategy store its tokens |
 //! | [`kernels`] | which kernels do the cases need |
 //!
 //! Non-goals: speed is not measured here, and nothing is compared with the output of an earlier version.
@@ -27,6 +28,7 @@ pub mod data;
 pub mod decided;
 pub mod devices;
 pub mod kernels;
+pub mod stored;
 
 /// The strategy in the README compiles.
 #[cfg(doctest)]
