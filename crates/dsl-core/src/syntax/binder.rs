@@ -111,7 +111,7 @@ fn cover(mut inside: Cursor, name: Name, nesting: usize) -> Parsed<ExprKind> {
             pair.expect(",", FORM)?;
             let share = nested(&mut pair, nesting + FRAMES)?;
             finish(&pair, FORM)?;
-            CoverRule::Fraction(least, share)
+            CoverRule::Fraction(Box::new([least, share]))
         }
         _ => return Err(inside.unexpected("`any`, `all` or `fraction`", FORM)),
     };
