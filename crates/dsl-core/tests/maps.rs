@@ -85,18 +85,6 @@ fn compile(text: &str) -> Strategy {
     compile_str("text", text).unwrap_or_else(|findings| panic!("{}", render(&findings, "text", text)))
 }
 
-/// All places gone: what it means.
-fn bare(strategy: &Strategy) -> Strategy {
-    let mut strategy = strategy.clone();
-    strategy.maps.iter_mut().for_each(|map| map.value = map.value.without_spans());
-    for rule in &mut strategy.rules {
-        if let When::Match { condition: Some(condition), .. } = &mut rule.when {
-            *condition = condition.without_spans();
-        }
-    }
-    strategy
-}
-
 #[test]
 fn published_strategies_survive_printing() {
     for text in [FLASH_OMNI, SPARGE, TOP_K, XATTENTION] {
@@ -145,7 +133,7 @@ fn ascending_mass(value: Expr) -> Expr {
 #[test]
 fn flash_omni_means_what_it_says() {
     use BinaryOp::{Add, Div, Le, Mul};
-    let strategy = bare(&compile(FLASH_OMNI));
+    let strategy = compile(FLASH_OMNI);
     let (text, vision) = (0, RangeId(1));
     let axis = |variable: &str, side, range| MapAxis { variable: variable.to_owned(), side, range };
     let [s, seen, looks] = &strategy.maps[..] else { panic!("three maps: {:?}", strategy.maps) };

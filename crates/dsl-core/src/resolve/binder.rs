@@ -22,14 +22,14 @@ impl Resolver<'_> {
     pub(super) fn binder(&mut self, binder: &ast::Binder, span: Span) -> Option<Expr> {
         let ast::Binder { function, variable, range, visible, weight, value } = binder;
         self.data(&format!("`{}` over blocks", function.text), span)?;
-        let axis = self.axis(binder)?;
-        if axis != Axis::Head && self.variables.side(&variable.text).is_none() {
+        if variable.text != "head" && self.variables.side(&variable.text).is_none() {
             let clash = clash(variable, self.scope);
             if clash.is_some() {
                 self.findings.extend(clash);
                 return None;
             }
         }
+        let axis = self.axis(binder)?;
         let within = self.within(axis, range.as_ref())?;
         let is_softmax = function.text == "softmax";
         if is_softmax && let Some(side) = side_of(axis) {
@@ -78,7 +78,7 @@ impl Resolver<'_> {
             None => {
                 let message = format!("this softmax gives a value at each of the {}", blocks_of(side.into()));
                 let help = format!(
-                    "name the one that is meant: `let name[{0}] = …;`, or sum over them: `sum({0}: softmax({0}: …))`",
+                    "write it where there is a variable over them, as in `let name[q, kv] = …;` or `sum({0}: softmax({0}: …))`",
                     variable.text
                 );
                 self.wrong(Code::UnknownAxis, variable.span, message, help)

@@ -36,6 +36,14 @@ pub(super) fn resolve_let(
         [] => point_free(name, value, strategy, scope, findings),
         written => with_variables(written, value, strategy, scope, findings),
     };
+    let map = map.filter(|(axes, _)| {
+        let own = axes.iter().any(|axis| axis.variable == name.text);
+        if own {
+            let message = format!("`{}` names the map and its variable", name.text);
+            findings.push(Finding::at(Code::DuplicateName, name.span, message, "give the variable another name"));
+        }
+        !own
+    });
     if !scope.claim(name, findings) {
         return;
     }
@@ -86,16 +94,6 @@ fn point_free(
             "a map is over blocks: name its variables, `let name[q, kv] = …;`, or write the value where it is read";
         return resolver.wrong(Code::UnknownAxis, value.span, message, help.to_owned());
     };
-    for axis in &axes {
-        // The names are the language's own, those of a binder, or those of an earlier map: only new ones can clash.
-        let variable = Name { text: axis.variable.clone(), span: name.span };
-        check_names(&[&variable], resolver.scope, resolver.findings);
-        if variable.text == name.text {
-            let message = format!("`{}` names the map and its variable", name.text);
-            let help = "give the variable another name".to_owned();
-            return resolver.wrong(Code::DuplicateName, name.span, message, help);
-        }
-    }
     Some((axes, result))
 }
 
@@ -166,9 +164,13 @@ impl Resolver<'_> {
                     format!("{what} belongs to blocks, and {} speaks of tokens", self.setting.name()),
                     "write a `skip` or `keep` rule",
                 ),
-                _ => (
-                    format!("{what} is made from Q and K, which are not known in {}", self.setting.name()),
-                    "the host decides this before the step starts: use params, tables and the step",
+                setting => (
+                    format!("{what} is made from Q and K, which are not known in {}", setting.name()),
+                    match setting {
+                        Setting::Order => "take the order from a literal or a param",
+                        Setting::Degrade => "ask for the density of the symbol that it decides: `density(cache)`",
+                        _ => "the host decides this before the step starts: use params, tables and the step",
+                    },
                 ),
             },
         };

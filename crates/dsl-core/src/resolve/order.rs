@@ -195,11 +195,9 @@ impl Resolver<'_> {
 
     /// `ascending_mass(x) <= tau at least 1`
     pub(super) fn at_least(&mut self, comparison: &ast::Expr, least: &ast::Expr, span: Span) -> Option<Expr> {
+        let is_order = |side: &ast::Expr| matches!(side.kind, ast::ExprKind::Order(_));
         let order = match &comparison.kind {
-            ast::ExprKind::Binary(_, left, right) => match (&left.kind, &right.kind) {
-                (ast::ExprKind::Order(_), _) | (_, ast::ExprKind::Order(_)) => true,
-                _ => false,
-            },
+            ast::ExprKind::Binary(_, left, right) => is_order(left) || is_order(right),
             _ => false,
         };
         if !order {
@@ -258,7 +256,8 @@ impl Resolver<'_> {
         let rule = match &cover.rule {
             ast::CoverRule::Any => Some(CoverRule::Any),
             ast::CoverRule::All => Some(CoverRule::All),
-            ast::CoverRule::Fraction(least, share) => {
+            ast::CoverRule::Fraction(numbers) => {
+                let [least, share] = &**numbers;
                 let least = self.share(least, "the density of a fraction");
                 let share = self.share(share, "the share of a fraction");
                 least.zip(share).map(|(least, share)| CoverRule::Fraction { least, share })

@@ -180,7 +180,8 @@ pub(crate) struct Cover {
 pub(crate) enum CoverRule {
     Any,
     All,
-    Fraction(Expr, Expr),
+    /// Density and share.
+    Fraction(Box<[Expr; 2]>),
 }
 
 impl Expr {
@@ -196,7 +197,7 @@ impl Expr {
             ExprKind::Order(order) => [&order.value].into_iter().chain(&order.first).collect(),
             ExprKind::Percentile(percentile) => vec![&percentile.value, &percentile.share],
             ExprKind::Cover(cover) => match &cover.rule {
-                CoverRule::Fraction(least, share) => vec![least, share, &cover.mask],
+                CoverRule::Fraction(numbers) => numbers.iter().chain([&cover.mask]).collect(),
                 CoverRule::Any | CoverRule::All => vec![&cover.mask],
             },
         }

@@ -7,6 +7,9 @@ use super::cursor::{Cursor, Parsed};
 use super::expr::{nested, operator_hint};
 use super::words::{BINDERS, ORDERS};
 
+/// These forms take more of the stack than others, so they count as more levels of nesting.
+const FRAMES: usize = 1;
+
 /// What stands in the brackets after this name, if the name has a form of its own; else the name itself.
 pub(super) fn arguments(inside: Cursor, name: Name, nesting: usize) -> Parsed<Result<ExprKind, Name>> {
     let word = name.text.as_str();
@@ -48,16 +51,16 @@ fn binder(mut inside: Cursor, function: Name, nesting: usize) -> Parsed<Binder> 
         format!("write `{name}(kv: value)`, `{name}(v in vision: value)` or `{name}(kv where condition: value)`");
     let variable = inside.name("a variable", &form)?;
     let range = if inside.eat_word("in") { Some(inside.name("a token range", &form)?) } else { None };
-    let visible = if inside.eat_word("where") { Some(nested(&mut inside, nesting)?) } else { None };
+    let visible = if inside.eat_word("where") { Some(nested(&mut inside, nesting + FRAMES)?) } else { None };
     let weight = match function.text.as_str() {
-        "softmax" if inside.eat_word("weight") => Some(nested(&mut inside, nesting)?),
+        "softmax" if inside.eat_word("weight") => Some(nested(&mut inside, nesting + FRAMES)?),
         _ if inside.at_word("weight") => {
             return Err(inside.unexpected("`:`", "only `softmax` has weights; multiply the value instead"));
         }
         _ => None,
     };
     inside.expect(":", &form)?;
-    let value = nested(&mut inside, nesting)?;
+    let value = nested(&mut inside, nesting + FRAMES)?;
     finish(&inside, &form)?;
     Ok(Binder { function, variable, range, visible, weight, value })
 }
@@ -71,13 +74,13 @@ fn order(
     descending: bool,
 ) -> Parsed<ExprKind> {
     let form = format!("write `{0}(x)`, `{0}(x per head)` or `{0}(x, first: condition)`", name.text);
-    let value = nested(&mut inside, nesting)?;
+    let value = nested(&mut inside, nesting + FRAMES)?;
     let per_head = per(&mut inside, "head", &form)?;
     let mut first = None;
     if inside.eat(",") && !inside.is_empty() {
         inside.expect_word("first", &form)?;
         inside.expect(":", &form)?;
-        first = Some(nested(&mut inside, nesting)?);
+        first = Some(nested(&mut inside, nesting + FRAMES)?);
     }
     finish(&inside, &form)?;
     Ok(ExprKind::Order(Box::new(Order { name, measure, descending, per_head, value, first })))
@@ -86,10 +89,10 @@ fn order(
 /// `value per head, share`
 fn percentile(mut inside: Cursor, name: Name, nesting: usize) -> Parsed<ExprKind> {
     const FORM: &str = "write `percentile(x, 0.9)` or `percentile(x per head, 0.9)`";
-    let value = nested(&mut inside, nesting)?;
+    let value = nested(&mut inside, nesting + FRAMES)?;
     let per_head = per(&mut inside, "head", FORM)?;
     inside.expect(",", FORM)?;
-    let share = nested(&mut inside, nesting)?;
+    let share = nested(&mut inside, nesting + FRAMES)?;
     finish(&inside, FORM)?;
     Ok(ExprKind::Percentile(Box::new(Percentile { name, per_head, value, share })))
 }
@@ -104,11 +107,11 @@ fn cover(mut inside: Cursor, name: Name, nesting: usize) -> Parsed<ExprKind> {
             let mut after = inside.clone();
             after.skip_token();
             let mut pair = after.group(Delimiter::Parenthesis).ok_or_else(|| after.unexpected("`(`", FORM))?;
-            let least = nested(&mut pair, nesting)?;
+            let least = nested(&mut pair, nesting + FRAMES)?;
             pair.expect(",", FORM)?;
-            let share = nested(&mut pair, nesting)?;
+            let share = nested(&mut pair, nesting + FRAMES)?;
             finish(&pair, FORM)?;
-            CoverRule::Fraction(least, share)
+            CoverRule::Fraction(Box::new([least, share]))
         }
         _ => return Err(inside.unexpected("`any`, `all` or `fraction`", FORM)),
     };
@@ -118,7 +121,7 @@ fn cover(mut inside: Cursor, name: Name, nesting: usize) -> Parsed<ExprKind> {
     }
     let per_frame = per(&mut inside, "frame", FORM)?;
     inside.expect(":", FORM)?;
-    let mask = nested(&mut inside, nesting)?;
+    let mask = nested(&mut inside, nesting + FRAMES)?;
     finish(&inside, FORM)?;
     Ok(ExprKind::Cover(Box::new(Cover { name, rule, per_frame, mask })))
 }

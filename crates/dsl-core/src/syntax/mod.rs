@@ -3,6 +3,7 @@
 pub(crate) mod ast;
 mod binder;
 mod cursor;
+mod declare;
 mod expr;
 mod lex;
 mod parse;
