@@ -216,7 +216,7 @@ fn published_schedules() {
 }
 
 fn schedule(update: Option<Expr>, dense: Option<Expr>, steps: u32) -> String {
-    let strategy = Strategy { schedule: Schedule { update, dense }, ..Strategy::dense() };
+    let strategy = Strategy { schedule: Schedule { update, dense, degrade: None }, ..Strategy::dense() };
     let (problem, bindings) = (Problem::self_attention(1, 16, 1, 64), Bindings::default());
     let bound = Bound::new(&strategy, &problem, &bindings).unwrap();
     let mut last_update = None;
