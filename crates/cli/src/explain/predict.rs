@@ -50,6 +50,7 @@ pub(super) fn predict(bound: &Bound<'_>, at: &Moment, data: Option<(&Tensor, &Te
     let mut kept: Option<Work> = None;
     let mut dense_work: Option<f64> = None;
     let mut last_update = None;
+    let mut degraded = false;
     let (mut updates, mut dense, mut work, mut rows) = (0, 0, 0.0, 0.0);
     for step in 0..at.steps {
         let since_update = last_update.map(|update| step - update);
@@ -69,7 +70,14 @@ pub(super) fn predict(bound: &Bound<'_>, at: &Moment, data: Option<(&Tensor, &Te
                 Some(work) => work,
                 None => *kept.insert(Work::of(Cpu.symbols(&SymbolsCall { bound, moment, data })?)),
             };
-            if kind == StepKind::Update { [known.update, 1.0] } else { [known.dispatch, known.rows] }
+            match kind {
+                StepKind::Update => {
+                    degraded |= bound.degrades(&moment, known.rows, known.pairs);
+                    [known.update, 1.0]
+                }
+                _ if degraded => [0.0, 0.0],
+                _ => [known.dispatch, known.rows],
+            }
         };
         if kind == StepKind::Update {
             updates += 1;
@@ -90,16 +98,18 @@ struct Work {
     update: f64,
     /// Block pairs of a Dispatch step.
     dispatch: f64,
-    /// Query blocks of a Dispatch step.
+    /// Query blocks of a Dispatch step: the density of S_c.
     rows: f64,
+    /// The density of S_s.
+    pairs: f64,
 }
 
 impl Work {
     fn of(mut symbols: Symbols) -> Work {
-        let (dispatch, rows) = (symbols.density(), symbols.cache.density());
+        let (dispatch, rows, pairs) = (symbols.density(), symbols.cache.density(), symbols.skip.density());
         let (batch, heads, blocks) = (symbols.cache.batch(), symbols.cache.heads(), symbols.cache.q_blocks());
         symbols.cache = CacheSymbol::ones(batch, heads, blocks);
-        Work { update: symbols.density(), dispatch, rows }
+        Work { update: symbols.density(), dispatch, rows, pairs }
     }
 }
 
