@@ -92,11 +92,6 @@ pub(crate) fn s_map() -> Map {
     map("s", &[(Side::Q, None), (Side::Kv, None)], scaled)
 }
 
-/// `descending_rank(s[q, kv]) < n`, or over q of the map number 0.
-pub(crate) fn rank_below(_: Side, n: i64) -> Expr {
-    binary(order(Measure::Rank, true, Line::Row, None, read(0, &[Side::Q, Side::Kv])), BinaryOp::Lt, int(n))
-}
-
 pub(crate) fn rule(action: Action, q: Option<RangeId>, kv: Option<RangeId>, condition: Option<Expr>) -> BlockRule {
     let reuse = (action == Action::Cache).then_some(Reuse::Hold);
     BlockRule { action, when: When::Match { q, kv, condition }, reuse, span: Span::default() }
