@@ -48,12 +48,45 @@ static __device__ __forceinline__ int cta_count(int x) {
     const int lane = threadIdx.x % 32;
     return warp_count(lane < blockDim.x / 32 ? warps[lane] : 0);
 }
+//# part sum_rows
+// Each thread's sums of eight columns, side by side.
+static __device__ __forceinline__ void sum_rows(float (&partial)[kPoolThreads * 8],
+                                                const float (&sum)[8]) {
+    #pragma unroll
+    for (int c = 0; c < 8; c += 4) {
+        *(float4*)&partial[threadIdx.x * 8 + c] = {sum[c], sum[c + 1], sum[c + 2], sum[c + 3]};
+    }
+    __syncthreads();
+}
+//# part column_sum
+static __device__ __forceinline__ float column_sum(const float (&partial)[kPoolThreads * 8],
+                                                   int column) {
+    float total = 0.0f;
+    for (int at = column; at < kPoolThreads * 8; at += kRowLanes * 8) {
+        total += partial[at];
+    }
+    return total;
+}
 //# part pool_block
-// What is known of a block of Q or K from one pass over its `n` rows, `stride` elements apart: the
-// mean${ " and the self-similarity |Σ x/|x||² / n²" if rules.sums_directions }. A null pointer is not written.
-// A thread holds eight columns of every kRowsAtOnce-th row.
-static __device__ __forceinline__ void pool_block(const u16* x, i64 stride, int n, float* mean${ ", float* similarity" if rules.sums_directions }${ ", const float* center" if rules.subtracts_center }) {
-    __shared__ float partial[kPoolThreads * 8];
+// The mean of the `n` rows of a block, `stride` elements apart, from one pass over them; a thread
+// holds eight columns of every kRowsAtOnce-th row.
+//% if rules.sums_directions
+// And how alike they are: |Σ x/|x||² / n², the mean cosine over all pairs. A null pointer is not
+// written.
+//% endif
+//% if rules.subtracts_center
+// `center`, unless null, is taken away from each row first.
+//% endif
+static __device__ __forceinline__ void pool_block(const u16* x, i64 stride, int n,
+//% if rules.subtracts_center
+                                                  const float* center,
+//% endif
+//% if rules.sums_directions
+                                                  float* mean, float* similarity) {
+//% else
+                                                  float* mean) {
+//% endif
+    __shared__ __align__(16) float partial[kPoolThreads * 8];
     const int column = threadIdx.x % kRowLanes * 8;
     const int group = threadIdx.x / kRowLanes;
     float sum[8] = {};
@@ -104,40 +137,30 @@ static __device__ __forceinline__ void pool_block(const u16* x, i64 stride, int 
         }
 //% endif
     }
+//% if rules.sums_directions
     if (mean != nullptr) {
-        #pragma unroll
-        for (int c = 0; c < 8; ++c) {
-            partial[threadIdx.x * 8 + c] = sum[c];
-        }
-        __syncthreads();
+        sum_rows(partial, sum);
         for (int d = threadIdx.x; d < kHeadDim; d += kPoolThreads) {
-            float total = 0.0f;
-            for (int at = d; at < kPoolThreads * 8; at += kRowLanes * 8) {
-                total += partial[at];
-            }
-            mean[d] = total / (float)n;
+            mean[d] = column_sum(partial, d) / (float)n;
         }
         __syncthreads();
     }
-//% if rules.sums_directions
     if (similarity != nullptr) {
-        #pragma unroll
-        for (int c = 0; c < 8; ++c) {
-            partial[threadIdx.x * 8 + c] = directions[c];
-        }
-        __syncthreads();
+        sum_rows(partial, directions);
         float squares = 0.0f;
         for (int d = threadIdx.x; d < kHeadDim; d += kPoolThreads) {
-            float total = 0.0f;
-            for (int at = d; at < kPoolThreads * 8; at += kRowLanes * 8) {
-                total += partial[at];
-            }
+            const float total = column_sum(partial, d);
             squares += total * total;
         }
         squares = cta_sum(squares);
         if (threadIdx.x == 0) {
             *similarity = squares / ((float)n * (float)n);
         }
+    }
+//% else
+    sum_rows(partial, sum);
+    for (int d = threadIdx.x; d < kHeadDim; d += kPoolThreads) {
+        mean[d] = column_sum(partial, d) / (float)n;
     }
 //% endif
 }

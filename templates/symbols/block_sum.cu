@@ -1,4 +1,4 @@
-// ---- ${ step.map } ----
+${ step.title }
 
 // The products of 16 query groups with 16 kv groups of `stride` tokens, one for each thread: rows
 // of a query group are taken backwards. Tokens past the end count as zeros.
@@ -6,25 +6,34 @@ static __device__ __forceinline__ float antidiagonal(const Params& p, int b, int
                                                      int first_kv_group, int stride) {
     __shared__ float q_tile[16][65];
     __shared__ float k_tile[16][65];
-    const int row = threadIdx.x / 16;
-    const int column = threadIdx.x % 16;
     const int kv_head = h / p.heads_per_kv_head;
+    // The first half of the threads loads Q, the second K: eight columns of a row each.
+    const bool loads_q = threadIdx.x < 128;
+    const int row = threadIdx.x % 128 / 8;
+    const int column = threadIdx.x % 8 * 8;
     float sum = 0.0f;
     for (int a = 0; a < stride; ++a) {
         const int q = (first_q_group + row) * stride + stride - 1 - a;
         const int kv = (first_kv_group + row) * stride + a;
-        const u16* q_row = p.q + (((i64)b * p.n_q + q) * p.heads + h) * kHeadDim;
-        const u16* k_row = p.k + (((i64)b * p.n_kv + kv) * p.kv_heads + kv_head) * kHeadDim;
+        const bool has_row = loads_q ? q < p.n_q : kv < p.n_kv;
+        const u16* from = loads_q ? p.q + (((i64)b * p.n_q + q) * p.heads + h) * kHeadDim
+                                  : p.k + (((i64)b * p.n_kv + kv) * p.kv_heads + kv_head) * kHeadDim;
+        float* to = loads_q ? &q_tile[row][column] : &k_tile[row][column];
         for (int first_d = 0; first_d < kHeadDim; first_d += 64) {
-            for (int d = column; d < 64; d += 16) {
-                const bool inside = first_d + d < kHeadDim;
-                q_tile[row][d] = inside && q < p.n_q ? unpack_low(q_row[first_d + d]) : 0.0f;
-                k_tile[row][d] = inside && kv < p.n_kv ? unpack_low(k_row[first_d + d]) : 0.0f;
+            uint4 v = {};
+            if (has_row && first_d + column < kHeadDim) {
+                v = *(const uint4*)(from + first_d + column);
+            }
+            const u32 pairs[4] = {v.x, v.y, v.z, v.w};
+            #pragma unroll
+            for (int c = 0; c < 4; ++c) {
+                to[2 * c] = unpack_low(pairs[c]);
+                to[2 * c + 1] = unpack_high(pairs[c]);
             }
             __syncthreads();
             #pragma unroll 16
             for (int d = 0; d < 64; ++d) {
-                sum = fmaf(q_tile[row][d], k_tile[column][d], sum);
+                sum = fmaf(q_tile[threadIdx.x / 16][d], k_tile[threadIdx.x % 16][d], sum);
             }
             __syncthreads();
         }
@@ -37,46 +46,58 @@ static __device__ __forceinline__ float antidiagonal(const Params& p, int b, int
 // walks over the kv groups: the first finds maximum and sum of each query group.
 extern "C" __global__ void __launch_bounds__(${ step.threads })
 ${ step.entry }(const __grid_constant__ Params p) {
+    __shared__ float weights[16][17];
     const int b = blockIdx.z;
     const int h = blockIdx.y;
     const int i = blockIdx.x;
     const int stride = max(${ step.stride }, 1);
     const int q_groups = kBlockQ / stride;
     const int kv_groups = kBlockKv / stride;
-    for (int first_q = 0; first_q < q_groups; first_q += 16) {
-        const int row = first_q + threadIdx.x / 16;
-        const int q_group = i * q_groups + row;
-        const bool has_row = row < q_groups && q_group * stride < p.n_q;
+    const int row = threadIdx.x / 16;
+    const int column = threadIdx.x % 16;
+    for (int first_row = 0; first_row < q_groups; first_row += 16) {
+        const int q_group = i * q_groups + first_row + row;
+        const bool has_row = first_row + row < q_groups && q_group * stride < p.n_q;
         float most = kNegativeInfinity;
         float total = 0.0f;
         for (int walk = 0; walk < 2; ++walk) {
-            for (int j = 0; j < p.kv_blocks; ++j) {
-                float sum = 0.0f;
-                for (int first_kv = 0; first_kv < kv_groups; first_kv += 16) {
-                    const int column = first_kv + threadIdx.x % 16;
-                    const int kv_group = j * kv_groups + column;
-                    const float antidiag = antidiagonal(p, b, h, i * q_groups + first_q,
-                                                        j * kv_groups + first_kv, stride);
-                    const bool sees = has_row && column < kv_groups && kv_group * stride < p.n_kv${ "\n                                      && " ~ step.visible if step.visible };
-                    const float x = sees ? ${ step.logit } : kNegativeInfinity;
-                    if (walk == 0) {
-                        // Sums of this thread's columns, relative to their maximum so far.
-                        const float larger = fmaxf(most, x);
-                        if (sees && (larger != kNegativeInfinity || x != x)) {
-                            total = total * expf(most - larger) + expf(x - larger);
-                            most = larger;
+            for (int first_kv = 0; first_kv * stride < p.n_kv; first_kv += 16) {
+                const int kv_group = first_kv + column;
+                const float antidiag =
+                    antidiagonal(p, b, h, i * q_groups + first_row, first_kv, stride);
+                bool sees = has_row && kv_group * stride < p.n_kv;
+//% if step.visible
+                sees = sees && ${ step.visible };
+//% endif
+                const float x = sees ? ${ step.logit } : kNegativeInfinity;
+                if (walk == 0) {
+                    // Of this thread's columns, relative to their maximum so far.
+                    const float larger = fmaxf(most, x);
+                    if (sees && (larger != kNegativeInfinity || x != x)) {
+                        total = total * expf(most - larger) + expf(x - larger);
+                        most = larger;
+                    }
+                    continue;
+                }
+                const bool weighs = sees && most != kNegativeInfinity;
+                weights[row][column] = weighs ? expf(x - most) / total : 0.0f;
+                __syncthreads();
+                // A thread for each kv block that has groups here.
+                const int j = first_kv / kv_groups + threadIdx.x;
+                const int first = max(j * kv_groups - first_kv, 0);
+                const int end = min((j + 1) * kv_groups - first_kv, 16);
+                if (first < end && j < p.kv_blocks) {
+                    float sum = 0.0f;
+                    for (int r = 0; r < 16; ++r) {
+                        for (int c = first; c < end; ++c) {
+                            sum += weights[r][c];
                         }
-                    } else if (sees && most != kNegativeInfinity) {
-                        sum += expf(x - most) / total;
                     }
+                    const bool is_first = first_row == 0 && j * kv_groups >= first_kv;
+                    float& score = ${ step.target };
+                    score = is_first ? sum : score + sum;
                 }
-                if (walk == 1) {
-                    sum = cta_sum(sum);
-                    if (threadIdx.x == 0) {
-                        float& score = ${ step.target };
-                        score = first_q == 0 ? sum : score + sum;
-                    }
-                }
+                __syncthreads();
             }
             if (walk == 0) {
                 #pragma unroll

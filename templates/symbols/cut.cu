@@ -2,8 +2,10 @@
 //% set sum = ("cta" if wide else "warp") ~ ("_sum" if step.measure in ["mass", "mass_before"] else "_count")
 //% set direction = "descending" if step.descending else "ascending"
 //% set is_mass = step.measure in ["mass", "mass_before"]
-// Where ${ step.words } cuts ${ step.lines }: the least key for which it does not hold, found bit by
-// bit. What is compared grows with the key, since sums are taken in a fixed order.
+// Cut ${ step.cut }: ${ step.words }
+// over ${ step.lines }.
+// The cut is the least key for which it does not hold, found bit by bit: what is compared grows with
+// the key, and sums are taken in one order.
 // Launch: a ${ "CTA" if wide else "warp" } for each line.
 extern "C" __global__ void __launch_bounds__(${ step.threads })
 ${ step.entry }(const __grid_constant__ Params p) {

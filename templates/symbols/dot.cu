@@ -1,4 +1,4 @@
-// ---- ${ step.map } ----
+${ step.title }
 
 // A map of dot products of block means.
 // Launch: a CTA for each 32 × 32 block pairs of a head; a thread makes four of a column.
@@ -20,10 +20,24 @@ ${ step.entry }(const __grid_constant__ Params p) {
         for (int row = warp; row < 32; row += 8) {
             const int i = first_i + row;
             const int j = first_j + row;
-            const bool has_q = d < kHeadDim && i < p.q_blocks;
-            const bool has_k = d < kHeadDim && j < p.kv_blocks;
-            q_tile[row][lane] = has_q ? p.mean_q[q_at(p, b, h, i) * kHeadDim + d]${ "\n                                          - p.center_q[head_at(p, b, h) * kHeadDim + d]" if step.centered_q } : 0.0f;
-            k_tile[row][lane] = has_k ? p.mean_k[k_at(p, b, kv_head, j) * kHeadDim + d]${ "\n                                          - p.center_k[((i64)b * p.kv_heads + kv_head) * kHeadDim + d]" if step.centered_k } : 0.0f;
+            q_tile[row][lane] = 0.0f;
+            k_tile[row][lane] = 0.0f;
+            if (d < kHeadDim && i < p.q_blocks) {
+                const float mean = p.mean_q[q_at(p, b, h, i) * kHeadDim + d];
+//% if step.centered_q
+                q_tile[row][lane] = mean - p.center_q[head_at(p, b, h) * kHeadDim + d];
+//% else
+                q_tile[row][lane] = mean;
+//% endif
+            }
+            if (d < kHeadDim && j < p.kv_blocks) {
+                const float mean = p.mean_k[k_at(p, b, kv_head, j) * kHeadDim + d];
+//% if step.centered_k
+                k_tile[row][lane] = mean - p.center_k[((i64)b * p.kv_heads + kv_head) * kHeadDim + d];
+//% else
+                k_tile[row][lane] = mean;
+//% endif
+            }
         }
         __syncthreads();
         #pragma unroll 8

@@ -1,4 +1,4 @@
-// ---- ${ step.map } ----
+${ step.title }
 
 //% if step.variable
 // Launch: a CTA for each line of places of a head; a thread for each place.

@@ -17,7 +17,16 @@ ${ step.entry }(const __grid_constant__ Params p) {
         const Span q = block_span(i, kBlockQ, p.n_q);
         const i64 row = (i64)b * p.n_q + q.first;
         pool_block(p.q + (row * p.heads + h) * kHeadDim, (i64)p.heads * kHeadDim, tokens_of(q),
-                   p.mean_q + q_at(p, b, h, i) * kHeadDim${ (", p.similarity_q + q_at(p, b, h, i)" if step.similarity_q else ", nullptr") if rules.sums_directions }${ ", nullptr" if rules.subtracts_center });
+//% if rules.subtracts_center
+                   nullptr,
+//% endif
+//% if step.similarity_q
+                   p.mean_q + q_at(p, b, h, i) * kHeadDim, p.similarity_q + q_at(p, b, h, i));
+//% elif rules.sums_directions
+                   p.mean_q + q_at(p, b, h, i) * kHeadDim, nullptr);
+//% else
+                   p.mean_q + q_at(p, b, h, i) * kHeadDim);
+//% endif
     }
 //% endif
 //% if step.k
@@ -31,7 +40,17 @@ ${ step.entry }(const __grid_constant__ Params p) {
         const Span kv = block_span(j, kBlockKv, p.n_kv);
         const i64 row = (i64)b * p.n_kv + kv.first;
         pool_block(p.k + (row * p.kv_heads + h) * kHeadDim, (i64)p.kv_heads * kHeadDim,
-                   tokens_of(kv), p.mean_k + k_at(p, b, h, j) * kHeadDim${ (", p.similarity_k + k_at(p, b, h, j)" if step.similarity_k else ", nullptr") if rules.sums_directions }${ ", nullptr" if rules.subtracts_center });
+                   tokens_of(kv),
+//% if rules.subtracts_center
+                   nullptr,
+//% endif
+//% if step.similarity_k
+                   p.mean_k + k_at(p, b, h, j) * kHeadDim, p.similarity_k + k_at(p, b, h, j));
+//% elif rules.sums_directions
+                   p.mean_k + k_at(p, b, h, j) * kHeadDim, nullptr);
+//% else
+                   p.mean_k + k_at(p, b, h, j) * kHeadDim);
+//% endif
     }
 //% endif
 }

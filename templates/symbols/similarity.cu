@@ -15,8 +15,8 @@ ${ step.entry }(const __grid_constant__ Params p) {
         const Span q = block_span(i, kBlockQ, p.n_q);
         const i64 row = (i64)b * p.n_q + q.first;
         pool_block(p.q + (row * p.heads + h) * kHeadDim, (i64)p.heads * kHeadDim, tokens_of(q),
-                   nullptr, p.centered_similarity_q + q_at(p, b, h, i),
-                   p.center_q + head_at(p, b, h) * kHeadDim);
+                   p.center_q + head_at(p, b, h) * kHeadDim, nullptr,
+                   p.centered_similarity_q + q_at(p, b, h, i));
     }
 //% endif
 //% if step.k
@@ -30,8 +30,8 @@ ${ step.entry }(const __grid_constant__ Params p) {
         const Span kv = block_span(j, kBlockKv, p.n_kv);
         const i64 row = (i64)b * p.n_kv + kv.first;
         pool_block(p.k + (row * p.kv_heads + h) * kHeadDim, (i64)p.kv_heads * kHeadDim,
-                   tokens_of(kv), nullptr, p.centered_similarity_k + k_at(p, b, h, j),
-                   p.center_k + ((i64)b * p.kv_heads + h) * kHeadDim);
+                   tokens_of(kv), p.center_k + ((i64)b * p.kv_heads + h) * kHeadDim, nullptr,
+                   p.centered_similarity_k + k_at(p, b, h, j));
     }
 //% endif
 }

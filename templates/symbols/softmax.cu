@@ -1,4 +1,4 @@
-// ---- ${ step.map } ----
+${ step.title }
 
 // Softmax over ${ step.line }: m = max x, ${ "w " if step.weight }e^(x - m) / Σ ${ "w " if step.weight }e^(x - m).
 // Launch: a warp for each line.

@@ -12,7 +12,7 @@ use sparsym_ir::strategy::{BlockRule, RangeId, When};
 use minijinja::context;
 
 use super::text::{define, names, signature, statement};
-use super::{ATOM, Level, Lowering, UNARY, strength, symbols};
+use super::{ATOM, Level, Lowering, UNARY, negated, strength, symbols};
 use crate::kernel::{GridAxis, Launch};
 use crate::params::Buffer;
 use crate::plan::Plan;
@@ -109,6 +109,13 @@ impl<'a> Builder<'a> {
     pub(super) fn enter(&self, rule: &BlockRule) {
         let When::Match { q, kv, .. } = rule.when else { return };
         self.rule.set(Some(LineOf { pairs: rule.action.writes_skip_symbol(), q, kv }));
+    }
+
+    /// The line that opens the part of a text for one map.
+    pub(super) fn title(what: &str) -> String {
+        let line = format!("// ---- {what} ");
+        let dashes = 100usize.saturating_sub(line.chars().count());
+        line + &"-".repeat(dashes)
     }
 
     /// Adds a launch.
@@ -334,9 +341,11 @@ impl<'a> Lowering<'a> {
         };
         let apart = |op: BinaryOp| self.cut_of(op, order, bound);
         Some(match op {
-            BinaryOp::Eq => (format!("{} && !({})", apart(BinaryOp::Le), apart(BinaryOp::Lt)), strength(BinaryOp::And)),
+            BinaryOp::Eq => {
+                (format!("{} && !({})", apart(BinaryOp::Le), apart(BinaryOp::Lt)), strength(BinaryOp::And))
+            }
             BinaryOp::Ne => (format!("!({} && !({}))", apart(BinaryOp::Le), apart(BinaryOp::Lt)), UNARY),
-            BinaryOp::Gt | BinaryOp::Ge => (format!("!({})", apart(op)), UNARY),
+            BinaryOp::Gt | BinaryOp::Ge => negated(apart(op)),
             _ => (apart(op), strength(BinaryOp::Lt)),
         })
     }
@@ -349,11 +358,10 @@ impl<'a> Lowering<'a> {
         let test = format!("{measure} {} bound", op.symbol());
         let test = if matches!(op, BinaryOp::Gt | BinaryOp::Ge) { format!("!({test})") } else { test };
         let ty = if bound.ty == Type::Float { "float" } else { "int" };
-        let body = self.with_locals(&statement("return ", &self.expr(bound), ";"));
-        let bound = self.builder().function(ty, &self.builder().fresh("bound"), "What a line is cut by.", None, body);
-        let words = format!("{} {} a bound", order.name(), op.symbol());
+        let bound = self.once(ty, "bound", "What a line is cut by.", bound);
+        let words = format!("{}(…) {} bound", order.name(), op.symbol());
         let values = context! {
-            bound => bound.call(&WORDS),
+            bound => bound,
             bound_type => ty,
             measure => order.name().trim_start_matches("ascending_").trim_start_matches("descending_"),
             descending => order.descending,
@@ -366,11 +374,10 @@ impl<'a> Lowering<'a> {
     /// `percentile(x, p)`: the value of an element's key.
     pub(super) fn percentile(&self, percentile: &Percentile) -> String {
         let key = self.key(percentile.line, false, None, &percentile.value);
-        let body = statement("return ", &self.expr(&percentile.share), ";");
-        let share = self.builder().function("float", &self.builder().fresh("share"), "Of a percentile.", None, body);
-        let words = "percentile".to_owned();
+        let share = self.once("float", "share", "Of a percentile.", &percentile.share);
+        let words = "the number of the percentile".to_owned();
         let values = context! {
-            bound => format!("max((int)floorf(__fmul_rn({}, (float)elements)), 1)", share.call(&WORDS)),
+            bound => format!("max((int)floorf(__fmul_rn({share}, (float)elements)), 1)"),
             bound_type => "int",
             measure => "number",
             descending => false,
@@ -380,6 +387,17 @@ impl<'a> Lowering<'a> {
         let test = self.cut_step(percentile.line, &key, values);
         let cut = test.split_once(" < ").map_or("", |(_, cut)| cut);
         format!("ascending_value({cut})")
+    }
+
+    /// An expression that is evaluated once: in place, or as a call if it needs locals.
+    fn once(&self, ty: &str, stem: &str, comment: &str, expr: &Expr) -> String {
+        let text = self.expr(expr);
+        let body = statement("return ", &text, ";");
+        let with_locals = self.with_locals(&body);
+        match with_locals == body {
+            true => text,
+            false => self.builder().function(ty, &self.builder().fresh(stem), comment, None, with_locals).call(&WORDS),
+        }
     }
 
     /// The key of an element: where it stands among the others of its line.

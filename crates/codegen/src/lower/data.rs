@@ -5,7 +5,7 @@ use sparsym_ir::Expr;
 use sparsym_ir::expr::{Axis, BlockSum, ExprKind, Running, Side, Softmax, Within};
 use sparsym_ir::strategy::{Map, RangeId, Strategy};
 
-use super::builder::{Function, WORDS, axis_words, grid_locals, place};
+use super::builder::{Builder, Function, WORDS, axis_words, grid_locals, place};
 use super::text::statement;
 use super::{Level, Lowering};
 use crate::kernel::GridAxis;
@@ -176,7 +176,7 @@ impl MapStep<'_> {
         values: minijinja::Value,
     ) {
         let builder = self.lowering.builder.expect("the symbols room has one");
-        let values = context! { map => title(self.map), target => format!("{}[{}]", self.field, self.target), ..values };
+        let values = context! { title => Builder::title(&title(self.map)), target => format!("{}[{}]", self.field, self.target), ..values };
         builder.step(&self.map.name, template, threads, grid, values);
     }
 

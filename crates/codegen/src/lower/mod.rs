@@ -254,6 +254,7 @@ impl<'a> Lowering<'a> {
             ExprKind::Percentile(percentile) => (self.percentile(percentile), ATOM),
             ExprKind::Unary(op, a) => match op {
                 UnaryOp::Neg => (format!("-{}", self.within(a, ATOM)), UNARY),
+                UnaryOp::Not if a.any(|e| matches!(e.kind, ExprKind::Order(_))) => negated(self.within(a, UNARY)),
                 UnaryOp::Not => (format!("!{}", self.within(a, UNARY)), UNARY),
                 UnaryOp::ToFloat => (format!("(float){}", self.within(a, ATOM)), UNARY),
             },
@@ -366,6 +367,23 @@ impl<'a> Lowering<'a> {
             Function::Log => format!("(log2_approx({}) * kLn2)", a[0]),
             Function::Log2 => format!("log2_approx({})", a[0]),
         }
+    }
+}
+
+/// The negation of a test: of a negated one what is inside.
+fn negated(text: String) -> (String, u8) {
+    let inside = text.strip_prefix("!(").and_then(|rest| rest.strip_suffix(')'));
+    let is_whole = |inside: &&str| {
+        let mut depth = 0;
+        inside.chars().all(|c| {
+            depth += i32::from(c == '(') - i32::from(c == ')');
+            depth >= 0
+        })
+    };
+    match inside.filter(is_whole) {
+        Some(inside) => (inside.to_owned(), 0),
+        None if text.starts_with('(') || text.starts_with('!') => (format!("!{text}"), UNARY),
+        None => (format!("!({text})"), UNARY),
     }
 }
 

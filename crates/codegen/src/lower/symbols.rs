@@ -6,7 +6,7 @@ use sparsym_ir::strategy::{BlockRule, Element, RangeId, Strategy, TableAxis, Whe
 
 use super::text::{define, names, signature, statement};
 use super::builder::WORDS;
-use super::{ATOM, Lowering, UNARY, cells, strength};
+use super::{ATOM, Lowering, UNARY, cells, negated, strength};
 use crate::params::range_field;
 use crate::plan::Plan;
 
@@ -120,6 +120,7 @@ fn decision<'a>(lowering: &Lowering, name: &str, rules: impl Iterator<Item = &'a
     match steps.as_slice() {
         [] => format!("    return {first};\n"),
         [(text, _, true)] if !first => statement("return ", text, ";"),
+        [(text, _, false)] if first && text.starts_with("!(") => statement("return ", &negated(text.clone()).0, ";"),
         [(text, strength, false)] if first && *strength >= UNARY => statement("return !", text, ";"),
         [(text, _, false)] if first => statement("return !(", text, ");"),
         _ => {
