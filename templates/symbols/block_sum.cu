@@ -2,8 +2,9 @@ ${ step.title }
 
 // The products of 16 query groups with 16 kv groups of `stride` tokens, one for each thread: rows
 // of a query group are taken backwards. Tokens past the end count as zeros.
-static __device__ __forceinline__ float antidiagonal(const Params& p, int b, int h, int first_q_group,
-                                                     int first_kv_group, int stride) {
+static __device__ __forceinline__ float antidiagonal(const Params& p, int b, int h,
+                                                     int first_q_group, int first_kv_group,
+                                                     int stride) {
     __shared__ float q_tile[16][65];
     __shared__ float k_tile[16][65];
     const int kv_head = h / p.heads_per_kv_head;
@@ -16,8 +17,9 @@ static __device__ __forceinline__ float antidiagonal(const Params& p, int b, int
         const int q = (first_q_group + row) * stride + stride - 1 - a;
         const int kv = (first_kv_group + row) * stride + a;
         const bool has_row = loads_q ? q < p.n_q : kv < p.n_kv;
-        const u16* from = loads_q ? p.q + (((i64)b * p.n_q + q) * p.heads + h) * kHeadDim
-                                  : p.k + (((i64)b * p.n_kv + kv) * p.kv_heads + kv_head) * kHeadDim;
+        const i64 q_row = ((i64)b * p.n_q + q) * p.heads + h;
+        const i64 k_row = ((i64)b * p.n_kv + kv) * p.kv_heads + kv_head;
+        const u16* from = loads_q ? p.q + q_row * kHeadDim : p.k + k_row * kHeadDim;
         float* to = loads_q ? &q_tile[row][column] : &k_tile[row][column];
         for (int first_d = 0; first_d < kHeadDim; first_d += 64) {
             uint4 v = {};

@@ -4,8 +4,8 @@
 //% set is_mass = step.measure in ["mass", "mass_before"]
 // Cut ${ step.cut }: ${ step.words }
 // over ${ step.lines }.
-// The cut is the least key for which it does not hold, found bit by bit: what is compared grows with
-// the key, and sums are taken in one order.
+// The cut is the least key for which it does not hold, found bit by bit: what is compared grows
+// with the key, and sums are taken in one order.
 // Launch: a ${ "CTA" if wide else "warp" } for each line.
 extern "C" __global__ void __launch_bounds__(${ step.threads })
 ${ step.entry }(const __grid_constant__ Params p) {

@@ -33,7 +33,8 @@ ${ step.entry }(const __grid_constant__ Params p) {
             if (d < kHeadDim && j < p.kv_blocks) {
                 const float mean = p.mean_k[k_at(p, b, kv_head, j) * kHeadDim + d];
 //% if step.centered_k
-                k_tile[row][lane] = mean - p.center_k[((i64)b * p.kv_heads + kv_head) * kHeadDim + d];
+                const i64 head = (i64)b * p.kv_heads + kv_head;
+                k_tile[row][lane] = mean - p.center_k[head * kHeadDim + d];
 //% else
                 k_tile[row][lane] = mean;
 //% endif

@@ -35,7 +35,8 @@ ${ step.entry }(const __grid_constant__ Params p) {
     }
     sum = warp_sum(sum);
     ${ each }
-        const bool takes = !empty${ " && " ~ step.takes if step.takes }${ " && " ~ step.kept if step.kept };
-        ${ step.target } = takes ? ${ term } / sum : 0.0f;
+        const bool has_term = !empty${ " && " ~ step.takes if step.takes }${ " && " ~ step.kept if step.kept };
+        ${ step.target } =
+            has_term ? ${ term } / sum : 0.0f;
     }
 }

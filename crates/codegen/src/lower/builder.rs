@@ -149,14 +149,24 @@ impl<'a> Builder<'a> {
         body: String,
     ) -> Function {
         let known = self.known.borrow().iter().find(|known| known.body == body).cloned();
-        known.unwrap_or_else(|| {
-            let function = Function { name: name.to_owned(), body, bound };
-            let (parameters, _) = signature(&function.body, &function.words(&WORDS));
-            let text = define(comment, &format!("{kind} {name}"), &parameters, &function.body);
-            self.functions.borrow_mut().push(text);
-            self.known.borrow_mut().push(function.clone());
-            function
-        })
+        known.unwrap_or_else(|| self.new_function(kind, name, comment, bound, body))
+    }
+
+    /// A function of its own name.
+    pub(super) fn new_function(
+        &self,
+        kind: &str,
+        name: &str,
+        comment: &str,
+        bound: Option<&'static str>,
+        body: String,
+    ) -> Function {
+        let function = Function { name: name.to_owned(), body, bound };
+        let (parameters, _) = signature(&function.body, &function.words(&WORDS));
+        let text = define(comment, &format!("{kind} {name}"), &parameters, &function.body);
+        self.functions.borrow_mut().push(text);
+        self.known.borrow_mut().push(function.clone());
+        function
     }
 
     /// A name that no other function has.
@@ -288,10 +298,8 @@ impl<'a> Lowering<'a> {
             None => lines.extend(inner.into_iter().map(|line| (2, line))),
         }
         let (first, end) = match running.within {
-            Within::QueryBlock => {
-                ("i * (kBlockQ / kBlockKv)".to_owned(), format!("min((i + 1) * (kBlockQ / kBlockKv), {count})"))
-            }
-            _ => ("0".to_owned(), count.to_owned()),
+            Within::QueryBlock => ("first", "end"),
+            _ => ("0", count),
         };
         let start = match reduction {
             Reduction::Sum | Reduction::Mean => "0.0f",
@@ -299,6 +307,10 @@ impl<'a> Lowering<'a> {
             Reduction::Min => "-kNegativeInfinity",
         };
         let mut body = format!("    float {name} = {start};\n");
+        if running.within == Within::QueryBlock {
+            body.push_str("    const int first = i * (kBlockQ / kBlockKv);\n");
+            body.push_str(&format!("    const int end = min(first + kBlockQ / kBlockKv, {count});\n"));
+        }
         if mean {
             body.push_str("    int count = 0;\n");
         }
@@ -417,7 +429,7 @@ impl<'a> Lowering<'a> {
         let inside = self.takes(&all, &ranges);
         let mut body = String::new();
         if let Some(inside) = inside {
-            body.push_str(&statement("if (!(", &inside, ")) {"));
+            body.push_str(&statement("if (", &unless(&inside), ") {"));
             body.push_str("        return kAbsent;\n    }\n");
         }
         let kind = if descending { "descending_key" } else { "ascending_key" };
@@ -463,15 +475,32 @@ impl<'a> Lowering<'a> {
         format!("{} < p.cut_{n}[{at}]", key.call(&WORDS))
     }
 
+    /// A token rule as a call of a function of two positions.
+    fn passes(&self, mask: &str) -> String {
+        let builder = self.builder();
+        let words = [WORDS[0], WORDS[1], WORDS[2], ["q", "int q", "q"], ["kv", "int kv", "kv"]];
+        let (parameters, arguments) = signature(mask, &words);
+        let body = statement("return ", mask, ";");
+        let known = builder.known.borrow().iter().find(|known| known.body == body).map(|known| known.name.clone());
+        let name = known.unwrap_or_else(|| {
+            let name = builder.fresh("passes");
+            let comment = "Whether a token pair passes the rule of a cover.";
+            builder.functions.borrow_mut().push(define(comment, &format!("bool {name}"), &parameters, &body));
+            builder.known.borrow_mut().push(Function { name: name.clone(), body, bound: None });
+            name
+        });
+        format!("{name}({arguments})")
+    }
+
     /// `cover(any: …)` as a call of a function over the spans of two blocks.
     pub(super) fn cover(&self, cover: &Cover) -> String {
         let builder = self.builder();
         let tokens = Lowering { level: Level::Tokens, input_rows: self.input_rows(), ..*self };
-        let mask = tokens.expr(&cover.mask);
+        let mask = self.passes(&tokens.expr(&cover.mask));
         let (comment, body) = match &cover.rule {
             CoverRule::Any => ("Whether some token pair of two spans passes.", loops(&mask, "true", "false")),
             CoverRule::All => {
-                let fails = format!("!({mask})");
+                let fails = format!("!{mask}");
                 ("Whether all token pairs of two spans pass.", loops(&fails, "false", "true"))
             }
             CoverRule::Fraction { least, share } => {
@@ -523,6 +552,12 @@ impl<'a> Lowering<'a> {
         }
         format!("{in_frames}({arguments})")
     }
+}
+
+/// The negation of a condition of `takes`.
+pub(super) fn unless(condition: &str) -> String {
+    let one_call = condition.ends_with(')') && !condition.contains("&& ") && !condition.contains("|| ");
+    if one_call { format!("!{condition}") } else { format!("!({condition})") }
 }
 
 /// The order map on a side of a comparison.

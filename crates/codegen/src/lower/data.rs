@@ -5,9 +5,9 @@ use sparsym_ir::Expr;
 use sparsym_ir::expr::{Axis, BlockSum, ExprKind, Running, Side, Softmax, Within};
 use sparsym_ir::strategy::{Map, RangeId, Strategy};
 
-use super::builder::{Builder, Function, WORDS, axis_words, grid_locals, place};
+use super::builder::{Builder, Function, WORDS, axis_words, grid_locals, place, unless};
 use super::text::statement;
-use super::{Level, Lowering};
+use super::{ATOM, Level, Lowering};
 use crate::kernel::GridAxis;
 use crate::registry::{BLOCK_SUM, CENTER, DOT, EACH, POOL, SIMILARITY, SOFTMAX};
 
@@ -163,9 +163,19 @@ impl MapStep<'_> {
         self.named(kind, stem, comment, body)
     }
 
+    /// A float in place if it is short, else as a call.
+    fn float(&self, stem: &str, comment: &str, expr: &Expr) -> String {
+        let (text, strength) = self.lowering.with_strength(expr);
+        let needs_locals = self.lowering.with_locals(&text) != text;
+        match strength >= ATOM && text.len() <= 48 && !needs_locals {
+            true => text,
+            false => self.function("float", stem, comment, &text).call(&WORDS),
+        }
+    }
+
     fn named(&self, kind: &str, stem: &str, comment: &str, body: String) -> Function {
         let builder = self.lowering.builder.expect("the symbols room has one");
-        builder.function(kind, &format!("{stem}_{}", self.map.name), comment, None, body)
+        builder.new_function(kind, &format!("{stem}_{}", self.map.name), comment, None, body)
     }
 
     fn step(
@@ -184,7 +194,7 @@ impl MapStep<'_> {
     fn value(&self) -> Function {
         let mut body = String::new();
         if let Some(inside) = self.inside(&[Side::Q, Side::Kv]) {
-            body.push_str(&statement("if (!(", &inside, ")) {"));
+            body.push_str(&statement("if (", &unless(&inside), ") {"));
             body.push_str("        return 0.0f;\n    }\n");
         }
         body.push_str(&statement("return ", &self.lowering.expr(&self.map.value), ";"));
@@ -245,10 +255,10 @@ impl MapStep<'_> {
             self.function("bool", "keeps_place", &format!("Whether {} has a value there.", title(self.map)), &kept)
         });
         let comment = format!("The logit of {}.", title(self.map));
-        let x = self.function("float", "logit", &comment, &self.lowering.expr(&softmax.value));
+        let logit = self.float("logit", &comment, &softmax.value);
         let weight = softmax.weight.as_ref().map(|weight| {
             let comment = format!("The weight of a place in {}.", title(self.map));
-            self.function("float", "weight", &comment, &self.lowering.expr(weight)).call(&WORDS)
+            self.float("weight", &comment, weight)
         });
         let [has_q, has_kv] = axes(self.map);
         let (has_q, has_kv) = (has_q && own != Some(Side::Q), has_kv && own != Some(Side::Kv));
@@ -262,7 +272,6 @@ impl MapStep<'_> {
         free.resize(2, (GridAxis::One, ""));
         let takes = takes.map(|takes| takes.call(&WORDS));
         let kept = kept.map(|kept| kept.call(&WORDS));
-        let logit = x.call(&WORDS);
         let used = format!("{takes:?} {kept:?} {logit} {weight:?} {}", self.target);
         let line = match axis {
             Axis::Q => "query blocks",
