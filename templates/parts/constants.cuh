@@ -20,6 +20,12 @@ constexpr int kWeighings = kRowTiles * kTileKv / 8;    // 8-column pieces of P
 constexpr int kRowBytes = kHeadDim * 2;
 //# part kStageBytes
 constexpr int kStageBytes = ${ plan.stage_bytes };    // of a kv tile, rounded up to a power of 2
+//# part kPoolThreads
+constexpr int kPoolThreads = 128;
+//# part kRowLanes
+constexpr int kRowLanes = ${ plan.row_lanes };    // threads that read a row, eight columns each
+//# part kRowsAtOnce
+constexpr int kRowsAtOnce = kPoolThreads / kRowLanes;
 //# part kRowChunks
 constexpr int kRowChunks = kHeadDim / 8;
 //# part kGroupChunks

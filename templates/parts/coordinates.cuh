@@ -33,6 +33,12 @@ static __device__ __forceinline__ GridPoint grid_point(const Params& p, int pos)
     return GridPoint{index / (p.grid_h * p.grid_w), index / p.grid_w % p.grid_h, index % p.grid_w};
 //% endif
 }
+//# part cell_in_frame
+// Place of a token in its frame; -1 outside the grid.
+static __device__ __forceinline__ int cell_in_frame(const Params& p, int pos) {
+    const GridPoint at = grid_point(p, pos);
+    return at.t < 0 ? -1 : at.h * p.grid_w + at.w;
+}
 //# part triple_at
 static __device__ __forceinline__ GridPoint triple_at(const int* entry) {
     return GridPoint{entry[0], entry[1], entry[2]};

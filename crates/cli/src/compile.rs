@@ -4,6 +4,7 @@ use clap::Args;
 use serde::Serialize;
 use sparsym::runtime::Compiler;
 use sparsym::runtime::compiler::ImageOrigin;
+use sparsym::runtime::nvrtc::Resources;
 
 use crate::args::KernelArgs;
 use crate::emit;
@@ -40,18 +41,25 @@ pub(crate) fn run(args: &CompileArgs, report: Report) -> Outcome {
     let (kernel, strategy) = emit::generate(&args.kernel)?;
     let compiled = Compiler::new()?.compile(&kernel, &strategy)?;
     let image = compiled.image;
-    let resources = image.resources.get(&kernel.name).ok_or_else(|| {
-        Failure::device(format!("the compiler's log does not speak of {}:\n{}", kernel.name, image.log))
-    })?;
+    let resources = kernel.launches.iter().map(|launch| {
+        let missing = || format!("the compiler's log does not speak of {}:\n{}", launch.entry, image.log);
+        let mut resources = *image.resources.get(&launch.entry).ok_or_else(|| Failure::device(missing()))?;
+        // What the launch asks for comes on top of what the text declares.
+        resources.shared_bytes += launch.shared_bytes;
+        Ok(resources)
+    });
+    let resources: Vec<Resources> = resources.collect::<Outcome<_>>()?;
+    // Of several functions: the most that one of them takes, and all spills.
+    let most = |of: fn(&Resources) -> u32| resources.iter().map(of).max().unwrap_or(0);
+    let all = |of: fn(&Resources) -> u32| resources.iter().map(of).sum();
     let result = Compiled {
         name: kernel.name.clone(),
         target: kernel.plan.target,
-        registers: resources.registers,
-        spill_stores: resources.spill_stores,
-        spill_loads: resources.spill_loads,
-        stack: resources.stack,
-        // What the launch asks for comes on top of what the text declares.
-        shared_bytes: resources.shared_bytes + kernel.shared_bytes,
+        registers: most(|r| r.registers),
+        spill_stores: all(|r| r.spill_stores),
+        spill_loads: all(|r| r.spill_loads),
+        stack: most(|r| r.stack),
+        shared_bytes: most(|r| r.shared_bytes),
         cubin_bytes: image.cubin.len(),
         ptx_bytes: image.ptx.len(),
         lines: kernel.source.lines().count(),

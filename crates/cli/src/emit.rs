@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde::Serialize;
-use sparsym::codegen::{self, CachedRows, GridAxis, Kernel, Plan, Request, Sequences, Target};
+use sparsym::codegen::{self, CachedRows, Kernel, Launch, Plan, Request, Sequences, Target};
 
 use crate::args::{CachedRowsArg, KernelArgs, SequenceArg};
 use crate::chosen::Chosen;
@@ -20,9 +20,7 @@ pub(crate) struct EmitArgs {
 struct Emitted<'a> {
     name: &'a str,
     source: &'a str,
-    threads: u32,
-    shared_bytes: u32,
-    grid: [GridAxis; 3],
+    launches: &'a [Launch],
     params: Parameters<'a>,
     plan: &'a Plan,
 }
@@ -48,9 +46,7 @@ pub(crate) fn run(args: &EmitArgs, report: Report) -> Outcome {
     let emitted = Emitted {
         name: &kernel.name,
         source: &kernel.source,
-        threads: kernel.threads,
-        shared_bytes: kernel.shared_bytes,
-        grid: kernel.grid_axes(),
+        launches: &kernel.launches,
         params: parameters(&kernel),
         plan: &kernel.plan,
     };

@@ -19,7 +19,7 @@ const FIELDS: &[(&[&str], &[&str])] = &[
     (&["explain", "sliding_tile", "--text", "64", "--grid", "6,16,16"], &["rules", "ir", "predicted"]),
     (
         &["emit", "causal", "--room", "attention", "--target", "sm_80"],
-        &["name", "source", "threads", "shared_bytes", "grid", "params"],
+        &["name", "source", "launches", "params"],
     ),
     (
         &["emit", "dense", "--room", "attention", "--target", "sm_90a", "--dtype", "f16", "--head-dim", "64"],

@@ -1,4 +1,4 @@
-//! The product: one kernel as text, with what is needed to launch it.
+//! The product: one text of kernels, with what is needed to launch them.
 
 use serde::Serialize;
 use sparsym_ir::bind::{Bound, Moment};
@@ -8,23 +8,35 @@ use crate::params::{self, Argument, Field, Params};
 use crate::plan::{Plan, Room};
 use crate::render::Text;
 
-/// A generated kernel.
+/// A generated text: one kernel, or several that are launched in order and share one parameter struct.
 #[derive(Clone, Debug)]
 pub struct Kernel {
-    /// Symbol of the `__global__` function.
+    /// Name of the text, and of its function if there is only one.
     pub name: String,
     /// The whole CUDA file; includes nothing.
     pub source: String,
-    /// Threads of a CTA.
-    pub threads: u32,
-    /// Dynamic shared memory of a CTA in bytes.
-    pub shared_bytes: u32,
-    /// Layout of the kernel's parameter struct.
+    /// Its functions in the order of their launches, all on one stream: each reads what those before it wrote, and the host
+    /// need not wait in between.
+    pub launches: Vec<Launch>,
+    /// Layout of the parameter struct, the one parameter of every launch.
     pub params: Params,
     /// Which template each stretch of lines comes from, in order.
     pub origins: Vec<Origin>,
     /// All constants.
     pub plan: Plan,
+}
+
+/// A `__global__` function and how it is launched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Launch {
+    /// Symbol of the function.
+    pub entry: String,
+    /// Threads of a CTA.
+    pub threads: u32,
+    /// Dynamic shared memory of a CTA in bytes.
+    pub shared_bytes: u32,
+    /// What counts the CTAs along x, y and z.
+    pub grid: [GridAxis; 3],
 }
 
 /// What counts the CTAs of a launch along an axis.
@@ -35,6 +47,12 @@ pub enum GridAxis {
     QTiles,
     /// Query blocks: ⌈N / block_q⌉.
     QBlocks,
+    /// Kv blocks: ⌈N_kv / block_kv⌉.
+    KvBlocks,
+    /// Query blocks, and after them kv blocks.
+    Blocks,
+    /// Squares of 32 × 32 block pairs, row by row: ⌈T_q / 32⌉ · ⌈T_kv / 32⌉.
+    PairTiles,
     /// Query heads.
     Heads,
     /// Batch items.
@@ -42,6 +60,9 @@ pub enum GridAxis {
     /// One CTA.
     One,
 }
+
+/// Blocks along a side of [`GridAxis::PairTiles`].
+pub(crate) const PAIR_TILE: u32 = 32;
 
 /// Lines from `first_line` (counted from 1) up to the next origin come from this template.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,18 +73,28 @@ pub struct Origin {
     pub template: String,
 }
 
-pub(crate) fn assemble(plan: Plan, text: Text, fields: Vec<Field>) -> Kernel {
+pub(crate) fn assemble(plan: Plan, text: Text, fields: Vec<Field>, launches: Vec<Launch>) -> Kernel {
     let params = Params::of_text(fields, &text.body);
     let (source, origins) = text.finish(&params);
     Kernel {
         name: plan.name.clone(),
         source,
-        threads: plan.threads,
-        shared_bytes: plan.shared_bytes,
+        launches,
         params,
         origins,
         plan,
     }
+}
+
+/// The launch of the room itself, after those that prepare it.
+pub(crate) fn last_launch(plan: &Plan, entry: String) -> Launch {
+    let grid = match plan.room {
+        // A row of S_c holds all heads; the rows of S_s and S_f are those of one.
+        Room::Symbols if !(plan.skips || plan.mask) => [GridAxis::QBlocks, GridAxis::One, GridAxis::Batch],
+        Room::Symbols => [GridAxis::QBlocks, GridAxis::Heads, GridAxis::Batch],
+        _ => [GridAxis::QTiles, GridAxis::Heads, GridAxis::Batch],
+    };
+    Launch { entry, threads: plan.threads, shared_bytes: plan.shared_bytes, grid }
 }
 
 impl Kernel {
@@ -73,26 +104,18 @@ impl Kernel {
     }
 
     /// CTAs of a launch along x, y and z. Zero along any axis: there is nothing to launch.
-    pub fn grid(&self, problem: &Problem) -> [u32; 3] {
-        self.grid_axes().map(|axis| match axis {
+    pub fn grid(&self, launch: &Launch, problem: &Problem) -> [u32; 3] {
+        let (q_blocks, kv_blocks) = (problem.q_blocks() as u32, problem.kv_blocks() as u32);
+        launch.grid.map(|axis| match axis {
             GridAxis::QTiles => problem.n_q.div_ceil(self.plan.tile_q as usize) as u32,
-            GridAxis::QBlocks => problem.q_blocks() as u32,
+            GridAxis::QBlocks => q_blocks,
+            GridAxis::KvBlocks => kv_blocks,
+            GridAxis::Blocks => q_blocks + kv_blocks,
+            GridAxis::PairTiles => q_blocks.div_ceil(PAIR_TILE) * kv_blocks.div_ceil(PAIR_TILE),
             GridAxis::Heads => problem.heads as u32,
             GridAxis::Batch => problem.batch as u32,
             GridAxis::One => 1,
         })
-    }
-
-    /// What counts the CTAs along x, y and z.
-    pub fn grid_axes(&self) -> [GridAxis; 3] {
-        match self.plan.room {
-            // A row of S_c holds all heads; the rows of S_s and S_f are those of one.
-            Room::Symbols if !(self.plan.skips || self.plan.mask) => {
-                [GridAxis::QBlocks, GridAxis::One, GridAxis::Batch]
-            }
-            Room::Symbols => [GridAxis::QBlocks, GridAxis::Heads, GridAxis::Batch],
-            _ => [GridAxis::QTiles, GridAxis::Heads, GridAxis::Batch],
-        }
     }
 
     /// The template that made a line of the source, counted from 1.

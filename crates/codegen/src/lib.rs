@@ -26,8 +26,8 @@ mod render;
 mod target;
 mod tile;
 
-pub use kernel::{GridAxis, Kernel, Origin};
-pub use params::{Argument, Buffer, Field, Params};
+pub use kernel::{GridAxis, Kernel, Launch, Origin};
+pub use params::{Argument, Buffer, Field, Params, Source};
 pub use plan::{CachedRows, Plan, Request, Room, Scale, Sequences};
 pub use target::Target;
 
@@ -39,8 +39,11 @@ use sparsym_ir::Findings;
 /// Findings S601 to S605: what does not fit, and what would.
 pub fn generate(request: &Request<'_>) -> Result<Kernel, Findings> {
     let plan = plan::plan(request)?;
-    let rules = lower::rules(request, &plan)?;
-    let fields = params::candidates(request.strategy);
+    // What rules read of tensor data is computed step by step, a launch each.
+    let staged = (plan.room == Room::Symbols).then(|| sparsym_ir::data::stages(request.strategy));
+    let request = Request { strategy: staged.as_ref().unwrap_or(request.strategy), ..request.clone() };
+    let rules = lower::rules(&request, &plan);
+    let fields = params::candidates(request.strategy, &rules.cuts);
     let text = render::render(&plan, &rules, &fields);
-    Ok(kernel::assemble(plan, text, fields))
+    Ok(kernel::assemble(plan, text, fields, rules.launches))
 }

@@ -3,7 +3,7 @@
 //! A field exists only if the text reads it (`p.name`), so no kernel has a parameter that it does not use.
 
 use sparsym_ir::bind::{Bound, GridGeometry, Moment};
-use sparsym_ir::expr::Global;
+use sparsym_ir::expr::{Global, Side};
 use sparsym_ir::problem::Problem;
 use sparsym_ir::strategy::{Element, Scalar, Strategy, TableAxis, Value};
 
@@ -73,6 +73,51 @@ pub enum Buffer {
     QIndptr,
     /// i32 index pointer of keys and values.
     KvIndptr,
+    /// Workspace, f32: means of the blocks of Q `[B, H, T_q, D]` or of K `[B, H_kv, T_kv, D]`.
+    Means(Side),
+    /// Workspace, f32: mean of all tokens of Q `[B, H, D]` or of K `[B, H_kv, D]`.
+    Center(Side),
+    /// Workspace, f32: self-similarity of the blocks of Q `[B, H, T_q]` or of K `[B, H_kv, T_kv]`.
+    Similarity {
+        /// Q or K.
+        of: Side,
+        /// Of tokens from which the mean of all was taken away.
+        centered: bool,
+    },
+    /// Workspace, f32: values of a map, `[B, H]` and then its axes.
+    Map {
+        /// Its number among the maps of the strategy that is launched.
+        index: usize,
+        /// Whether T_q is one of its axes, and T_kv.
+        axes: [bool; 2],
+    },
+    /// Workspace, u64: where the lines of the n-th order map are cut, `[B, H]`, and T_q if each row is a line.
+    Cut {
+        /// Its number.
+        index: usize,
+        /// Whether each row is a line.
+        rows: bool,
+    },
+}
+
+impl Buffer {
+    /// Bytes of a buffer that one launch of a kernel writes for those after it; None: it is not one.
+    pub fn workspace_bytes(self, problem: &Problem) -> Option<usize> {
+        let heads = |of: Side| problem.batch * if of == Side::Q { problem.heads } else { problem.kv_heads };
+        let blocks = |of: Side| if of == Side::Q { problem.q_blocks() } else { problem.kv_blocks() };
+        let along = |axes: [bool; 2]| {
+            let [q, kv] = axes.map(usize::from);
+            problem.q_blocks().pow(q as u32) * problem.kv_blocks().pow(kv as u32)
+        };
+        Some(match self {
+            Buffer::Means(of) => 4 * heads(of) * blocks(of) * problem.head_dim,
+            Buffer::Center(of) => 4 * heads(of) * problem.head_dim,
+            Buffer::Similarity { of, .. } => 4 * heads(of) * blocks(of),
+            Buffer::Map { axes, .. } => 4 * heads(Side::Q) * along(axes),
+            Buffer::Cut { rows, .. } => 8 * heads(Side::Q) * along([rows, false]),
+            _ => return None,
+        })
+    }
 }
 
 /// What to write at a field's offset.
@@ -116,7 +161,7 @@ pub enum Number {
 }
 
 /// All fields that a kernel of this strategy may read, in tensor-life order.
-pub(crate) fn candidates(strategy: &Strategy) -> Vec<Field> {
+pub(crate) fn candidates(strategy: &Strategy, cuts: &[Buffer]) -> Vec<Field> {
     let mut fields = Vec::new();
     let mut add = |name: &str, ty: &str, source: Source, comment: &str| {
         fields.push(Field {
@@ -158,6 +203,27 @@ pub(crate) fn candidates(strategy: &Strategy) -> Vec<Field> {
         let ty = if input.scalar == Scalar::F32 { "const float*" } else { "const int*" };
         add(&format!("input_{}", input.name), ty, B(Buffer::Input(index)), "[B, N]");
     }
+    for side in [Side::Q, Side::Kv] {
+        let (x, shape) = if side == Side::Q { ("q", "[B, H, T_q") } else { ("k", "[B, H_kv, T_kv") };
+        add(&format!("mean_{x}"), "float*", B(Buffer::Means(side)), &format!("{shape}, D]"));
+        let center = if side == Side::Q { "[B, H, D]" } else { "[B, H_kv, D]" };
+        add(&format!("center_{x}"), "float*", B(Buffer::Center(side)), center);
+        for (name, centered) in [("similarity", false), ("centered_similarity", true)] {
+            let buffer = B(Buffer::Similarity { of: side, centered });
+            add(&format!("{name}_{x}"), "float*", buffer, &format!("{shape}]"));
+        }
+    }
+    for (index, map) in strategy.maps.iter().enumerate() {
+        let axes = [Side::Q, Side::Kv].map(|side| map.axes.iter().any(|axis| axis.side == side));
+        let shape = ["[B, H]", "[B, H, T_kv]", "[B, H, T_q]", "[B, H, T_q, T_kv]"];
+        let comment = shape[2 * usize::from(axes[0]) + usize::from(axes[1])];
+        add(&map_field(strategy, index), "float*", B(Buffer::Map { index, axes }), comment);
+    }
+    for &cut in cuts {
+        if let Buffer::Cut { index, rows } = cut {
+            add(&format!("cut_{index}"), "u64*", B(cut), if rows { "[B, H, T_q]" } else { "[B, H]" });
+        }
+    }
     add("n_q", "int", N(Number::NQ), "N: query tokens of a sequence");
     add("n_kv", "int", N(Number::NKv), "N_kv: key/value tokens of a sequence");
     add("total_q", "int", N(Number::TotalQ), "query tokens of all sequences");
@@ -168,7 +234,7 @@ pub(crate) fn candidates(strategy: &Strategy) -> Vec<Field> {
     add("kv_blocks", "int", N(Number::KvBlocks), "T_kv");
     add("scale", "float", N(Number::Scale), "of the logits");
     add("scale_log2", "float", N(Number::ScaleLog2), "of the logits, times log2(e)");
-    for global in [Global::Step, Global::Steps, Global::SinceUpdate, Global::Layer] {
+    for global in [Global::Step, Global::Steps, Global::SinceUpdate, Global::Layer, Global::FrameLen] {
         add(global.name(), "int", N(Number::Global(global)), "");
     }
     for (index, range) in strategy.tokens.iter().enumerate() {
@@ -195,6 +261,11 @@ pub(crate) fn candidates(strategy: &Strategy) -> Vec<Field> {
 /// Field of a range's ends; prefixed so that it cannot meet another field.
 pub(crate) fn range_field(name: &str) -> String {
     format!("range_{name}")
+}
+
+/// Field of a map's values.
+pub(crate) fn map_field(strategy: &Strategy, index: usize) -> String {
+    format!("map_{}", strategy.maps[index].name)
 }
 
 /// Field of a strategy's param; prefixed so that it cannot meet another field.

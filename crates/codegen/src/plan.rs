@@ -1,6 +1,7 @@
 //! Every constant of one kernel, chosen before any text is made.
 
 use serde::{Deserialize, Serialize};
+use sparsym_ir::expr::ExprKind;
 use sparsym_ir::strategy::{Blocks, Grid, Strategy};
 use sparsym_ir::{Code, DType, Finding, Findings};
 
@@ -145,6 +146,10 @@ pub struct Plan {
     pub shared_bytes: u32,
     /// Chunks of a swizzle group.
     pub group_chunks: u32,
+    /// Threads that read a row of Q or K together, eight columns each.
+    pub row_lanes: u32,
+    /// Rules read Q and K.
+    pub data: bool,
     /// Index pointers.
     pub ragged: bool,
     /// Writes forecasts.
@@ -177,11 +182,11 @@ pub(crate) fn plan(request: &Request<'_>) -> Result<Plan, Findings> {
     }
     match request.room {
         Room::Attention => attention_plan(request),
-        Room::Symbols if strategy.maps.is_empty() => symbols_plan(request),
+        Room::Symbols => symbols_plan(request),
         room => Err(Finding::new(
             Code::RoomNotAvailable,
             format!("room {} cannot be generated for {}", room.name(), strategy.name),
-            "the rooms of this version are attention and, for static rules, symbols",
+            "the rooms of this version are attention and symbols",
         )
         .into()),
     }
@@ -206,7 +211,7 @@ fn attention_plan(request: &Request<'_>) -> Result<Plan, Findings> {
 }
 
 fn symbols_plan(request: &Request<'_>) -> Result<Plan, Findings> {
-    let mut plan = base_plan(request);
+    let (strategy, mut plan) = (request.strategy, base_plan(request));
     if !(plan.caches || plan.skips || plan.mask) {
         return Err(Finding::new(
             Code::RoomNotAvailable,
@@ -216,10 +221,33 @@ fn symbols_plan(request: &Request<'_>) -> Result<Plan, Findings> {
         .into());
     }
     plan.threads = 128;
+    plan.data = strategy.reads_data();
+    let ordered = strategy.conditions().any(|c| c.any(|e| matches!(e.kind, ExprKind::Order(_) | ExprKind::Percentile(_))));
+    if plan.ragged && (plan.data || ordered) {
+        return Err(Finding::new(
+            Code::RoomNotAvailable,
+            format!("symbols of {} need one length for all batch items: its rules compare blocks", strategy.name),
+            "give one length, or one call for each sequence",
+        )
+        .into());
+    }
+    if plan.data && (request.head_dim == 0 || !request.head_dim.is_multiple_of(8) || request.head_dim > 256) {
+        return Err(Finding::new(
+            Code::HeadDimension,
+            format!("no symbols kernel reads a head dimension of {}", request.head_dim),
+            "use a multiple of 8 up to 256, padding Q and K with zeros",
+        )
+        .into());
+    }
+    plan.row_lanes = (plan.head_dim / 8).max(1).next_power_of_two();
+    let tail = match plan.data {
+        true => format!("q{}_kv{}_d{}_{}", plan.block_q, plan.block_kv, plan.head_dim, plan.dtype),
+        false => format!("q{}_kv{}", plan.block_q, plan.block_kv),
+    };
     plan.name = name(
         "symbols",
         &[(plan.caches, "cache"), (plan.skips, "skip"), (plan.mask, "masked"), (plan.ragged, "ragged")],
-        &format!("q{}_kv{}", plan.block_q, plan.block_kv),
+        &tail,
     );
     Ok(plan)
 }
@@ -243,6 +271,8 @@ fn base_plan(request: &Request<'_>) -> Plan {
         stage_bytes: 0,
         shared_bytes: 0,
         group_chunks: tile::group_chunks(head_dim),
+        row_lanes: 0,
+        data: false,
         ragged: request.sequences == Sequences::Ragged,
         forecast: request.cached_rows == CachedRows::Forecast,
         mask: strategy.mask.is_some(),

@@ -1,6 +1,7 @@
 //! Every template file, in the order in which its parts appear in a kernel.
 
 /// A file below `templates/`.
+#[derive(Debug)]
 pub(crate) struct Template {
     /// Path below `templates/`.
     pub path: &'static str,
@@ -18,7 +19,7 @@ macro_rules! templates {
 pub(crate) const BEFORE_PARAMS: [Template; 2] = templates!["parts/types.cuh", "parts/constants.cuh"];
 
 /// Files of parts that come after it. A part may use only parts of earlier files, or earlier ones of its own.
-pub(crate) const AFTER_PARAMS: [Template; 21] = templates![
+pub(crate) const AFTER_PARAMS: [Template; 24] = templates![
     "ptx/special_registers.cuh",
     "ptx/convert.cuh",
     "ptx/math.cuh",
@@ -27,6 +28,9 @@ pub(crate) const AFTER_PARAMS: [Template; 21] = templates![
     "ptx/ldmatrix.cuh",
     "ptx/mma.cuh",
     "parts/functions.cuh",
+    "parts/workspace.cuh",
+    "parts/reduce.cuh",
+    "parts/order.cuh",
     "parts/swizzle.cuh",
     "parts/lane.cuh",
     "parts/coordinates.cuh",
@@ -48,5 +52,32 @@ pub(crate) const HEADER: Template =
 /// Attention for sm_80-class targets.
 pub(crate) const ATTENTION: Template =
     Template { path: "attention.cu", text: include_str!("../templates/attention.cu") };
-/// Symbols of static rules.
+/// Symbols, from what rules say of blocks.
 pub(crate) const SYMBOLS: Template = Template { path: "symbols.cu", text: include_str!("../templates/symbols.cu") };
+
+macro_rules! steps {
+    ($($(#[$doc:meta])* $name:ident = $path:literal;)*) => {
+        $($(#[$doc])*
+        pub(crate) static $name: Template =
+            Template { path: $path, text: include_str!(concat!("../templates/", $path)) };)*
+    };
+}
+
+steps! {
+    /// Means and self-similarities of blocks.
+    POOL = "symbols/pool.cu";
+    /// Means of all tokens.
+    CENTER = "symbols/center.cu";
+    /// Self-similarities of blocks whose tokens are centred.
+    SIMILARITY = "symbols/similarity.cu";
+    /// Maps with dot products.
+    DOT = "symbols/dot.cu";
+    /// Softmaxes.
+    SOFTMAX = "symbols/softmax.cu";
+    /// Block sums of antidiagonal scores.
+    BLOCK_SUM = "symbols/block_sum.cu";
+    /// Maps that are computed place by place.
+    EACH = "symbols/each.cu";
+    /// Where the lines of an order map are cut.
+    CUT = "symbols/cut.cu";
+}

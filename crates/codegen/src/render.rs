@@ -6,7 +6,7 @@
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
-use minijinja::{Environment, UndefinedBehavior, context};
+use minijinja::{Environment, Value, UndefinedBehavior, context};
 
 use crate::kernel::Origin;
 use crate::lower::Rules;
@@ -33,28 +33,30 @@ struct Section {
 /// Specialises the room and pulls in what it uses.
 pub(crate) fn render(plan: &Plan, rules: &Rules, fields: &[Field]) -> Text {
     let environment = environment();
-    let expand = |template: &Template| expand(&environment, template, plan, rules);
+    let expand = |template: &Template, step: Value| expand(&environment, template, plan, rules, step);
     let room = match plan.room {
         Room::Symbols => &SYMBOLS,
         _ => &ATTENTION,
     };
-    let mut sections = vec![Section { template: room.path, name: String::new(), text: expand(room) }];
-    if !rules.functions.is_empty() {
-        sections.insert(
-            0,
-            Section { template: "the strategy's rules", name: String::new(), text: rules.functions.clone() },
-        );
+    let section = |template: &'static str, text: String| Section { template, name: String::new(), text };
+    let of_rules = |text: &String| section("the strategy's rules", text.clone());
+    let mut sections = vec![of_rules(&rules.shared_functions)];
+    for step in &rules.steps {
+        let text = expand(step.template, step.values.clone());
+        sections.extend([of_rules(&step.functions), section(step.template.path, text)]);
     }
-    let parts = AFTER_PARAMS.iter().flat_map(|file| cut(file, &expand(file))).collect();
+    sections.extend([of_rules(&rules.functions), section(room.path, expand(room, Value::UNDEFINED))]);
+    sections.retain(|section| !section.text.is_empty());
+    let parts = AFTER_PARAMS.iter().flat_map(|file| cut(file, &expand(file, Value::UNDEFINED))).collect();
     let sections = pull(parts, sections);
     let body: String = sections.iter().map(|section| section.text.as_str()).collect();
 
     let declaration = Params::of_text(fields.to_vec(), &body).declaration();
     let tail = vec![Section { template: "", name: String::new(), text: declaration + &body }];
-    let parts = BEFORE_PARAMS.iter().flat_map(|file| cut(file, &expand(file))).collect();
+    let parts = BEFORE_PARAMS.iter().flat_map(|file| cut(file, &expand(file, Value::UNDEFINED))).collect();
     let mut before = pull(parts, tail);
     before.pop();
-    Text { header: expand(&HEADER), body, sections, before }
+    Text { header: expand(&HEADER, Value::UNDEFINED), body, sections, before }
 }
 
 impl Text {
@@ -106,14 +108,20 @@ fn environment() -> Environment<'static> {
 }
 
 /// A template is part of the program: if it does not expand, that is a bug here, reported with its line and variables.
-fn expand(environment: &Environment<'_>, template: &Template, plan: &Plan, rules: &Rules) -> String {
+fn expand(environment: &Environment<'_>, template: &Template, plan: &Plan, rules: &Rules, step: Value) -> String {
     // `//# part` lines must survive expansion to be cut at; a template comment would vanish.
     let source = template.text.replace("//# part ", PART);
     environment
         .render_named_str(
             template.path,
             &source,
-            context! { plan => Serde(plan), rules => Serde(rules), header => header(plan, rules) },
+            context! {
+                plan => Serde(plan),
+                rules => Serde(rules),
+                entry => rules.launches.last().map(|launch| &launch.entry),
+                header => header(plan, rules),
+                step => step,
+            },
         )
         .unwrap_or_else(|error| panic!("template {} does not expand: {error:#}", template.path))
 }
@@ -180,7 +188,7 @@ fn header(plan: &Plan, rules: &Rules) -> Vec<String> {
     let length = if plan.ragged { "sequence lengths by index pointer" } else { "one sequence length" };
     match plan.room {
         Room::Symbols => {
-            lines.push("symbols · static rules".to_owned());
+            lines.push(if plan.data { "symbols · rules over Q and K" } else { "symbols · static rules" }.to_owned());
             if plan.caches {
                 lines.push("computes   S_c, one bit for each query block and head: 0 = reuse".to_owned());
             } else {
@@ -196,6 +204,14 @@ fn header(plan: &Plan, rules: &Rules) -> Vec<String> {
                 lines.push(format!("mask       {}", rules.mask_words));
             } else {
                 absent.push("S_f: there is no mask");
+            }
+            if !rules.steps.is_empty() {
+                let first = format!("{}_", plan.name);
+                let names = rules.launches.iter().map(|launch| launch.entry.trim_start_matches(&first));
+                lines.push(format!("launches   {}", names.collect::<Vec<_>>().join(", ")));
+            }
+            if plan.data {
+                lines.push(format!("shape      D={}, {}; B, H, H_kv, N, N_kv at run time", plan.head_dim, plan.dtype));
             }
             lines.push(format!("blocks     q {}  kv {}", plan.block_q, plan.block_kv));
             lines.push(format!("target     {}   threads {}", plan.target, plan.threads));

@@ -89,7 +89,8 @@ impl Compiler {
             Some(image) => Compiled { image, origin: ImageOrigin::Cache },
             None => {
                 let image = self.nvrtc.compile(source)?;
-                if !image.resources.contains_key(source.name) {
+                let first = format!("{}_", source.name); // a text of several functions puts its name before theirs
+                if !image.resources.keys().any(|entry| entry == source.name || entry.starts_with(&first)) {
                     let reason = format!("the text has no `extern \"C\" __global__` function {}", source.name);
                     return Err(Error::Nvrtc { action: "find the kernel", reason });
                 }

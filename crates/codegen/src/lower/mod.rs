@@ -1,8 +1,10 @@
 //! Rules of the IR as CUDA: expressions and token rules here, block rules and the classification of masks below.
 
 mod affine;
+mod builder;
 mod cells;
 mod cuts;
+mod data;
 mod formula;
 mod interval;
 mod symbols;
@@ -10,22 +12,27 @@ mod text;
 
 use sparsym_ir::expr::{BinaryOp, Coordinate, ExprKind, Function, Global, Side, Type, UnaryOp};
 use sparsym_ir::strategy::{Element, Scalar, Strategy, TableAxis, TokenRule};
-use sparsym_ir::{Expr, Findings};
+use sparsym_ir::Expr;
 
 use serde::Serialize;
 
 pub(crate) use affine::mask_fits;
+pub(crate) use builder::Step;
 pub(crate) use symbols::SymbolRules;
 
+use builder::Builder;
 use text::{define, joined, names, signature, wrapped};
 
-use crate::params::{param_field, range_field};
+use crate::kernel::{Launch, last_launch};
+use crate::params::{Buffer, param_field, range_field};
 use crate::plan::{Plan, Request, Room};
 
 /// A strategy's rules as CUDA functions.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Rules {
-    /// Their definitions; empty when there are none.
+    /// Definitions for all launches; empty when there are none.
+    pub shared_functions: String,
+    /// Definitions for the last launch; empty when there are none.
     pub functions: String,
     /// Arguments of a call of `mask`.
     pub mask_arguments: String,
@@ -45,22 +52,31 @@ pub(crate) struct Rules {
     pub score_words: String,
     /// What the symbols room puts where.
     pub symbols: SymbolRules,
+    /// Whether passes over tokens sum directions.
+    pub sums_directions: bool,
+    /// Whether one of them takes the mean of all tokens away.
+    pub subtracts_center: bool,
+    /// Launches before the last one, and their text.
+    #[serde(skip)]
+    pub steps: Vec<Step>,
+    /// All launches.
+    #[serde(skip)]
+    pub launches: Vec<Launch>,
+    /// Workspaces of order maps.
+    #[serde(skip)]
+    pub cuts: Vec<Buffer>,
 }
 
 /// Lowers what the room needs.
-///
-/// # Errors
-/// None yet; rules that a target cannot hold will be findings.
-pub(crate) fn rules(request: &Request<'_>, plan: &Plan) -> Result<Rules, Findings> {
+pub(crate) fn rules(request: &Request<'_>, plan: &Plan) -> Rules {
     let mut rules = Rules::default();
     let strategy = request.strategy;
     if plan.room == Room::Symbols {
-        (rules.functions, rules.symbols) = symbols::lower(strategy, plan);
-        let tokens = Lowering { strategy, level: Level::Tokens, floats: Floats::Exact, head: "h", batch: "b" };
-        rules.mask_words = strategy.mask.iter().map(|mask| tokens.expr(&mask.value)).collect();
-        return Ok(rules);
+        symbols_rules(strategy, plan, &mut rules);
+        return rules;
     }
-    let exact = Lowering { strategy, level: Level::Tokens, floats: Floats::Exact, head: "tile.h", batch: "tile.b" };
+    rules.launches = vec![last_launch(plan, plan.name.clone())];
+    let exact = Lowering::new(strategy, Level::Tokens, "tile.h", "tile.b");
     if let Some(TokenRule { value, .. }) = &strategy.mask {
         let body = exact.expr(value);
         rules.mask_words = body.clone();
@@ -85,7 +101,27 @@ pub(crate) fn rules(request: &Request<'_>, plan: &Plan) -> Result<Rules, Finding
         let body = format!("    return {};\n", wrapped(&body));
         rules.functions.push_str(&define(comment, "float score", &joined("float s", &parameters), &body));
     }
-    Ok(rules)
+    rules
+}
+
+fn symbols_rules(strategy: &Strategy, plan: &Plan, rules: &mut Rules) {
+    let builder = Builder::new(plan);
+    let blocks = Lowering { builder: Some(&builder), ..Lowering::new(strategy, Level::Blocks, "h", "b") };
+    data::lower(&blocks);
+    (rules.functions, rules.symbols) = symbols::lower(&blocks, plan);
+    let tokens = Lowering::new(strategy, Level::Tokens, "h", "b");
+    rules.mask_words = strategy.mask.iter().map(|mask| tokens.expr(&mask.value)).collect();
+    [rules.sums_directions, rules.subtracts_center] = data::passes(strategy);
+    rules.steps = builder.steps.take();
+    let mut text = format!("{}{:?}", rules.functions, rules.symbols);
+    for step in &rules.steps {
+        text.push_str(&format!("{}{:?}", step.functions, step.values));
+    }
+    rules.shared_functions = symbols::range_functions(strategy, &text);
+    rules.cuts = builder.cuts.take();
+    let last = if rules.steps.is_empty() { plan.name.clone() } else { format!("{}_rules", plan.name) };
+    let before = rules.steps.iter().map(|step| step.launch.clone());
+    rules.launches = before.chain([last_launch(plan, last)]).collect();
 }
 
 /// Names that the body of a token rule may use: word, parameter, argument.
@@ -105,6 +141,10 @@ pub(crate) struct Lowering<'a> {
     pub head: &'a str,
     /// Batch item.
     pub batch: &'a str,
+    /// Row of an input's first token.
+    pub input_rows: &'a str,
+    /// Takes functions and launches; of rules over blocks only.
+    pub builder: Option<&'a Builder<'a>>,
 }
 
 /// What the variables of a rule stand for in its function.
@@ -115,6 +155,8 @@ pub(crate) enum Level {
     /// In the symbols room `i` and `j` are indices of blocks, `q` and `kv` the spans of their tokens, and triples of
     /// tables have names.
     Blocks,
+    /// In a block sum `q_group` and `kv_group` are indices of groups of tokens.
+    Groups,
 }
 
 /// How the floats of a rule are rounded.
@@ -141,7 +183,12 @@ fn strength(op: BinaryOp) -> u8 {
 const ATOM: u8 = 8;
 const UNARY: u8 = 7;
 
-impl Lowering<'_> {
+impl<'a> Lowering<'a> {
+    /// Exact floats, no builder.
+    fn new(strategy: &'a Strategy, level: Level, head: &'a str, batch: &'a str) -> Lowering<'a> {
+        Lowering { strategy, level, floats: Floats::Exact, head, batch, input_rows: "tile.kv_row", builder: None }
+    }
+
     /// The expression as CUDA.
     pub(crate) fn expr(&self, expr: &Expr) -> String {
         self.with_strength(expr).0
@@ -180,13 +227,15 @@ impl Lowering<'_> {
                     Level::Tokens => {
                         (format!("{side} >= p.{range}_first && {side} < p.{range}_end"), strength(BinaryOp::And))
                     }
+                    // Groups belong to no range.
+                    Level::Groups => ("false".to_owned(), ATOM),
                     Level::Blocks => (format!("is_in_{name}(p, {side})"), ATOM),
                 }
             }
             ExprKind::Input(id, side) => {
                 let input = &self.strategy.inputs[id.0];
                 // Inputs are [B, N]; queries and keys are the same tokens, so one row serves both.
-                let value = format!("p.input_{}[tile.kv_row + {}]", input.name, side.name());
+                let value = format!("p.input_{}[{} + {}]", input.name, self.input_rows, side.name());
                 if input.scalar == Scalar::Bool {
                     (format!("{value} != 0"), strength(BinaryOp::Ne))
                 } else {
@@ -195,8 +244,17 @@ impl Lowering<'_> {
             }
             ExprKind::Table(id) => self.table(id.0),
             ExprKind::Logit => ("s".to_owned(), ATOM),
+            ExprKind::Variant(_, number) => (number.to_string(), ATOM),
+            ExprKind::Map(id, sides) => (self.map(id.0, sides), ATOM),
+            ExprKind::Dot { .. } => ("dot".to_owned(), ATOM),
+            ExprKind::Antidiag => ("antidiag".to_owned(), ATOM),
+            ExprKind::SelfSim { of, centered } => (self.similarity(*of, *centered), ATOM),
+            ExprKind::Reduce(reduction, running, value) => (self.reduce(*reduction, running, value), ATOM),
+            ExprKind::Cover(cover) => (self.cover(cover), ATOM),
+            ExprKind::Percentile(percentile) => (self.percentile(percentile), ATOM),
             ExprKind::Unary(op, a) => match op {
                 UnaryOp::Neg => (format!("-{}", self.within(a, ATOM)), UNARY),
+                UnaryOp::Not if a.any(|e| matches!(e.kind, ExprKind::Order(_))) => negated(self.within(a, UNARY)),
                 UnaryOp::Not => (format!("!{}", self.within(a, UNARY)), UNARY),
                 UnaryOp::ToFloat => (format!("(float){}", self.within(a, ATOM)), UNARY),
             },
@@ -211,6 +269,9 @@ impl Lowering<'_> {
                 (format!("fmodf({}, {})", self.expr(a), self.expr(b)), ATOM)
             }
             ExprKind::Binary(op, a, b) => {
+                if let Some(cut) = self.cut(*op, a, b) {
+                    return cut;
+                }
                 let own = strength(*op);
                 let least = match op {
                     // Compilers warn of && inside || without parentheses; people like them too.
@@ -230,7 +291,9 @@ impl Lowering<'_> {
                 (format!("{left} {} {right}", op.symbol()), own)
             }
             ExprKind::Call(function, args) => (self.call(*function, args, expr.ty), ATOM),
-            _ => unreachable!("rules over maps are refused before lowering"),
+            ExprKind::Softmax(_) | ExprKind::BlockSum(_) | ExprKind::Order(_) | ExprKind::Density(_) => {
+                unreachable!("stages are maps, order maps stand in comparisons, densities in schedules: {:?}", expr.kind)
+            }
         }
     }
 
@@ -246,6 +309,9 @@ impl Lowering<'_> {
     }
 
     fn coordinate(&self, side: Side, coordinate: Coordinate) -> String {
+        if self.level == Level::Groups {
+            return format!("{}_group", side.name());
+        }
         let pos = side.name();
         match coordinate {
             Coordinate::Pos => pos.to_owned(),
@@ -269,7 +335,7 @@ impl Lowering<'_> {
             false => format!("{field}_entry"),
         };
         match table.element {
-            Element::Three(_) if self.level == Level::Blocks => (format!("table_{}", table.name), ATOM),
+            Element::Three(_) if self.level != Level::Tokens => (format!("table_{}", table.name), ATOM),
             Element::Three(_) => (format!("triple_at({field} + 3 * ({entry}))"), ATOM),
             Element::One(Scalar::Bool) => (format!("{field}[{entry}] != 0"), strength(BinaryOp::Ne)),
             Element::One(_) => (format!("{field}[{entry}]"), ATOM),
@@ -301,6 +367,23 @@ impl Lowering<'_> {
             Function::Log => format!("(log2_approx({}) * kLn2)", a[0]),
             Function::Log2 => format!("log2_approx({})", a[0]),
         }
+    }
+}
+
+/// The negation of a test: of a negated one what is inside.
+fn negated(text: String) -> (String, u8) {
+    let inside = text.strip_prefix("!(").and_then(|rest| rest.strip_suffix(')'));
+    let is_whole = |inside: &&str| {
+        let mut depth = 0;
+        inside.chars().all(|c| {
+            depth += i32::from(c == '(') - i32::from(c == ')');
+            depth >= 0
+        })
+    };
+    match inside.filter(is_whole) {
+        Some(inside) => (inside.to_owned(), 0),
+        None if text.starts_with('(') || text.starts_with('!') => (format!("!{text}"), UNARY),
+        None => (format!("!({text})"), UNARY),
     }
 }
 

@@ -1,12 +1,12 @@
 //! Block rules as CUDA: `keeps` decides S_s, `computes` decides S_c, `classify` judges the mask.
 
 use serde::Serialize;
-use sparsym_ir::Expr;
-use sparsym_ir::expr::{BinaryOp, ExprKind};
+use sparsym_ir::expr::BinaryOp;
 use sparsym_ir::strategy::{BlockRule, Element, RangeId, Strategy, TableAxis, When};
 
 use super::text::{define, names, signature, statement};
-use super::{ATOM, Floats, Level, Lowering, UNARY, cells, strength};
+use super::builder::WORDS;
+use super::{ATOM, Lowering, UNARY, cells, negated, strength};
 use crate::params::range_field;
 use crate::plan::Plan;
 
@@ -21,31 +21,28 @@ pub(crate) struct SymbolRules {
     pub classify_call: String,
 }
 
-/// Names that functions over blocks may use: word, parameter, argument.
-const WORDS: [[&str; 3]; 5] =
-    [["p", "const Params& p", "p"], ["b", "int b", "b"], ["h", "int h", "h"], ["i", "int i", "i"], ["j", "int j", "j"]];
-
 /// Functions of the strategy's rules, and how the room calls them.
-pub(super) fn lower(strategy: &Strategy, plan: &Plan) -> (String, SymbolRules) {
-    let lowering = Lowering { strategy, level: Level::Blocks, floats: Floats::Exact, head: "h", batch: "b" };
-    let mut functions: Vec<String> = ranges(strategy).into_iter().map(|id| range_function(strategy, id)).collect();
+pub(super) fn lower(lowering: &Lowering, plan: &Plan) -> (String, SymbolRules) {
+    let strategy = lowering.strategy;
+    let builder = lowering.builder.expect("the symbols room has one");
+    let mut functions: Vec<String> = Vec::new();
     let mut symbols = SymbolRules::default();
     if plan.caches {
         let rules = strategy.rules.iter().filter(|rule| !rule.action.writes_skip_symbol());
-        let body = with_locals(&decision(&lowering, "compute", rules), strategy, plan);
+        let body = with_locals(&decision(lowering, "compute", rules), strategy, plan);
         let (parameters, arguments) = signature(&body, &WORDS);
         functions.push(define("Whether a query block is computed.", "bool computes", &parameters, &body));
         symbols.compute_test = format!("computes({arguments})");
     }
     if plan.skips {
         let rules = strategy.rules.iter().filter(|rule| rule.action.writes_skip_symbol());
-        let body = with_locals(&decision(&lowering, "keep", rules), strategy, plan);
+        let body = with_locals(&decision(lowering, "keep", rules), strategy, plan);
         let (parameters, arguments) = signature(&body, &WORDS);
         functions.push(define("What the block rules say of a block pair.", "bool keeps", &parameters, &body));
         symbols.keep_test = format!("keeps({arguments})");
     }
     if let Some(mask) = &strategy.mask {
-        let mask = cells::lower(&lowering, plan, &mask.value);
+        let mask = cells::lower(lowering, plan, &mask.value);
         let body = with_locals(&mask.body, strategy, plan);
         let (parameters, arguments) = signature(&body, &WORDS);
         let comment = "Whether any token pair of a block pair passes the mask, and whether any fails.";
@@ -58,11 +55,20 @@ pub(super) fn lower(strategy: &Strategy, plan: &Plan) -> (String, SymbolRules) {
         (true, false) => "verdict & kPass".to_owned(),
         (true, true) => format!("(verdict & kPass) && {}", symbols.keep_test),
     };
+    let helpers = builder.take_functions();
+    functions.splice(0..0, (!helpers.is_empty()).then_some(helpers));
     (functions.join("\n"), symbols)
 }
 
+/// Which range a block belongs to, for those ranges that `text` asks for.
+pub(super) fn range_functions(strategy: &Strategy, text: &str) -> String {
+    let asked = |id: &RangeId| names(text, &format!("is_in_{}", strategy.tokens[id.0].name));
+    let ids = (0..strategy.tokens.len()).map(RangeId).filter(asked);
+    ids.map(|id| range_function(strategy, id)).collect::<Vec<_>>().join("\n")
+}
+
 /// Declares the spans of tokens and the triples of tables that a body names.
-fn with_locals(body: &str, strategy: &Strategy, plan: &Plan) -> String {
+pub(super) fn with_locals(body: &str, strategy: &Strategy, plan: &Plan) -> String {
     let n = if plan.ragged { ["sequence_n_q(p, b)", "sequence_n_kv(p, b)"] } else { ["p.n_q", "p.n_kv"] };
     let mut locals = String::new();
     for (word, block, size, n) in [("q", "i", "kBlockQ", n[0]), ("kv", "j", "kBlockKv", n[1])] {
@@ -91,10 +97,15 @@ pub(super) fn tables(body: &str, strategy: &Strategy) -> String {
 
 /// Rules of one symbol, applied top to bottom: the body of a bool function.
 fn decision<'a>(lowering: &Lowering, name: &str, rules: impl Iterator<Item = &'a BlockRule>) -> String {
+    let rules: Vec<&BlockRule> = rules.collect();
+    let is_always = |rule: &&BlockRule| rule.when == When::Match { q: None, kv: None, condition: None };
+    // What it overrides is not lowered.
+    let from = rules.iter().rposition(|rule| is_always(rule)).unwrap_or(0);
     let mut always = None;
     let mut otherwise = true;
     let mut steps: Vec<(String, u8, bool)> = Vec::new();
-    for rule in rules {
+    for (_, &rule) in rules.iter().enumerate().filter(|(n, rule)| *n >= from || rule.when == When::Otherwise) {
+        lowering.builder.iter().for_each(|builder| builder.enter(rule));
         let bit = rule.action.bit();
         match (&rule.when, condition(lowering, rule)) {
             (When::Otherwise, _) => otherwise = bit,
@@ -109,6 +120,7 @@ fn decision<'a>(lowering: &Lowering, name: &str, rules: impl Iterator<Item = &'a
     match steps.as_slice() {
         [] => format!("    return {first};\n"),
         [(text, _, true)] if !first => statement("return ", text, ";"),
+        [(text, _, false)] if first && text.starts_with("!(") => statement("return ", &negated(text.clone()).0, ";"),
         [(text, strength, false)] if first && *strength >= UNARY => statement("return !", text, ";"),
         [(text, _, false)] if first => statement("return !(", text, ");"),
         _ => {
@@ -141,19 +153,6 @@ fn condition(lowering: &Lowering, rule: &BlockRule) -> Option<(String, u8)> {
         1 => Some((parts.remove(0), ATOM)),
         _ => Some((parts.join(" && "), and)),
     }
-}
-
-/// Ranges that a block rule asks for, in order of declaration.
-fn ranges(strategy: &Strategy) -> Vec<RangeId> {
-    let asks = |rule: &BlockRule, id: RangeId| match &rule.when {
-        When::Match { q, kv, condition } => {
-            let reads = |e: &Expr| matches!(e.kind, ExprKind::InRange(_, range) if range == id);
-            *q == Some(id) || *kv == Some(id) || condition.as_ref().is_some_and(|condition| condition.any(reads))
-        }
-        When::Otherwise => false,
-    };
-    let ids = (0..strategy.tokens.len()).map(RangeId);
-    ids.filter(|&id| strategy.rules.iter().any(|rule| asks(rule, id))).collect()
 }
 
 /// A block belongs to the first declared range without a grid that it touches, else to the first declared one.

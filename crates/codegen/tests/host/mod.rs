@@ -79,8 +79,9 @@ fn executable(folder: &Path) -> std::path::PathBuf {
 impl Launch {
     /// A call of kernel `index` of a program; symbol words start as a pattern that no kernel would leave by chance.
     pub(crate) fn new(index: usize, kernel: &Kernel, bound: &Bound, moment: &Moment) -> Launch {
-        let grid = kernel.grid(bound.problem);
-        let head = [index as u32, grid[0], grid[1], grid[2], kernel.threads, kernel.params.size as u32];
+        let [launch] = &kernel.launches[..] else { panic!("{} is more than one kernel", kernel.name) };
+        let grid = kernel.grid(launch, bound.problem);
+        let head = [index as u32, grid[0], grid[1], grid[2], launch.threads, kernel.params.size as u32];
         let mut params = vec![0u8; kernel.params.size];
         let (mut buffers, mut returned, mut n_buffers) = (Vec::new(), Vec::new(), 0u32);
         for (offset, argument) in kernel.arguments(bound, moment, &[]) {

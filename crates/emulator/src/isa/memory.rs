@@ -226,7 +226,8 @@ fn load_used(
     let space = shape.space.unwrap_or(Space::Global);
     for at in 0..shape.count {
         let used = ins.number as u64 >> (at * shape.element) & ((1 << shape.element) - 1);
-        if used != 0 {
+        // NVRTC 13.0 merges such loads of parameters and keeps the mask of one of them; the machine code reads all of them.
+        if used != 0 || space == Space::Param {
             let packet = effect.load(space, lane, address.wrapping_add((at * shape.element) as u64), shape.element)?;
             effect.set_lane(ins, at, lane, element(&packet, 0, one));
         }

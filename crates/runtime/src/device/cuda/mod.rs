@@ -12,7 +12,7 @@ use cudarc::driver::{
     CudaContext, CudaFunction, CudaSlice, CudaStream, DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg,
 };
 use cudarc::nvrtc::Ptx;
-use sparsym_codegen::{Kernel, Target};
+use sparsym_codegen::{self as codegen, Kernel, Target};
 
 pub use driver::{Driver, Gpu, probe};
 
@@ -68,7 +68,7 @@ impl CudaBackend {
 }
 
 impl Backend for CudaBackend {
-    type Function = CudaFunction;
+    type Function = Vec<CudaFunction>;
     type Memory = ();
     type Buffer = CudaBuffer;
 
@@ -87,24 +87,28 @@ impl Backend for CudaBackend {
         Ok(bytes.unsigned_abs())
     }
 
-    fn load(&self, kernel: &Kernel, image: Image) -> Result<CudaFunction, Error> {
-        let function = guarded(&format!("load kernel {}", kernel.name), || {
-            let module = self.context.load_module(Ptx::from_binary(image.cubin))?;
-            let function = module.load_function(&kernel.name)?;
-            if kernel.shared_bytes > DEFAULT_SHARED_BYTES {
-                function.set_attribute(
-                    CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
-                    kernel.shared_bytes as i32,
-                )?;
+    fn load(&self, kernel: &Kernel, image: Image) -> Result<Vec<CudaFunction>, Error> {
+        let module =
+            guarded(&format!("load {}", kernel.name), || self.context.load_module(Ptx::from_binary(image.cubin)))?;
+        let load = |launch: &codegen::Launch| {
+            let function = guarded(&format!("load kernel {}", launch.entry), || {
+                let function = module.load_function(&launch.entry)?;
+                if launch.shared_bytes > DEFAULT_SHARED_BYTES {
+                    function.set_attribute(
+                        CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
+                        launch.shared_bytes as i32,
+                    )?;
+                }
+                Ok(function)
+            })?;
+            let threads = guarded("ask for the threads of a CTA", || function.max_threads_per_block())?;
+            if launch.threads > threads.unsigned_abs() {
+                let reason = format!("its CTAs have {} threads, but with its registers {threads} fit", launch.threads);
+                return Err(Error::Kernel { device: self.name(), kernel: launch.entry.clone(), reason, help: "" });
             }
             Ok(function)
-        })?;
-        let threads = guarded("ask for the threads of a CTA", || function.max_threads_per_block())?;
-        if kernel.threads > threads.unsigned_abs() {
-            let reason = format!("its CTAs have {} threads, but with its registers {threads} fit", kernel.threads);
-            return Err(Error::Kernel { device: self.name(), kernel: kernel.name.clone(), reason, help: "" });
-        }
-        Ok(function)
+        };
+        kernel.launches.iter().map(load).collect()
     }
 
     fn memory(&self) {}
@@ -128,25 +132,32 @@ impl Backend for CudaBackend {
         buffer.slice.device_ptr(&self.stream).0
     }
 
-    fn launch(&self, function: &CudaFunction, (): &(), launch: &Launch<'_>) -> Result<Cost, Error> {
-        let Launch { kernel, grid: [x, y, z], params } = *launch;
+    fn launch(&self, functions: &Vec<CudaFunction>, (): &(), launch: &Launch<'_>) -> Result<Cost, Error> {
+        let Launch { kernel, grids, params } = *launch;
         let mut block = ParamBlock([0; PARAM_BYTES]);
         block.0[..params.len()].copy_from_slice(params);
-        let config = LaunchConfig {
-            grid_dim: (x, y, z),
-            block_dim: (kernel.threads, 1, 1),
-            shared_mem_bytes: kernel.shared_bytes,
-        };
         let ms = guarded(&format!("launch kernel {}", kernel.name), || {
-            let mut launch = self.stream.launch_builder(function);
-            launch.arg(&block);
-            launch.record_kernel_launch(CUevent_flags::CU_EVENT_DEFAULT);
-            // SAFETY: the kernel's one parameter is the struct whose bytes `block` holds, as its own layout says; every
-            // address in it belongs to a buffer of the size that the kernel's contract asks for, because the call was
-            // checked, and all of them live until the wait below.
-            let events = unsafe { launch.launch(config) }?;
+            let mut ends = None;
+            for ((function, launch), &[x, y, z]) in functions.iter().zip(&kernel.launches).zip(grids) {
+                let config = LaunchConfig {
+                    grid_dim: (x, y, z),
+                    block_dim: (launch.threads, 1, 1),
+                    shared_mem_bytes: launch.shared_bytes,
+                };
+                let mut launch = self.stream.launch_builder(function);
+                launch.arg(&block);
+                launch.record_kernel_launch(CUevent_flags::CU_EVENT_DEFAULT);
+                // SAFETY: the function's one parameter is the struct whose bytes `block` holds, as its own layout says;
+                // every address in it belongs to a buffer of the size that the kernel's contract asks for, because the
+                // call was checked, and all of them live until the wait below.
+                let events = unsafe { launch.launch(config) }?;
+                // From before the first launch until after the last.
+                if let Some((start, end)) = events {
+                    ends = Some((ends.take().map_or(start, |(start, _)| start), end));
+                }
+            }
             self.stream.synchronize()?;
-            events.map_or(Ok(0.0), |(start, end)| elapsed_ms(&start, &end))
+            ends.map_or(Ok(0.0), |(start, end)| elapsed_ms(&start, &end))
         })?;
         Ok(Cost { ms, stats: None })
     }

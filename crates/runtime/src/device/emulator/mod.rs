@@ -79,7 +79,9 @@ impl Backend for EmulatorBackend {
 
     fn load(&self, kernel: &Kernel, image: Image) -> Result<Program, Error> {
         let program = Program::load(&String::from_utf8_lossy(&image.ptx)).map_err(|error| not_ours(kernel, &error))?;
-        program.kernel(&kernel.name).map_err(|error| not_ours(kernel, &error))?;
+        for launch in &kernel.launches {
+            program.kernel(&launch.entry).map_err(|error| not_ours(kernel, &error))?;
+        }
         Ok(program)
     }
 
@@ -101,18 +103,21 @@ impl Backend for EmulatorBackend {
     }
 
     fn launch(&self, program: &Program, memory: &Memory, launch: &Launch<'_>) -> Result<Cost, Error> {
-        let Launch { kernel, grid, params } = *launch;
-        let launch =
-            ptx_emulator::Launch { grid, block: [kernel.threads, 1, 1], dynamic_shared: kernel.shared_bytes, params };
-        let entry = program.kernel(&kernel.name).map_err(|error| not_ours(kernel, &error))?;
+        let Launch { kernel, grids, params } = *launch;
+        let mut total = Stats::default();
         let start = Instant::now();
-        let stats = entry.launch(memory, &launch, &self.settings.options);
-        let ms = start.elapsed().as_secs_f64() * 1e3;
-        match stats {
-            Ok(stats) => Ok(Cost { ms, stats: Some(stats) }),
-            Err(LaunchError::Trap(trap)) => Err(Error::Trap(Box::new(KernelTrap::new(kernel, *trap)))),
-            Err(refused) => Err(not_ours(kernel, &refused)),
+        for (launch, &grid) in kernel.launches.iter().zip(grids) {
+            let entry = program.kernel(&launch.entry).map_err(|error| not_ours(kernel, &error))?;
+            let block = [launch.threads, 1, 1];
+            let launch = ptx_emulator::Launch { grid, block, dynamic_shared: launch.shared_bytes, params };
+            match entry.launch(memory, &launch, &self.settings.options) {
+                Ok(stats) if kernel.launches.len() == 1 => total = stats,
+                Ok(stats) => total.add(&stats),
+                Err(LaunchError::Trap(trap)) => return Err(Error::Trap(Box::new(KernelTrap::new(kernel, *trap)))),
+                Err(refused) => return Err(not_ours(kernel, &refused)),
+            }
         }
+        Ok(Cost { ms: start.elapsed().as_secs_f64() * 1e3, stats: Some(total) })
     }
 
     fn no_cost(&self) -> Cost {

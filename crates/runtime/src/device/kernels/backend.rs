@@ -10,7 +10,7 @@ use crate::nvrtc::Image;
 
 /// A machine that runs compiled kernels: memory and launches, and nothing that knows of attention.
 pub trait Backend: Send + Sync {
-    /// A kernel that is ready to be launched.
+    /// The functions of a kernel, ready to be launched.
     type Function: Send + Sync;
     /// The memory of one call; its buffers go with it.
     type Memory;
@@ -47,7 +47,7 @@ pub trait Backend: Send + Sync {
     /// Where a buffer begins, as a kernel sees it.
     fn address(&self, buffer: &Self::Buffer) -> u64;
 
-    /// Runs a kernel to its end.
+    /// Launches the functions of a kernel in order and waits for the last one.
     ///
     /// # Errors
     /// Whatever stopped it.
@@ -84,13 +84,13 @@ impl Contents<'_> {
     }
 }
 
-/// A kernel's launch.
+/// The launches of a kernel.
 #[derive(Clone, Copy, Debug)]
 pub struct Launch<'a> {
-    /// The kernel: its name, threads and dynamic shared memory.
+    /// The kernel: for each launch its function, threads and dynamic shared memory.
     pub kernel: &'a Kernel,
-    /// CTAs along x, y and z; none is zero.
-    pub grid: [u32; 3],
+    /// CTAs of each along x, y and z; none is zero.
+    pub grids: &'a [[u32; 3]],
     /// The bytes of its one parameter, a struct.
     pub params: &'a [u8],
 }

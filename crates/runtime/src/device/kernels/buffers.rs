@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use sparsym_codegen::Buffer;
+use sparsym_codegen::{Buffer, Kernel, Source};
 use sparsym_ir::bind::Bound;
-use sparsym_ir::strategy::{Element, Scalar, Strategy};
+use sparsym_ir::strategy::{Element, Scalar};
 use sparsym_ir::symbols::{BitRows, CacheSymbol};
-use sparsym_ir::{AttentionCall, Code, Finding, Findings, Symbols, Tensor};
+use sparsym_ir::{AttentionCall, Code, Finding, Findings, Symbols, SymbolsCall, Tensor};
 
 use super::Contents;
 
@@ -55,11 +55,16 @@ pub(super) fn of_attention<'a>(buffer: Buffer, call: &'a AttentionCall<'_>) -> O
 }
 
 /// What a kernel of the symbols room finds in a buffer: its outputs are these symbols where it writes nothing.
-pub(super) fn of_symbols<'a>(buffer: Buffer, bound: &'a Bound<'_>, symbols: &'a Symbols) -> Option<Contents<'a>> {
+pub(super) fn of_symbols<'a>(buffer: Buffer, call: &SymbolsCall<'a>, symbols: &'a Symbols) -> Option<Contents<'a>> {
+    if let Some(bytes) = buffer.workspace_bytes(call.bound.problem) {
+        return Some(Contents::Zeros(bytes));
+    }
     Some(match buffer {
+        Buffer::Q => Contents::Input(Cow::Borrowed(call.data?.0.bytes())),
+        Buffer::K => Contents::Input(Cow::Borrowed(call.data?.1.bytes())),
         Buffer::CacheSymbol => Contents::Output(words(symbols.cache.rows())),
         Buffer::SkipSymbol | Buffer::FullSymbol => Contents::Output(words(symbols.skip.rows())),
-        other => return of_rules(other, bound),
+        other => return of_rules(other, call.bound),
     })
 }
 
@@ -86,21 +91,12 @@ fn of_rules<'a>(buffer: Buffer, bound: &'a Bound<'_>) -> Option<Contents<'a>> {
 }
 
 /// The name of a buffer in reports: as the kernel's text spells the field that points to it.
-pub(super) fn name(buffer: Buffer, strategy: &Strategy) -> String {
-    match buffer {
-        Buffer::Q => "q".to_owned(),
-        Buffer::K => "k".to_owned(),
-        Buffer::V => "v".to_owned(),
-        Buffer::O => "o".to_owned(),
-        Buffer::Lse => "lse".to_owned(),
-        Buffer::CacheSymbol => "s_c".to_owned(),
-        Buffer::SkipSymbol => "s_s".to_owned(),
-        Buffer::FullSymbol => "s_f".to_owned(),
-        Buffer::Feature(index) => format!("features[{index}]"),
-        Buffer::Table(index) => format!("table_{}", strategy.tables[index].name),
-        Buffer::Input(index) => format!("input_{}", strategy.inputs[index].name),
-        Buffer::QIndptr => "q_indptr".to_owned(),
-        Buffer::KvIndptr => "kv_indptr".to_owned(),
+pub(super) fn name(buffer: Buffer, kernel: &Kernel) -> String {
+    let pointer = kernel.params.fields.iter().find(|field| field.source == Source::Buffer(buffer));
+    match (buffer, pointer) {
+        (Buffer::Feature(index), _) => format!("features[{index}]"),
+        (_, Some(field)) => field.name.trim_end_matches("_out").to_owned(),
+        (other, None) => format!("{other:?}"),
     }
 }
 

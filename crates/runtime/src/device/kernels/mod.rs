@@ -109,13 +109,16 @@ impl<B: Backend> KernelDevice<B> {
         }
     }
 
-    fn symbols_request<'a>(&self, bound: &Bound<'a>) -> Request<'a> {
+    fn symbols_request<'a>(&self, call: &SymbolsCall<'a>) -> Request<'a> {
+        let bound = call.bound;
+        // Only texts that read Q and K depend on their type.
+        let data = call.data.filter(|_| bound.strategy.reads_data());
+        let dtype = data.map_or(DType::Bf16, |(q, _)| q.dtype());
         Request {
             strategy: bound.strategy,
             room: Room::Symbols,
             target: self.target(),
-            // No kernel text of this room depends on the element type.
-            dtype: DType::Bf16,
+            dtype,
             head_dim: bound.problem.head_dim,
             blocks: bound.problem.blocks,
             sequences: sequences(bound),
@@ -150,12 +153,14 @@ impl<B: Backend> KernelDevice<B> {
             return Err(self.refusal(&kernel, reason, "use fewer params, tables and inputs"));
         }
         let image = self.compiler.compile(&kernel, strategy)?.image;
-        let resources = image.resources.get(&kernel.name).copied().unwrap_or_default();
-        let needed = u64::from(kernel.shared_bytes) + u64::from(resources.shared_bytes);
         let most = self.backend.shared_bytes()?;
-        if needed > u64::from(most) {
-            let reason = format!("it needs {needed} bytes of shared memory and a CTA may have {most}");
-            return Err(self.refusal(&kernel, reason, ""));
+        for launch in &kernel.launches {
+            let resources = image.resources.get(&launch.entry).copied().unwrap_or_default();
+            let needed = u64::from(launch.shared_bytes) + u64::from(resources.shared_bytes);
+            if needed > u64::from(most) {
+                let reason = format!("{} needs {needed} bytes of shared memory and a CTA may have {most}", launch.entry);
+                return Err(self.refusal(&kernel, reason, ""));
+            }
         }
         let function = self.backend.load(&kernel, image)?;
         Ok(Loaded { kernel, function })
@@ -171,8 +176,8 @@ impl<B: Backend> KernelDevice<B> {
     ) -> Result<Finished<'a, B>, Error> {
         let (backend, kernel) = (&self.backend, &loaded.kernel);
         let (mut memory, mut buffers) = (backend.memory(), HashMap::new());
-        let grid = kernel.grid(bound.problem);
-        if grid.contains(&0) {
+        let grids: Vec<[u32; 3]> = kernel.launches.iter().map(|launch| kernel.grid(launch, bound.problem)).collect();
+        if grids.iter().flatten().any(|&ctas| ctas == 0) {
             return Ok(Finished { backend, memory, buffers, contents, cost: backend.no_cost() });
         }
         check_extents(bound)?;
@@ -184,7 +189,7 @@ impl<B: Backend> KernelDevice<B> {
                     let placed = match buffers.entry(buffer) {
                         Entry::Occupied(there) => there.into_mut(),
                         Entry::Vacant(vacant) => {
-                            let name = buffers::name(buffer, bound.strategy);
+                            let name = buffers::name(buffer, kernel);
                             let contents = contents(buffer).ok_or_else(|| {
                                 self.refusal(kernel, format!("it asks for {name}, which the call does not have"), "")
                             })?;
@@ -197,7 +202,7 @@ impl<B: Backend> KernelDevice<B> {
                 Argument::F32(value) => write(offset, &value.to_ne_bytes()),
             }
         }
-        let cost = backend.launch(&loaded.function, &memory, &Launch { kernel, grid, params: &params })?;
+        let cost = backend.launch(&loaded.function, &memory, &Launch { kernel, grids: &grids, params: &params })?;
         Ok(Finished { backend, memory, buffers, contents, cost })
     }
 
@@ -239,9 +244,9 @@ impl<B: Backend> Device for KernelDevice<B> {
         if decided && !self.texts.contains_key(&Room::Symbols) {
             return Ok(Measured { value: dense, cost: self.backend.no_cost() });
         }
-        let loaded = self.kernel(&self.symbols_request(bound))?;
+        let loaded = self.kernel(&self.symbols_request(call))?;
         let arguments = loaded.kernel.arguments(bound, &moment, &[]);
-        let contents = |buffer| buffers::of_symbols(buffer, bound, &dense);
+        let contents = |buffer| buffers::of_symbols(buffer, call, &dense);
         let finished = self.run(&loaded, bound, &arguments, &contents)?;
         let pairs = |buffer| -> Result<SkipSymbol, Error> {
             let rows = bit_rows(dense.skip.rows(), &finished.output(buffer)?);

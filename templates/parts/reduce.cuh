@@ -1,0 +1,166 @@
+//# part warp_sum
+// Sum over the lanes of the warp, always in the same order.
+static __device__ __forceinline__ float warp_sum(float x) {
+    #pragma unroll
+    for (int lanes = 16; lanes > 0; lanes /= 2) {
+        x += __shfl_xor_sync(0xffffffffu, x, lanes);
+    }
+    return x;
+}
+//# part warp_count
+static __device__ __forceinline__ int warp_count(int x) {
+    #pragma unroll
+    for (int lanes = 16; lanes > 0; lanes /= 2) {
+        x += __shfl_xor_sync(0xffffffffu, x, lanes);
+    }
+    return x;
+}
+//# part warp_max
+static __device__ __forceinline__ float warp_max(float x) {
+    #pragma unroll
+    for (int lanes = 16; lanes > 0; lanes /= 2) {
+        x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, lanes));
+    }
+    return x;
+}
+//# part cta_sum
+// Sum over the threads of the CTA, always in the same order; all of them call it.
+static __device__ __forceinline__ float cta_sum(float x) {
+    __shared__ float warps[32];
+    x = warp_sum(x);
+    __syncthreads();
+    if (threadIdx.x % 32 == 0) {
+        warps[threadIdx.x / 32] = x;
+    }
+    __syncthreads();
+    const int lane = threadIdx.x % 32;
+    return warp_sum(lane < blockDim.x / 32 ? warps[lane] : 0.0f);
+}
+//# part cta_count
+static __device__ __forceinline__ int cta_count(int x) {
+    __shared__ int warps[32];
+    x = warp_count(x);
+    __syncthreads();
+    if (threadIdx.x % 32 == 0) {
+        warps[threadIdx.x / 32] = x;
+    }
+    __syncthreads();
+    const int lane = threadIdx.x % 32;
+    return warp_count(lane < blockDim.x / 32 ? warps[lane] : 0);
+}
+//# part sum_rows
+// Each thread's sums of eight columns, side by side.
+static __device__ __forceinline__ void sum_rows(float (&partial)[kPoolThreads * 8],
+                                                const float (&sum)[8]) {
+    #pragma unroll
+    for (int c = 0; c < 8; c += 4) {
+        *(float4*)&partial[threadIdx.x * 8 + c] = {sum[c], sum[c + 1], sum[c + 2], sum[c + 3]};
+    }
+    __syncthreads();
+}
+//# part column_sum
+static __device__ __forceinline__ float column_sum(const float (&partial)[kPoolThreads * 8],
+                                                   int column) {
+    float total = 0.0f;
+    for (int at = column; at < kPoolThreads * 8; at += kRowLanes * 8) {
+        total += partial[at];
+    }
+    return total;
+}
+//# part pool_block
+// The mean of the `n` rows of a block, `stride` elements apart, from one pass over them; a thread
+// holds eight columns of every kRowsAtOnce-th row.
+//% if rules.sums_directions
+// And how alike they are: |Σ x/|x||² / n², the mean cosine over all pairs. A null pointer is not
+// written.
+//% endif
+//% if rules.subtracts_center
+// `center`, unless null, is taken away from each row first.
+//% endif
+static __device__ __forceinline__ void pool_block(const u16* x, i64 stride, int n,
+//% if rules.subtracts_center
+                                                  const float* center,
+//% endif
+//% if rules.sums_directions
+                                                  float* mean, float* similarity) {
+//% else
+                                                  float* mean) {
+//% endif
+    __shared__ __align__(16) float partial[kPoolThreads * 8];
+    const int column = threadIdx.x % kRowLanes * 8;
+    const int group = threadIdx.x / kRowLanes;
+    float sum[8] = {};
+//% if rules.sums_directions
+    float directions[8] = {};
+//% endif
+    #pragma unroll 4
+    for (int first = 0; first < n; first += kRowsAtOnce) {
+        const int row = first + group;
+        const bool inside = row < n && column < kHeadDim;
+        uint4 v = {};
+        if (inside) {
+            v = *(const uint4*)(x + row * stride + column);
+        }
+        const u32 pairs[4] = {v.x, v.y, v.z, v.w};
+        float e[8];
+        #pragma unroll
+        for (int c = 0; c < 4; ++c) {
+            e[2 * c] = unpack_low(pairs[c]);
+            e[2 * c + 1] = unpack_high(pairs[c]);
+        }
+        #pragma unroll
+        for (int c = 0; c < 8; ++c) {
+//% if rules.subtracts_center
+            if (center != nullptr && inside) {
+                e[c] -= center[column + c];
+            }
+//% endif
+            sum[c] += e[c];
+        }
+//% if rules.sums_directions
+        if (similarity != nullptr) {
+            float squares = 0.0f;
+            #pragma unroll
+            for (int c = 0; c < 8; ++c) {
+                squares += e[c] * e[c];
+            }
+            #pragma unroll
+            for (int lanes = kRowLanes / 2; lanes > 0; lanes /= 2) {
+                squares += __shfl_xor_sync(0xffffffffu, squares, lanes);
+            }
+            // A row of zeros has no direction: 0 / 0 is NaN.
+            const float size = sqrtf(squares);
+            #pragma unroll
+            for (int c = 0; c < 8; ++c) {
+                directions[c] += inside ? e[c] / size : 0.0f;
+            }
+        }
+//% endif
+    }
+//% if rules.sums_directions
+    if (mean != nullptr) {
+        sum_rows(partial, sum);
+        for (int d = threadIdx.x; d < kHeadDim; d += kPoolThreads) {
+            mean[d] = column_sum(partial, d) / (float)n;
+        }
+        __syncthreads();
+    }
+    if (similarity != nullptr) {
+        sum_rows(partial, directions);
+        float squares = 0.0f;
+        for (int d = threadIdx.x; d < kHeadDim; d += kPoolThreads) {
+            const float total = column_sum(partial, d);
+            squares += total * total;
+        }
+        squares = cta_sum(squares);
+        if (threadIdx.x == 0) {
+            *similarity = squares / ((float)n * (float)n);
+        }
+    }
+//% else
+    sum_rows(partial, sum);
+    for (int d = threadIdx.x; d < kHeadDim; d += kPoolThreads) {
+        mean[d] = column_sum(partial, d) / (float)n;
+    }
+//% endif
+}

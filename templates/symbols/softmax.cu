@@ -1,0 +1,42 @@
+${ step.title }
+
+// Softmax over ${ step.line }: m = max x, ${ "w " if step.weight }e^(x - m) / Σ ${ "w " if step.weight }e^(x - m).
+// Launch: a warp for each line.
+extern "C" __global__ void __launch_bounds__(${ step.threads })
+${ step.entry }(const __grid_constant__ Params p) {
+//% set each = "for (int " ~ step.variable ~ " = threadIdx.x; " ~ step.variable ~ " < " ~ step.count ~ "; " ~ step.variable ~ " += 32) {"
+//% set term = (step.weight ~ " * " if step.weight else "") ~ "expf(" ~ step.logit ~ " - most)"
+//% for local in step.locals
+    ${ local }
+//% endfor
+    float most = kNegativeInfinity;
+    bool found_nan = false;
+    ${ each }
+//% if step.takes
+        if (!${ step.takes }) {
+            continue;
+        }
+//% endif
+        const float x = ${ step.logit };
+        most = fmaxf(most, x);
+        found_nan |= x != x;
+    }
+    most = warp_max(most);
+    // Without a finite logit there is no mass: all of the line is 0.
+    const bool empty = most == kNegativeInfinity && !__any_sync(0xffffffffu, found_nan);
+    float sum = 0.0f;
+    ${ each }
+//% if step.takes
+        if (!${ step.takes }) {
+            continue;
+        }
+//% endif
+        sum += ${ term };
+    }
+    sum = warp_sum(sum);
+    ${ each }
+        const bool has_term = !empty${ " && " ~ step.takes if step.takes }${ " && " ~ step.kept if step.kept };
+        ${ step.target } =
+            has_term ? ${ term } / sum : 0.0f;
+    }
+}
