@@ -1,6 +1,5 @@
 //! Which steps are full, against the published schedules (FX2 of the catalogue of strategies).
 
-use sparsym_dsl::StrategyType;
 use sparsym_ir::eval::StepKind;
 use sparsym_ir::strategy::Strategy;
 use sparsym_ir::{Bindings, Bound, Problem};

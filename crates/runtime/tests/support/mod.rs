@@ -247,10 +247,11 @@ impl Features for Plain<'_> {
         out
     }
 
-    fn antidiagonals(&self, stride: usize, b: usize, h: usize, q_group: usize) -> Vec<f32> {
+    fn antidiagonals(&self, stride: usize, b: usize, h: usize, q_groups: std::ops::Range<usize>) -> Vec<f32> {
         let (n_q, n_kv) = (self.problem.n_q, self.problem.n_kv);
-        (0..n_kv.div_ceil(stride))
-            .map(|kv_group| {
+        q_groups
+            .flat_map(|q_group| (0..n_kv.div_ceil(stride)).map(move |kv_group| (q_group, kv_group)))
+            .map(|(q_group, kv_group)| {
                 (0..stride)
                     .map(|a| (q_group * stride + stride - 1 - a, kv_group * stride + a))
                     .filter(|&(q, kv)| q < n_q && kv < n_kv)
