@@ -128,11 +128,11 @@ static __device__ __forceinline__ void pool_block(const u16* x, i64 stride, int 
             for (int lanes = kRowLanes / 2; lanes > 0; lanes /= 2) {
                 squares += __shfl_xor_sync(0xffffffffu, squares, lanes);
             }
-            // A row of zeros has no direction: 0 / 0 is NaN.
-            const float size = sqrtf(squares);
+            // A row of zeros has no direction: 0 · ∞ is NaN.
+            const float scale = inside ? 1.0f / sqrtf(squares) : 0.0f;
             #pragma unroll
             for (int c = 0; c < 8; ++c) {
-                directions[c] += inside ? e[c] / size : 0.0f;
+                directions[c] += e[c] * scale;
             }
         }
 //% endif

@@ -173,14 +173,22 @@ fn table_data(table: &Table, text: &str) -> Outcome<TableData> {
     let numbers = if matches!(table.element, Element::Three(_)) { 3 } else { 1 };
     let mut values = Vec::new();
     for entry in text.split(';') {
-        let parsed: Option<Vec<f32>> = entry.split(',').map(|number| number.trim().parse().ok()).collect();
+        let number = |text: &str| match table.variants.iter().position(|name| name == text) {
+            Some(index) => Some(index as f32),
+            None => text.parse().ok(),
+        };
+        let parsed: Option<Vec<f32>> = entry.split(',').map(|text| number(text.trim())).collect();
         match parsed {
             Some(parsed) if parsed.len() == numbers => values.extend(parsed),
             _ => {
                 return Err(Failure::usage(format!(
                     "--set {}={text}: {entry:?} is not {numbers} number(s)\nhelp: write {}, entries separated by `;`",
                     table.name,
-                    if numbers == 3 { "t,h,w as in 3,3,3" } else { "one number" }
+                    match () {
+                        () if numbers == 3 => "t,h,w as in 3,3,3".to_owned(),
+                        () if table.variants.is_empty() => "one number".to_owned(),
+                        () => format!("one of {}", table.variants.join(", ")),
+                    }
                 )));
             }
         }

@@ -23,9 +23,11 @@ fn the_demo_denoises_and_sparse_strategies_come_close_to_dense() {
         }
     }
     let files = found["files"].as_array().unwrap();
-    for name in
-        ["clean", "noisy", "dense", "window", "sliding_tile", "fora", "window_hold", "window_symbols", "overview"]
-    {
+    let strategies =
+        ["dense", "window", "sliding_tile", "window_hold", "fora", "taylor_seer", "flash_omni", "sparge", "top_k"];
+    let names: Vec<&str> = rows.iter().filter_map(|row| row["strategy"].as_str()).collect();
+    assert_eq!(names, strategies);
+    for name in strategies.into_iter().chain(["clean", "noisy", "window_symbols", "overview"]) {
         let path = format!("pictures/{name}.png");
         assert!(files.iter().any(|file| *file == path), "{path} is not listed");
         image::open(folder.path().join(&path)).unwrap();

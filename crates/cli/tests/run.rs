@@ -201,3 +201,110 @@ fn missing_values_and_missing_rooms_are_named() {
         assert!(failure(folder.path(), &args, 2).contains("is not in this version"));
     }
 }
+
+/// FX1 of the catalogue of strategies, as it stands there: blocks of two tokens of four channels.
+fn flash_omni_fixture() -> File {
+    const Q: [[i32; 48]; 2] = [
+        [
+            1, -2, -1, -2, 3, -3, -3, 0, 2, 0, 3, 2, 3, 3, -1, -1, 0, -1, -2, 1, -3, 3, 2, 1, -1, 2, -1, 3, 0, -2, 1,
+            1, 3, 3, 0, 2, 1, -2, 1, 0, -3, 3, 3, 2, 1, -3, 0, -3,
+        ],
+        [
+            2, 2, -2, 2, -3, -3, 0, -3, 1, 0, -2, -1, 0, -3, 2, 0, 1, 2, -2, -3, 3, 0, -3, -2, -1, -1, -2, -2, -2, -1,
+            1, -2, 1, 1, 1, 1, 3, -1, -1, 0, -1, -3, 2, -1, 0, 2, 0, 0,
+        ],
+    ];
+    const K: [[i32; 48]; 2] = [
+        [
+            -3, 2, 0, 1, -1, -3, 0, 1, -2, -3, -1, -2, -3, -3, 1, 1, -3, 0, 0, 3, 1, 3, -1, -3, -2, 0, -1, -3, 1, 3,
+            -3, 2, -3, -2, -3, 1, 1, -2, 3, -2, -3, -3, -1, -1, -1, 3, -2, 2,
+        ],
+        [
+            2, 3, 1, 3, 2, 3, 3, 3, 1, 2, -2, 0, -1, -3, 0, 1, -2, 3, -1, 0, 0, 0, 0, -2, -3, 2, 3, 1, 2, 1, 1, -2, 2,
+            -1, 0, 1, 2, 3, -1, 1, -1, 0, 3, 2, 3, 1, -2, -2,
+        ],
+    ];
+    let tensor = |of: &[[i32; 48]; 2]| {
+        let at = |n: usize| of[n / 4 % 2][n / 8 * 4 + n % 4] as f32;
+        (0..96).map(at).collect::<Vec<f32>>()
+    };
+    File::default()
+        .f32("q", &[1, 12, 2, 4], &tensor(&Q))
+        .f32("k", &[1, 12, 2, 4], &tensor(&K))
+        .meta("block_q", "2")
+        .meta("block_kv", "2")
+        .meta("text", "4")
+        .meta("text_at", "front")
+}
+
+const FLASH_OMNI: [&str; 12] = [
+    "run",
+    "symbols",
+    "--strategy",
+    "flash_omni",
+    "--input",
+    "in.safetensors",
+    "--output",
+    "out.safetensors",
+    "--set",
+    "step=40",
+    "--set",
+    "steps=50",
+];
+
+#[test]
+fn symbols_from_data_are_those_of_the_fixture() {
+    let folder = tempdir().unwrap();
+    flash_omni_fixture().write(folder.path());
+    for device in ["reference", "cpu"] {
+        let report = json(folder.path(), &[&FLASH_OMNI[..], &["--device", device]].concat());
+        assert_eq!(report["density_c"], 0.75);
+        let out = folder.path().join("out.safetensors");
+        assert_eq!(read_u8(&out, "s_c"), (vec![1, 2, 6], vec![1, 1, 1, 1, 0, 1, 1, 1, 0, 0, 1, 1]), "{device}");
+        let (shape, s_s) = read_u8(&out, "s_s");
+        assert_eq!(shape, [1, 2, 6, 6]);
+        assert_eq!(s_s[..12], [0, 1, 0, 1, 1, 0, 1, 0, 1, 1, 0, 0], "{device}");
+    }
+}
+
+#[test]
+fn thresholds_out_of_range_are_refused() {
+    let folder = tempdir().unwrap();
+    flash_omni_fixture().write(folder.path());
+    for value in ["nan", "1.5", "-0.1", "inf"] {
+        let set = format!("tau_q={value}");
+        let message = failure(folder.path(), &[&FLASH_OMNI[..], &["--set", &set]].concat(), 2);
+        assert!(message.contains("tau_q") && message.contains("0.0..=1.0"), "{message}");
+    }
+}
+
+#[test]
+fn shapes_that_rules_over_data_cannot_have_are_refused() {
+    let folder = tempdir().unwrap();
+    let symbols = |strategy: &'static str| {
+        ["run", "symbols", "--strategy", strategy, "--input", "in.safetensors", "--output", "o"]
+    };
+    File::attention(64, 1, 1, 8).write(folder.path());
+    let message = failure(folder.path(), &[&symbols("xattention")[..], &["--set", "stride=5"]].concat(), 3);
+    assert!(message.contains("a stride of 5 does not divide blocks of 16 and 16 tokens"), "{message}");
+    flash_omni_fixture().meta("block_kv", "4").write(folder.path());
+    let message = failure(folder.path(), &symbols("flash_omni"), 3);
+    assert!(message.contains("`kv in q` with block_q 2 and block_kv 4"), "{message}");
+    flash_omni_fixture().meta("grid", "1,3,3").write(folder.path());
+    let message = failure(folder.path(), &symbols("flash_omni"), 3);
+    assert!(message.contains("grid 1×3×3 of vision has 9 tokens, not 8"), "{message}");
+    std::fs::write(
+        folder.path().join("named.strategy"),
+        "pub Named { table method: [head] of { full, local }; blocks q = 16, kv = 16;
+           skip q, kv where method == local && q.block != kv.block; }",
+    )
+    .unwrap();
+    File::attention(64, 2, 2, 8).write(folder.path());
+    let named = |value: &'static str| [&symbols("named.strategy")[..], &["--set", value]].concat();
+    let report = json(folder.path(), &named("method=full;local"));
+    assert_eq!(report["density_s"], (16.0 + 4.0) / 32.0);
+    let message = failure(folder.path(), &named("method=full;locale"), 2);
+    assert!(message.contains("\"locale\" is not") && message.contains("one of full, local"), "{message}");
+    let message = failure(folder.path(), &named("method=2"), 3);
+    assert!(message.contains("table method holds 2, which stands for none of its names"), "{message}");
+}

@@ -9,7 +9,7 @@ use tempfile::tempdir;
 fn list_names_every_strategy_with_params_and_ranges() {
     let folder = tempdir().unwrap();
     let text = success(folder.path(), &["list"]);
-    for name in ["dense", "window", "causal", "sliding_tile", "document", "softcap", "fora"] {
+    for name in sparsym::zoo::all().iter().map(|entry| entry.name.as_str()) {
         assert!(text.lines().any(|line| line.starts_with(name)), "{name} is missing:\n{text}");
     }
     assert!(text.contains("reach = 1024 in 0..=2147483647"), "{text}");
@@ -46,7 +46,7 @@ fn explain_follows_the_schedule() {
 #[test]
 fn explain_works_for_every_strategy_without_further_words() {
     let folder = tempdir().unwrap();
-    for name in ["dense", "window", "causal", "sliding_tile", "document", "softcap", "fora"] {
+    for name in sparsym::zoo::all().iter().map(|entry| entry.name.as_str()) {
         let text = success(folder.path(), &["explain", name, "--png", "p.png"]);
         assert!(text.contains("Rules") && text.contains("density of S_s"), "{text}");
     }

@@ -61,7 +61,7 @@ pub(crate) fn entrants() -> Outcome<Vec<Entrant>> {
     let tiles = Bindings { tables: vec![windows], ..PhotoTiles::default().bindings()? };
     let window_hold = WindowHold { reach, ..WindowHold::default() };
     let taylor_seer = zoo::TaylorSeer { interval: 3, warmup: 1, ..zoo::TaylorSeer::default() };
-    let flash_omni = zoo::FlashOmni { tau_kv: 0.3, interval: 3, warmup: 2, order: 1, ..zoo::FlashOmni::default() };
+    let flash_omni = zoo::FlashOmni { interval: 3, warmup: 2, order: 1, ..zoo::FlashOmni::default() };
     let sparge = zoo::Sparge { tau: 0.9, ..zoo::Sparge::default() };
     let top_k = zoo::TopK { keep: 0.25, ..zoo::TopK::default() };
     Ok(vec![

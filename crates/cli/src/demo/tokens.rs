@@ -88,7 +88,6 @@ pub(crate) fn patch_len() -> f32 {
 pub(crate) fn problem() -> Problem {
     let mut problem = Problem::self_attention(1, N, HEADS.len(), HEAD_DIM);
     problem.kv_heads = 1;
-    problem.scale = 1.0;
     problem.blocks = Blocks { q: BLOCK as u32, kv: BLOCK as u32 };
     problem.layout = Layout::text_back(N_PALETTE, [1, GRID[0], GRID[1]]);
     problem
@@ -145,6 +144,8 @@ pub(crate) fn features(
             write_query(row, &seen, place, (h * relative).powi(2), (reach / POSITION_UNIT).powi(2));
         }
     }
+    // The scale 1/√D, which strategies count on, makes the logits what the products are meant to be: a power of two.
+    q.iter_mut().for_each(|value| *value *= (HEAD_DIM as f32).sqrt());
     Features {
         q: Tensor::from_f32(&[1, N, heads, HEAD_DIM], dtype, &q),
         k: Tensor::from_f32(&[1, N, 1, HEAD_DIM], dtype, &k),
