@@ -17,10 +17,7 @@ const FIELDS: &[(&[&str], &[&str])] = &[
         &["rules", "ir", "density_c", "density_s", "files", "predicted"],
     ),
     (&["explain", "sliding_tile", "--text", "64", "--grid", "6,16,16"], &["rules", "ir", "predicted"]),
-    (
-        &["emit", "causal", "--room", "attention", "--target", "sm_80"],
-        &["name", "source", "launches", "params"],
-    ),
+    (&["emit", "causal", "--room", "attention", "--target", "sm_80"], &["name", "source", "launches", "params"]),
     (
         &["emit", "dense", "--room", "attention", "--target", "sm_90a", "--dtype", "f16", "--head-dim", "64"],
         &["source"],

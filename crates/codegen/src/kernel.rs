@@ -76,14 +76,7 @@ pub struct Origin {
 pub(crate) fn assemble(plan: Plan, text: Text, fields: Vec<Field>, launches: Vec<Launch>) -> Kernel {
     let params = Params::of_text(fields, &text.body);
     let (source, origins) = text.finish(&params);
-    Kernel {
-        name: plan.name.clone(),
-        source,
-        launches,
-        params,
-        origins,
-        plan,
-    }
+    Kernel { name: plan.name.clone(), source, launches, params, origins, plan }
 }
 
 /// The launch of the room itself, after those that prepare it.

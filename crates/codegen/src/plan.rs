@@ -222,7 +222,8 @@ fn symbols_plan(request: &Request<'_>) -> Result<Plan, Findings> {
     }
     plan.threads = 128;
     plan.data = strategy.reads_data();
-    let ordered = strategy.conditions().any(|c| c.any(|e| matches!(e.kind, ExprKind::Order(_) | ExprKind::Percentile(_))));
+    let ordered =
+        strategy.conditions().any(|c| c.any(|e| matches!(e.kind, ExprKind::Order(_) | ExprKind::Percentile(_))));
     if plan.ragged && (plan.data || ordered) {
         return Err(Finding::new(
             Code::RoomNotAvailable,

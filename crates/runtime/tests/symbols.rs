@@ -4,13 +4,11 @@ mod support;
 
 use sparsym_ir::data::data_symbols;
 use sparsym_ir::expr::{
-    Axis, BinaryOp, BlockSum, Coordinate, Cover, CoverRule, Expr, ExprKind, Function, Global, Line, Measure, Percentile,
-    Reduction, Side, Type, Within,
+    Axis, BinaryOp, BlockSum, Coordinate, Cover, CoverRule, Expr, ExprKind, Function, Global, Line, Measure,
+    Percentile, Reduction, Side, Type, Within,
 };
 use sparsym_ir::problem::{DType, Layout, LayoutRange, Ragged};
-use sparsym_ir::strategy::{
-    Action, BlockRule, Blocks, Grid, RangeId, Strategy, TokenRange, TokenRule, When,
-};
+use sparsym_ir::strategy::{Action, BlockRule, Blocks, Grid, RangeId, Strategy, TokenRange, TokenRule, When};
 use sparsym_ir::{Bindings, Bound, Moment, Problem, SymbolsCall, Tensor};
 use sparsym_runtime::device::{Device, Emulator, Measured, emulator};
 
@@ -72,7 +70,6 @@ fn flash_omni() {
         agrees("FlashOmni", &flash_omni_strategy(), &small(64, head_dim), dtype);
     }
 }
-
 
 const QKV: [Side; 2] = [Side::Q, Side::Kv];
 
@@ -226,7 +223,8 @@ fn maps() {
     ];
     let value = terms.into_iter().reduce(sum).unwrap();
     let top = binary(order(Measure::Rank, true, Line::Row, None, value.clone()), BinaryOp::Lt, int(5));
-    let strategy = with_rules(maps, vec![pairs(Action::Skip, top), pairs(Action::Keep, binary(value, BinaryOp::Gt, float(1.37)))]);
+    let strategy =
+        with_rules(maps, vec![pairs(Action::Skip, top), pairs(Action::Keep, binary(value, BinaryOp::Gt, float(1.37)))]);
     let problem = Problem { blocks: Blocks { q: 32, kv: 16 }, ..small(0, 32) };
     agrees("maps", &strategy, &problem, DType::Bf16);
     // Lines of several warps' words.
@@ -323,7 +321,8 @@ fn a_mask_comes_last() {
 #[test]
 fn what_is_refused() {
     let device = Emulator::open(emulator::Settings::default()).unwrap();
-    let strategy = with_rules(vec![s_map()], vec![pairs(Action::Skip, binary(rank_of_s(Line::Row), BinaryOp::Lt, int(3)))]);
+    let strategy =
+        with_rules(vec![s_map()], vec![pairs(Action::Skip, binary(rank_of_s(Line::Row), BinaryOp::Lt, int(3)))]);
     let bindings = Bindings::defaults(&strategy);
     let refused = |problem: &Problem, dtype| {
         let bound = Bound::new(&strategy, problem, &bindings).unwrap();
@@ -337,4 +336,17 @@ fn what_is_refused() {
     assert!(refused(&problem, DType::Bf16).contains("give one length"));
     let text = refused(&small(0, 20), DType::Bf16);
     assert!(text.contains("head dimension of 20"), "{text}");
+}
+
+/// The pool launch reads Q and K once, whole sectors of them; all other launches together read little beside it.
+#[test]
+fn tokens_are_read_once() {
+    let problem = Problem { blocks: Blocks { q: 64, kv: 64 }, ..Problem::self_attention(1, 1024, 2, 128) };
+    let tokens = (2 * 2 * 1024 * 2 * 128) as f64;
+    let similarity = |of| node(ExprKind::SelfSim { of, centered: false }, Type::Float);
+    let alike = binary(similarity(Side::Q), BinaryOp::Gt, similarity(Side::Kv));
+    let pool = agrees("pool", &with_rules(vec![], vec![pairs(Action::Skip, alike)]), &problem, DType::Bf16);
+    let loads = pool.cost.stats.unwrap().global_loads;
+    assert!(loads.bytes as f64 <= 1.02 * tokens, "{} of {tokens} bytes", loads.bytes);
+    assert!((loads.sectors * 32) as f64 <= 1.1 * tokens, "{} sectors of {tokens} bytes", loads.sectors);
 }

@@ -73,13 +73,8 @@ pub(super) const WORDS: [[&str; 3]; 9] = [
 ];
 
 /// The same where a line holds all pairs of a head, numbered by `e`.
-const HEAD_WORDS: [[&str; 3]; 5] = [
-    ["p", "", "p"],
-    ["b", "", "b"],
-    ["h", "", "h"],
-    ["i", "", "e / p.kv_blocks"],
-    ["j", "", "e % p.kv_blocks"],
-];
+const HEAD_WORDS: [[&str; 3]; 5] =
+    [["p", "", "p"], ["b", "", "b"], ["h", "", "h"], ["i", "", "e / p.kv_blocks"], ["j", "", "e % p.kv_blocks"]];
 
 impl Function {
     /// A call, with these arguments for its words.
@@ -353,9 +348,7 @@ impl<'a> Lowering<'a> {
         };
         let apart = |op: BinaryOp| self.cut_of(op, order, bound);
         Some(match op {
-            BinaryOp::Eq => {
-                (format!("{} && !({})", apart(BinaryOp::Le), apart(BinaryOp::Lt)), strength(BinaryOp::And))
-            }
+            BinaryOp::Eq => (format!("{} && !({})", apart(BinaryOp::Le), apart(BinaryOp::Lt)), strength(BinaryOp::And)),
             BinaryOp::Ne => (format!("!({} && !({}))", apart(BinaryOp::Le), apart(BinaryOp::Lt)), UNARY),
             BinaryOp::Gt | BinaryOp::Ge => negated(apart(op)),
             _ => (apart(op), strength(BinaryOp::Lt)),

@@ -10,9 +10,9 @@ mod interval;
 mod symbols;
 mod text;
 
+use sparsym_ir::Expr;
 use sparsym_ir::expr::{BinaryOp, Coordinate, ExprKind, Function, Global, Side, Type, UnaryOp};
 use sparsym_ir::strategy::{Element, Scalar, Strategy, TableAxis, TokenRule};
-use sparsym_ir::Expr;
 
 use serde::Serialize;
 
@@ -292,7 +292,10 @@ impl<'a> Lowering<'a> {
             }
             ExprKind::Call(function, args) => (self.call(*function, args, expr.ty), ATOM),
             ExprKind::Softmax(_) | ExprKind::BlockSum(_) | ExprKind::Order(_) | ExprKind::Density(_) => {
-                unreachable!("stages are maps, order maps stand in comparisons, densities in schedules: {:?}", expr.kind)
+                unreachable!(
+                    "stages are maps, order maps stand in comparisons, densities in schedules: {:?}",
+                    expr.kind
+                )
             }
         }
     }

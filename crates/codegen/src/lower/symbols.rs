@@ -4,8 +4,8 @@ use serde::Serialize;
 use sparsym_ir::expr::BinaryOp;
 use sparsym_ir::strategy::{BlockRule, Element, RangeId, Strategy, TableAxis, When};
 
-use super::text::{define, names, signature, statement};
 use super::builder::WORDS;
+use super::text::{define, names, signature, statement};
 use super::{ATOM, Lowering, UNARY, cells, negated, strength};
 use crate::params::range_field;
 use crate::plan::Plan;

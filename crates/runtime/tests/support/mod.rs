@@ -78,10 +78,7 @@ pub(crate) fn order(measure: Measure, descending: bool, line: Line, first: Optio
 
 /// A map over these sides, each with its range.
 pub(crate) fn map(name: &str, axes: &[(Side, Option<RangeId>)], value: Expr) -> Map {
-    let axes = axes
-        .iter()
-        .map(|&(side, range)| MapAxis { variable: side.name().to_owned(), side, range })
-        .collect();
+    let axes = axes.iter().map(|&(side, range)| MapAxis { variable: side.name().to_owned(), side, range }).collect();
     Map { name: name.to_owned(), axes, value, span: Span::default() }
 }
 
@@ -114,8 +111,7 @@ pub(crate) fn flash_omni_strategy() -> Strategy {
     const TEXT: RangeId = RangeId(0);
     const VISION: RangeId = RangeId(1);
     use Side::{Kv, Q};
-    let sum_over_kv =
-        || reduce(Reduction::Sum, over(Axis::Kv, Within::Range(TEXT), None), read(0, &[Q, Kv]));
+    let sum_over_kv = || reduce(Reduction::Sum, over(Axis::Kv, Within::Range(TEXT), None), read(0, &[Q, Kv]));
     let sum_over_q = || reduce(Reduction::Sum, over(Axis::Q, Within::Range(TEXT), None), read(0, &[Q, Kv]));
     let looks = softmax(over(Axis::Q, Within::Range(VISION), None), None, sum_over_kv());
     let seen = softmax(over(Axis::Kv, Within::Range(VISION), None), None, sum_over_q());

@@ -158,7 +158,8 @@ impl<B: Backend> KernelDevice<B> {
             let resources = image.resources.get(&launch.entry).copied().unwrap_or_default();
             let needed = u64::from(launch.shared_bytes) + u64::from(resources.shared_bytes);
             if needed > u64::from(most) {
-                let reason = format!("{} needs {needed} bytes of shared memory and a CTA may have {most}", launch.entry);
+                let reason =
+                    format!("{} needs {needed} bytes of shared memory and a CTA may have {most}", launch.entry);
                 return Err(self.refusal(&kernel, reason, ""));
             }
         }
