@@ -1,5 +1,9 @@
 //! What symbols kernels of rules over Q and K contain, launch by launch.
 
+#[allow(dead_code)]
+#[path = "../../runtime/tests/support/mod.rs"]
+mod support;
+
 use sparsym_codegen::{Buffer, GridAxis, Kernel, Request, Room, Target, generate};
 use sparsym_ir::Problem;
 use sparsym_ir::expr::{Axis, BinaryOp, Expr, ExprKind, Line, Measure, Order, Running, Side, Softmax, Type, Within};
@@ -101,4 +105,15 @@ fn workspaces_have_the_sizes_of_their_axes() {
     assert_eq!(bytes(Buffer::Map { index: 0, axes: [false, false] }), Some(4 * 3 * 4));
     assert_eq!(bytes(Buffer::Cut { index: 0, rows: true }), Some(8 * 3 * 4 * 8));
     assert_eq!(bytes(Buffer::Q), None);
+}
+
+/// The whole text, for review.
+#[test]
+fn flash_omni_as_text() {
+    let kernel = kernel(&support::flash_omni_strategy());
+    let mut settings = insta::Settings::clone_current();
+    settings.set_omit_expression(true);
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_description(kernel.plan.summary());
+    settings.bind(|| insta::assert_snapshot!("flash_omni_symbols", kernel.source));
 }

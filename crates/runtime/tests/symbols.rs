@@ -337,3 +337,16 @@ fn what_is_refused() {
     let text = refused(&small(0, 20), DType::Bf16);
     assert!(text.contains("head dimension of 20"), "{text}");
 }
+
+/// The pool launch reads Q and K once, whole sectors of them; all other launches together read little beside it.
+#[test]
+fn tokens_are_read_once() {
+    let problem = Problem { blocks: Blocks { q: 64, kv: 64 }, ..Problem::self_attention(1, 1024, 2, 128) };
+    let tokens = (2 * 2 * 1024 * 2 * 128) as f64;
+    let similarity = |of| node(ExprKind::SelfSim { of, centered: false }, Type::Float);
+    let alike = binary(similarity(Side::Q), BinaryOp::Gt, similarity(Side::Kv));
+    let pool = agrees("pool", &with_rules(vec![], vec![pairs(Action::Skip, alike)]), &problem, DType::Bf16);
+    let loads = pool.cost.stats.unwrap().global_loads;
+    assert!(loads.bytes as f64 <= 1.02 * tokens, "{} of {tokens} bytes", loads.bytes);
+    assert!((loads.sectors * 32) as f64 <= 1.1 * tokens, "{} sectors of {tokens} bytes", loads.sectors);
+}
