@@ -24,7 +24,7 @@ pub(crate) struct AttentionTile {
 pub(crate) enum Registers {
     /// None: any option would spill, and so does the compiler's schedule for sm_100 and later.
     Full,
-    /// Enough for a score or any other option, or for a mask of positions and params alone before sm_100.
+    /// Enough for a score or any other option, or for a short mask of positions and params alone before sm_100.
     Tight,
     /// Enough for any rule on any target.
     Free,
@@ -53,6 +53,9 @@ const CANDIDATES: [(u32, &[AttentionTile]); 4] = [
     (128, &[wide(128, 32, Registers::Tight), wide(64, 32, Registers::Tight), tile(64, 32, 2), tile(32, 16, 2)]),
     (256, &[tile(64, 32, 1), tile(32, 16, 1)]),
 ];
+
+/// Most operands of a mask that a tight tile has registers for: a window beside text has 18, a box of a grid 133.
+const LONG_MASK: usize = 64;
 
 /// Two row tiles a warp.
 const fn wide(q: u32, kv: u32, registers: Registers) -> AttentionTile {
@@ -115,9 +118,13 @@ pub(crate) fn attention_tile(request: &Request<'_>) -> Result<AttentionTile, Fin
     let ragged_or_forecast = request.sequences == Sequences::Ragged || request.cached_rows == CachedRows::Forecast;
     // A rule that reads tables or inputs keeps their addresses.
     let looks_up = !(request.strategy.tables.is_empty() && request.strategy.inputs.is_empty());
+    // As does one with many operands: those that are the same for all tokens stay where they are.
+    let mut operands = 0;
+    request.strategy.mask.iter().for_each(|mask| mask.value.walk(&mut |_| operands += 1));
+    let is_long = operands > LONG_MASK;
     let has_registers = |t: &AttentionTile| match t.registers {
         Registers::Full => !(mask || score || ragged_or_forecast || new_target),
-        Registers::Tight => !(mask && (score || ragged_or_forecast || looks_up || new_target)),
+        Registers::Tight => !(mask && (score || ragged_or_forecast || looks_up || is_long || new_target)),
         Registers::Free => true,
     };
     let fits = |t: &AttentionTile| t.shared_bytes(head_dim) <= limit && has_registers(t);
