@@ -1,7 +1,7 @@
 //% set wide = step.threads > 32
-//% set sum = ("cta" if wide else "warp") ~ ("_sum" if step.measure in ["mass", "mass_before"] else "_count")
 //% set direction = "descending" if step.descending else "ascending"
 //% set is_mass = step.measure in ["mass", "mass_before"]
+//% set sum = ("cta" if wide else "warp") ~ ("_sum" if is_mass else "_count")
 // Cut ${ step.cut }: ${ step.words }
 // over ${ step.lines }.
 // The cut is the least key for which it does not hold, found bit by bit: what is compared grows

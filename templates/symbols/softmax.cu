@@ -4,7 +4,8 @@ ${ step.title }
 // Launch: a warp for each line.
 extern "C" __global__ void __launch_bounds__(${ step.threads })
 ${ step.entry }(const __grid_constant__ Params p) {
-//% set each = "for (int " ~ step.variable ~ " = threadIdx.x; " ~ step.variable ~ " < " ~ step.count ~ "; " ~ step.variable ~ " += 32) {"
+//% set v = step.variable
+//% set each = "for (int " ~ v ~ " = threadIdx.x; " ~ v ~ " < " ~ step.count ~ "; " ~ v ~ " += 32) {"
 //% set term = (step.weight ~ " * " if step.weight else "") ~ "expf(" ~ step.logit ~ " - most)"
 //% for local in step.locals
     ${ local }

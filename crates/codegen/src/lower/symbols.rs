@@ -98,13 +98,15 @@ pub(super) fn tables(body: &str, strategy: &Strategy) -> String {
 /// Rules of one symbol, applied top to bottom: the body of a bool function.
 fn decision<'a>(lowering: &Lowering, name: &str, rules: impl Iterator<Item = &'a BlockRule>) -> String {
     let rules: Vec<&BlockRule> = rules.collect();
-    let is_always = |rule: &&BlockRule| rule.when == When::Match { q: None, kv: None, condition: None };
+    let always_matches = When::Match { q: None, kv: None, condition: None };
     // What it overrides is not lowered.
-    let from = rules.iter().rposition(|rule| is_always(rule)).unwrap_or(0);
+    let from = rules.iter().rposition(|rule| rule.when == always_matches).unwrap_or(0);
     let mut always = None;
     let mut otherwise = true;
     let mut steps: Vec<(String, u8, bool)> = Vec::new();
-    for (_, &rule) in rules.iter().enumerate().filter(|(n, rule)| *n >= from || rule.when == When::Otherwise) {
+    let (before, after) = rules.split_at(from);
+    let otherwise_before = before.iter().filter(|rule| rule.when == When::Otherwise);
+    for &rule in otherwise_before.chain(after) {
         lowering.builder.iter().for_each(|builder| builder.enter(rule));
         let bit = rule.action.bit();
         match (&rule.when, condition(lowering, rule)) {
@@ -120,8 +122,10 @@ fn decision<'a>(lowering: &Lowering, name: &str, rules: impl Iterator<Item = &'a
     match steps.as_slice() {
         [] => format!("    return {first};\n"),
         [(text, _, true)] if !first => statement("return ", text, ";"),
-        [(text, _, false)] if first && text.starts_with("!(") => statement("return ", &negated(text.clone()).0, ";"),
-        [(text, strength, false)] if first && *strength >= UNARY => statement("return !", text, ";"),
+        [(text, strength, false)] if first && *strength >= UNARY => match text.starts_with("!(") {
+            true => statement("return ", &negated(text.clone()).0, ";"),
+            false => statement("return !", text, ";"),
+        },
         [(text, _, false)] if first => statement("return !(", text, ");"),
         _ => {
             let mut body = format!("    bool {name} = {first};\n");
