@@ -33,7 +33,7 @@ pub(super) fn run(args: &AttentionArgs, report: Report) -> Outcome {
     let forecast = cache.as_ref().map(|feature| Forecast { features: vec![feature], coefficients: vec![1.0] });
     let call = AttentionCall { bound: &bound, moment: chosen.moment, q: &q, k: &k, v: &v, symbols: &symbols, forecast };
     call.check().map_err(|findings| input.failure(findings))?;
-    let measured = device.measured_attention(&call)?;
+    let measured = files.measure(|| device.measured_attention(&call))?;
 
     let result = &measured.value;
     let lse: Vec<u8> = result.lse.iter().flat_map(|value| value.to_le_bytes()).collect();

@@ -23,7 +23,7 @@ pub(super) fn run(args: &SymbolsArgs, report: Report) -> Outcome {
     let problem = input.problem(&q, &k)?;
     let bound = Bound::new(&chosen.strategy, &problem, &bindings)?;
     let call = SymbolsCall { bound: &bound, moment: chosen.moment, data: Some((&q, &k)) };
-    let measured = device.measured_symbols(&call)?;
+    let measured = files.measure(|| device.measured_symbols(&call))?;
 
     let symbols = &measured.value;
     let (batch, heads, t_q, t_kv) = (problem.batch, problem.heads, problem.q_blocks(), problem.kv_blocks());
