@@ -41,7 +41,7 @@ pub(super) fn rules(strategy: &Strategy) -> Vec<String> {
 /// For each symbol, whether it is static and what it depends on.
 pub(super) fn kinds(strategy: &Strategy) -> Vec<String> {
     let mut out = Vec::new();
-    let dynamic = |expr: &Expr| expr.any(|e| matches!(e.kind, ExprKind::Map(_)));
+    let dynamic = |expr: &Expr| expr.any(|e| matches!(e.kind, ExprKind::Map(..)));
     for (symbol, actions) in [("S_c", [Action::Cache, Action::Compute]), ("S_s", [Action::Skip, Action::Keep])] {
         let rules: Vec<&BlockRule> = strategy.rules.iter().filter(|rule| actions.contains(&rule.action)).collect();
         let mask = strategy.mask.iter().map(|mask| &mask.value).filter(|_| symbol == "S_s");
