@@ -5,7 +5,8 @@ ${ step.title }
 extern "C" __global__ void __launch_bounds__(${ step.threads })
 ${ step.entry }(const __grid_constant__ Params p) {
 //% set v = step.variable
-//% set each = "for (int " ~ v ~ " = threadIdx.x; " ~ v ~ " < " ~ step.count ~ "; " ~ v ~ " += 32) {"
+//% set place_exists = v ~ " < " ~ step.count
+//% set each = "for (int " ~ v ~ " = threadIdx.x; " ~ place_exists ~ "; " ~ v ~ " += 32) {"
 //% set term = (step.weight ~ " * " if step.weight else "") ~ "expf(" ~ step.logit ~ " - most)"
 //% for local in step.locals
     ${ local }

@@ -74,7 +74,7 @@ fn block_sizes(bound: &Bound, expr: &Expr) -> Option<Finding> {
 
 fn inside_query_block(bound: &Bound, expr: &Expr) -> Option<Finding> {
     let blocks = bound.problem.blocks;
-    (blocks.q % blocks.kv != 0).then(|| {
+    (!blocks.q.is_multiple_of(blocks.kv)).then(|| {
         Finding::at(
             Code::BlockSize,
             expr.span,
