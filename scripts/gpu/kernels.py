@@ -1,7 +1,7 @@
 """Generated kernels beside PyTorch: what `sparsym emit --json` prints, compiled by NVRTC and launched by the driver.
 
-The JSON holds the text, the threads, the shared memory, what counts the CTAs along each axis, and the layout of the
-one parameter, a struct. Nothing here knows a kernel: values are found by the names of the struct's fields.
+The JSON holds the text, its launches (threads, shared memory, what counts the CTAs along each axis), and the layout of
+the one parameter, a struct. Nothing here knows a kernel: values are found by the names of the struct's fields.
 """
 
 import ctypes
@@ -20,9 +20,11 @@ class Kernel:
         self.name = emitted["name"]
         self.source = emitted["source"]
         self.plan = emitted["plan"]
-        self.threads = emitted["threads"]
-        self.shared_bytes = emitted["shared_bytes"]
-        self.axes = emitted["grid"]
+        # Kernels of the attention room are one launch.
+        (launch,) = emitted["launches"]
+        self.threads = launch["threads"]
+        self.shared_bytes = launch["shared_bytes"]
+        self.axes = launch["grid"]
         self.bytes = emitted["params"]["bytes"]
         self.fields = emitted["params"]["fields"]
         self.function = None

@@ -36,6 +36,18 @@ static __device__ __forceinline__ float cta_sum(float x) {
     const int lane = threadIdx.x % 32;
     return warp_sum(lane < blockDim.x / 32 ? warps[lane] : 0.0f);
 }
+//# part cta_max
+static __device__ __forceinline__ float cta_max(float x) {
+    __shared__ float warps[32];
+    x = warp_max(x);
+    __syncthreads();
+    if (threadIdx.x % 32 == 0) {
+        warps[threadIdx.x / 32] = x;
+    }
+    __syncthreads();
+    const int lane = threadIdx.x % 32;
+    return warp_max(lane < blockDim.x / 32 ? warps[lane] : kNegativeInfinity);
+}
 //# part cta_count
 static __device__ __forceinline__ int cta_count(int x) {
     __shared__ int warps[32];

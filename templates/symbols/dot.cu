@@ -4,8 +4,9 @@ ${ step.title }
 // Launch: a CTA for each 32 × 32 block pairs of a head; a thread makes four of a column.
 extern "C" __global__ void __launch_bounds__(${ step.threads })
 ${ step.entry }(const __grid_constant__ Params p) {
-    __shared__ float q_tile[32][33];
-    __shared__ float k_tile[32][33];
+    // Rows are padded to whole chunks of 16 bytes, and so that eight of them lie in different banks.
+    __shared__ __align__(16) float q_tile[32][36];
+    __shared__ __align__(16) float k_tile[32][36];
     const int b = blockIdx.z;
     const int h = blockIdx.y;
     const int kv_head = h / p.heads_per_kv_head;
@@ -41,11 +42,16 @@ ${ step.entry }(const __grid_constant__ Params p) {
             }
         }
         __syncthreads();
-        #pragma unroll 8
-        for (int c = 0; c < 32; ++c) {
+        #pragma unroll
+        for (int c = 0; c < 32; c += 4) {
+            const float4 k = *(const float4*)&k_tile[lane][c];
             #pragma unroll
             for (int r = 0; r < 4; ++r) {
-                sum[r] = fmaf(q_tile[warp + 8 * r][c], k_tile[lane][c], sum[r]);
+                const float4 q = *(const float4*)&q_tile[warp + 8 * r][c];
+                sum[r] = fmaf(q.x, k.x, sum[r]);
+                sum[r] = fmaf(q.y, k.y, sum[r]);
+                sum[r] = fmaf(q.z, k.z, sum[r]);
+                sum[r] = fmaf(q.w, k.w, sum[r]);
             }
         }
         __syncthreads();

@@ -1,11 +1,13 @@
 ${ step.title }
 
 // Softmax over ${ step.line }: m = max x, ${ "w " if step.weight }e^(x - m) / Σ ${ "w " if step.weight }e^(x - m).
-// Launch: a warp for each line.
+// Launch: a ${ "CTA" if wide else "warp" } for each line.
 extern "C" __global__ void __launch_bounds__(${ step.threads })
 ${ step.entry }(const __grid_constant__ Params p) {
 //% set v = step.variable
 //% set place_exists = v ~ " < " ~ step.count
+//% set wide = step.threads > 32
+//% set across = "cta" if wide else "warp"
 //% set each = "for (int " ~ v ~ " = threadIdx.x; " ~ place_exists ~ "; " ~ v ~ " += 32) {"
 //% set term = (step.weight ~ " * " if step.weight else "") ~ "expf(" ~ step.logit ~ " - most)"
 //% for local in step.locals
@@ -23,9 +25,9 @@ ${ step.entry }(const __grid_constant__ Params p) {
         most = fmaxf(most, x);
         found_nan |= x != x;
     }
-    most = warp_max(most);
+    most = ${ across }_max(most);
     // Without a finite logit there is no mass: all of the line is 0.
-    const bool empty = most == kNegativeInfinity && !__any_sync(0xffffffffu, found_nan);
+    const bool empty = most == kNegativeInfinity && !${ "__syncthreads_or(" if wide else "__any_sync(0xffffffffu, " }found_nan);
     float sum = 0.0f;
     ${ each }
 //% if step.takes
@@ -35,7 +37,7 @@ ${ step.entry }(const __grid_constant__ Params p) {
 //% endif
         sum += ${ term };
     }
-    sum = warp_sum(sum);
+    sum = ${ across }_sum(sum);
     ${ each }
         const bool has_term = !empty${ " && " ~ step.takes if step.takes }${ " && " ~ step.kept if step.kept };
         ${ step.target } =

@@ -51,6 +51,8 @@ pub enum GridAxis {
     KvBlocks,
     /// Query blocks, and after them kv blocks.
     Blocks,
+    /// Query blocks, four to a CTA: ⌈T_q / 4⌉.
+    QBlockQuads,
     /// Squares of 32 × 32 block pairs, row by row: ⌈T_q / 32⌉ · ⌈T_kv / 32⌉.
     PairTiles,
     /// Query heads.
@@ -103,6 +105,7 @@ impl Kernel {
             GridAxis::QTiles => problem.n_q.div_ceil(self.plan.tile_q as usize) as u32,
             GridAxis::QBlocks => q_blocks,
             GridAxis::KvBlocks => kv_blocks,
+            GridAxis::QBlockQuads => q_blocks.div_ceil(4),
             GridAxis::Blocks => q_blocks + kv_blocks,
             GridAxis::PairTiles => q_blocks.div_ceil(PAIR_TILE) * kv_blocks.div_ceil(PAIR_TILE),
             GridAxis::Heads => problem.heads as u32,

@@ -46,6 +46,6 @@ impl TopK {
 
     /// LongCat: rounded down, perhaps none; `tau` keeps more where attention is spread, 0 does not.
     pub fn longcat(sparsity: f32, tau: f32) -> TopK {
-        TopK { keep: 1.0 - sparsity, round_up: false, least: 0, tau, ..TopK::default() }
+        TopK { keep: 1.0 - sparsity, round_up: false, least: 0, tau }
     }
 }

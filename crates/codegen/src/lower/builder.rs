@@ -14,7 +14,7 @@ use minijinja::context;
 use super::text::{define, names, signature, statement};
 use super::{ATOM, Level, Lowering, UNARY, negated, strength, symbols};
 use crate::kernel::{GridAxis, Launch};
-use crate::params::Buffer;
+use crate::params::{Buffer, range_field};
 use crate::plan::Plan;
 use crate::registry::{CUT, Template};
 
@@ -292,19 +292,28 @@ impl<'a> Lowering<'a> {
             }
             None => lines.extend(inner.into_iter().map(|line| (2, line))),
         }
-        let (first, end) = match running.within {
-            Within::QueryBlock => ("first", "end"),
-            _ => ("0", count),
+        // Bounds of the loop, where it need not visit all places.
+        let bounds = match (running.within, running.axis) {
+            (Within::QueryBlock, _) => {
+                Some(("i * (kBlockQ / kBlockKv)".to_owned(), "first + kBlockQ / kBlockKv".to_owned()))
+            }
+            (Within::Range(id), Axis::Q | Axis::Kv) => {
+                let range = range_field(&self.strategy.tokens[id.0].name);
+                let block = if running.axis == Axis::Q { "kBlockQ" } else { "kBlockKv" };
+                Some((format!("p.{range}_first / {block}"), format!("(p.{range}_end + {block} - 1) / {block}")))
+            }
+            _ => None,
         };
+        let (first, end) = if bounds.is_some() { ("first", "end") } else { ("0", count) };
         let start = match reduction {
             Reduction::Sum | Reduction::Mean => "0.0f",
             Reduction::Max => "kNegativeInfinity",
             Reduction::Min => "-kNegativeInfinity",
         };
         let mut body = format!("    float {name} = {start};\n");
-        if running.within == Within::QueryBlock {
-            body.push_str("    const int first = i * (kBlockQ / kBlockKv);\n");
-            body.push_str(&format!("    const int end = min(first + kBlockQ / kBlockKv, {count});\n"));
+        if let Some((from, to)) = bounds {
+            body.push_str(&format!("    const int first = {from};\n"));
+            body.push_str(&statement("const int end = ", &format!("min({to}, {count})"), ";"));
         }
         if mean {
             body.push_str("    int count = 0;\n");
@@ -446,8 +455,9 @@ impl<'a> Lowering<'a> {
             (true, Line::Head) => ("e", "p.q_blocks * p.kv_blocks", &HEAD_WORDS[..]),
             (false, _) => ("i", "p.q_blocks", &WORDS[..]),
         };
-        let threads = if head_line { 512 } else { 32 };
-        let x = if rows { GridAxis::QBlocks } else { GridAxis::One };
+        // Rows are many: a warp has one, four share a CTA. Other lines are one to a head, and a CTA has one.
+        let threads = if rows { 128 } else { 512 };
+        let x = if rows { GridAxis::QBlockQuads } else { GridAxis::One };
         let lines = match (rule.pairs, line) {
             (true, Line::Row) => "the kv blocks of each query block of a head",
             (true, Line::Head) => "all block pairs of each head",

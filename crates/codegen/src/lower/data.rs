@@ -288,7 +288,9 @@ impl MapStep<'_> {
             logit => logit,
             weight => weight,
         };
-        self.step(&SOFTMAX, 32, [free[0].0, free[1].0, GridAxis::Batch], values);
+        // A line to each head leaves most of a GPU idle: it gets a whole CTA.
+        let threads = if free[0].0 == GridAxis::One { 256 } else { 32 };
+        self.step(&SOFTMAX, threads, [free[0].0, free[1].0, GridAxis::Batch], values);
     }
 
     fn block_sum(&self, sum: &BlockSum) {
