@@ -1,3 +1,5 @@
+//% set wide = step.threads > 32
+//% set across = "cta" if wide else "warp"
 ${ step.title }
 
 // Softmax over ${ step.line }: m = max x, ${ "w " if step.weight }e^(x - m) / Σ ${ "w " if step.weight }e^(x - m).
@@ -6,9 +8,7 @@ extern "C" __global__ void __launch_bounds__(${ step.threads })
 ${ step.entry }(const __grid_constant__ Params p) {
 //% set v = step.variable
 //% set place_exists = v ~ " < " ~ step.count
-//% set wide = step.threads > 32
-//% set across = "cta" if wide else "warp"
-//% set each = "for (int " ~ v ~ " = threadIdx.x; " ~ place_exists ~ "; " ~ v ~ " += 32) {"
+//% set each = "for (int " ~ v ~ " = threadIdx.x; " ~ place_exists ~ "; " ~ v ~ " += " ~ step.threads ~ ") {"
 //% set term = (step.weight ~ " * " if step.weight else "") ~ "expf(" ~ step.logit ~ " - most)"
 //% for local in step.locals
     ${ local }
@@ -27,7 +27,11 @@ ${ step.entry }(const __grid_constant__ Params p) {
     }
     most = ${ across }_max(most);
     // Without a finite logit there is no mass: all of the line is 0.
-    const bool empty = most == kNegativeInfinity && !${ "__syncthreads_or(" if wide else "__any_sync(0xffffffffu, " }found_nan);
+//% if wide
+    const bool empty = most == kNegativeInfinity && !__syncthreads_or(found_nan);
+//% else
+    const bool empty = most == kNegativeInfinity && !__any_sync(0xffffffffu, found_nan);
+//% endif
     float sum = 0.0f;
     ${ each }
 //% if step.takes

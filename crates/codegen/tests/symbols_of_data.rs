@@ -67,8 +67,8 @@ fn each_step_is_a_launch_and_what_nobody_reads_is_none() {
     let kernel = kernel(&skipping(softmax(), Line::Row));
     assert_eq!(launches(&kernel), ["pool", "s", "stage_2", "cut_0", "rules"]);
     let grids: Vec<_> = kernel.launches.iter().map(|launch| launch.grid[0]).collect();
-    use GridAxis::{Blocks, PairTiles, QBlocks};
-    assert_eq!(grids, [Blocks, PairTiles, QBlocks, QBlocks, QBlocks]);
+    use GridAxis::{Blocks, PairTiles, QBlockQuads, QBlocks};
+    assert_eq!(grids, [Blocks, PairTiles, QBlocks, QBlockQuads, QBlocks]);
     for launch in &kernel.launches {
         assert!(kernel.source.contains(&format!("\n{}(", launch.entry)), "{}", launch.entry);
     }

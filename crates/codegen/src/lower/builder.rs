@@ -456,7 +456,11 @@ impl<'a> Lowering<'a> {
             (false, _) => ("i", "p.q_blocks", &WORDS[..]),
         };
         // Rows are many: a warp has one, four share a CTA. Other lines are one to a head, and a CTA has one.
-        let threads = if rows { 128 } else { 512 };
+        let threads = match (rows, head_line) {
+            (true, _) => 128,
+            (false, true) => 512,
+            (false, false) => 128,
+        };
         let x = if rows { GridAxis::QBlockQuads } else { GridAxis::One };
         let lines = match (rule.pairs, line) {
             (true, Line::Row) => "the kv blocks of each query block of a head",
@@ -471,7 +475,7 @@ impl<'a> Lowering<'a> {
             elements => elements,
             lines => lines,
             rows => rows,
-            held => if head_line { 4096 } else { 512 },
+            held => if head_line { 8 } else { 16 },
             ..values
         };
         builder.step(&format!("cut_{n}"), &CUT, threads, [x, GridAxis::Heads, GridAxis::Batch], values);
