@@ -139,9 +139,9 @@ pub(super) const FORMS: &[Form] = &[
                 return None;
             }
             Some(if chosen.word(1).is_empty() {
-                effect!(Aligned, |effect, ins| { load_matrices(effect, ins, direct) })
+                effect!(Aligned, |effect, ins| { load_some_matrices(effect, ins, direct) })
             } else {
-                effect!(Aligned, |effect, ins| { load_matrices(effect, ins, transposed) })
+                effect!(Aligned, |effect, ins| { load_some_matrices(effect, ins, transposed) })
             })
         }),
     },
@@ -314,13 +314,26 @@ fn widen(byte: u8, signed: bool) -> i32 {
 
 /// Loads 8×8 matrices of halves; `spread` gives each lane its two elements of one.
 #[inline(always)]
-fn load_matrices(
+fn load_some_matrices(
     effect: &mut Effect<'_>,
     ins: &Instruction,
     spread: impl Fn(&[[u32; 4]; 8]) -> Words,
 ) -> Result<(), Box<Fault>> {
+    match ins.note {
+        // Nearly always. A number that is known becomes vector code.
+        4 => load_matrices(effect, ins, 4, spread),
+        count => load_matrices(effect, ins, count as usize, spread),
+    }
+}
+
+#[inline(always)]
+fn load_matrices(
+    effect: &mut Effect<'_>,
+    ins: &Instruction,
+    count: usize,
+    spread: impl Fn(&[[u32; 4]; 8]) -> Words,
+) -> Result<(), Box<Fault>> {
     let addresses = effect.addresses(ins.addresses[0]);
-    let count = ins.note as usize;
     if effect.watches() {
         effect.counts.shared_rows(effect.pc, &addresses, 8 * count);
     }
