@@ -6,10 +6,11 @@ use serde::Serialize;
 use sparsym::ir::problem::DType;
 use sparsym::ir::symbols::SkipSymbol;
 use sparsym::ir::{AttentionCall, AttentionOutput, Bound, Forecast, Symbols};
-use sparsym::runtime::device::Device;
+use sparsym::runtime::device::{Cost, Device};
 
 use crate::case::Case;
 use crate::compare::{Errors, Expected};
+use crate::conflicts;
 use crate::data::{self, Tensors};
 use crate::devices::{self, Column, Stop};
 
@@ -49,7 +50,7 @@ pub enum Verdict {
         /// Its words.
         reason: String,
     },
-    /// Wrong numbers, or an error where there should be none.
+    /// Wrong numbers, wasted time, or an error where there should be none.
     Failed {
         /// What was wrong.
         reason: String,
@@ -66,6 +67,8 @@ pub enum FoundBy {
     Comparison,
     /// The emulator, which calls it so.
     Trap(&'static str),
+    /// The count of bank conflicts.
+    Conflicts,
     /// The device, or what prepares its call.
     Error,
 }
@@ -119,21 +122,33 @@ fn run_on(device: &dyn Device, call: &AttentionCall<'_>, from_rules: &Symbols, e
         Err(Stop::Declined(reason)) => Verdict::NotRun { reason },
         Err(Stop::Trapped { fault, report }) => Verdict::Failed { reason: report, found_by: FoundBy::Trap(fault) },
         Err(Stop::Failed(reason)) => Verdict::Failed { reason, found_by: FoundBy::Error },
-        Ok((symbols, output)) => match check_symbols(from_rules, &symbols).and_then(|()| expected.check(&output)) {
-            Err(reason) => Verdict::Failed { reason, found_by: FoundBy::Comparison },
-            Ok(Errors { o, lse }) => Verdict::Passed {
-                error_o: o,
-                allowed_o: expected.allowed_o,
-                error_lse: lse,
-                allowed_lse: expected.allowed_lse,
-                ms,
-            },
-        },
+        Ok(Given { symbols, output, costs }) => {
+            let errors = match check_symbols(from_rules, &symbols).and_then(|()| expected.check(&output)) {
+                Err(reason) => return Verdict::Failed { reason, found_by: FoundBy::Comparison },
+                Ok(errors) => errors,
+            };
+            if let Err(reason) = costs.iter().filter_map(|cost| cost.stats.as_ref()).try_for_each(conflicts::check) {
+                return Verdict::Failed { reason, found_by: FoundBy::Conflicts };
+            }
+            let Errors { o: error_o, lse: error_lse } = errors;
+            let Expected { allowed_o, allowed_lse, .. } = *expected;
+            Verdict::Passed { error_o, allowed_o, error_lse, allowed_lse, ms }
+        }
     }
 }
 
-fn given(device: &dyn Device, call: &AttentionCall<'_>) -> Result<(Symbols, AttentionOutput), Stop> {
-    Ok((device.symbols(call.bound, &call.moment)?, device.attention(call)?))
+/// What a device made of a call.
+struct Given {
+    symbols: Symbols,
+    output: AttentionOutput,
+    /// Of both.
+    costs: [Cost; 2],
+}
+
+fn given(device: &dyn Device, call: &AttentionCall<'_>) -> Result<Given, Stop> {
+    let symbols = device.measured_symbols(call.bound, &call.moment)?;
+    let output = device.measured_attention(call)?;
+    Ok(Given { symbols: symbols.value, output: output.value, costs: [symbols.cost, output.cost] })
 }
 
 /// S_c must be equal. Of a mask, a device may take a block pair for partial that is empty or full, which only costs time:

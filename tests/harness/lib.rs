@@ -9,10 +9,11 @@
 //! | [`data`] | which numbers does a case stand for |
 //! | [`devices`] | what can this machine run on |
 //! | [`compare`] | how far may a device be from the truth |
+//! | [`conflicts`] | how often may a kernel's accesses meet in a bank |
 //! | [`corpus`] | run them all |
 //! | [`kernels`] | which kernels do the cases need |
 //!
-//! Non-goals: speed is not measured here, and nothing is compared with the output of an earlier version.
+//! Non-goals: time is not measured here, and nothing is compared with the output of an earlier version.
 //!
 //! ```
 //! let cases = sparsym_tests::case::all();
@@ -21,6 +22,7 @@
 
 pub mod case;
 pub mod compare;
+pub mod conflicts;
 pub mod corpus;
 pub mod data;
 pub mod devices;
