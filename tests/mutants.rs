@@ -66,7 +66,8 @@ struct Mutant {
     old: String,
     /// What stands there in the mutant.
     new: String,
-    /// What must stop it with every check on: a fault of the emulator, `wrong numbers`, `compiler` or `nothing`.
+    /// What must stop it with every check on: a fault of the emulator, `wrong numbers`, `bank conflicts`, `compiler` or
+    /// `nothing`.
     caught: String,
     /// Of a mutant that nothing catches: why.
     because: Option<String>,
@@ -187,7 +188,7 @@ impl Mutant {
 
 /// How a run ended.
 struct Outcome {
-    /// A fault of the emulator, `wrong numbers`, `compiler` or `nothing`.
+    /// A fault of the emulator, `wrong numbers`, `bank conflicts`, `compiler` or `nothing`.
     name: &'static str,
     /// All of it.
     report: String,
@@ -203,6 +204,7 @@ fn run(case: &Case, emulators: [Emulator; RUNS.len()]) -> Result<[Outcome; RUNS.
             Verdict::Passed { .. } => (NOTHING, "all is right".to_owned()),
             Verdict::Failed { reason, found_by: FoundBy::Trap(name) } => (name, reason),
             Verdict::Failed { reason, found_by: FoundBy::Comparison } => ("wrong numbers", reason),
+            Verdict::Failed { reason, found_by: FoundBy::Conflicts } => ("bank conflicts", reason),
             Verdict::Failed { reason, found_by: FoundBy::Error } | Verdict::NotRun { reason } => {
                 return Err(reason.into());
             }
@@ -285,14 +287,15 @@ fn table(mutants: &[Mutant], rows: &[String]) -> String {
         return String::new();
     }
     let caught_by = |what: &str| mutants.iter().filter(|mutant| mutant.caught == what).count();
-    let (nothing, numbers, compiler) = (caught_by(NOTHING), caught_by("wrong numbers"), caught_by("compiler"));
-    let traps = mutants.len() - nothing - numbers - compiler;
+    let [nothing, numbers, conflicts, compiler] =
+        [NOTHING, "wrong numbers", "bank conflicts", "compiler"].map(caught_by);
+    let traps = mutants.len() - nothing - numbers - conflicts - compiler;
     // After name, bug and case, two cells of the runs with checks and two without.
     let is_silent = |row: &&String| row.split(" | ").skip(5).any(|cell| cell.trim_end_matches(" |\n") == NOTHING);
     let silent = rows.iter().filter(is_silent).count() - nothing;
     let mut out = format!(
-        "{} planted bugs: {traps} are stopped by a trap, {numbers} give wrong numbers, {compiler} do not compile, {nothing} are \
-         not caught. Of those that are caught, {silent} can pass unnoticed without the checks, as they may on a GPU.\n\n\
+        "{} planted bugs: {traps} are stopped by a trap, {numbers} give wrong numbers, {compiler} do not compile, \
+         bank conflicts give {conflicts} away, {nothing} are not caught. Of those that are caught, {silent} can pass unnoticed without the checks, as they may on a GPU.\n\n\
          | mutant | bug | case | {} |\n|---|---|---|{}\n",
         mutants.len(),
         RUNS.map(|(name, ..)| name).join(" | "),

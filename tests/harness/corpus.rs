@@ -5,10 +5,11 @@ use std::time::Instant;
 use serde::Serialize;
 use sparsym::ir::problem::DType;
 use sparsym::ir::{AttentionCall, AttentionOutput, Bound, Forecast, Symbols, SymbolsCall};
-use sparsym::runtime::device::Device;
+use sparsym::runtime::device::{Cost, Device};
 
 use crate::case::Case;
 use crate::compare::{Errors, Expected};
+use crate::conflicts;
 use crate::data::{self, Tensors};
 use crate::decided::Decided;
 use crate::devices::{self, Column, Stop};
@@ -52,7 +53,7 @@ pub enum Verdict {
         /// Its words.
         reason: String,
     },
-    /// Wrong numbers, or an error where there should be none.
+    /// Wrong numbers, wasted time, or an error where there should be none.
     Failed {
         /// What was wrong.
         reason: String,
@@ -69,6 +70,8 @@ pub enum FoundBy {
     Comparison,
     /// The emulator, which calls it so.
     Trap(&'static str),
+    /// The count of bank conflicts.
+    Conflicts,
     /// The device, or what prepares its call.
     Error,
 }
@@ -136,30 +139,36 @@ fn run_on(
         Err(Stop::Declined(reason)) => Verdict::NotRun { reason },
         Err(Stop::Trapped { fault, report }) => Verdict::Failed { reason: report, found_by: FoundBy::Trap(fault) },
         Err(Stop::Failed(reason)) => Verdict::Failed { reason, found_by: FoundBy::Error },
-        Ok((symbols, output)) => {
+        Ok(Given { symbols, output, costs }) => {
             let output = match order {
                 Some(order) => order.output(&output),
                 None => output,
             };
             let checked = from_rules.check(&symbols).and_then(|ties| Ok((ties, expected.check(&output)?)));
-            match checked {
-                Err(reason) => Verdict::Failed { reason, found_by: FoundBy::Comparison },
-                Ok((near_ties, Errors { o, lse })) => Verdict::Passed {
-                    error_o: o,
-                    allowed_o: expected.allowed_o,
-                    error_lse: lse,
-                    allowed_lse: expected.allowed_lse,
-                    near_ties,
-                    ms,
-                },
+            let (near_ties, Errors { o: error_o, lse: error_lse }) = match checked {
+                Err(reason) => return Verdict::Failed { reason, found_by: FoundBy::Comparison },
+                Ok(errors) => errors,
+            };
+            if let Err(reason) = costs.iter().filter_map(|cost| cost.stats.as_ref()).try_for_each(conflicts::check) {
+                return Verdict::Failed { reason, found_by: FoundBy::Conflicts };
             }
+            let Expected { allowed_o, allowed_lse, .. } = *expected;
+            Verdict::Passed { error_o, allowed_o, error_lse, allowed_lse, near_ties, ms }
         }
     }
 }
 
-fn given(device: &dyn Device, call: &AttentionCall<'_>) -> Result<(Symbols, AttentionOutput), Stop> {
-    Ok((
-        device.symbols(&SymbolsCall { bound: call.bound, moment: call.moment, data: Some((call.q, call.k)) })?,
-        device.attention(call)?,
-    ))
+/// What a device made of a call.
+struct Given {
+    symbols: Symbols,
+    output: AttentionOutput,
+    /// Of both.
+    costs: [Cost; 2],
+}
+
+fn given(device: &dyn Device, call: &AttentionCall<'_>) -> Result<Given, Stop> {
+    let data = Some((call.q, call.k));
+    let symbols = device.measured_symbols(&SymbolsCall { bound: call.bound, moment: call.moment, data })?;
+    let output = device.measured_attention(call)?;
+    Ok(Given { symbols: symbols.value, output: output.value, costs: [symbols.cost, output.cost] })
 }

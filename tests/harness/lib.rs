@@ -10,11 +10,12 @@
 //! | [`decided`] | which symbols may a device give |
 //! | [`devices`] | what can this machine run on |
 //! | [`compare`] | how far may a device be from the truth |
+//! | [`conflicts`] | how often may a kernel's accesses meet in a bank |
 //! | [`corpus`] | run them all |
 //! | [`stored`] | in which order does a strategy store its tokens |
 //! | [`kernels`] | which kernels do the cases need |
 //!
-//! Non-goals: speed is not measured here, and nothing is compared with the output of an earlier version.
+//! Non-goals: time is not measured here, and nothing is compared with the output of an earlier version.
 //!
 //! ```
 //! let cases = sparsym_tests::case::all();
@@ -23,6 +24,7 @@
 
 pub mod case;
 pub mod compare;
+pub mod conflicts;
 pub mod corpus;
 pub mod data;
 pub mod decided;

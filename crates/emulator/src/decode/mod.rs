@@ -246,7 +246,7 @@ fn guard(guard: Option<syntax::Guard>, registers: &[u16]) -> u16 {
 /// The form of an instruction, what it does, and what it notes.
 fn select(instruction: &syntax::Instruction) -> Result<Vec<(&'static Form, isa::form::Chosen<'_>)>, Refusal> {
     let found: Vec<_> = isa::forms(&instruction.opcode)
-        .filter_map(|form| form.choose(&instruction.modifiers).map(|chosen| (form, chosen)))
+        .filter_map(|spelled| spelled.choose(&instruction.modifiers).map(|chosen| (spelled.form, chosen)))
         .collect();
     if found.is_empty() {
         return Err(Refusal("the emulator has no such instruction".to_owned()));

@@ -276,34 +276,7 @@ impl Form {
         self.spelling.split(['.', '{', '[']).next().unwrap_or_default()
     }
 
-    /// The modifiers sorted by the form's choices, or None if the form has no such spelling.
-    pub(crate) fn choose<'a>(&self, modifiers: &'a [String]) -> Option<Chosen<'a>> {
-        let mut left: Vec<Option<&'a str>> = modifiers.iter().map(|word| Some(word.as_str())).collect();
-        let mut words = Vec::new();
-        let mut types = 0;
-        for slot in self.slots() {
-            let found = left.iter().position(|word| word.is_some_and(|word| slot.words.contains(&word)));
-            let word = match found {
-                Some(at) => {
-                    let word = left[at].take().unwrap_or_default();
-                    if TYPES.contains(&word) {
-                        if at < types {
-                            return None;
-                        }
-                        types = at;
-                    }
-                    word
-                }
-                None if slot.required => return None,
-                None => "",
-            };
-            if slot.choice {
-                words.push(word);
-            }
-        }
-        left.iter().all(Option::is_none).then_some(Chosen { words })
-    }
-
+    /// The places of its spelling where modifiers stand.
     fn slots(&self) -> Vec<Slot> {
         let mut slots = Vec::new();
         let mut rest = &self.spelling[self.opcode().len()..];
@@ -326,6 +299,48 @@ impl Form {
             slots.push(Slot { choice: first == '{' || first == '[', words, required });
         }
         slots
+    }
+}
+
+/// A form, its spelling taken apart.
+pub(crate) struct Spelled {
+    /// The form.
+    pub(crate) form: &'static Form,
+    slots: Vec<Slot>,
+}
+
+impl Spelled {
+    /// Takes the spelling of a form apart.
+    pub(crate) fn new(form: &'static Form) -> Spelled {
+        Spelled { form, slots: form.slots() }
+    }
+
+    /// The modifiers sorted by the form's choices, or None if the form has no such spelling.
+    pub(crate) fn choose<'a>(&self, modifiers: &'a [String]) -> Option<Chosen<'a>> {
+        let mut left: Vec<Option<&'a str>> = modifiers.iter().map(|word| Some(word.as_str())).collect();
+        let mut words = Vec::new();
+        let mut types = 0;
+        for slot in &self.slots {
+            let found = left.iter().position(|word| word.is_some_and(|word| slot.words.contains(&word)));
+            let word = match found {
+                Some(at) => {
+                    let word = left[at].take().unwrap_or_default();
+                    if TYPES.contains(&word) {
+                        if at < types {
+                            return None;
+                        }
+                        types = at;
+                    }
+                    word
+                }
+                None if slot.required => return None,
+                None => "",
+            };
+            if slot.choice {
+                words.push(word);
+            }
+        }
+        left.iter().all(Option::is_none).then_some(Chosen { words })
     }
 }
 
@@ -379,11 +394,13 @@ pub(crate) use {effect, lane_function, lanes};
 mod tests {
     use super::*;
 
-    fn form(spelling: &'static str) -> Form {
-        Form { spelling, operands: &[], family: Family::Integer, meaning: "", action: Action::Flow(Flow::Nothing) }
+    fn form(spelling: &'static str) -> Spelled {
+        let action = Action::Flow(Flow::Nothing);
+        let form = Form { spelling, operands: &[], family: Family::Integer, meaning: "", action };
+        Spelled::new(Box::leak(Box::new(form)))
     }
 
-    fn words<'a>(form: &Form, modifiers: &'a [String]) -> Option<Vec<&'a str>> {
+    fn words<'a>(form: &Spelled, modifiers: &'a [String]) -> Option<Vec<&'a str>> {
         form.choose(modifiers).map(|chosen| chosen.words)
     }
 
@@ -394,7 +411,7 @@ mod tests {
     #[test]
     fn modifiers_come_in_any_order_and_types_keep_theirs() {
         let atom = form("atom[.relaxed|.acquire][.gpu|.sys]{.global|.shared}{.add|.min}{.u32|.f32}");
-        assert_eq!(atom.opcode(), "atom");
+        assert_eq!(atom.form.opcode(), "atom");
         let expected = Some(vec!["", "sys", "global", "add", "u32"]);
         assert_eq!(words(&atom, &modifiers(".global.sys.add.u32")), expected);
         assert_eq!(words(&atom, &modifiers(".add.global.u32.sys")), expected);

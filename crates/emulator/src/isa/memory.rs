@@ -238,6 +238,16 @@ fn load_used(
 #[inline(always)]
 fn store(effect: &mut Effect<'_>, ins: &Instruction) -> Result<(), Box<Fault>> {
     let shape = Shape::of(ins);
+    match (shape.element, shape.count) {
+        // Nearly always. With the size known, a lane's part is a few instructions.
+        (4, 1) => store_lanes(effect, ins, Shape { element: 4, count: 1, ..shape }),
+        (4, 4) => store_lanes(effect, ins, Shape { element: 4, count: 4, ..shape }),
+        _ => store_lanes(effect, ins, shape),
+    }
+}
+
+#[inline(always)]
+fn store_lanes(effect: &mut Effect<'_>, ins: &Instruction, shape: Shape) -> Result<(), Box<Fault>> {
     let addresses = effect.addresses(ins.addresses[0]);
     effect.count_access(shape.space.unwrap_or(Space::Global), &addresses, shape.bytes());
     for lane in effect.executing() {

@@ -28,6 +28,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 pub(crate) use form::Form;
+use form::Spelled;
 
 /// All rows, by family.
 const TABLES: &[&[Form]] = &[
@@ -51,15 +52,15 @@ const TABLES: &[&[Form]] = &[
     control::FORMS,
 ];
 
-static BY_OPCODE: LazyLock<HashMap<&str, Vec<&Form>>> = LazyLock::new(|| {
-    let mut out: HashMap<&str, Vec<&Form>> = HashMap::new();
+static BY_OPCODE: LazyLock<HashMap<&str, Vec<Spelled>>> = LazyLock::new(|| {
+    let mut out: HashMap<&str, Vec<Spelled>> = HashMap::new();
     for form in TABLES.iter().flat_map(|table| table.iter()) {
-        out.entry(form.opcode()).or_default().push(form);
+        out.entry(form.opcode()).or_default().push(Spelled::new(form));
     }
     out
 });
 
 /// The rows whose opcode is this one.
-pub(crate) fn forms(opcode: &str) -> impl Iterator<Item = &'static Form> {
-    BY_OPCODE.get(opcode).into_iter().flatten().copied()
+pub(crate) fn forms(opcode: &str) -> impl Iterator<Item = &'static Spelled> {
+    BY_OPCODE.get(opcode).into_iter().flatten()
 }

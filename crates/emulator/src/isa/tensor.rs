@@ -41,13 +41,18 @@ macro_rules! product {
             action: effect!(Aligned, |effect, ins| {
                 const STEPS: usize = $depth / 8;
                 let first = $result::REGISTERS;
-                let mut sum = $result::load(effect, ins, first + 3 * STEPS);
-                for step in 0..STEPS {
-                    let a = [effect.words(ins, first + 2 * step), effect.words(ins, first + 2 * step + 1)];
-                    let b = effect.words(ins, first + 2 * STEPS + step);
-                    multiply_step::<$half>(&mut sum, a, b);
+                let mut b = [[[[0.0; 4]; 2]; 8]; STEPS];
+                for (step, b) in b.iter_mut().enumerate() {
+                    *b = eight_of_b::<$half>(effect.words(ins, first + 2 * STEPS + step));
                 }
-                $result::store(effect, ins, &sum);
+                let mut sums = [[[0.0; WARP]; 2]; 2];
+                for (half, sums) in sums.iter_mut().enumerate() {
+                    *sums = $result::load(effect, ins, first + 3 * STEPS, half);
+                    for (step, b) in b.iter().enumerate() {
+                        multiply_eight::<$half>(sums, effect.words(ins, first + 2 * step + half), b);
+                    }
+                }
+                $result::store(effect, ins, &sums);
                 Ok(())
             }),
         }
@@ -65,23 +70,18 @@ macro_rules! product_tf32 {
             action: effect!(Aligned, |effect, ins| {
                 const A: usize = $depth / 2;
                 const B: usize = $depth / 4;
-                let mut a = [[0.0f32; $depth]; M];
-                for register in 0..A {
-                    let words = effect.words(ins, 4 + register);
-                    for lane in 0..WARP {
-                        a[lane / 4 + register % 2 * 8][lane % 4 + register / 2 * 4] = from_tf32(words[lane]);
+                let mut sums = [[[0.0; WARP]; 2]; 2];
+                for (half, sums) in sums.iter_mut().enumerate() {
+                    *sums = Floats::load(effect, ins, 4 + A + B, half);
+                    for register in 0..B {
+                        let a = each(effect.words(ins, 4 + 2 * register + half), from_tf32);
+                        let b = each(effect.words(ins, 4 + A + register), from_tf32);
+                        for t in 0..4 {
+                            add_products(sums, &a, t, &columns(&b, t));
+                        }
                     }
                 }
-                let mut b = [[0.0f32; N]; $depth];
-                for register in 0..B {
-                    let words = effect.words(ins, 4 + A + register);
-                    for lane in 0..WARP {
-                        b[lane % 4 + register * 4][place_of_column(lane / 4)] = from_tf32(words[lane]);
-                    }
-                }
-                let mut sum = Floats::load(effect, ins, 4 + A + B);
-                multiply(&mut sum, &a, &b);
-                Floats::store(effect, ins, &sum);
+                Floats::store(effect, ins, &sums);
                 Ok(())
             }),
         }
@@ -139,9 +139,9 @@ pub(super) const FORMS: &[Form] = &[
                 return None;
             }
             Some(if chosen.word(1).is_empty() {
-                effect!(Aligned, |effect, ins| { load_matrices(effect, ins, direct) })
+                effect!(Aligned, |effect, ins| { load_some_matrices(effect, ins, direct) })
             } else {
-                effect!(Aligned, |effect, ins| { load_matrices(effect, ins, transposed) })
+                effect!(Aligned, |effect, ins| { load_some_matrices(effect, ins, transposed) })
             })
         }),
     },
@@ -164,67 +164,57 @@ pub(crate) fn flops(form: &Form) -> u64 {
     depth.map_or(0, |depth| 2 * (M * N) as u64 * depth)
 }
 
-/// The sums of a product: for each row first the even columns, then the odd ones. So a row is four neighbouring lanes of one
-/// register of C and four of the next.
-type Sums = [[f32; N]; M];
+/// The sums of eight rows, laid out as C is: lane 4·row + t holds column 2t, and in the second array column 2t + 1.
+type Sums = [[f32; WARP]; 2];
+/// A step of the depth of B: its even columns, then its odd ones.
+type Columns = [[f32; 4]; 2];
+
+/// Adds the products of one step of the depth, whose values of A are in the lanes 4·row + t.
+#[inline(always)]
+fn add_products(sums: &mut Sums, a: &[f32; WARP], t: usize, b: &Columns) {
+    // Eight lanes at a time are one host vector: of A two values, each four times, of B four values twice.
+    for first in (0..WARP).step_by(8) {
+        for (sums, b) in sums.iter_mut().zip(b) {
+            for lane in first..first + 8 {
+                sums[lane] = a[lane / 4 * 4 + t].mul_add(b[lane % 4], sums[lane]);
+            }
+        }
+    }
+}
 
 /// Adds the products of eight steps of the depth. A register holds steps 2t and 2t + 1 in lane 4·row + t of A, and in lane
 /// 4·column + t of B.
 #[inline(always)]
-fn multiply_step<H: Half>(sums: &mut Sums, a: [&Words; 2], b: &Words) {
-    let b = transpose::<H>(b);
-    let (upper, lower) = sums.split_at_mut(8);
-    multiply_rows::<H>(upper, a[0], &b);
-    multiply_rows::<H>(lower, a[1], &b);
-}
-
-/// Eight rows at a time: their sums stay in registers, and none waits for the one before it.
-#[inline(always)]
-fn multiply_rows<H: Half>(sums: &mut [[f32; N]], a: &Words, b: &[[f32; N]; 8]) {
+fn multiply_eight<H: Half>(sums: &mut Sums, a: &Words, b: &[Columns; 8]) {
     let a = [each(a, H::wide), each(a, |pair| H::wide(pair >> 16))];
-    let mut rows = [[0.0; N]; 8];
-    rows.copy_from_slice(sums);
     for (k, b) in b.iter().enumerate() {
-        for (row, sums) in rows.iter_mut().enumerate() {
-            let a = a[k % 2][4 * row + k / 2];
-            for (sum, b) in sums.iter_mut().zip(b) {
-                *sum = a.mul_add(*b, *sum);
-            }
-        }
+        add_products(sums, &a[k % 2], k / 2, b);
     }
-    sums.copy_from_slice(&rows);
 }
 
-/// The eight steps of B, each with its even columns first.
+/// The eight steps of the depth that a register of B holds.
 #[inline(always)]
-fn transpose<H: Half>(words: &Words) -> [[f32; N]; 8] {
-    let mut pairs = [[0; N]; 4];
-    for column in 0..4 {
-        for t in 0..4 {
-            pairs[t][column] = words[8 * column + t];
-            pairs[t][4 + column] = words[8 * column + 4 + t];
-        }
-    }
-    let mut out = [[0.0; N]; 8];
-    for (t, pairs) in pairs.iter().enumerate() {
-        for (column, pair) in pairs.iter().enumerate() {
-            out[2 * t][column] = H::wide(*pair);
-            out[2 * t + 1][column] = H::wide(pair >> 16);
+fn eight_of_b<H: Half>(words: &Words) -> [Columns; 8] {
+    let mut out = [[[0.0; 4]; 2]; 8];
+    for t in 0..4 {
+        for (parity, pairs) in columns(words, t).iter().enumerate() {
+            for (column, pair) in pairs.iter().enumerate() {
+                out[2 * t][parity][column] = H::wide(*pair);
+                out[2 * t + 1][parity][column] = H::wide(pair >> 16);
+            }
         }
     }
     out
 }
 
-/// As [`multiply_step`], for values that stand one in a register.
+/// What the lanes 4·column + t hold: of even columns, then of odd ones.
 #[inline(always)]
-fn multiply<const K: usize>(sums: &mut Sums, a: &[[f32; K]; M], b: &[[f32; N]; K]) {
-    for (sums, a) in sums.iter_mut().zip(a) {
-        for (a, b) in a.iter().zip(b) {
-            for (sum, b) in sums.iter_mut().zip(b) {
-                *sum = a.mul_add(*b, *sum);
-            }
-        }
+fn columns<T: Copy + Default>(row: &[T; WARP], t: usize) -> [[T; 4]; 2] {
+    let mut out = [[T::default(); 4]; 2];
+    for column in 0..N {
+        out[column % 2][column / 2] = row[4 * column + t];
     }
+    out
 }
 
 /// Row and column of a register of C or D, for results of 32 bits.
@@ -233,75 +223,46 @@ fn place_of_result(register: usize, lane: usize) -> (usize, usize) {
     (lane / 4 + register / 2 * 8, lane % 4 * 2 + register % 2)
 }
 
-/// Where a column stands in [`Sums`].
-#[inline(always)]
-fn place_of_column(column: usize) -> usize {
-    column / 2 + column % 2 * 4
-}
-
-/// C and D in f32.
+/// C and D in f32: for eight rows a register of even columns and one of odd ones.
 struct Floats;
 
 impl Floats {
     const REGISTERS: usize = 4;
 
     #[inline(always)]
-    fn load(effect: &Effect<'_>, ins: &Instruction, first: usize) -> Sums {
-        let mut out = [[0.0; N]; M];
-        for half in 0..2 {
-            let (even, odd) = (effect.words(ins, first + 2 * half), effect.words(ins, first + 2 * half + 1));
-            for row in 0..8 {
-                for t in 0..4 {
-                    out[8 * half + row][t] = f32::from_bits(even[4 * row + t]);
-                    out[8 * half + row][4 + t] = f32::from_bits(odd[4 * row + t]);
-                }
-            }
-        }
-        out
+    fn load(effect: &Effect<'_>, ins: &Instruction, first: usize, half: usize) -> Sums {
+        let [even, odd] = [effect.words(ins, first + 2 * half), effect.words(ins, first + 2 * half + 1)];
+        [each(even, f32::from_bits), each(odd, f32::from_bits)]
     }
 
     #[inline(always)]
-    fn store(effect: &mut Effect<'_>, ins: &Instruction, from: &Sums) {
-        for register in 0..4 {
-            let mut words = [0; WARP];
-            for row in 0..8 {
-                for t in 0..4 {
-                    words[4 * row + t] = canonical(from[register / 2 * 8 + row][register % 2 * 4 + t]);
-                }
-            }
-            effect.lanes.set_words(ins.rows[register], &words);
+    fn store(effect: &mut Effect<'_>, ins: &Instruction, from: &[Sums; 2]) {
+        for (register, row) in from.as_flattened().iter().enumerate() {
+            effect.lanes.set_words(ins.rows[register], &each(row, canonical));
         }
     }
 }
 
-/// C and D in f16, two columns a register; the sum is rounded once.
+/// C and D in f16: for eight rows a register of pairs of columns. The sum is rounded once.
 struct Halves;
 
 impl Halves {
     const REGISTERS: usize = 2;
 
     #[inline(always)]
-    fn load(effect: &Effect<'_>, ins: &Instruction, first: usize) -> Sums {
-        let mut out = [[0.0; N]; M];
-        for half in 0..2 {
-            let pairs = effect.words(ins, first + half);
-            for (lane, pair) in pairs.iter().enumerate() {
-                let row = &mut out[8 * half + lane / 4];
-                (row[lane % 4], row[4 + lane % 4]) = (F16::wide(*pair), F16::wide(pair >> 16));
-            }
-        }
-        out
+    fn load(effect: &Effect<'_>, ins: &Instruction, first: usize, half: usize) -> Sums {
+        let pairs = effect.words(ins, first + half);
+        [each(pairs, F16::wide), each(pairs, |pair| F16::wide(pair >> 16))]
     }
 
     #[inline(always)]
-    fn store(effect: &mut Effect<'_>, ins: &Instruction, from: &Sums) {
-        for half in 0..2 {
-            let mut words = [0; WARP];
-            for (lane, pair) in words.iter_mut().enumerate() {
-                let row = &from[8 * half + lane / 4];
-                *pair = F16::narrow(row[lane % 4]) | F16::narrow(row[4 + lane % 4]) << 16;
+    fn store(effect: &mut Effect<'_>, ins: &Instruction, from: &[Sums; 2]) {
+        for (half, [even, odd]) in from.iter().enumerate() {
+            let mut pairs = each(even, F16::narrow);
+            for (pair, odd) in pairs.iter_mut().zip(odd) {
+                *pair |= F16::narrow(*odd) << 16;
             }
-            effect.lanes.set_words(ins.rows[half], &words);
+            effect.lanes.set_words(ins.rows[half], &pairs);
         }
     }
 }
@@ -353,13 +314,26 @@ fn widen(byte: u8, signed: bool) -> i32 {
 
 /// Loads 8×8 matrices of halves; `spread` gives each lane its two elements of one.
 #[inline(always)]
-fn load_matrices(
+fn load_some_matrices(
     effect: &mut Effect<'_>,
     ins: &Instruction,
     spread: impl Fn(&[[u32; 4]; 8]) -> Words,
 ) -> Result<(), Box<Fault>> {
+    match ins.note {
+        // Nearly always. A number that is known becomes vector code.
+        4 => load_matrices(effect, ins, 4, spread),
+        count => load_matrices(effect, ins, count as usize, spread),
+    }
+}
+
+#[inline(always)]
+fn load_matrices(
+    effect: &mut Effect<'_>,
+    ins: &Instruction,
+    count: usize,
+    spread: impl Fn(&[[u32; 4]; 8]) -> Words,
+) -> Result<(), Box<Fault>> {
     let addresses = effect.addresses(ins.addresses[0]);
-    let count = ins.note as usize;
     if effect.watches() {
         effect.counts.shared_rows(effect.pc, &addresses, 8 * count);
     }

@@ -46,7 +46,7 @@ fn no_two_rows_have_a_spelling_and_operands_in_common() {
         for text in spellings(form) {
             let modifiers: Vec<_> = text.split('.').skip(1).map(str::to_owned).collect();
             let same = forms(form.opcode())
-                .filter(|other| other.choose(&modifiers).is_some() && other.operands == form.operands);
+                .filter(|other| other.choose(&modifiers).is_some() && other.form.operands == form.operands);
             assert_eq!(same.count(), 1, "{text}");
         }
     }

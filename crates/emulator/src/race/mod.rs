@@ -6,9 +6,11 @@
 //! meets a stamp it does not know is a race, whether or not this run of the schedule went wrong.
 
 mod knowledge;
+mod notes;
 
 use knowledge::Clocks;
 pub(crate) use knowledge::Contribution;
+use notes::{Notes, granules};
 
 /// Stands for all lanes of a warp at once.
 pub(crate) const ALL_LANES: u32 = 63;
@@ -121,25 +123,18 @@ impl Stamp {
 /// The detector of one CTA.
 #[derive(Debug)]
 pub(crate) struct Races {
-    warps: usize,
-    lines: usize,
     clocks: Clocks,
-    /// The last write of every granule.
-    writes: Vec<Line>,
-    /// The last read of every granule by each warp, warp after warp.
-    reads: Vec<Line>,
+    /// The last writes.
+    writes: Notes,
+    /// The last reads by each warp.
+    reads: Vec<Notes>,
 }
-
-/// Notes of 16 bytes: what is accessed together is mostly as large, and is stamped alike.
-type Line = [Stamp; LINE_GRANULES];
-const LINE_GRANULES: usize = 4;
 
 impl Races {
     /// No accesses yet, to that many bytes by that many warps.
     pub(crate) fn new(bytes: usize, warps: usize) -> Races {
-        let lines = bytes.div_ceil(4 * LINE_GRANULES);
-        let none = [Stamp::default(); LINE_GRANULES];
-        Races { warps, lines, clocks: Clocks::new(warps), writes: vec![none; lines], reads: vec![none; lines * warps] }
+        let reads = (0..warps).map(|_| Notes::new(bytes)).collect();
+        Races { clocks: Clocks::new(warps), writes: Notes::new(bytes), reads }
     }
 
     /// What each thread knows.
@@ -156,15 +151,8 @@ impl Races {
         let warp = actor.warp as usize;
         let touched = touched(offset, bytes);
         let new = Stamp::new(self.clocks.now(warp), warp, actor, touched, 0);
-        let known = self.clocks.known_to_all(warp);
-        let granules = offset / 4..(offset + bytes).div_ceil(4);
-        let writes = &self.writes.as_flattened()[granules.clone()];
-        let reads = &mut self.reads[warp * self.lines..].as_flattened_mut()[granules.clone()];
-        for (at, (write, read)) in writes.iter().zip(reads).enumerate() {
-            if write.clock() > known[write.agent()] && write.bytes() & touched != 0 {
-                self.clocks.expect_known(actor, *write, granules.start + at)?;
-            }
-            *read = new.after(*read, known[warp]);
+        for granule in granules(offset, bytes) {
+            self.read_granule(actor, granule, new)?;
         }
         Ok(())
     }
@@ -174,29 +162,33 @@ impl Races {
     pub(crate) fn read_lines(&mut self, actor: Actor, offsets: &[usize]) -> Result<(), Conflict> {
         let warp = actor.warp as usize;
         let new = Stamp::new(self.clocks.now(warp), warp, actor, 15, 0);
-        let known = self.clocks.known_to_all(warp);
-        let reads = &mut self.reads[warp * self.lines..][..self.lines];
         for offset in offsets {
             let line = offset / 16;
-            let write = &self.writes[line];
-            if *write == [write[0]; LINE_GRANULES] {
-                if write[0].clock() > known[write[0].agent()] {
-                    self.clocks.expect_known(actor, write[0], line * LINE_GRANULES)?;
+            let known = self.clocks.known_to_all(warp);
+            match (self.writes.line(line), self.reads[warp].line(line)) {
+                (Some(write), Some(read)) if write.clock() <= known[write.agent()] => {
+                    self.reads[warp].set_line(line, new.after(read, known[warp]));
                 }
-            } else {
-                for (at, write) in write.iter().enumerate() {
-                    if write.clock() > known[write.agent()] {
-                        self.clocks.expect_known(actor, *write, line * LINE_GRANULES + at)?;
+                _ => {
+                    for granule in granules(*offset, 16) {
+                        self.read_granule(actor, granule, new)?;
                     }
                 }
             }
-            let read = &mut reads[line];
-            if *read == [read[0]; LINE_GRANULES] {
-                *read = [new.after(read[0], known[warp]); LINE_GRANULES];
-            } else {
-                read.iter_mut().for_each(|read| *read = new.after(*read, known[warp]));
-            }
         }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn read_granule(&mut self, actor: Actor, granule: usize, new: Stamp) -> Result<(), Conflict> {
+        let warp = actor.warp as usize;
+        let known = self.clocks.known_to_all(warp);
+        let write = self.writes.granule(granule);
+        if write.clock() > known[write.agent()] && write.bytes() & new.bytes() != 0 {
+            self.clocks.expect_known(actor, write, granule)?;
+        }
+        let read = self.reads[warp].granule(granule);
+        self.reads[warp].set_granule(granule, new.after(read, known[warp]));
         Ok(())
     }
 
@@ -228,40 +220,36 @@ impl Races {
     #[inline(always)]
     fn is_known_to_all(&self, warp: usize, line: usize) -> bool {
         let known = self.clocks.known_to_all(warp);
-        let write = &self.writes[line];
-        let mut all = *write == [write[0]; LINE_GRANULES] && write[0].clock() <= known[write[0].agent()];
-        for (reads, known) in self.reads.chunks_exact(self.lines).zip(known) {
-            let read = &reads[line];
-            all &= *read == [read[0]; LINE_GRANULES] && read[0].clock() <= *known;
-        }
-        all
+        let is_known = |note: Option<Stamp>| note.is_some_and(|note| note.clock() <= known[note.agent()]);
+        is_known(self.writes.line(line)) && self.reads.iter().all(|reads| is_known(reads.line(line)))
     }
 
     #[inline(always)]
     fn check_write(&mut self, actor: Actor, offset: usize, bytes: usize, stamp: Stamp) -> Result<(), Conflict> {
-        if bytes == 4 * LINE_GRANULES && self.is_known_to_all(actor.warp as usize, offset / bytes) {
-            self.writes[offset / bytes] = [stamp; LINE_GRANULES];
+        if bytes == 16 && self.is_known_to_all(actor.warp as usize, offset / 16) {
+            self.writes.set_line(offset / 16, stamp);
             return Ok(());
         }
-        let granules = offset / 4..(offset + bytes).div_ceil(4);
         let known = self.clocks.known_to_all(actor.warp as usize);
-        let expect = |earlier: &[Stamp], how: Option<Earlier>| -> Result<(), Conflict> {
-            // What was accessed together was stamped alike: one look tells of all of it.
-            let alike = earlier.iter().all(|one| *one == earlier[0]);
-            for (at, one) in earlier.iter().enumerate().take(if alike { 1 } else { earlier.len() }) {
-                let met = one.bytes() & stamp.bytes() != 0 && !(one.is_atomic() && stamp.is_atomic());
-                if met && one.clock() > known[one.agent()] {
-                    let conflict = self.clocks.expect_known(actor, *one, granules.start + at);
-                    conflict.map_err(|conflict| Conflict { how: how.unwrap_or(conflict.how), ..conflict })?;
-                }
+        let expect = |earlier: Stamp, granule: usize| -> Result<(), Conflict> {
+            let met = earlier.bytes() & stamp.bytes() != 0 && !(earlier.is_atomic() && stamp.is_atomic());
+            if met && earlier.clock() > known[earlier.agent()] {
+                self.clocks.expect_known(actor, earlier, granule)?;
             }
             Ok(())
         };
-        expect(&self.writes.as_flattened()[granules.clone()], None)?;
-        for warp in 0..self.warps {
-            expect(&self.reads[warp * self.lines..].as_flattened()[granules.clone()], Some(Earlier::Read))?;
+        for granule in granules(offset, bytes) {
+            expect(self.writes.granule(granule), granule)?;
         }
-        self.writes.as_flattened_mut()[granules].fill(stamp);
+        for reads in &self.reads {
+            for granule in granules(offset, bytes) {
+                let as_read = |conflict| Conflict { how: Earlier::Read, ..conflict };
+                expect(reads.granule(granule), granule).map_err(as_read)?;
+            }
+        }
+        for granule in granules(offset, bytes) {
+            self.writes.set_granule(granule, stamp);
+        }
         Ok(())
     }
 }
