@@ -60,22 +60,24 @@ static __device__ __forceinline__ int cta_count(int x) {
     const int lane = threadIdx.x % 32;
     return warp_count(lane < blockDim.x / 32 ? warps[lane] : 0);
 }
+//# part kPartialHalf
+constexpr int kPartialHalf = kPoolThreads * 4 + 16;    // its first columns lie in other banks
 //# part sum_rows
-// Each thread's sums of eight columns, side by side.
-static __device__ __forceinline__ void sum_rows(float (&partial)[kPoolThreads * 8],
+// Each thread's sums of eight columns: four in either half of `partial`.
+static __device__ __forceinline__ void sum_rows(float (&partial)[2 * kPartialHalf],
                                                 const float (&sum)[8]) {
-    #pragma unroll
-    for (int c = 0; c < 8; c += 4) {
-        *(float4*)&partial[threadIdx.x * 8 + c] = {sum[c], sum[c + 1], sum[c + 2], sum[c + 3]};
-    }
+    float4* to = (float4*)&partial[threadIdx.x * 4];
+    to[0] = {sum[0], sum[1], sum[2], sum[3]};
+    to[kPartialHalf / 4] = {sum[4], sum[5], sum[6], sum[7]};
     __syncthreads();
 }
 //# part column_sum
-static __device__ __forceinline__ float column_sum(const float (&partial)[kPoolThreads * 8],
+static __device__ __forceinline__ float column_sum(const float (&partial)[2 * kPartialHalf],
                                                    int column) {
+    const int at = column / 4 % 2 * kPartialHalf + column / 8 * 4 + column % 4;
     float total = 0.0f;
-    for (int at = column; at < kPoolThreads * 8; at += kRowLanes * 8) {
-        total += partial[at];
+    for (int row = 0; row < kRowsAtOnce; ++row) {
+        total += partial[at + row * kRowLanes * 4];
     }
     return total;
 }
@@ -98,7 +100,7 @@ static __device__ __forceinline__ void pool_block(const u16* x, i64 stride, int 
 //% else
                                                   float* mean) {
 //% endif
-    __shared__ __align__(16) float partial[kPoolThreads * 8];
+    __shared__ __align__(16) float partial[2 * kPartialHalf];
     const int column = threadIdx.x % kRowLanes * 8;
     const int group = threadIdx.x / kRowLanes;
     float sum[8] = {};

@@ -8,10 +8,11 @@ static __device__ __forceinline__ float antidiagonal(const Params& p, int b, int
     __shared__ float q_tile[16][65];
     __shared__ float k_tile[16][65];
     const int kv_head = h / p.heads_per_kv_head;
-    // The first half of the threads loads Q, the second K: eight columns of a row each.
+    // The first half of the threads loads Q, the second K: eight columns of a row each. A warp has
+    // eight rows of four such columns, which lie in different banks.
     const bool loads_q = threadIdx.x < 128;
-    const int row = threadIdx.x % 128 / 8;
-    const int column = threadIdx.x % 8 * 8;
+    const int row = threadIdx.x % 8 + threadIdx.x / 32 % 2 * 8;
+    const int column = (threadIdx.x / 8 % 4 + threadIdx.x / 64 % 2 * 4) * 8;
     float sum = 0.0f;
     for (int a = 0; a < stride; ++a) {
         const int q = (first_q_group + row) * stride + stride - 1 - a;
@@ -48,7 +49,7 @@ static __device__ __forceinline__ float antidiagonal(const Params& p, int b, int
 // walks over the kv groups: the first finds maximum and sum of each query group.
 extern "C" __global__ void __launch_bounds__(${ step.threads })
 ${ step.entry }(const __grid_constant__ Params p) {
-    __shared__ float weights[16][17];
+    __shared__ float weights[16][16];
     const int b = blockIdx.z;
     const int h = blockIdx.y;
     const int i = blockIdx.x;
