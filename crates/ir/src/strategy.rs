@@ -246,7 +246,7 @@ impl Default for Blocks {
 pub enum Permute {
     /// `permute vision by tile;`: the caller stores the range, a tiled grid, in raster order.
     Tiles(RangeId),
-    /// `permute by order;`: token i of the new order is token order[i] of the caller's, in each batch item.
+    /// `permute by order;`: token i of the new order is token `order[i]` of the caller's, in each batch item.
     Index(InputId),
 }
 

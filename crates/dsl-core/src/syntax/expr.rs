@@ -17,7 +17,7 @@
 //! ```
 //!
 //! `NAME arguments` after a `.` is the right side of a product of tensors, `pool(Q) . pool(K)`. The last four kinds of
-//! arguments are in [`binder`](super::binder).
+//! arguments are in [`binder`].
 
 use proc_macro2::Delimiter;
 use sparsym_ir::expr::{BinaryOp, UnaryOp};

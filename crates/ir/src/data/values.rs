@@ -79,7 +79,7 @@ impl<'a> MapValues<'a> {
         MapId(self.len() - 1)
     }
 
-    /// All maps of a strategy that [`stages`](super::stages) made, and this strategy with the products and similarities of
+    /// All maps of a strategy that [`stages`](super::stages()) made, and this strategy with the products and similarities of
     /// its rules as maps too.
     pub(super) fn compute(bound: &Bound, moment: &Moment, features: &dyn Features) -> (Strategy, MapValues<'static>) {
         let mut strategy = bound.strategy.clone();
