@@ -81,14 +81,20 @@ pub fn generated(target: Target) -> Vec<Generated> {
     out
 }
 
-/// Each strategy of the zoo: both rooms; every head dimension with and without the options; f16; blocks of 64.
+/// Each strategy of the zoo: both rooms, and of the first with a kind of attention kernel (mask, score, what the mask reads,
+/// how long it is) every head dimension with and without the options, f16, and blocks of 64.
 pub fn wanted_by_zoo() -> Vec<Wanted> {
     let mut out = Vec::new();
+    let mut kinds = BTreeSet::new();
     for entry in sparsym::zoo::all() {
         let strategy = Arc::new(entry.strategy.clone());
         let plain = Wanted::plain(&strategy, Room::Attention);
         for head_dim in [64, 96, 128, 256] {
             let bare = Wanted { head_dim, ..plain.clone() };
+            if head_dim == 64 && !kinds.insert(kind(&strategy)) {
+                out.extend([bare, plain.clone()]);
+                break;
+            }
             let sequences = match strategy.tokens.is_empty() {
                 true => Sequences::Ragged,
                 false => Sequences::Uniform, // a ragged batch has no named ranges
@@ -101,6 +107,15 @@ pub fn wanted_by_zoo() -> Vec<Wanted> {
         out.push(Wanted::plain(&strategy, Room::Symbols));
     }
     out
+}
+
+/// What the choice of a tile looks at, roughly.
+fn kind(strategy: &Strategy) -> [usize; 4] {
+    let mut operands = 0;
+    strategy.mask.iter().for_each(|mask| mask.value.walk(&mut |_| operands += 1));
+    let mask = strategy.mask.is_some();
+    let looks_up = mask && !(strategy.tables.is_empty() && strategy.inputs.is_empty());
+    [usize::from(mask), usize::from(strategy.score.is_some()), usize::from(looks_up), operands / 64]
 }
 
 /// What the cases of the corpus would launch for their bf16 run.

@@ -333,7 +333,8 @@ fn what_is_refused() {
     assert!(refused(&small(0, 32), DType::F32).contains("there are no f32 kernels"));
     let ragged = Some(Ragged { q: vec![0, 100, 130], kv: vec![0, 100, 130] });
     let problem = Problem { ragged, ..Problem::self_attention(2, 100, 1, 32) };
-    assert!(refused(&problem, DType::Bf16).contains("give one length"));
+    let unfit = Bound::new(&strategy, &problem, &bindings).unwrap_err().to_string();
+    assert!(unfit.contains("read Q and K, which need one length for all batch items"), "{unfit}");
     let text = refused(&small(0, 20), DType::Bf16);
     assert!(text.contains("head dimension of 20"), "{text}");
 }

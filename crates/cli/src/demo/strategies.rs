@@ -61,9 +61,9 @@ pub(crate) fn entrants() -> Outcome<Vec<Entrant>> {
     let tiles = Bindings { tables: vec![windows], ..PhotoTiles::default().bindings()? };
     let window_hold = WindowHold { reach, ..WindowHold::default() };
     let taylor_seer = zoo::TaylorSeer { interval: 3, warmup: 1, ..zoo::TaylorSeer::default() };
-    let flash_omni = zoo::FlashOmni { interval: 3, warmup: 2, order: 1, ..zoo::FlashOmni::default() };
-    let sparge = zoo::Sparge { tau: 0.9, ..zoo::Sparge::default() };
-    let top_k = zoo::TopK { keep: 0.25, ..zoo::TopK::default() };
+    let flash_omni = zoo::FlashOmni { tau_q: 0.1, tau_kv: 0.02, interval: 3, warmup: 2, order: 1 };
+    let sparge = zoo::Sparge::default();
+    let top_k = zoo::TopK { keep: 0.45, ..zoo::TopK::default() };
     Ok(vec![
         entrant::<zoo::Dense>("dense", zoo::Dense::default().bindings()?, Order::Raster),
         entrant::<zoo::Window>("window", zoo::Window { reach }.bindings()?, Order::Raster),

@@ -306,7 +306,7 @@ mod tests {
         let (head, (relative, reach)) = (1, HEADS[1]);
         let logit = |i: usize, j: usize| -> f64 {
             let (q, k) = (&q[(i * HEADS.len() + head) * HEAD_DIM..][..HEAD_DIM], &k[j * HEAD_DIM..][..HEAD_DIM]);
-            q.iter().zip(k).map(|(q, k)| f64::from(*q) * f64::from(*k)).sum()
+            f64::from(problem().scale) * q.iter().zip(k).map(|(q, k)| f64::from(*q) * f64::from(*k)).sum::<f64>()
         };
         let distance = |i: usize, j: usize| -> f64 {
             let colors: f32 = patch(&picture, i).iter().zip(&patch(&picture, j)).map(|(a, b)| (a - b).powi(2)).sum();

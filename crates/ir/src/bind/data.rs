@@ -43,15 +43,15 @@ fn block_sizes(bound: &Bound, expr: &Expr) -> Option<Finding> {
     match &expr.kind {
         ExprKind::Map(id, sides) if blocks.q != blocks.kv => {
             let map = &bound.strategy.maps[id.0];
-            let crossed = map.axes.iter().zip(sides).any(|(axis, side)| axis.side != *side);
+            let (axis, _) = map.axes.iter().zip(sides).find(|(axis, side)| axis.side != **side)?;
             let message = format!(
                 "{} is a map over {} blocks and is read at a block of the other side, but block_q is {} and block_kv is {}",
                 map.name,
-                map.axes[0].side.name(),
+                axis.side.name(),
                 blocks.q,
                 blocks.kv
             );
-            crossed.then(|| finding(message, "use blocks of one size, or sum over `kv in q`".to_owned()))?
+            finding(message, "use blocks of one size, or sum over `kv in q`".to_owned())
         }
         ExprKind::Reduce(_, running, _) if running.within == Within::QueryBlock => inside_query_block(bound, expr),
         ExprKind::Softmax(softmax) if softmax.over.within == Within::QueryBlock => inside_query_block(bound, expr),
