@@ -212,14 +212,16 @@ fn kernels_declare_what_they_read() {
 fn every_strategy_has_a_case_a_snapshot_and_a_source() {
     let cases = case::all();
     let mut wrong = Vec::new();
-    for name in sparsym::zoo::all().iter().map(|entry| entry.name.as_str()) {
+    for entry in sparsym::zoo::all() {
+        let name = entry.name.as_str();
         if !cases.iter().any(|case| case.strategy.as_deref() == Some(name)) && name != "dense" {
             wrong.push(format!("{name}: no case in tests/cases names it"));
         }
         if !root().join(format!("tests/snapshots/{name}_attention.snap")).exists() {
             wrong.push(format!("{name}: no snapshot; `cargo xtask bless` writes it"));
         }
-        let docs = read(&root().join(format!("crates/zoo/src/{name}.rs")));
+        let file = entry.setting_of.as_deref().unwrap_or(name);
+        let docs = read(&root().join(format!("crates/zoo/src/{file}.rs")));
         if !docs.lines().take_while(|line| line.starts_with("//!")).any(|line| line.contains("arXiv ")) {
             wrong.push(format!("{name}: its module doc names no source (arXiv number)"));
         }

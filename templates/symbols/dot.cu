@@ -4,7 +4,7 @@ ${ step.title }
 // Launch: a CTA for each 32 × 32 block pairs of a head; a thread makes four of a column.
 extern "C" __global__ void __launch_bounds__(${ step.threads })
 ${ step.entry }(const __grid_constant__ Params p) {
-    // Rows are padded to whole chunks of 16 bytes, and so that eight of them lie in different banks.
+    // Rows are whole chunks of 16 bytes, and eight of them lie in different banks.
     __shared__ __align__(16) float q_tile[32][36];
     __shared__ __align__(16) float k_tile[32][36];
     const int b = blockIdx.z;

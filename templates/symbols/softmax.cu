@@ -8,7 +8,8 @@ extern "C" __global__ void __launch_bounds__(${ step.threads })
 ${ step.entry }(const __grid_constant__ Params p) {
 //% set v = step.variable
 //% set place_exists = v ~ " < " ~ step.count
-//% set each = "for (int " ~ v ~ " = threadIdx.x; " ~ place_exists ~ "; " ~ v ~ " += " ~ step.threads ~ ") {"
+//% set next = v ~ " += " ~ step.threads
+//% set each = "for (int " ~ v ~ " = threadIdx.x; " ~ place_exists ~ "; " ~ next ~ ") {"
 //% set term = (step.weight ~ " * " if step.weight else "") ~ "expf(" ~ step.logit ~ " - most)"
 //% for local in step.locals
     ${ local }

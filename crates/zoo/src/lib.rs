@@ -63,6 +63,8 @@ pub struct Entry {
     pub name: String,
     /// What it does, one sentence.
     pub summary: String,
+    /// The strategy of which this is a setting, if it is one.
+    pub setting_of: Option<String>,
     /// The rules.
     pub strategy: Strategy,
     /// Default params, and a usable value for each table. Inputs are data of a call and are left out.
@@ -108,6 +110,7 @@ fn entry<S: StrategyType>(tables: Vec<TableData>) -> Entry {
     Entry {
         name: strategy.snake_name(),
         summary: strategy.doc.lines().next().unwrap_or_default().to_owned(),
+        setting_of: None,
         defaults: Bindings { params: S::default().values(), tables, inputs: Vec::new() },
         strategy,
     }
@@ -122,6 +125,7 @@ fn setting<S: StrategyType>(name: &str, summary: &str, values: &S) -> Entry {
     Entry {
         name: strategy.snake_name(),
         summary: summary.to_owned(),
+        setting_of: Some(S::ir().snake_name()),
         defaults: Bindings { params: values.values(), tables: Vec::new(), inputs: Vec::new() },
         strategy,
     }
