@@ -458,7 +458,7 @@ impl<'a> Lowering<'a> {
         // Rows are many: a warp has one, four share a CTA. Other lines are one to a head, and a CTA has one.
         let threads = match (rows, head_line) {
             (true, _) => 128,
-            (false, true) => 512,
+            (false, true) => 256,
             (false, false) => 128,
         };
         let x = if rows { GridAxis::QBlockQuads } else { GridAxis::One };
