@@ -90,7 +90,7 @@ fn a_side_that_nobody_reads_is_not_pooled() {
 fn a_line_of_a_whole_head_is_cut_by_a_cta() {
     let kernel = kernel(&skipping(s(), Line::Head));
     let cut = kernel.launches.iter().find(|launch| launch.entry.ends_with("cut_0")).unwrap();
-    assert_eq!((cut.threads, cut.grid), (512, [GridAxis::One, GridAxis::Heads, GridAxis::Batch]));
+    assert_eq!((cut.threads, cut.grid), (256, [GridAxis::One, GridAxis::Heads, GridAxis::Batch]));
     assert!(kernel.source.contains("cta_sum"));
 }
 

@@ -197,6 +197,6 @@ codes! {
         KernelType = "S604", "type without a kernel",
             "GPU kernels take bf16 and f16; the reference and cpu devices also take f32.";
         RoomNotAvailable = "S605", "room that cannot be generated",
-            "This version generates the room attention and, for strategies with static rules, the room symbols.";
+            "This version generates the rooms attention and symbols; symbols from Q and K need one length for all batch items.";
     }
 }
