@@ -82,7 +82,8 @@ PY
 sanitize() {
     local tool=$1 case
     for case in dense_d128 dense_ragged_tail window_narrow sliding_tile document cache_and_skip forecast_order_2 \
-        packed_causal nan_under_a_mask score_by_head_and_mask; do
+        packed_causal nan_under_a_mask score_by_head_and_mask flash_omni_front sparge xattention_causal \
+        percentile_of_a_head maps_over_heads; do
         if compute-sanitizer --tool "$tool" --error-exitcode 9 "$here/corpus" --device cuda --case "$case" \
             >"$out/sanitizer_$tool.$case.log" 2>&1; then
             echo "$tool $case: nothing found"
