@@ -9,7 +9,7 @@
 //! * [`problem`]: shapes, block sizes and the token layout that a strategy is applied to;
 //! * [`symbols`]: the packed bits S_c, S_s and S_f that kernels read;
 //! * [`bind`]: values for params, tables and inputs, and the moment (step, layer) of a call;
-//! * [`call`] and [`tensor`]: one attention call, what every device takes and gives;
+//! * [`call`], [`projection`] and [`tensor`]: one attention call and the projections around it, what every device takes;
 //! * [`eval`] and [`classify`]: what a rule says of one token pair, and of all token pairs of a block pair at once;
 //!   [`static_symbols`] and [`data`]: what all rules say of all blocks, without and with tensor data.
 //!
@@ -32,6 +32,7 @@ pub mod diagnostic;
 pub mod eval;
 pub mod expr;
 pub mod problem;
+pub mod projection;
 pub mod span;
 pub mod static_symbols;
 pub mod strategy;
@@ -43,6 +44,7 @@ pub use call::{AttentionCall, AttentionOutput, Forecast, SymbolsCall};
 pub use diagnostic::{Code, Finding, Findings};
 pub use expr::Expr;
 pub use problem::{DType, Layout, Problem};
+pub use projection::{GemmO, GemmOCall, GemmQ, GemmQCall};
 pub use span::Span;
 pub use strategy::Strategy;
 pub use symbols::Symbols;

@@ -1,0 +1,340 @@
+//! The two projections around attention, which obey S_c: one call each, what every device takes.
+//!
+//! Both are generic over what holds the numbers: `&Tensor` and `&CacheSymbol` in host memory, handles of arrays on a device.
+
+use crate::diagnostic::{Code, Finding, Findings};
+use crate::problem::DType;
+use crate::symbols::CacheSymbol;
+use crate::tensor::Tensor;
+
+/// Something with a shape and an element type.
+pub trait Shaped {
+    /// Extents, outermost first.
+    fn shape(&self) -> &[usize];
+    /// Element type.
+    fn dtype(&self) -> DType;
+}
+
+impl Shaped for Tensor {
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn dtype(&self) -> DType {
+        Tensor::dtype(self)
+    }
+}
+
+impl<T: Shaped> Shaped for &T {
+    fn shape(&self) -> &[usize] {
+        T::shape(self)
+    }
+
+    fn dtype(&self) -> DType {
+        T::dtype(self)
+    }
+}
+
+/// The part of a joint sequence that one set of weights projects: all of it, or the text or vision of a double stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Stream {
+    /// Batch items `B`.
+    pub batch: usize,
+    /// Tokens of the joint sequence `N`: rows of Q, K, V and O.
+    pub tokens: usize,
+    /// The stream's first token in it.
+    pub first: usize,
+    /// Tokens of the stream: rows of X and Y.
+    pub rows: usize,
+    /// Model width `C`: columns of X, or of Y.
+    pub width: usize,
+    /// Heads that are projected: `H`, or `H_kv` for K and V.
+    pub heads: usize,
+    /// Head dimension `D`.
+    pub head_dim: usize,
+    /// Tokens of a block of the joint sequence, the first of which starts at token 0.
+    pub block: usize,
+}
+
+impl Stream {
+    /// Blocks of the joint sequence, `T`.
+    pub fn blocks(&self) -> usize {
+        self.tokens.div_ceil(self.block)
+    }
+
+    /// Blocks that hold a token of the stream.
+    pub fn own_blocks(&self) -> std::ops::Range<usize> {
+        self.first / self.block..(self.first + self.rows).div_ceil(self.block)
+    }
+
+    /// Tokens of the joint sequence that the stream has in a block.
+    pub fn tokens_of(&self, block: usize) -> std::ops::Range<usize> {
+        let end = self.first + self.rows;
+        (block * self.block).clamp(self.first, end)..((block + 1) * self.block).clamp(self.first, end)
+    }
+
+    /// Whether no block is shared with another stream.
+    pub fn owns_its_blocks(&self) -> bool {
+        let end = self.first + self.rows;
+        self.first.is_multiple_of(self.block) && (end.is_multiple_of(self.block) || end == self.tokens)
+    }
+
+    /// Shape of X and Y.
+    pub fn model_shape(&self) -> [usize; 3] {
+        [self.batch, self.rows, self.width]
+    }
+
+    /// Shape of Q, K, V and O.
+    pub fn head_shape(&self) -> [usize; 4] {
+        [self.batch, self.tokens, self.heads, self.head_dim]
+    }
+
+    fn check(&self, findings: &mut Findings) {
+        let finding = |code, what: String, help: &str| Finding::new(code, what, help.to_owned());
+        let extents = [
+            ("heads", self.heads),
+            ("head dimension", self.head_dim),
+            ("model width", self.width),
+            ("block", self.block),
+        ];
+        for (name, extent) in extents {
+            if extent == 0 {
+                findings.push(finding(Code::TensorShape, format!("{name} is 0"), "give at least one"));
+            }
+        }
+        if self.first + self.rows > self.tokens {
+            let (end, tokens) = (self.first + self.rows, self.tokens);
+            let what = format!("the stream ends at token {end} of {tokens}");
+            findings.push(finding(Code::TokenLayout, what, "streams lie inside the joint sequence"));
+        }
+    }
+}
+
+/// Q = rope(norm(X·Wᵀ + bias)), `[B, N, H, D]`, for the tiles whose S_c is 1; K and V likewise, without S_c.
+///
+/// Accumulation, bias, normalisation and rotation are f32; the result is rounded once. Tiles that are not computed, and
+/// rows of other streams, stay as they were.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GemmQ<T, S> {
+    /// Sizes.
+    pub stream: Stream,
+    /// X `[B, rows, C]`.
+    pub x: T,
+    /// W `[H·D, C]`.
+    pub w: T,
+    /// `[H·D]`.
+    pub bias: Option<T>,
+    /// Normalisation of each head's row.
+    pub norm: Option<RmsNorm<T>>,
+    /// Rotary embedding.
+    pub rope: Option<Rope<T>>,
+    /// S_c of the joint sequence. None: every tile is computed.
+    pub s_c: Option<S>,
+}
+
+/// x ← x · weight / √(mean(x²) + eps), over the D values of a head.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RmsNorm<T> {
+    /// `[D]`, in X's type.
+    pub weight: T,
+    /// Added to the mean square.
+    pub eps: f32,
+}
+
+/// Rotation of pairs of channels: (a, b) ← (a·cos − b·sin, b·cos + a·sin).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rope<T> {
+    /// f32 `[N, D/2]`, a row for each token of the joint sequence.
+    pub cos: T,
+    /// f32 `[N, D/2]`.
+    pub sin: T,
+    /// Which channels are a pair.
+    pub pairs: RopePairs,
+}
+
+/// Which channels a rotary embedding turns together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RopePairs {
+    /// 2i and 2i + 1.
+    Interleaved,
+    /// i and i + D/2.
+    Half,
+}
+
+impl RopePairs {
+    /// `interleaved` or `half`.
+    pub fn parse(name: &str) -> Option<RopePairs> {
+        [RopePairs::Interleaved, RopePairs::Half].into_iter().find(|pairs| pairs.name() == name)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            RopePairs::Interleaved => "interleaved",
+            RopePairs::Half => "half",
+        }
+    }
+
+    /// Channels of pair `i` of `head_dim / 2`.
+    pub fn channels(self, i: usize, head_dim: usize) -> [usize; 2] {
+        match self {
+            RopePairs::Interleaved => [2 * i, 2 * i + 1],
+            RopePairs::Half => [i, i + head_dim / 2],
+        }
+    }
+}
+
+/// Y = Σ over heads of O_h·W_hᵀ + Σ coefficient·partial + bias, `[B, rows, C]`.
+///
+/// A head counts for the rows of a block as [`Summed`] says; O of other heads is never read. Accumulation is f32, and the
+/// result is rounded once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GemmO<T, S> {
+    /// Sizes.
+    pub stream: Stream,
+    /// O `[B, N, H, D]`.
+    pub o: T,
+    /// W `[C, H·D]`.
+    pub w: T,
+    /// `[C]`.
+    pub bias: Option<T>,
+    /// S_c of the joint sequence. None: all heads are active.
+    pub s_c: Option<S>,
+    /// Which heads are added up.
+    pub summed: Summed,
+    /// `[B, rows, C]` each: what the heads that are not added up come to. At most four.
+    pub partials: Vec<T>,
+    /// A factor for each partial.
+    pub coefficients: Vec<f32>,
+}
+
+/// Which heads GEMM-O adds up for the rows of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Summed {
+    /// Those whose S_c is 1.
+    Active,
+    /// Those whose S_c is 0.
+    Cached,
+    /// All, and the sum of the cached ones is a second result: the partial that later steps start from, without bias.
+    Both,
+}
+
+/// One projection to heads, in host memory.
+pub type GemmQCall<'a> = GemmQ<&'a Tensor, &'a CacheSymbol>;
+/// One projection back to the model width, in host memory.
+pub type GemmOCall<'a> = GemmO<&'a Tensor, &'a CacheSymbol>;
+
+impl<T: Shaped, S> GemmQ<T, S> {
+    /// Checks every array but S_c, and the results: `q` and, if asked for, the f32 block means `[B, H, T, D]`.
+    ///
+    /// # Errors
+    /// All mistakes found, each naming the array, what it is and what it should be.
+    pub fn check(&self, q: &impl Shaped, means: Option<&impl Shaped>) -> Result<(), Findings> {
+        let (mut findings, stream) = (Findings::new(), &self.stream);
+        stream.check(&mut findings);
+        let (columns, half, dtype) = (stream.heads * stream.head_dim, stream.head_dim / 2, self.x.dtype());
+        check_array("x", &self.x, &stream.model_shape(), "[B, N, C]", dtype, &mut findings);
+        check_array("w", &self.w, &[columns, stream.width], "[H·D, C]", dtype, &mut findings);
+        if let Some(bias) = &self.bias {
+            check_array("bias", bias, &[columns], "[H·D]", dtype, &mut findings);
+        }
+        if let Some(norm) = &self.norm {
+            check_array("q_norm", &norm.weight, &[stream.head_dim], "[D]", dtype, &mut findings);
+            if !(norm.eps >= 0.0 && norm.eps.is_finite()) {
+                let what = format!("norm_eps is {}", norm.eps);
+                findings.push(Finding::new(Code::ParamValue, what, "use a small number that is not negative, as 1e-6"));
+            }
+        }
+        if let Some(rope) = &self.rope {
+            if !stream.head_dim.is_multiple_of(2) {
+                let what = format!("a rotary embedding of {} channels", stream.head_dim);
+                findings.push(Finding::new(Code::TensorShape, what, "channels are turned in pairs"));
+            }
+            for (name, table) in [("rope_cos", &rope.cos), ("rope_sin", &rope.sin)] {
+                check_array(name, table, &[stream.tokens, half], "[N, D/2]", DType::F32, &mut findings);
+            }
+        }
+        check_array("q", q, &stream.head_shape(), "[B, N, H, D]", dtype, &mut findings);
+        if let Some(means) = means {
+            let shape = [stream.batch, stream.heads, stream.blocks(), stream.head_dim];
+            check_array("means", means, &shape, "[B, H, T, D]", DType::F32, &mut findings);
+            if !stream.owns_its_blocks() {
+                let what = format!("a stream from token {} shares a block with another one", stream.first);
+                findings.push(Finding::new(Code::TokenLayout, what, "block means need streams that start on a block"));
+            }
+        }
+        findings.into_result(())
+    }
+}
+
+impl<T: Shaped, S> GemmO<T, S> {
+    /// Checks every array but S_c, and the results: `y` and, for [`Summed::Both`], the partial.
+    ///
+    /// # Errors
+    /// All mistakes found, each naming the array, what it is and what it should be.
+    pub fn check(&self, y: &impl Shaped, partial: Option<&impl Shaped>) -> Result<(), Findings> {
+        let (mut findings, stream) = (Findings::new(), &self.stream);
+        stream.check(&mut findings);
+        let (columns, dtype, model) = (stream.heads * stream.head_dim, self.o.dtype(), stream.model_shape());
+        check_array("o", &self.o, &stream.head_shape(), "[B, N, H, D]", dtype, &mut findings);
+        check_array("w", &self.w, &[stream.width, columns], "[C, H·D]", dtype, &mut findings);
+        if let Some(bias) = &self.bias {
+            check_array("bias", bias, &[stream.width], "[C]", dtype, &mut findings);
+        }
+        for known in &self.partials {
+            check_array("partial", known, &model, "[B, N, C]", dtype, &mut findings);
+        }
+        let (partials, coefficients) = (self.partials.len(), self.coefficients.len());
+        if partials != coefficients || partials > 4 {
+            findings.push(Finding::new(
+                Code::CacheMissing,
+                format!("{coefficients} coefficients for {partials} partials"),
+                "give at most four partials and one coefficient for each",
+            ));
+        }
+        check_array("y", y, &model, "[B, N, C]", dtype, &mut findings);
+        if let Some(partial) = partial {
+            check_array("partial", partial, &model, "[B, N, C]", dtype, &mut findings);
+        }
+        if partial.is_some() != (self.summed == Summed::Both) {
+            findings.push(Finding::new(
+                Code::CacheMissing,
+                "a partial is written exactly when both kinds of heads are summed",
+                "give a place for it, or sum active or cached heads alone",
+            ));
+        }
+        findings.into_result(())
+    }
+}
+
+/// Checks S_c against the joint sequence.
+///
+/// # Errors
+/// A finding with the shape that it needs.
+pub fn check_cache_symbol(stream: &Stream, s_c: &CacheSymbol) -> Result<(), Findings> {
+    let (found, needed) = ([s_c.batch(), s_c.heads(), s_c.q_blocks()], [stream.batch, stream.heads, stream.blocks()]);
+    if found == needed {
+        return Ok(());
+    }
+    let help = format!("this projection needs [B, H, T_q] = {needed:?}");
+    Err(Finding::new(Code::SymbolShape, format!("s_c is {found:?}"), help).into())
+}
+
+fn check_array(name: &str, array: &impl Shaped, shape: &[usize], axes: &str, dtype: DType, findings: &mut Findings) {
+    if array.shape() != shape {
+        findings.push(Finding::new(
+            Code::TensorShape,
+            format!("{name} has shape {:?}", array.shape()),
+            format!("this projection needs {axes} = {shape:?}"),
+        ));
+    }
+    if array.dtype() != dtype {
+        findings.push(Finding::new(
+            Code::TensorType,
+            format!("{name} is {} and must be {}", array.dtype().name(), dtype.name()),
+            "activations and weights share one type; tables of a rotary embedding and block means are f32",
+        ));
+    }
+}
