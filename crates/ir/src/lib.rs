@@ -44,7 +44,7 @@ pub use call::{AttentionCall, AttentionOutput, Forecast, SymbolsCall};
 pub use diagnostic::{Code, Finding, Findings};
 pub use expr::Expr;
 pub use problem::{DType, Layout, Problem};
-pub use projection::{GemmO, GemmOCall, GemmQ, GemmQCall};
+pub use projection::{Differences, DifferencesCall, GemmO, GemmOCall, GemmQ, GemmQCall};
 pub use span::Span;
 pub use strategy::Strategy;
 pub use symbols::Symbols;

@@ -221,10 +221,30 @@ pub enum Summed {
     Both,
 }
 
+/// P_k = Σ over cached heads of D^k_h·W_hᵀ for k = 1, 2, …, `[B, rows, C]` each: what a forecast of order k adds to GEMM-O.
+///
+/// D^k = Σ_j weights[k - 1][j] · outputs[j], in f32 and rounded once to O's type: differences are taken before projecting,
+/// because the set of cached heads changes from one Update to the next.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Differences<T, S> {
+    /// Sizes.
+    pub stream: Stream,
+    /// O `[B, N, H, D]` of the last Updates, the newest first; two to four.
+    pub outputs: Vec<T>,
+    /// For each order from 1 a weight for each output.
+    pub weights: Vec<Vec<f32>>,
+    /// W `[C, H·D]`.
+    pub w: T,
+    /// S_c of the joint sequence.
+    pub s_c: S,
+}
+
 /// One projection to heads, in host memory.
 pub type GemmQCall<'a> = GemmQ<&'a Tensor, &'a CacheSymbol>;
 /// One projection back to the model width, in host memory.
 pub type GemmOCall<'a> = GemmO<&'a Tensor, &'a CacheSymbol>;
+/// Projected differences, in host memory.
+pub type DifferencesCall<'a> = Differences<&'a Tensor, &'a CacheSymbol>;
 
 impl<T: Shaped, S> GemmQ<T, S> {
     /// Checks every array but S_c, and the results: `q` and, if asked for, the f32 block means `[B, H, T, D]`.
@@ -303,6 +323,36 @@ impl<T: Shaped, S> GemmO<T, S> {
                 Code::CacheMissing,
                 "a partial is written exactly when both kinds of heads are summed",
                 "give a place for it, or sum active or cached heads alone",
+            ));
+        }
+        findings.into_result(())
+    }
+}
+
+impl<T: Shaped, S> Differences<T, S> {
+    /// Checks every array but S_c, and the results.
+    ///
+    /// # Errors
+    /// All mistakes found, each naming the array, what it is and what it should be.
+    pub fn check(&self, partials: &[impl Shaped]) -> Result<(), Findings> {
+        let (mut findings, stream) = (Findings::new(), &self.stream);
+        stream.check(&mut findings);
+        let (columns, dtype) = (stream.heads * stream.head_dim, self.w.dtype());
+        check_array("w", &self.w, &[stream.width, columns], "[C, H·D]", dtype, &mut findings);
+        for output in &self.outputs {
+            check_array("o", output, &stream.head_shape(), "[B, N, H, D]", dtype, &mut findings);
+        }
+        for partial in partials {
+            check_array("partial", partial, &stream.model_shape(), "[B, N, C]", dtype, &mut findings);
+        }
+        let outputs = self.outputs.len();
+        let weighted = self.weights.iter().all(|weights| weights.len() == outputs);
+        if !(2..=4).contains(&outputs) || !weighted || self.weights.len() != partials.len() || partials.len() >= outputs
+        {
+            findings.push(Finding::new(
+                Code::CacheMissing,
+                format!("differences up to order {} of {outputs} outputs", self.weights.len()),
+                "order k needs k + 1 outputs, a weight for each of them, and a partial",
             ));
         }
         findings.into_result(())
