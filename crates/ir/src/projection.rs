@@ -57,9 +57,9 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Blocks of the joint sequence, `T`.
+    /// Blocks of the joint sequence, `T`; none where a block has no tokens, which the checks refuse.
     pub fn blocks(&self) -> usize {
-        self.tokens.div_ceil(self.block)
+        self.tokens.checked_next_multiple_of(self.block).map_or(0, |end| end / self.block)
     }
 
     /// Blocks that hold a token of the stream.

@@ -1,8 +1,8 @@
 //! Attention by visiting every token pair.
 
-use half::{bf16, f16};
-use sparsym_ir::{AttentionCall, AttentionOutput, DType, Findings, Tensor};
+use sparsym_ir::{AttentionCall, AttentionOutput, Findings, Tensor};
 
+use crate::precision::rounded;
 use crate::rules::Reader;
 
 /// The result of a call before it is rounded to the tensors' type.
@@ -184,12 +184,4 @@ fn forecast(call: &AttentionCall) -> Vec<f64> {
         }
     }
     o
-}
-
-fn rounded(value: f32, dtype: DType) -> f32 {
-    match dtype {
-        DType::F32 => value,
-        DType::F16 => f16::from_f32(value).to_f32(),
-        DType::Bf16 => bf16::from_f32(value).to_f32(),
-    }
 }

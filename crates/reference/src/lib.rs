@@ -8,9 +8,12 @@
 //! * [`same_precision`]: what a kernel with the tensors' precision may lose, the yardstick of tolerances;
 //! * [`symbols::symbols`]: the symbols that the rules make of Q and K, by sorting lines and visiting every token pair;
 //!   [`symbols_with_margins`]: and how near each decision was to the other outcome ([`margin`]);
-//! * [`forecast`]: the features and factors of cached rows.
+//! * [`forecast`]: the features and factors of cached rows;
+//! * [`gemm_q()`], [`gemm_o()`], [`differences()`]: the projections around attention, which obey S_c; each module has an
+//!   `exact` and a `same_precision` too.
 //!
-//! Non-goals: speed. Work is O(B·H·N²·D) whatever the symbols say of most pairs.
+//! Non-goals: speed. Work of a call is O(B·H·N²·D) whatever the symbols say of most pairs; a projection is a loop over all
+//! elements, tensors are converted whole.
 //!
 //! ```
 //! use sparsym_ir::{AttentionCall, Bindings, Bound, DType, Moment, Problem, Strategy, Symbols, Tensor};
@@ -31,16 +34,23 @@
 
 pub mod attention;
 mod cover;
+pub mod differences;
 pub mod forecast;
+pub mod gemm_o;
+pub mod gemm_q;
 mod maps;
 pub mod margin;
 mod order;
 mod places;
+mod precision;
 pub mod rules;
 pub mod symbols;
 mod tensors;
 mod value;
 
 pub use attention::{Exact, attention, exact, same_precision};
+pub use differences::differences;
+pub use gemm_o::gemm_o;
+pub use gemm_q::gemm_q;
 pub use margin::Margins;
 pub use symbols::symbols_with_margins;
