@@ -6,17 +6,18 @@
 //! neighbour on the machine disturbs all alike. Rounds go on for this many seconds (15), three at least, and the best of
 //! each counts.
 
+#[path = "../benches/workload/large.rs"]
+mod large;
 #[path = "../benches/workload/mod.rs"]
 mod workload;
 
 use std::process::ExitCode;
 use std::time::Instant;
 
+use large::LargeProduct;
 use sparsym_ir::DType;
 use workload::{SHAPES, SPARSITIES, Workload};
 
-/// Extent of the large square product.
-const LARGE: usize = 3072;
 /// Least share of the large product's rate at sparsity 0.
 const LEAST_SHARE: f64 = 0.60;
 
@@ -39,8 +40,7 @@ fn main() -> ExitCode {
 fn shape(n: usize, d: usize, patience: f64) -> bool {
     let mut workload = Workload::new(n, d, DType::F32);
     let series = SPARSITIES.map(|percent| workload.symbols(percent));
-    let (a, b) = (vec![0.5; LARGE * LARGE], vec![0.25; LARGE * LARGE]);
-    let mut c = vec![0.0; LARGE * LARGE];
+    let mut product = LargeProduct::new();
     let (mut best, mut best_large) = ([f64::INFINITY; SPARSITIES.len()], f64::INFINITY);
     workload.run(&series[3]); // starts the threads
     let (start, mut rounds) = (Instant::now(), 0);
@@ -49,9 +49,9 @@ fn shape(n: usize, d: usize, patience: f64) -> bool {
         for (best, symbols) in best.iter_mut().zip(&series) {
             *best = best.min(seconds(|| workload.run(symbols)));
         }
-        best_large = best_large.min(seconds(|| large_product(&a, &b, &mut c)));
+        best_large = best_large.min(seconds(|| product.run()));
     }
-    let large = 2.0 * (LARGE as f64).powi(3) / best_large / 1e9;
+    let large = product.flops() / best_large / 1e9;
     let mut missed = false;
     for ((percent, symbols), time) in SPARSITIES.iter().zip(&series).zip(best) {
         let (ratio, most) = (time / best[0], symbols.density() * 1.10 + 0.03);
@@ -72,35 +72,4 @@ fn seconds(work: impl FnOnce()) -> f64 {
     let start = Instant::now();
     work();
     start.elapsed().as_secs_f64()
-}
-
-/// C = A·B of the GEMM crate on all threads, square and row-major.
-fn large_product(a: &[f32], b: &[f32], c: &mut [f32]) {
-    let (n, stride) = (LARGE, LARGE as isize);
-    assert!([a.len(), b.len(), c.len()] == [n * n; 3]);
-    // SAFETY: the three slices hold n·n initialised floats each, rows are n apart, and C is borrowed mutably.
-    unsafe {
-        gemm::gemm(
-            n,
-            n,
-            n,
-            c.as_mut_ptr(),
-            1,
-            stride,
-            false,
-            a.as_ptr(),
-            1,
-            stride,
-            b.as_ptr(),
-            1,
-            stride,
-            0.0,
-            1.0,
-            false,
-            false,
-            false,
-            gemm::Parallelism::Rayon(0),
-        );
-    }
-    std::hint::black_box(c);
 }

@@ -1,9 +1,13 @@
 //! The float types of tensors, widened to f32 a row at a time.
 
+use std::ops::{Deref, Range};
+
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use sparsym_ir::Tensor;
 use sparsym_ir::tensor::Data;
+
+use crate::buffer::Buffer;
 
 /// An element type of [`Tensor`].
 pub(crate) trait Element: Copy + Send + Sync + 'static {
@@ -15,6 +19,12 @@ pub(crate) trait Element: Copy + Send + Sync + 'static {
     /// # Panics
     /// If the tensor is of another type; [`sparsym_ir::AttentionCall::check`] makes sure that all tensors share one.
     fn elements(tensor: &Tensor) -> &[Self];
+
+    /// As [`elements`](Element::elements), to write to.
+    fn elements_mut(tensor: &mut Tensor) -> &mut [Self];
+
+    /// The elements themselves, if they are f32.
+    fn as_f32(elements: &[Self]) -> Option<&[f32]>;
 
     /// Exact conversion; both slices have one length.
     fn widen(from: &[Self], to: &mut [f32]);
@@ -31,6 +41,18 @@ impl Element for f32 {
             Data::F32(values) => values,
             _ => panic!("{} where f32 was checked", tensor.dtype().name()),
         }
+    }
+
+    fn elements_mut(tensor: &mut Tensor) -> &mut [f32] {
+        let dtype = tensor.dtype();
+        match &mut tensor.data {
+            Data::F32(values) => values,
+            _ => panic!("{} where f32 was checked", dtype.name()),
+        }
+    }
+
+    fn as_f32(elements: &[f32]) -> Option<&[f32]> {
+        Some(elements)
     }
 
     fn widen(from: &[f32], to: &mut [f32]) {
@@ -54,6 +76,18 @@ macro_rules! half_element {
                 }
             }
 
+            fn elements_mut(tensor: &mut Tensor) -> &mut [$half] {
+                let dtype = tensor.dtype();
+                match &mut tensor.data {
+                    Data::$variant(values) => values,
+                    _ => panic!("{} where {} was checked", dtype.name(), stringify!($half)),
+                }
+            }
+
+            fn as_f32(_: &[$half]) -> Option<&[f32]> {
+                None
+            }
+
             fn widen(from: &[$half], to: &mut [f32]) {
                 from.convert_to_f32_slice(to);
             }
@@ -64,6 +98,46 @@ macro_rules! half_element {
             }
         }
     };
+}
+
+/// A part of a tensor as f32: the part itself, or a copy.
+pub(crate) enum Widened<'a> {
+    /// The tensor is f32.
+    Same(&'a [f32]),
+    /// Elements that nobody asked for are what the buffer held before.
+    Copy(Buffer),
+}
+
+impl<'a> Widened<'a> {
+    /// These ranges of the elements; others are neither read nor converted.
+    pub(crate) fn new<T: Element>(elements: &'a [T], ranges: impl IntoIterator<Item = Range<usize>>) -> Widened<'a> {
+        if let Some(same) = T::as_f32(elements) {
+            return Widened::Same(same);
+        }
+        let mut copy = Buffer::new(elements.len());
+        for range in ranges {
+            T::widen(&elements[range.clone()], &mut copy[range]);
+        }
+        Widened::Copy(copy)
+    }
+}
+
+impl Deref for Widened<'_> {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        match self {
+            Widened::Same(same) => same,
+            Widened::Copy(copy) => copy,
+        }
+    }
+}
+
+/// All of a small array as f32.
+pub(crate) fn widened<T: Element>(from: &[T]) -> Vec<f32> {
+    let mut to = vec![0.0; from.len()];
+    T::widen(from, &mut to);
+    to
 }
 
 half_element!(f16, F16);

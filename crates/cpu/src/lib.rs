@@ -57,10 +57,15 @@
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 
+mod bands;
 mod buffer;
+mod differences;
 mod element;
 mod features;
+mod finish;
 mod gemm;
+mod gemm_o;
+mod gemm_q;
 mod panels;
 mod plan;
 mod rules;
@@ -68,11 +73,17 @@ mod softmax;
 #[cfg(test)]
 mod tests;
 mod tile;
+mod weights;
 
+use half::{bf16, f16};
 use sparsym_ir::data::data_symbols;
+use sparsym_ir::projection::check_cache_symbol;
 use sparsym_ir::static_symbols::static_symbols;
 use sparsym_ir::tensor::Data;
-use sparsym_ir::{AttentionCall, AttentionOutput, Findings, Symbols, SymbolsCall, Tensor};
+use sparsym_ir::{
+    AttentionCall, AttentionOutput, DType, DifferencesCall, Findings, GemmOCall, GemmQCall, Symbols, SymbolsCall,
+    Tensor,
+};
 
 use features::BlockFeatures;
 
@@ -112,7 +123,55 @@ pub fn symbols(call: &SymbolsCall) -> Result<Symbols, Findings> {
     };
     Ok(match q.data {
         Data::F32(_) => data_symbols(bound, moment, &BlockFeatures::<f32>::new(bound.problem, q, k)),
-        Data::F16(_) => data_symbols(bound, moment, &BlockFeatures::<half::f16>::new(bound.problem, q, k)),
-        Data::Bf16(_) => data_symbols(bound, moment, &BlockFeatures::<half::bf16>::new(bound.problem, q, k)),
+        Data::F16(_) => data_symbols(bound, moment, &BlockFeatures::<f16>::new(bound.problem, q, k)),
+        Data::Bf16(_) => data_symbols(bound, moment, &BlockFeatures::<bf16>::new(bound.problem, q, k)),
     })
+}
+
+/// One projection to heads, on all threads of the current rayon pool: the rows of computed tiles are written to `q`, and
+/// the means of the computed blocks' rows, as `q` holds them, to `means`. X and W are read where a tile is computed.
+///
+/// # Errors
+/// What [`GemmQCall::check`] and [`check_cache_symbol`] find.
+pub fn gemm_q(call: &GemmQCall, q: &mut Tensor, means: Option<&mut Tensor>) -> Result<(), Findings> {
+    call.check(q, means.as_deref())?;
+    call.s_c.map_or(Ok(()), |s_c| check_cache_symbol(&call.stream, s_c))?;
+    match q.dtype() {
+        DType::F32 => gemm_q::run::<f32>(call, q, means),
+        DType::F16 => gemm_q::run::<f16>(call, q, means),
+        DType::Bf16 => gemm_q::run::<bf16>(call, q, means),
+    }
+    Ok(())
+}
+
+/// One projection back to the model width, on all threads of the current rayon pool: all of `y` is written, and all of
+/// `partial`. O and W are read where a head is summed.
+///
+/// # Errors
+/// What [`GemmOCall::check`] and [`check_cache_symbol`] find.
+pub fn gemm_o(call: &GemmOCall, y: &mut Tensor, partial: Option<&mut Tensor>) -> Result<(), Findings> {
+    call.check(y, partial.as_deref())?;
+    call.s_c.map_or(Ok(()), |s_c| check_cache_symbol(&call.stream, s_c))?;
+    match y.dtype() {
+        DType::F32 => gemm_o::run::<f32>(call, y, partial),
+        DType::F16 => gemm_o::run::<f16>(call, y, partial),
+        DType::Bf16 => gemm_o::run::<bf16>(call, y, partial),
+    }
+    Ok(())
+}
+
+/// The projected differences of each order from 1, on all threads of the current rayon pool: all of every partial is
+/// written. Outputs and W are read where a head is cached.
+///
+/// # Errors
+/// What [`DifferencesCall::check`] and [`check_cache_symbol`] find.
+pub fn differences(call: &DifferencesCall, partials: &mut [&mut Tensor]) -> Result<(), Findings> {
+    call.check(&partials.iter().map(|partial| &**partial).collect::<Vec<_>>())?;
+    check_cache_symbol(&call.stream, call.s_c)?;
+    match call.w.dtype() {
+        DType::F32 => differences::run::<f32>(call, partials),
+        DType::F16 => differences::run::<f16>(call, partials),
+        DType::Bf16 => differences::run::<bf16>(call, partials),
+    }
+    Ok(())
 }

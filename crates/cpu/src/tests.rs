@@ -1,6 +1,7 @@
 //! The device against a plain f64 loop, and the promises of the crate's documentation one by one.
 
 mod oracle;
+mod projections;
 mod promises;
 mod random;
 
