@@ -26,6 +26,9 @@ pub(crate) trait Element: Copy + Send + Sync + 'static {
     /// The elements themselves, if they are f32.
     fn as_f32(elements: &[Self]) -> Option<&[f32]>;
 
+    /// As [`as_f32`](Element::as_f32), to write to.
+    fn as_f32_mut(elements: &mut [Self]) -> Option<&mut [f32]>;
+
     /// Exact conversion; both slices have one length.
     fn widen(from: &[Self], to: &mut [f32]);
 
@@ -52,6 +55,10 @@ impl Element for f32 {
     }
 
     fn as_f32(elements: &[f32]) -> Option<&[f32]> {
+        Some(elements)
+    }
+
+    fn as_f32_mut(elements: &mut [f32]) -> Option<&mut [f32]> {
         Some(elements)
     }
 
@@ -85,6 +92,10 @@ macro_rules! half_element {
             }
 
             fn as_f32(_: &[$half]) -> Option<&[f32]> {
+                None
+            }
+
+            fn as_f32_mut(_: &mut [$half]) -> Option<&mut [f32]> {
                 None
             }
 

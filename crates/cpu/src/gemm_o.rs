@@ -10,7 +10,8 @@ use sparsym_ir::{GemmOCall, Tensor};
 use crate::bands::{Band, shares};
 use crate::buffer::Buffer;
 use crate::element::{Element, Widened, widened};
-use crate::gemm::{Matrix, Target, multiply};
+use crate::gemm::Matrix;
+use crate::sums::{Rows, Sums};
 use crate::weights::{WEIGHT_BYTES, transpose};
 
 /// Columns of Y that are summed at a time.
@@ -51,17 +52,9 @@ struct Job<'y, T> {
     band: &'y Band,
     /// Of Y.
     columns: Range<usize>,
-    /// For each row these columns of Y.
-    y: Vec<&'y mut [T]>,
-    /// The same of the partial; empty if there is none.
-    partial: Vec<&'y mut [T]>,
-}
-
-/// Which of the two results.
-#[derive(Clone, Copy)]
-enum Place {
-    Y,
-    Partial,
+    y: Rows<'y, T>,
+    /// There is one exactly if there is a partial.
+    partial: Option<Rows<'y, T>>,
 }
 
 /// Turned weights of some columns and the heads that anybody asks for: for each [`COLUMNS`] of them `[heads, D, columns]`.
@@ -100,7 +93,7 @@ pub(crate) fn project<T: Element>(projections: &mut [(Projection<T>, Results<T>)
         let columns = start..start.saturating_add(at_once).min(width);
         let panels = Panels::new(&projections[0].0, columns, places.clone());
         for (projection, results) in projections.iter_mut() {
-            let jobs = cut(width, &bands, &panels.columns, projection, results);
+            let jobs = cut(width, &bands, &panels.columns, results);
             // Jobs differ in their number of heads: each one is a piece that an idle thread may take.
             jobs.into_par_iter().with_max_len(1).for_each(|job| job.run(projection, &panels));
         }
@@ -139,6 +132,30 @@ impl<T: Element> Projection<'_, T> {
             |h| (0..stream.batch).any(|b| stream.own_blocks().any(|block| self.reads(b, h, block)) && stream.rows > 0);
         let mut found = 0..;
         (0..stream.heads).map(|h| anywhere(h).then(|| found.next()).flatten()).collect()
+    }
+
+    /// Sets the sums to what they begin with: bias, partials, and the cached heads if they are summed apart. Whole rows, one
+    /// after another: in pieces of [`COLUMNS`] the pass over memory took five times
+    /// as long.
+    fn begin(&self, band: &Band, columns: &Range<usize>, y: &mut Sums<T>, cached: Option<&mut Sums<T>>) {
+        let stream = &self.stream;
+        let mut known = vec![0.0; if self.known.is_empty() { 0 } else { columns.len() }];
+        let first = band.b * stream.rows + band.tokens.start - stream.first;
+        let mut cached = cached.map(Sums::rows);
+        for (r, sum) in y.rows().enumerate() {
+            match &self.bias {
+                Some(bias) => sum.copy_from_slice(&bias[columns.clone()]),
+                None => sum.fill(0.0),
+            }
+            for (partial, coefficient) in &self.known {
+                let at = (first + r) * stream.width;
+                T::widen(&partial[at + columns.start..at + columns.end], &mut known);
+                sum.iter_mut().zip(&known).for_each(|(sum, x)| *sum += coefficient * x);
+            }
+            if let Some(cached) = cached.as_mut().and_then(Iterator::next) {
+                sum.iter_mut().zip(&*cached).for_each(|(sum, x)| *sum += x);
+            }
+        }
     }
 
     /// What is projected of a band's rows as f32, `[rows, H, D]`; only the heads that are summed are read.
@@ -209,82 +226,80 @@ fn cut<'y, T: Element>(
     width: usize,
     bands: &'y [Band],
     columns: &Range<usize>,
-    projection: &Projection<T>,
     results: &'y mut Results<T>,
 ) -> Vec<Job<'y, T>> {
     let tiles = columns.len().div_ceil(COLUMNS);
     let share = tiles.div_ceil(shares(bands.len(), tiles)) * COLUMNS;
-    let mut jobs: Vec<Job<T>> = Vec::new();
+    let mut jobs = Vec::new();
+    let mut y: &mut [T] = results.y;
+    let mut partial: Option<&mut [T]> = results.partial.as_deref_mut();
     for band in bands {
-        let shares = columns.clone().step_by(share).map(|start| start..(start + share).min(columns.end));
-        jobs.extend(shares.map(|columns| Job { band, columns, y: Vec::new(), partial: Vec::new() }));
-    }
-    debug_assert_eq!(results.partial.is_some(), projection.summed == Summed::Both);
-    let per_band = columns.len().div_ceil(share);
-    let mut deal = |values: &'y mut [T], place: Place| {
-        let mut rows = values.chunks_exact_mut(width);
-        for jobs in jobs.chunks_exact_mut(per_band) {
-            for row in rows.by_ref().take(jobs[0].band.tokens.len()) {
-                let pieces = row[columns.clone()].chunks_mut(share);
-                jobs.iter_mut().zip(pieces).for_each(|(job, piece)| match place {
-                    Place::Y => job.y.push(piece),
-                    Place::Partial => job.partial.push(piece),
-                });
-            }
+        let len = band.tokens.len() * width;
+        let of_band =
+            |values: &mut &'y mut [T]| values.split_off_mut(..len).expect("results have a row for each token");
+        let y = pieces(of_band(&mut y), width, columns, share);
+        let mut partial = partial.as_mut().map(|partial| pieces(of_band(partial), width, columns, share).into_iter());
+        for (start, y) in columns.clone().step_by(share).zip(y) {
+            let columns = start..(start + share).min(columns.end);
+            jobs.push(Job { band, columns, y, partial: partial.as_mut().and_then(Iterator::next) });
         }
-    };
-    deal(results.y, Place::Y);
-    if let Some(partial) = &mut results.partial {
-        deal(partial, Place::Partial);
     }
     jobs
 }
 
+/// The rows of a band in pieces of some columns each.
+fn pieces<'y, T>(band: &'y mut [T], width: usize, columns: &Range<usize>, share: usize) -> Vec<Rows<'y, T>> {
+    if columns.len() == width && share >= width {
+        return vec![Rows::Whole(band)];
+    }
+    let count = band.len() / width;
+    let mut pieces: Vec<_> =
+        (0..columns.len().div_ceil(share)).map(|_| Vec::<&mut [T]>::with_capacity(count)).collect();
+    for row in band.chunks_exact_mut(width) {
+        pieces.iter_mut().zip(row[columns.clone()].chunks_mut(share)).for_each(|(piece, part)| piece.push(part));
+    }
+    pieces.into_iter().map(Rows::Pieces).collect()
+}
+
 impl<T: Element> Job<'_, T> {
-    fn run(mut self, projection: &Projection<T>, panels: &Panels) {
-        let stream = &projection.stream;
-        let (rows, row) = (self.band.tokens.len(), stream.heads * stream.head_dim);
-        let runs = self.band.runs(stream.block, |block| projection.heads(self.band.b, block));
-        let o = projection.load(self.band, &runs);
-        let mut sums = [Buffer::new(rows * COLUMNS), Buffer::new(self.partial.len() * COLUMNS)];
-        let mut known = [0.0; COLUMNS];
-        for column in self.columns.clone().step_by(COLUMNS) {
-            let n = COLUMNS.min(self.columns.end - column);
-            for (heads, rows) in &runs {
-                for (heads, sum) in heads.iter().zip(&mut sums) {
-                    // A call without a partial has no second sum.
-                    let Some(sum) = sum.get_mut(rows.start * n..rows.end * n) else { continue };
-                    let mut target = Target::Overwrite;
-                    for heads in heads {
-                        let a = Matrix { data: &o[rows.start * row + heads.start * stream.head_dim..], stride: row };
-                        let b = panels.of(heads, column, n, stream.head_dim);
-                        multiply([rows.len(), n, heads.len() * stream.head_dim], a, b, sum, n, target);
-                        target = Target::Add;
-                    }
-                    if target == Target::Overwrite {
-                        sum.fill(0.0);
-                    }
-                }
-            }
-            let first = self.band.b * stream.rows + self.band.tokens.start - stream.first;
-            let place = column - self.columns.start..column - self.columns.start + n;
-            let [sums, cached] = &mut sums;
-            for (r, y) in self.y.iter_mut().enumerate() {
-                let sum = &mut sums[r * n..(r + 1) * n];
-                if let Some(partial) = self.partial.get_mut(r) {
-                    let cached = &mut cached[r * n..(r + 1) * n];
-                    sum.iter_mut().zip(&*cached).for_each(|(sum, x)| *sum += x);
-                    T::narrow(cached, 1.0, &mut partial[place.clone()]);
-                }
-                for (partial, coefficient) in &projection.known {
-                    let at = (first + r) * stream.width + column;
-                    T::widen(&partial[at..at + n], &mut known[..n]);
-                    sum.iter_mut().zip(&known).for_each(|(sum, x)| *sum += coefficient * x);
-                }
-                if let Some(bias) = &projection.bias {
-                    sum.iter_mut().zip(&bias[column..]).for_each(|(sum, x)| *sum += x);
-                }
-                T::narrow(sum, 1.0, &mut y[place.clone()]);
+    fn run(self, projection: &Projection<T>, panels: &Panels) {
+        let (stream, band, columns) = (&projection.stream, self.band, self.columns.clone());
+        let runs = band.runs(stream.block, |block| projection.heads(band.b, block));
+        let o = projection.load(band, &runs);
+        let new = |rows| Sums::new(rows, band.tokens.len(), columns.len());
+        let (mut y, mut cached) = (new(self.y), self.partial.map(new));
+        if let Some(cached) = &mut cached {
+            cached.values().fill(0.0);
+            add_heads(cached, &o, &runs, |[_, cached]| cached, projection, panels, &columns);
+        }
+        projection.begin(band, &columns, &mut y, cached.as_mut());
+        add_heads(&mut y, &o, &runs, |[summed, _]| summed, projection, panels, &columns);
+        y.finish();
+        if let Some(cached) = cached {
+            cached.finish();
+        }
+    }
+}
+
+/// Adds O_h·W_hᵀ for the heads of each run that `which` picks.
+fn add_heads<T: Element>(
+    sums: &mut Sums<T>,
+    o: &[f32],
+    runs: &[([HeadRuns; 2], Range<usize>)],
+    which: fn(&[HeadRuns; 2]) -> &HeadRuns,
+    projection: &Projection<T>,
+    panels: &Panels,
+    columns: &Range<usize>,
+) {
+    let Stream { heads, head_dim, .. } = projection.stream;
+    let row = heads * head_dim;
+    for column in columns.clone().step_by(COLUMNS) {
+        let n = COLUMNS.min(columns.end - column);
+        let place = column - columns.start..column - columns.start + n;
+        for (heads, rows) in runs {
+            for heads in which(heads) {
+                let a = Matrix { data: &o[rows.start * row + heads.start * head_dim..], stride: row };
+                sums.add(rows, place.clone(), heads.len() * head_dim, a, panels.of(heads, column, n, head_dim));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Block-sparse attention on the CPU: the device that is always there.
+//! Block-sparse attention and the projections around it on the CPU: the device that is always there.
 //!
 //! [`attention`] takes an [`AttentionCall`] and does the work that its symbols ask for, in tiles with an online softmax:
 //!
@@ -27,6 +27,26 @@
 //! Up to 64 MiB of the first two are kept for the next call.
 //!
 //! [`symbols`] makes the symbols that rules over Q and K say.
+//!
+//! [`gemm_q`] and [`gemm_o`] project to heads and back, for the (block, head) tiles that S_c asks for; [`differences`]
+//! projects what a forecast adds:
+//!
+//! ```text
+//! Wᵀ = W as f32, turned so that the GEMM reads along outputs      once a call, only heads that some block asks for
+//! for each band of at most 128 rows, in parallel:
+//!     GEMM-Q:  for each head, for each run of blocks that compute it:
+//!                  P = X Wᵀ                         one GEMM over C
+//!                  Q = rope(norm(P + bias))         rounded once
+//!     GEMM-O:  Y = bias + Σ coefficient · partial
+//!              for each run of blocks with the same heads, for each run of heads:
+//!                  Y = Y + O Wᵀ                     one GEMM over the channels of the run
+//! ```
+//!
+//! Tiles, heads and blocks that are not asked for are neither read nor converted, so their NaN reaches nothing. The same
+//! sums are taken in the same order on any number of threads. Memory beyond inputs and outputs: turned weights, at most
+//! 64 MiB at a time unless one head (GEMM-Q) or 128 columns (GEMM-O) need more; and for each thread 512·D bytes in GEMM-Q,
+//! and 512·C for each result of GEMM-O that is not f32 or is shared out by columns, because there are fewer than four bands
+//! for each thread. Half-precision inputs are converted a band at a time, 512·C or 512·H·D bytes.
 //!
 //! Non-goals: no schedule is followed, no result is kept between calls, and the oracle is
 //! another crate: this one is tuned, so it is checked like any device.
@@ -70,6 +90,7 @@ mod panels;
 mod plan;
 mod rules;
 mod softmax;
+mod sums;
 #[cfg(test)]
 mod tests;
 mod tile;
