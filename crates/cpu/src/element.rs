@@ -32,6 +32,18 @@ pub(crate) trait Element: Copy + Send + Sync + 'static {
     /// Exact conversion; both slices have one length.
     fn widen(from: &[Self], to: &mut [f32]);
 
+    /// The elements as f32: themselves, or widened into `room`, which is at least as long.
+    fn floats<'a>(elements: &'a [Self], room: &'a mut [f32]) -> &'a [f32] {
+        match Self::as_f32(elements) {
+            Some(same) => same,
+            None => {
+                let room = &mut room[..elements.len()];
+                Self::widen(elements, room);
+                room
+            }
+        }
+    }
+
     /// Product with `factor`, rounded to the nearest, ties to even; both slices have one length. `from` is used up.
     fn narrow(from: &mut [f32], factor: f32, to: &mut [Self]);
 }

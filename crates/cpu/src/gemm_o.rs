@@ -149,8 +149,8 @@ impl<T: Element> Projection<'_, T> {
             }
             for (partial, coefficient) in &self.known {
                 let at = (first + r) * stream.width;
-                T::widen(&partial[at + columns.start..at + columns.end], &mut known);
-                sum.iter_mut().zip(&known).for_each(|(sum, x)| *sum += coefficient * x);
+                let partial = T::floats(&partial[at + columns.start..at + columns.end], &mut known);
+                sum.iter_mut().zip(partial).for_each(|(sum, x)| *sum += coefficient * x);
             }
             if let Some(cached) = cached.as_mut().and_then(Iterator::next) {
                 sum.iter_mut().zip(&*cached).for_each(|(sum, x)| *sum += x);

@@ -1,33 +1,33 @@
 //! Weights as f32 in the order that the GEMMs read. W is stored output by output; read along outputs, the GEMM need not
 //! turn it again for every band of rows.
 
+use crate::buffer::Buffer;
 use crate::element::Element;
 use crate::softmax::LANES;
 
 /// Most bytes of turned weights at a time, unless one head, or one run of columns, needs more.
 pub(crate) const WEIGHT_BYTES: usize = 64 << 20;
-/// Inputs that are turned at a time, so that they are written from the first-level cache.
+/// Inputs that are turned at a time, so that what is read and what is written stay in the inner caches.
 const TOGETHER: usize = 64;
+/// Floats of a row of such inputs. More than there are, because rows that lie a power of two apart fight for the same cache
+/// sets.
+const STRIDE: usize = TOGETHER + LANES;
 
 /// `out[k][n] = w[n][k]` for `n` rows of W that start `stride` elements apart, as many columns as `out` has rows.
 pub(crate) fn transpose<T: Element>(w: &[T], stride: usize, n: usize, out: &mut [f32]) {
-    let k = out.len() / n;
-    let mut few = [0.0; LANES * TOGETHER];
-    for start in (0..k).step_by(TOGETHER) {
-        let len = TOGETHER.min(k - start);
-        let out = &mut out[start * n..(start + len) * n];
-        for first in (0..n).step_by(LANES) {
-            let lanes = LANES.min(n - first);
-            for (lane, few) in few.chunks_exact_mut(TOGETHER).enumerate().take(lanes) {
-                T::widen(&w[(first + lane) * stride + start..][..len], &mut few[..len]);
+    let mut few = Buffer::new(n * STRIDE);
+    for (index, out) in out.chunks_mut(TOGETHER * n).enumerate() {
+        let inputs = out.len() / n;
+        for (row, few) in few.chunks_exact_mut(STRIDE).enumerate() {
+            T::widen(&w[row * stride + index * TOGETHER..][..inputs], &mut few[..inputs]);
+        }
+        for (c, out) in out.chunks_exact_mut(n).enumerate() {
+            let (vectors, rest) = out.as_chunks_mut::<LANES>();
+            for (vector, few) in vectors.iter_mut().zip(few.chunks_exact(LANES * STRIDE)) {
+                *vector = std::array::from_fn(|lane| few[lane * STRIDE + c]);
             }
-            for (c, out) in out.chunks_exact_mut(n).enumerate() {
-                match out[first..].first_chunk_mut::<LANES>() {
-                    // A fixed number of lanes is a vector.
-                    Some(out) => *out = std::array::from_fn(|lane| few[lane * TOGETHER + c]),
-                    None => (0..lanes).for_each(|lane| out[first + lane] = few[lane * TOGETHER + c]),
-                }
-            }
+            let few = &few[(n - rest.len()) * STRIDE..];
+            rest.iter_mut().enumerate().for_each(|(lane, out)| *out = few[lane * STRIDE + c]);
         }
     }
 }
