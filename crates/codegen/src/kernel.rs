@@ -59,6 +59,12 @@ pub enum GridAxis {
     Heads,
     /// Batch items.
     Batch,
+    /// Tiles of a projection's product, of all batch items: rows by columns.
+    Tiles,
+    /// Blocks with a token of a projection's stream.
+    StreamBlocks,
+    /// Orders of differences.
+    Orders,
     /// One CTA.
     One,
 }
@@ -111,6 +117,9 @@ impl Kernel {
             GridAxis::Heads => problem.heads as u32,
             GridAxis::Batch => problem.batch as u32,
             GridAxis::One => 1,
+            GridAxis::Tiles | GridAxis::StreamBlocks | GridAxis::Orders => {
+                unreachable!("{} is a projection: projection_grid counts its CTAs", self.name)
+            }
         })
     }
 
