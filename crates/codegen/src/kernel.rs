@@ -93,7 +93,9 @@ pub(crate) fn last_launch(plan: &Plan, entry: String) -> Launch {
         // A row of S_c holds all heads; the rows of S_s and S_f are those of one.
         Room::Symbols if !(plan.skips || plan.mask) => [GridAxis::QBlocks, GridAxis::One, GridAxis::Batch],
         Room::Symbols => [GridAxis::QBlocks, GridAxis::Heads, GridAxis::Batch],
-        _ => [GridAxis::QTiles, GridAxis::Heads, GridAxis::Batch],
+        Room::GemmO if plan.projection.differences => [GridAxis::Tiles, GridAxis::One, GridAxis::Orders],
+        Room::GemmQ | Room::GemmO => [GridAxis::Tiles, GridAxis::One, GridAxis::One],
+        Room::Attention => [GridAxis::QTiles, GridAxis::Heads, GridAxis::Batch],
     };
     Launch { entry, threads: plan.threads, shared_bytes: plan.shared_bytes, grid }
 }

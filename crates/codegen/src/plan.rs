@@ -197,15 +197,7 @@ pub(crate) fn plan(request: &Request<'_>) -> Result<Plan, Findings> {
     match request.room {
         Room::Attention => attention_plan(request),
         Room::Symbols => symbols_plan(request),
-        room @ (Room::GemmQ | Room::GemmO) => {
-            let plan = projection::projection_plan(request)?;
-            Err(Finding::new(
-                Code::RoomNotAvailable,
-                format!("room {} has a plan, {}, and no text yet", room.name(), plan.name),
-                "the rooms of this version are attention and symbols",
-            )
-            .into())
-        }
+        Room::GemmQ | Room::GemmO => projection::projection_plan(request),
     }
 }
 

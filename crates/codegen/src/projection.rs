@@ -4,9 +4,13 @@ use serde::Serialize;
 use sparsym_ir::projection::{RopePairs, Stream, Summed};
 use sparsym_ir::{Code, Finding, Findings};
 
-use crate::kernel::{GridAxis, Kernel, Launch};
+use minijinja::context;
+
+use crate::kernel::{GridAxis, Kernel, Launch, last_launch};
+use crate::lower::{Rules, Step};
 use crate::params::{Argument, Buffer, Field, Params, Source};
 use crate::plan::{Plan, Request, Room, base_plan, name};
+use crate::registry::{DIFFERENCES, TILES};
 use crate::tile::{self, ProjectionTile};
 
 /// What a kernel of the rooms gemm_q and gemm_o has. Whatever is absent costs nothing: it is not in the text.
@@ -162,6 +166,120 @@ pub(crate) fn check_parts(request: &Request<'_>) -> Result<(), Finding> {
     }
 }
 
+/// Whether a text of gemm_o sums cached heads and no others.
+pub(crate) fn sums_cached_heads_alone(plan: &Plan) -> bool {
+    plan.projection.differences || plan.projection.summed == Summed::Cached
+}
+
+/// The launches of a projection, and the text of those before its product.
+pub(crate) fn launches(plan: &Plan) -> (Vec<Step>, Vec<Launch>) {
+    let (what, template, threads, grid) = match plan.room {
+        Room::GemmQ if plan.projection.sparse => ("tiles", &TILES, 512, [GridAxis::One; 3]),
+        Room::GemmO if plan.projection.differences => {
+            ("subtraction", &DIFFERENCES, 128, [GridAxis::StreamBlocks, GridAxis::Heads, GridAxis::Batch])
+        }
+        _ => return (Vec::new(), vec![last_launch(plan, plan.name.clone())]),
+    };
+    let entry = format!("{}_{what}", plan.name);
+    let values = context! { entry => &entry, threads => threads };
+    let launch = Launch { entry, threads, shared_bytes: 0, grid };
+    let step = Step { launch: launch.clone(), template, functions: String::new(), values };
+    (vec![step], vec![launch, last_launch(plan, format!("{}_product", plan.name))])
+}
+
+/// The lines that open the text of a projection.
+pub(crate) fn header(plan: &Plan, rules: &Rules) -> Vec<String> {
+    let Projection { sparse, bias, norm, rope, means, summed, partials, differences } = plan.projection;
+    let mut absent = Vec::new();
+    let mut lines = match plan.room {
+        Room::GemmQ => {
+            let (rope_pairs, mut q) = (rope.map_or("", RopePairs::name), "X Wᵀ".to_owned());
+            for (present, with, without) in [
+                (bias, format!("{q} + bias"), "bias"),
+                (norm, "norm(#)".to_owned(), "normalisation"),
+                (rope.is_some(), "rope(#)".to_owned(), "rotary embedding"),
+            ] {
+                match present {
+                    true => q = with.replace('#', &q),
+                    false => absent.push(without),
+                }
+            }
+            let mut lines = vec!["gemm_q · a projection to heads".to_owned()];
+            let whole = if sparse { ", where the cache symbol is 1" } else { "" };
+            lines.push(format!("computes   Q = {q}, rounded once{whole}"));
+            match means {
+                true => lines.push("and        the mean of each block of Q, in f32".to_owned()),
+                false => absent.push("block means"),
+            }
+            if norm {
+                lines.push("norm       x · weight / √(mean(x²) + eps) over the D values of a head".to_owned());
+            }
+            match rope {
+                Some(RopePairs::Half) => lines.push(format!("rope       {rope_pairs}: turns columns i and i + D/2")),
+                Some(_) => lines.push(format!("rope       {rope_pairs}: turns columns 2i and 2i + 1")),
+                None => {}
+            }
+            match sparse {
+                true => lines.push("leaves     other blocks of a head as they were".to_owned()),
+                false => absent.push("cache symbol"),
+            }
+            lines
+        }
+        _ => {
+            let mut lines = vec!["gemm_o · the projection back from heads".to_owned()];
+            match (differences, sparse, summed) {
+                (true, ..) => {
+                    lines.push(
+                        "computes   P_k = Σ D^k_h W_hᵀ over heads whose cache symbol is 0, k = 1, 2, …".to_owned(),
+                    );
+                    lines.push("           D^k = Σ_j weight · output_j".to_owned());
+                }
+                (_, false, _) => lines.push("computes   Y = O Wᵀ".to_owned()),
+                (_, _, Summed::Active) => {
+                    lines.push("computes   Y = Σ O_h W_hᵀ over heads whose cache symbol is 1".to_owned());
+                }
+                (_, _, Summed::Cached) => {
+                    lines.push("computes   Y = Σ O_h W_hᵀ over heads whose cache symbol is 0".to_owned());
+                }
+                (_, _, Summed::Both) => {
+                    lines.push("computes   partial = Σ O_h W_hᵀ over heads whose cache symbol is 0".to_owned());
+                    lines.push("           Y = partial + Σ O_h W_hᵀ over the others".to_owned());
+                }
+            }
+            for (present, with, without) in
+                [(partials, "adds       Σ coefficient · partial", "partials"), (bias, "adds       bias", "bias")]
+            {
+                match present {
+                    true => lines.push(with.to_owned()),
+                    false => absent.push(without),
+                }
+            }
+            match sparse {
+                true => lines.push("skips      heads that no block of the tile sums: their O is not read".to_owned()),
+                false => absent.push("cache symbol"),
+            }
+            lines
+        }
+    };
+    if rules.launches.len() > 1 {
+        let first = format!("{}_", plan.name);
+        let names: Vec<&str> = rules.launches.iter().map(|launch| launch.entry.trim_start_matches(&first)).collect();
+        lines.push(format!("launches   {}", names.join(", ")));
+    }
+    lines.push(format!("shape      D={}, {}; B, H, N, C and the stream at run time", plan.head_dim, plan.dtype));
+    let block = if plan.block_q > 0 { format!("q {}      ", plan.block_q) } else { String::new() };
+    let tile = format!("tile  {} × {} × {}      stages {}", plan.tile_q, plan.tile_n, plan.tile_k, plan.stages);
+    match block.is_empty() {
+        true => lines.push(format!("tile       {}", tile.trim_start_matches("tile  "))),
+        false => lines.push(format!("blocks     {block}{tile}")),
+    }
+    lines.push(format!("target     {}   threads {}   shared {} B", plan.target, plan.threads, plan.shared_bytes));
+    if !absent.is_empty() {
+        lines.push(format!("absent     {}", absent.join(", ")));
+    }
+    lines
+}
+
 /// All fields that a kernel of this room may read, in tensor-life order.
 pub(crate) fn candidates(room: Room) -> Vec<Field> {
     use Source::{Buffer as B, OfStream as N};
@@ -182,7 +300,7 @@ pub(crate) fn candidates(room: Room) -> Vec<Field> {
         add("block_means", "float*", B(Buffer::BlockMeans), "[B, H, T_q, D]");
     } else {
         add("outputs[4]", "const u16*", Source::Outputs, "[B, N, H, D] each, the newest first");
-        add("differences", "u16*", B(Buffer::Differences), "[orders, B, N, H, D]");
+        add("output_differences", "u16*", B(Buffer::Differences), "[orders, B, N, H, D]");
         add("o", "const u16*", B(Buffer::O), "[B, N, H, D]");
         add("w", "const u16*", B(Buffer::W), "[C, H·D]");
         add("bias", "const u16*", B(Buffer::Bias), "[C]");
