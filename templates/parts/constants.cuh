@@ -8,8 +8,18 @@ constexpr int kBlockKv = ${ plan.block_kv };
 constexpr int kTileQ = ${ plan.tile_q };
 //# part kTileKv
 constexpr int kTileKv = ${ plan.tile_kv };
+//# part kTileN
+constexpr int kTileN = ${ plan.tile_n };
+//# part kTileK
+constexpr int kTileK = ${ plan.tile_k };    // columns of a slice
+//# part kPieceRows
+constexpr int kPieceRows = ${ plan.piece_rows };    // rows of a tile that one bit of S_c decides
+//# part kPieces
+constexpr int kPieces = kTileQ / kPieceRows;
+//# part kStages
+constexpr int kStages = ${ plan.stages };
 //# part kRowTiles
-constexpr int kRowTiles = ${ plan.row_tiles };    // tiles of 16 query rows that a warp owns
+constexpr int kRowTiles = ${ plan.row_tiles };    // tiles of 16 ${ "query " if plan.tile_n == 0 }rows that a warp owns
 //# part kThreads
 constexpr int kThreads = ${ plan.threads };
 //# part kQkSteps
@@ -17,9 +27,13 @@ constexpr int kQkSteps = kHeadDim / 16;    // 16-column steps of S = Q Kᵀ
 //# part kWeighings
 constexpr int kWeighings = kRowTiles * kTileKv / 8;    // 8-column pieces of P
 //# part kRowBytes
-constexpr int kRowBytes = kHeadDim * 2;
+constexpr int kRowBytes = ${ "kTileK" if plan.tile_n > 0 else "kHeadDim" } * 2;
 //# part kStageBytes
+//% if plan.tile_n > 0
+constexpr int kStageBytes = (kTileQ + kTileN) * kRowBytes;
+//% else
 constexpr int kStageBytes = ${ plan.stage_bytes };    // of a kv tile, rounded up to a power of 2
+//% endif
 //# part kPoolThreads
 constexpr int kPoolThreads = 128;
 //# part kRowLanes
@@ -38,7 +52,7 @@ constexpr int kGroups = kRowBytes / kGroupBytes;
 constexpr int kGroupSteps = kGroupChunks / 2;    // 16-column MMA steps of a group
 //# part kRowsPerPass
 constexpr int kRowsPerPass = kThreads / kGroupChunks;
-static_assert(kRowsPerPass % 8 == 0 && kTileQ % kRowsPerPass == 0 && kTileKv % kRowsPerPass == 0,
+static_assert(kRowsPerPass % 8 == 0 && kTileQ % kRowsPerPass == 0 && ${ "kTileN" if plan.tile_n > 0 else "kTileKv" } % kRowsPerPass == 0,
               "every pass of a load covers whole swizzle periods and whole tiles");
 //# part kNegativeInfinity
 constexpr float kNegativeInfinity = __builtin_bit_cast(float, 0xff800000u);

@@ -11,6 +11,12 @@ static __device__ __forceinline__ float log2_approx(float x) {
     asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
     return y;
 }
+//# part rsqrt_approx
+static __device__ __forceinline__ float rsqrt_approx(float x) {
+    float y;
+    asm("rsqrt.approx.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
 //# part rcp_approx
 static __device__ __forceinline__ float rcp_approx(float x) {
     float y;

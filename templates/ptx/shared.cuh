@@ -7,6 +7,17 @@ static __device__ __forceinline__ u32 shared_address(const void* pointer) {
 static __device__ __forceinline__ void store_shared(u32 to, u32 value) {
     asm volatile("st.shared.b32 [%0], %1;" :: "r"(to), "r"(value) : "memory");
 }
+//# part load_shared
+static __device__ __forceinline__ u32 load_shared(u32 from) {
+    u32 value;
+    asm volatile("ld.shared.b32 %0, [%1];" : "=r"(value) : "r"(from) : "memory");
+    return value;
+}
+//# part store_shared_16
+static __device__ __forceinline__ void store_shared_16(u32 to, uint4 v) {
+    asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};"
+                 :: "r"(to), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w) : "memory");
+}
 //# part load_shared_16
 static __device__ __forceinline__ uint4 load_shared_16(u32 from) {
     uint4 v;

@@ -59,6 +59,12 @@ pub enum GridAxis {
     Heads,
     /// Batch items.
     Batch,
+    /// Tiles of a projection's product, of all batch items: rows by columns.
+    Tiles,
+    /// Blocks with a token of a projection's stream.
+    StreamBlocks,
+    /// Orders of differences.
+    Orders,
     /// One CTA.
     One,
 }
@@ -87,7 +93,9 @@ pub(crate) fn last_launch(plan: &Plan, entry: String) -> Launch {
         // A row of S_c holds all heads; the rows of S_s and S_f are those of one.
         Room::Symbols if !(plan.skips || plan.mask) => [GridAxis::QBlocks, GridAxis::One, GridAxis::Batch],
         Room::Symbols => [GridAxis::QBlocks, GridAxis::Heads, GridAxis::Batch],
-        _ => [GridAxis::QTiles, GridAxis::Heads, GridAxis::Batch],
+        Room::GemmO if plan.projection.differences => [GridAxis::Tiles, GridAxis::One, GridAxis::Orders],
+        Room::GemmQ | Room::GemmO => [GridAxis::Tiles, GridAxis::One, GridAxis::One],
+        Room::Attention => [GridAxis::QTiles, GridAxis::Heads, GridAxis::Batch],
     };
     Launch { entry, threads: plan.threads, shared_bytes: plan.shared_bytes, grid }
 }
@@ -111,6 +119,9 @@ impl Kernel {
             GridAxis::Heads => problem.heads as u32,
             GridAxis::Batch => problem.batch as u32,
             GridAxis::One => 1,
+            GridAxis::Tiles | GridAxis::StreamBlocks | GridAxis::Orders => {
+                unreachable!("{} is a projection: projection_grid counts its CTAs", self.name)
+            }
         })
     }
 

@@ -21,6 +21,7 @@ mod kernel;
 mod lower;
 mod params;
 mod plan;
+mod projection;
 mod registry;
 mod render;
 mod target;
@@ -29,6 +30,7 @@ mod tile;
 pub use kernel::{GridAxis, Kernel, Launch, Origin};
 pub use params::{Argument, Buffer, Field, Params, Source};
 pub use plan::{CachedRows, Plan, Request, Room, Scale, Sequences};
+pub use projection::{Projection, ProjectionNumbers, StreamNumber};
 pub use target::Target;
 
 use sparsym_ir::Findings;
@@ -43,7 +45,10 @@ pub fn generate(request: &Request<'_>) -> Result<Kernel, Findings> {
     let staged = (plan.room == Room::Symbols).then(|| sparsym_ir::data::stages(request.strategy));
     let request = Request { strategy: staged.as_ref().unwrap_or(request.strategy), ..request.clone() };
     let rules = lower::rules(&request, &plan);
-    let fields = params::candidates(request.strategy, &rules.cuts);
+    let fields = match plan.room {
+        Room::GemmQ | Room::GemmO => projection::candidates(plan.room),
+        Room::Symbols | Room::Attention => params::candidates(request.strategy, &rules.cuts),
+    };
     let text = render::render(&plan, &rules, &fields);
     Ok(kernel::assemble(plan, text, fields, rules.launches))
 }

@@ -8,6 +8,7 @@ use sparsym_ir::problem::Problem;
 use sparsym_ir::strategy::{Element, Scalar, Strategy, TableAxis, Value};
 
 use crate::lower::mask_fits;
+use crate::projection::{MOST_ORDERS, MOST_PARTIALS, StreamNumber};
 
 /// Fields of the kernel's parameter struct.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +43,16 @@ pub enum Source {
     Coefficients,
     /// One number of the call.
     Number(Number),
+    /// One number of a projection's call.
+    OfStream(StreamNumber),
+    /// Addresses of up to four partials that are added.
+    Partials,
+    /// Addresses of up to three partials that are written.
+    PartialsOut,
+    /// Addresses of up to four outputs.
+    Outputs,
+    /// Twelve f32: a weight for each of up to four outputs, order after order.
+    Weights,
 }
 
 /// A device buffer of a call.
@@ -53,7 +64,7 @@ pub enum Buffer {
     K,
     /// `[B, N_kv, H_kv, D]`.
     V,
-    /// `[B, N, H, D]`.
+    /// `[B, N, H, D]`; gemm_o reads it.
     O,
     /// f32 `[B, H, N]`, ragged `[H, total]`.
     Lse,
@@ -98,6 +109,34 @@ pub enum Buffer {
         /// Whether each row is a line.
         rows: bool,
     },
+    /// gemm_q: hidden states of a stream `[B, rows, C]`.
+    X,
+    /// Weights of a projection: gemm_q `[H·D, C]`, gemm_o `[C, H·D]`.
+    W,
+    /// Bias of a projection: gemm_q `[H·D]`, gemm_o `[C]`.
+    Bias,
+    /// gemm_q: weight of the normalisation `[D]`.
+    NormWeight,
+    /// gemm_q: f32 `[N, D/2]`.
+    RopeCos,
+    /// gemm_q: f32 `[N, D/2]`.
+    RopeSin,
+    /// gemm_q writes it: `[B, N, H, D]`.
+    QOut,
+    /// gemm_q writes them, f32: means of blocks `[B, H, T, D]`.
+    BlockMeans,
+    /// Workspace of gemm_q, u32: how many tiles are computed, and which.
+    Tiles,
+    /// gemm_o writes it: `[B, rows, C]`.
+    Y,
+    /// gemm_o: the n-th partial that is added, `[B, rows, C]`.
+    PartialIn(usize),
+    /// gemm_o writes it: what cached heads come to, `[B, rows, C]`; of differences, the n-th has order n + 1.
+    PartialOut(usize),
+    /// gemm_o: O `[B, N, H, D]` of an earlier Update, the newest first.
+    Output(usize),
+    /// Workspace of gemm_o: differences of outputs, `[orders, B, N, H, D]`.
+    Differences,
 }
 
 impl Buffer {
@@ -164,13 +203,7 @@ pub enum Number {
 pub(crate) fn candidates(strategy: &Strategy, cuts: &[Buffer]) -> Vec<Field> {
     let mut fields = Vec::new();
     let mut add = |name: &str, ty: &str, source: Source, comment: &str| {
-        fields.push(Field {
-            name: name.to_owned(),
-            offset: 0,
-            source,
-            declaration: format!("{ty} {name}"),
-            comment: comment.to_owned(),
-        });
+        fields.push(Field::new(name, ty, source, comment));
     };
     use Source::{Buffer as B, Number as N};
     add("q", "const u16*", B(Buffer::Q), "[B, N, H, D]");
@@ -306,6 +339,16 @@ impl Params {
 }
 
 impl Field {
+    pub(crate) fn new(name: &str, ty: &str, source: Source, comment: &str) -> Field {
+        Field {
+            name: name.to_owned(),
+            offset: 0,
+            source,
+            declaration: format!("{ty} {name}"),
+            comment: comment.to_owned(),
+        }
+    }
+
     /// Its type in the text; of an array, whose length is in the name, that of an element.
     pub fn c_type(&self) -> &str {
         self.declaration.strip_suffix(&self.name).unwrap_or(&self.declaration).trim_end()
@@ -319,9 +362,11 @@ impl Field {
     fn extent(&self) -> (usize, usize) {
         match self.source {
             Source::Buffer(_) => (1, 8),
-            Source::Features => (4, 8),
-            Source::Coefficients => (4, 4),
-            Source::Number(_) => (1, 4),
+            Source::Features | Source::Partials | Source::Outputs => (MOST_PARTIALS, 8),
+            Source::PartialsOut => (MOST_ORDERS, 8),
+            Source::Coefficients => (MOST_PARTIALS, 4),
+            Source::Weights => (MOST_ORDERS * MOST_PARTIALS, 4),
+            Source::Number(_) | Source::OfStream(_) => (1, 4),
         }
     }
 }
@@ -355,6 +400,7 @@ pub(crate) fn arguments(
                 coefficients.iter().take(4).enumerate().map(|(k, &c)| (field.offset + 4 * k, Argument::F32(c))),
             ),
             Source::Number(number) => out.push((field.offset, value(number, bound, moment, coefficients.len()))),
+            Source::OfStream(_) | Source::Partials | Source::PartialsOut | Source::Outputs | Source::Weights => {}
         }
     }
     out

@@ -5,13 +5,14 @@ use sparsym_ir::expr::ExprKind;
 use sparsym_ir::strategy::{Blocks, Grid, Strategy};
 use sparsym_ir::{Code, DType, Finding, Findings};
 
+use crate::projection::{self, Projection};
 use crate::target::Target;
 use crate::tile;
 
 /// What to generate.
 #[derive(Clone, Debug)]
 pub struct Request<'a> {
-    /// Mask and score come from here; block rules only for [`Room::Symbols`].
+    /// Mask and score come from here; block rules only for [`Room::Symbols`]. Projections read nothing of it.
     pub strategy: &'a Strategy,
     /// Which kernel.
     pub room: Room,
@@ -29,10 +30,13 @@ pub struct Request<'a> {
     pub cached_rows: CachedRows,
     /// Which factors on Q·K the kernel must bear.
     pub scale: Scale,
+    /// What a projection has; for [`Room::GemmQ`] and [`Room::GemmO`].
+    pub projection: Projection,
 }
 
 impl<'a> Request<'a> {
-    /// bf16, D = 128, the strategy's blocks, one length for all batch items, cached rows left to the caller.
+    /// bf16, D = 128, the strategy's blocks, one length for all batch items, cached rows left to the caller; a projection
+    /// without additions, sparse if the strategy caches.
     pub fn new(strategy: &'a Strategy, room: Room, target: Target) -> Request<'a> {
         Request {
             strategy,
@@ -44,6 +48,7 @@ impl<'a> Request<'a> {
             sequences: Sequences::Uniform,
             cached_rows: CachedRows::LeftToCaller,
             scale: Scale::Positive,
+            projection: Projection { sparse: strategy.caches(), ..Projection::default() },
         }
     }
 }
@@ -130,17 +135,25 @@ pub struct Plan {
     pub block_q: u32,
     /// Tokens of a kv block.
     pub block_kv: u32,
-    /// Query rows of a CTA.
+    /// Query rows of a CTA; of a projection, rows of its product.
     pub tile_q: u32,
     /// Kv rows of a loop step.
     pub tile_kv: u32,
+    /// Columns of a projection's product that a CTA computes.
+    pub tile_n: u32,
+    /// Columns of a projection's operands in a loop step.
+    pub tile_k: u32,
+    /// Rows of a projection's tile that S_c decides together.
+    pub piece_rows: u32,
+    /// Stages of a projection's operands.
+    pub stages: u32,
     /// 16-row tiles of a warp.
     pub row_tiles: u32,
     /// Threads of a CTA.
     pub threads: u32,
     /// CTAs that must fit one SM.
     pub ctas_per_sm: u32,
-    /// Shared memory from one stage of K or V to the next, in bytes.
+    /// Shared memory from one stage of operands to the next, in bytes.
     pub stage_bytes: u32,
     /// Dynamic shared memory in bytes.
     pub shared_bytes: u32,
@@ -160,10 +173,12 @@ pub struct Plan {
     pub score: bool,
     /// The strategy's grid is stored tile by tile.
     pub tiled: bool,
-    /// Writes S_c.
+    /// Writes S_c; a projection reads it.
     pub caches: bool,
     /// Writes S_s.
     pub skips: bool,
+    /// What a projection has.
+    pub projection: Projection,
 }
 
 /// Chooses all constants.
@@ -171,7 +186,6 @@ pub struct Plan {
 /// # Errors
 /// Findings S602 to S605.
 pub(crate) fn plan(request: &Request<'_>) -> Result<Plan, Findings> {
-    let strategy = request.strategy;
     if request.dtype == DType::F32 {
         return Err(Finding::new(
             Code::KernelType,
@@ -183,12 +197,7 @@ pub(crate) fn plan(request: &Request<'_>) -> Result<Plan, Findings> {
     match request.room {
         Room::Attention => attention_plan(request),
         Room::Symbols => symbols_plan(request),
-        room => Err(Finding::new(
-            Code::RoomNotAvailable,
-            format!("room {} cannot be generated for {}", room.name(), strategy.name),
-            "the rooms of this version are attention and symbols",
-        )
-        .into()),
+        Room::GemmQ | Room::GemmO => projection::projection_plan(request),
     }
 }
 
@@ -253,7 +262,7 @@ fn symbols_plan(request: &Request<'_>) -> Result<Plan, Findings> {
     Ok(plan)
 }
 
-fn base_plan(request: &Request<'_>) -> Plan {
+pub(crate) fn base_plan(request: &Request<'_>) -> Plan {
     let strategy = request.strategy;
     let head_dim = request.head_dim as u32;
     Plan {
@@ -266,6 +275,10 @@ fn base_plan(request: &Request<'_>) -> Plan {
         block_kv: request.blocks.kv,
         tile_q: 0,
         tile_kv: 0,
+        tile_n: 0,
+        tile_k: 0,
+        piece_rows: 0,
+        stages: 0,
         row_tiles: 0,
         threads: 0,
         ctas_per_sm: 1,
@@ -281,10 +294,11 @@ fn base_plan(request: &Request<'_>) -> Plan {
         tiled: strategy.tokens.iter().any(|range| matches!(range.grid, Some(Grid::Tiled(_)))),
         caches: strategy.caches(),
         skips: strategy.skips(),
+        projection: Projection::default(),
     }
 }
 
-fn name(room: &str, parts: &[(bool, &str)], tail: &str) -> String {
+pub(crate) fn name(room: &str, parts: &[(bool, &str)], tail: &str) -> String {
     let mut name = room.to_owned();
     for (_, part) in parts.iter().filter(|(present, _)| *present) {
         name.push('_');
@@ -298,7 +312,18 @@ impl Plan {
     pub fn summary(&self) -> String {
         match self.room {
             Room::Symbols => format!("{} for {}, {} threads", self.name, self.target, self.threads),
-            _ => format!(
+            Room::GemmQ | Room::GemmO => format!(
+                "{} for {}: tile {}×{}×{}, {} stages, {} threads, {} B shared",
+                self.name,
+                self.target,
+                self.tile_q,
+                self.tile_n,
+                self.tile_k,
+                self.stages,
+                self.threads,
+                self.shared_bytes
+            ),
+            Room::Attention => format!(
                 "{} for {}: tile {}×{}, {} threads, {} B shared",
                 self.name, self.target, self.tile_q, self.tile_kv, self.threads, self.shared_bytes
             ),

@@ -19,7 +19,7 @@ macro_rules! templates {
 pub(crate) const BEFORE_PARAMS: [Template; 2] = templates!["parts/types.cuh", "parts/constants.cuh"];
 
 /// Files of parts that come after it. A part may use only parts of earlier files, or earlier ones of its own.
-pub(crate) const AFTER_PARAMS: [Template; 24] = templates![
+pub(crate) const AFTER_PARAMS: [Template; 26] = templates![
     "ptx/special_registers.cuh",
     "ptx/convert.cuh",
     "ptx/math.cuh",
@@ -37,6 +37,8 @@ pub(crate) const AFTER_PARAMS: [Template; 24] = templates![
     "parts/tile.cuh",
     "parts/softmax.cuh",
     "parts/symbol_bits.cuh",
+    "parts/projection.cuh",
+    "parts/head_walk.cuh",
     "parts/sequence.cuh",
     "parts/span.cuh",
     "parts/cells.cuh",
@@ -54,6 +56,11 @@ pub(crate) const ATTENTION: Template =
     Template { path: "attention.cu", text: include_str!("../templates/attention.cu") };
 /// Symbols, from what rules say of blocks.
 pub(crate) const SYMBOLS: Template = Template { path: "symbols.cu", text: include_str!("../templates/symbols.cu") };
+
+/// A projection to heads.
+pub(crate) const GEMM_Q: Template = Template { path: "gemm_q.cu", text: include_str!("../templates/gemm_q.cu") };
+/// A projection back to the model width.
+pub(crate) const GEMM_O: Template = Template { path: "gemm_o.cu", text: include_str!("../templates/gemm_o.cu") };
 
 macro_rules! steps {
     ($($(#[$doc:meta])* $name:ident = $path:literal;)*) => {
@@ -80,4 +87,8 @@ steps! {
     EACH = "symbols/each.cu";
     /// Where the lines of an order map are cut.
     CUT = "symbols/cut.cu";
+    /// Which tiles of Q are computed.
+    TILES = "gemm_q/tiles.cu";
+    /// Differences of outputs.
+    DIFFERENCES = "gemm_o/differences.cu";
 }

@@ -12,7 +12,8 @@ use crate::kernel::Origin;
 use crate::lower::Rules;
 use crate::params::{Field, Params};
 use crate::plan::{Plan, Room};
-use crate::registry::{AFTER_PARAMS, ATTENTION, BEFORE_PARAMS, HEADER, SYMBOLS, Template};
+use crate::projection;
+use crate::registry::{AFTER_PARAMS, ATTENTION, BEFORE_PARAMS, GEMM_O, GEMM_Q, HEADER, SYMBOLS, Template};
 
 /// A kernel's text before its parameter struct is known.
 pub(crate) struct Text {
@@ -35,8 +36,10 @@ pub(crate) fn render(plan: &Plan, rules: &Rules, fields: &[Field]) -> Text {
     let environment = environment();
     let expand = |template: &Template, step: Value| expand(&environment, template, plan, rules, step);
     let room = match plan.room {
+        Room::GemmQ => &GEMM_Q,
         Room::Symbols => &SYMBOLS,
-        _ => &ATTENTION,
+        Room::Attention => &ATTENTION,
+        Room::GemmO => &GEMM_O,
     };
     let section = |template: &'static str, text: String| Section { template, name: String::new(), text };
     let of_rules = |text: &String| section("the strategy's rules", text.clone());
@@ -120,6 +123,7 @@ fn expand(environment: &Environment<'_>, template: &Template, plan: &Plan, rules
                 rules => Serde(rules),
                 entry => rules.launches.last().map(|launch| &launch.entry),
                 header => header(plan, rules),
+                cached => projection::sums_cached_heads_alone(plan),
                 step => step,
             },
         )
@@ -216,7 +220,8 @@ fn header(plan: &Plan, rules: &Rules) -> Vec<String> {
             lines.push(format!("blocks     q {}  kv {}", plan.block_q, plan.block_kv));
             lines.push(format!("target     {}   threads {}", plan.target, plan.threads));
         }
-        _ => {
+        Room::GemmQ | Room::GemmO => return projection::header(plan, rules),
+        Room::Attention => {
             lines.push("attention · flash forward over computed block pairs".to_owned());
             lines.push("computes   O = softmax(Q Kᵀ · scale) V and lse, where the cache symbol is 1".to_owned());
             lines.push(match plan.forecast {

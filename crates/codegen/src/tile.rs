@@ -2,7 +2,9 @@
 
 use sparsym_ir::{Code, Finding};
 
-use crate::plan::{CachedRows, Request, Scale, Sequences};
+use crate::plan::{CachedRows, Request, Room, Scale, Sequences};
+use crate::projection::check_parts;
+use crate::target::Target;
 
 /// Tile, pipeline and occupancy of an attention kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,6 +141,105 @@ pub(crate) fn attention_tile(request: &Request<'_>) -> Result<AttentionTile, Fin
                 request.target.name()
             ),
             format!("use blocks that are multiples of one of the tiles {}", legal.join(", ")),
+        )
+    })
+}
+
+/// Tile, pipeline and occupancy of a projection: a CTA of four warps, each with full rows of the product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ProjectionTile {
+    /// Rows of the product.
+    pub rows: u32,
+    /// Columns of the product.
+    pub columns: u32,
+    /// Columns of the operands in a step of the loop.
+    pub depth: u32,
+    /// Tiles of 16 rows that one warp owns.
+    pub row_tiles: u32,
+    /// Steps whose operands are in shared memory.
+    pub stages: u32,
+    /// CTAs that must fit one SM.
+    pub ctas_per_sm: u32,
+}
+
+impl ProjectionTile {
+    /// Threads of a CTA.
+    pub(crate) const THREADS: u32 = 128;
+    /// Rows of the smallest tile.
+    pub(crate) const LEAST_ROWS: usize = 64;
+
+    /// Shared memory of the operands of one step, in bytes.
+    pub(crate) fn stage_bytes(&self) -> u32 {
+        (self.rows + self.columns) * self.depth * 2
+    }
+
+    /// Shared memory in bytes; the product on its way out takes the place of operands.
+    pub(crate) fn shared_bytes(&self) -> u32 {
+        self.stages * self.stage_bytes()
+    }
+
+    /// Rows of the tile that S_c decides together: all of them if it is not read.
+    pub(crate) fn piece_rows(&self, request: &Request<'_>) -> u32 {
+        let (mut a, mut b) = (self.rows, if request.projection.sparse { request.blocks.q } else { 0 });
+        while b != 0 {
+            (a, b) = (b, a % b);
+        }
+        a
+    }
+
+    /// As many CTAs and stages as the SM has room for; CTAs first, because one works while another waits or finishes.
+    fn filled(self, target: &Target) -> Option<ProjectionTile> {
+        const SYSTEM: u32 = 1024; // of the SM's shared memory, for each CTA
+        [(2, 3), (2, 2), (1, 3), (1, 2)]
+            .map(|(ctas_per_sm, stages)| ProjectionTile { ctas_per_sm, stages, ..self })
+            .into_iter()
+            .find(|tile| tile.ctas_per_sm * (tile.shared_bytes() + SYSTEM) <= target.shared_bytes() + SYSTEM)
+    }
+}
+
+/// The tile of a projection. A tile of Q has the columns of one head, so that S_c is obeyed exactly and a thread quad has
+/// whole rows to normalise; 128 accumulators a thread are the most that leave room for operands.
+///
+/// # Errors
+/// S602 for blocks that no tile can obey, S603 for a head dimension without a kernel, S605 for parts of another room.
+pub(crate) fn projection_tile(request: &Request<'_>) -> Result<ProjectionTile, Finding> {
+    check_parts(request)?;
+    let (head_dim, projection, block) = (request.head_dim as u32, request.projection, request.blocks.q);
+    let tile =
+        |rows, columns, depth, row_tiles| ProjectionTile { rows, columns, depth, row_tiles, stages: 2, ctas_per_sm: 1 };
+    let tile = match (request.room, head_dim) {
+        (Room::GemmQ, 64 | 96 | 128) => tile(128, head_dim, 64, 2),
+        (Room::GemmQ, 256) => tile(64, head_dim, 64, 1),
+        (_, 96) => tile(128, 128, 32, 2),
+        (_, 64 | 128 | 256) => tile(128, 128, 64, 2),
+        _ => {
+            return Err(Finding::new(
+                Code::HeadDimension,
+                format!("no projection for head dimension {}", request.head_dim),
+                "use one of 64, 96, 128, 256, padding W with zeros",
+            ));
+        }
+    };
+    let warp_rows = 16 * tile.row_tiles;
+    if projection.sparse && (block == 0 || !block.is_multiple_of(32)) {
+        return Err(Finding::new(
+            Code::NoTile,
+            format!("no projection obeys S_c of blocks of {block} tokens: a warp of its tile has {warp_rows} rows"),
+            "use blocks that are multiples of 32",
+        ));
+    }
+    if projection.means && (block == 0 || !tile.rows.is_multiple_of(block) || !block.is_multiple_of(32)) {
+        return Err(Finding::new(
+            Code::NoTile,
+            format!("no projection makes means of blocks of {block} tokens for head dimension {head_dim}"),
+            format!("use blocks of 32, 64{}", if tile.rows == 128 { " or 128" } else { "" }),
+        ));
+    }
+    tile.filled(&request.target).ok_or_else(|| {
+        Finding::new(
+            Code::NoTile,
+            format!("{} has no room for a tile of {}×{}", request.target.name(), tile.rows, tile.columns),
+            "use a smaller head dimension",
         )
     })
 }

@@ -26,6 +26,7 @@ use text::{define, joined, names, signature, wrapped};
 use crate::kernel::{Launch, last_launch};
 use crate::params::{Buffer, param_field, range_field};
 use crate::plan::{Plan, Request, Room};
+use crate::projection;
 
 /// A strategy's rules as CUDA functions.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -73,6 +74,10 @@ pub(crate) fn rules(request: &Request<'_>, plan: &Plan) -> Rules {
     let strategy = request.strategy;
     if plan.room == Room::Symbols {
         symbols_rules(strategy, plan, &mut rules);
+        return rules;
+    }
+    if matches!(plan.room, Room::GemmQ | Room::GemmO) {
+        (rules.steps, rules.launches) = projection::launches(plan);
         return rules;
     }
     rules.launches = vec![last_launch(plan, plan.name.clone())];

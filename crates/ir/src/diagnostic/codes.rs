@@ -197,6 +197,6 @@ codes! {
         KernelType = "S604", "type without a kernel",
             "GPU kernels take bf16 and f16; the reference and cpu devices also take f32.";
         RoomNotAvailable = "S605", "room that cannot be generated",
-            "This version generates the rooms attention and symbols; symbols from Q and K need one length for all batch items.";
+            "Symbols need rules or a mask, and those from Q and K one length for all batch items; normalisation, rotation and block means belong to gemm_q, sums over heads and partials to gemm_o.";
     }
 }

@@ -1,0 +1,195 @@
+//# The gemm_o room: a CTA computes one tile of Y, or of a partial: 128 tokens, 128 columns.
+//% set sparse = plan.projection.sparse
+//% set both = plan.projection.summed == "both"
+
+// ---- setup -------------------------------------------------------------------------------------
+
+// O Wᵀ for the rows and columns of the tile.
+static __device__ __forceinline__ Operands operands_of(const Params& p, const OutputTile& tile) {
+    const int columns = p.heads * kHeadDim;
+    const int first_column = tile.column * kTileN;
+    const i64 row = (i64)tile.b * p.n_tokens + tile.first_token;
+//% if plan.projection.differences
+    const u16* o = p.output_differences + (i64)cta_z() * p.batch * p.n_tokens * columns;
+    return operands_from(p, tile, o + row * columns, p.w + (i64)first_column * columns, columns,
+                         p.width - first_column);
+//% else
+    return operands_from(p, tile, p.o + row * columns, p.w + (i64)first_column * columns, columns,
+                         p.width - first_column);
+//% endif
+}
+
+// Where row `row` of the tile starts in Y, at its first column.
+static __device__ __forceinline__ i64 y_offset(const Params& p, const OutputTile& tile, int row) {
+    return ((i64)tile.b * p.rows + tile.first_token + row - p.first_token) * p.width +
+           tile.column * kTileN;
+}
+//% if sparse
+
+// ---- compute -----------------------------------------------------------------------------------
+
+// What has been asked for: bit n speaks of the slice that comes n steps from now.
+struct Ahead {
+    u32 slices;    // there is one
+    u32 mine;      // and this warp has rows that sum its head
+};
+
+// One step on: asks for the slice where the walk stands.
+static __device__ __forceinline__ void ask(Ahead& ahead, HeadWalk& walk, u32 to,
+                                           const Operands& operands, const Params& p,
+                                           const OutputTile& tile) {
+    ahead.slices >>= 1;
+    ahead.mine >>= 1;
+    if (walk.column >= 0) {
+        load_slice(to, operands, walk.column, walk.rows);
+        const bool mine = holds_rows(p, tile, warp_row(), kRowTiles * 16) &&
+                          (walk.rows >> warp_row() / kRowsPerPass & 1);
+        ahead.slices |= 1 << (kStages - 1);
+        ahead.mine |= (u32)mine << (kStages - 1);
+        next_slice(walk, p, tile);
+    }
+    cp_async_commit();
+}
+
+// C += Σ O_h W_hᵀ over the heads of the walk. A warp whose rows do not sum a head skips its products.
+static __device__ __forceinline__ void sum_heads(Product& product, HeadWalk walk,
+                                                 const Operands& operands, u32 first_stage,
+                                                 const Params& p, const OutputTile& tile) {
+    const Lane lane = lane_of_operands();
+    Ahead ahead = {};
+    #pragma unroll
+    for (int stage = 0; stage < kStages - 1; ++stage) {
+        ask(ahead, walk, first_stage + stage * kStageBytes, operands, p, tile);
+    }
+    u32 stage = first_stage;
+    u32 empty = first_stage + (kStages - 1) * kStageBytes;
+    #pragma unroll 1
+    while (ahead.slices > 1) {
+        // This slice has come, and nobody reads the one before it any more.
+        ${ "cp_async_wait_all_but_1" if plan.stages == 3 else "cp_async_wait_all" }();
+        __syncthreads();
+        ask(ahead, walk, empty, operands, p, tile);
+        if (ahead.mine & 1) {
+            multiply_slice(product, stage, lane);
+        }
+        empty = stage;
+        stage = stage_after(stage, first_stage);
+    }
+    __syncthreads();
+}
+//% endif
+//% if plan.projection.partials
+
+// ---- partials ----------------------------------------------------------------------------------
+
+// Y += Σ_k coefficient_k · partial_k. Rows of 16-byte loads become fragments in shared memory.
+static __device__ __forceinline__ void add_partials(Product& product, const Params& p,
+                                                    const OutputTile& tile, u32 rows) {
+    const int lane = threadIdx.x % 32;
+    #pragma unroll 1
+    for (int k = 0; k < p.n_partials; ++k) {
+        for (int at = lane; at < kRowTiles * 16 * kOutChunks; at += 32) {
+            const int row = at / kOutChunks;
+            const int chunk = at % kOutChunks;
+            uint4 v = {};
+            if (is_inside(p, tile, warp_row() + row) && tile.column * kTileN + chunk * 8 < p.width) {
+                v = *(const uint4*)(p.partials[k] + y_offset(p, tile, warp_row() + row) + chunk * 8);
+            }
+            store_shared_16(rows + out_offset(row, chunk), v);
+        }
+        __syncwarp();
+        #pragma unroll
+        for (int m = 0; m < kRowTiles; ++m) {
+            #pragma unroll
+            for (int n = 0; n < kTileN / 16; ++n) {
+                u32 pairs[4];
+                ldmatrix_x4(pairs, rows + out_offset(m * 16 + lane % 16, 2 * n + lane / 16));
+                #pragma unroll
+                for (int e = 0; e < 4; ++e) {
+                    float(&c)[4] = product.c[m][2 * n + e / 2];
+                    c[e % 2 * 2] += p.coefficients[k] * unpack_low(pairs[e]);
+                    c[e % 2 * 2 + 1] += p.coefficients[k] * unpack_high(pairs[e]);
+                }
+            }
+        }
+        __syncwarp();
+    }
+}
+//% endif
+//% if plan.projection.bias
+
+// ---- bias --------------------------------------------------------------------------------------
+
+// Y += bias
+static __device__ __forceinline__ void add_bias(Product& product, const Params& p,
+                                                const OutputTile& tile) {
+    const int first = tile.column * kTileN;
+    #pragma unroll
+    for (int n = 0; n < kTileN / 8; ++n) {
+        if (first + n * 8 < p.width) {
+            const u32 pair = *(const u32*)(p.bias + first + n * 8 + fragment_column());
+            #pragma unroll
+            for (int m = 0; m < kRowTiles; ++m) {
+                #pragma unroll
+                for (int r = 0; r < 2; ++r) {
+                    product.c[m][n][2 * r] += unpack_low(pair);
+                    product.c[m][n][2 * r + 1] += unpack_high(pair);
+                }
+            }
+        }
+    }
+}
+//% endif
+
+// ---- finish ------------------------------------------------------------------------------------
+
+// The warp's rows of the product, rounded, 16 bytes a lane.
+static __device__ __forceinline__ void store_rows(u16* y, const Product& product, const Params& p,
+                                                  const OutputTile& tile, u32 rows) {
+    put_rounded(rows, product);
+    for (int at = threadIdx.x % 32; at < kRowTiles * 16 * kOutChunks; at += 32) {
+        const int row = at / kOutChunks;
+        const int chunk = at % kOutChunks;
+        if (is_inside(p, tile, warp_row() + row) && tile.column * kTileN + chunk * 8 < p.width) {
+            *(uint4*)(y + y_offset(p, tile, warp_row() + row) + chunk * 8) =
+                load_shared_16(rows + out_offset(row, chunk));
+        }
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(kThreads${ ", " ~ plan.ctas_per_sm if plan.ctas_per_sm > 1 })
+${ entry }(const __grid_constant__ Params p) {
+    extern __shared__ __align__(1024) u8 shared[];
+    const OutputTile tile = tile_at(p, cta_x());
+    const Operands operands = operands_of(p, tile);
+    const u32 stages = shared_address(shared);
+    const u32 out = stages + warp_row() * kOutBytes;
+    Product product;
+//% if both
+    clear_product(product);
+
+    // partial = Σ O_h W_hᵀ over cached heads
+    sum_heads(product, first_slice(p, tile, 0xffffffffu), operands, stages, p, tile);
+    store_rows(p.partial_out, product, p, tile, out);
+    __syncthreads();
+
+    // Y = partial + Σ O_h W_hᵀ over active heads
+    sum_heads(product, first_slice(p, tile, 0), operands, stages, p, tile);
+//% elif sparse
+    clear_product(product);
+
+    // ${ "partial" if plan.projection.differences else "Y" } = Σ O_h W_hᵀ over ${ "cached" if cached else "active" } heads
+    sum_heads(product, first_slice(p, tile), operands, stages, p, tile);
+//% else
+
+    // Y = O Wᵀ
+    multiply_all(product, operands, stages, holds_rows(p, tile, warp_row(), kRowTiles * 16));
+//% endif
+//% if plan.projection.partials
+    add_partials(product, p, tile, out);
+//% endif
+//% if plan.projection.bias
+    add_bias(product, p, tile);
+//% endif
+    store_rows(${ "p.partials_out[cta_z()]" if plan.projection.differences else "p.y" }, product, p, tile, out);
+}
