@@ -51,7 +51,8 @@ static __device__ __forceinline__ void ask(Ahead& ahead, HeadWalk& walk, u32 to,
     cp_async_commit();
 }
 
-// C += Σ O_h W_hᵀ over the heads of the walk. A warp whose rows do not sum a head skips its products.
+// C += Σ O_h W_hᵀ over the heads of the walk. A warp whose rows do not sum a head skips its
+// products.
 static __device__ __forceinline__ void sum_heads(Product& product, HeadWalk walk,
                                                  const Operands& operands, u32 first_stage,
                                                  const Params& p, const OutputTile& tile) {
@@ -91,9 +92,10 @@ static __device__ __forceinline__ void add_partials(Product& product, const Para
         for (int at = lane; at < kRowTiles * 16 * kOutChunks; at += 32) {
             const int row = at / kOutChunks;
             const int chunk = at % kOutChunks;
+            const int tile_row = warp_row() + row;
             uint4 v = {};
-            if (is_inside(p, tile, warp_row() + row) && tile.column * kTileN + chunk * 8 < p.width) {
-                v = *(const uint4*)(p.partials[k] + y_offset(p, tile, warp_row() + row) + chunk * 8);
+            if (is_inside(p, tile, tile_row) && tile.column * kTileN + chunk * 8 < p.width) {
+                v = *(const uint4*)(p.partials[k] + y_offset(p, tile, tile_row) + chunk * 8);
             }
             store_shared_16(rows + out_offset(row, chunk), v);
         }

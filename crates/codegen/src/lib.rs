@@ -28,6 +28,7 @@ mod target;
 mod tile;
 
 pub use kernel::{GridAxis, Kernel, Launch, Origin};
+pub use lower::reads_means_alone;
 pub use params::{Argument, Buffer, Field, Params, Source};
 pub use plan::{CachedRows, Plan, Request, Room, Scale, Sequences};
 pub use projection::{Projection, ProjectionNumbers, StreamNumber};

@@ -30,6 +30,9 @@ pub struct Request<'a> {
     pub cached_rows: CachedRows,
     /// Which factors on Q·K the kernel must bear.
     pub scale: Scale,
+    /// Symbols are made from block means that GEMM-Q wrote; only for strategies that
+    /// [read means alone](crate::reads_means_alone).
+    pub pooled: bool,
     /// What a projection has; for [`Room::GemmQ`] and [`Room::GemmO`].
     pub projection: Projection,
 }
@@ -48,6 +51,7 @@ impl<'a> Request<'a> {
             sequences: Sequences::Uniform,
             cached_rows: CachedRows::LeftToCaller,
             scale: Scale::Positive,
+            pooled: false,
             projection: Projection { sparse: strategy.caches(), ..Projection::default() },
         }
     }
@@ -163,6 +167,8 @@ pub struct Plan {
     pub row_lanes: u32,
     /// Rules read Q and K.
     pub data: bool,
+    /// Block means of Q and K are given.
+    pub pooled: bool,
     /// Index pointers.
     pub ragged: bool,
     /// Writes forecasts.
@@ -256,7 +262,13 @@ fn symbols_plan(request: &Request<'_>) -> Result<Plan, Findings> {
     };
     plan.name = name(
         "symbols",
-        &[(plan.caches, "cache"), (plan.skips, "skip"), (plan.mask, "masked"), (plan.ragged, "ragged")],
+        &[
+            (plan.caches, "cache"),
+            (plan.skips, "skip"),
+            (plan.mask, "masked"),
+            (plan.ragged, "ragged"),
+            (plan.pooled, "pooled"),
+        ],
         &tail,
     );
     Ok(plan)
@@ -287,6 +299,7 @@ pub(crate) fn base_plan(request: &Request<'_>) -> Plan {
         group_chunks: tile::group_chunks(head_dim),
         row_lanes: 0,
         data: false,
+        pooled: request.pooled,
         ragged: request.sequences == Sequences::Ragged,
         forecast: request.cached_rows == CachedRows::Forecast,
         mask: strategy.mask.is_some(),

@@ -13,6 +13,10 @@ pub trait Shaped {
     fn shape(&self) -> &[usize];
     /// Element type.
     fn dtype(&self) -> DType;
+    /// Elements that it holds; more or fewer than its shape says only if it was put together by hand.
+    fn elements(&self) -> usize {
+        self.shape().iter().product()
+    }
 }
 
 impl Shaped for Tensor {
@@ -23,6 +27,10 @@ impl Shaped for Tensor {
     fn dtype(&self) -> DType {
         Tensor::dtype(self)
     }
+
+    fn elements(&self) -> usize {
+        self.len()
+    }
 }
 
 impl<T: Shaped> Shaped for &T {
@@ -32,6 +40,10 @@ impl<T: Shaped> Shaped for &T {
 
     fn dtype(&self) -> DType {
         T::dtype(self)
+    }
+
+    fn elements(&self) -> usize {
+        T::elements(self)
     }
 }
 
@@ -223,8 +235,8 @@ pub enum Summed {
 
 /// P_k = Σ over cached heads of D^k_h·W_hᵀ for k = 1, 2, …, `[B, rows, C]` each: what a forecast of order k adds to GEMM-O.
 ///
-/// D^k = Σ_j weights[k - 1][j] · outputs[j], in f32 and rounded once to O's type: differences are taken before projecting,
-/// because the set of cached heads changes from one Update to the next.
+/// D^k is the sum of `outputs[j]` times `weights[k - 1][j]`, in f32 and rounded once to O's type. Differences are taken
+/// before projecting, because the set of cached heads changes from one Update to the next.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Differences<T, S> {
     /// Sizes.
@@ -245,6 +257,34 @@ pub type GemmQCall<'a> = GemmQ<&'a Tensor, &'a CacheSymbol>;
 pub type GemmOCall<'a> = GemmO<&'a Tensor, &'a CacheSymbol>;
 /// Projected differences, in host memory.
 pub type DifferencesCall<'a> = Differences<&'a Tensor, &'a CacheSymbol>;
+
+impl<T, S> GemmQ<T, S> {
+    /// The same call over what `array` makes of each array and `symbol` of S_c.
+    ///
+    /// # Errors
+    /// Those of the two.
+    pub fn try_map<'a, U, V, E>(
+        &'a self,
+        array: impl Fn(&'a T) -> Result<U, E>,
+        symbol: impl Fn(&'a S) -> Result<V, E>,
+    ) -> Result<GemmQ<U, V>, E> {
+        Ok(GemmQ {
+            stream: self.stream,
+            x: array(&self.x)?,
+            w: array(&self.w)?,
+            bias: self.bias.as_ref().map(&array).transpose()?,
+            norm: match &self.norm {
+                Some(norm) => Some(RmsNorm { weight: array(&norm.weight)?, eps: norm.eps }),
+                None => None,
+            },
+            rope: match &self.rope {
+                Some(rope) => Some(Rope { cos: array(&rope.cos)?, sin: array(&rope.sin)?, pairs: rope.pairs }),
+                None => None,
+            },
+            s_c: self.s_c.as_ref().map(symbol).transpose()?,
+        })
+    }
+}
 
 impl<T: Shaped, S> GemmQ<T, S> {
     /// Checks every array but S_c, and the results: `q` and, if asked for, the f32 block means `[B, H, T, D]`.
@@ -289,6 +329,29 @@ impl<T: Shaped, S> GemmQ<T, S> {
     }
 }
 
+impl<T, S> GemmO<T, S> {
+    /// The same call over what `array` makes of each array and `symbol` of S_c.
+    ///
+    /// # Errors
+    /// Those of the two.
+    pub fn try_map<'a, U, V, E>(
+        &'a self,
+        array: impl Fn(&'a T) -> Result<U, E>,
+        symbol: impl Fn(&'a S) -> Result<V, E>,
+    ) -> Result<GemmO<U, V>, E> {
+        Ok(GemmO {
+            stream: self.stream,
+            o: array(&self.o)?,
+            w: array(&self.w)?,
+            bias: self.bias.as_ref().map(&array).transpose()?,
+            s_c: self.s_c.as_ref().map(symbol).transpose()?,
+            summed: self.summed,
+            partials: self.partials.iter().map(&array).collect::<Result<_, _>>()?,
+            coefficients: self.coefficients.clone(),
+        })
+    }
+}
+
 impl<T: Shaped, S> GemmO<T, S> {
     /// Checks every array but S_c, and the results: `y` and, for [`Summed::Both`], the partial.
     ///
@@ -318,6 +381,10 @@ impl<T: Shaped, S> GemmO<T, S> {
         if let Some(partial) = partial {
             check_array("partial", partial, &model, "[B, N, C]", dtype, &mut findings);
         }
+        if self.summed != Summed::Active && self.s_c.is_none() {
+            let help = "give S_c, or sum active heads";
+            findings.push(Finding::new(Code::SymbolShape, "without s_c no head is cached", help));
+        }
         if partial.is_some() != (self.summed == Summed::Both) {
             findings.push(Finding::new(
                 Code::CacheMissing,
@@ -326,6 +393,26 @@ impl<T: Shaped, S> GemmO<T, S> {
             ));
         }
         findings.into_result(())
+    }
+}
+
+impl<T, S> Differences<T, S> {
+    /// The same call over what `array` makes of each array and `symbol` of S_c.
+    ///
+    /// # Errors
+    /// Those of the two.
+    pub fn try_map<'a, U, V, E>(
+        &'a self,
+        array: impl Fn(&'a T) -> Result<U, E>,
+        symbol: impl Fn(&'a S) -> Result<V, E>,
+    ) -> Result<Differences<U, V>, E> {
+        Ok(Differences {
+            stream: self.stream,
+            outputs: self.outputs.iter().map(&array).collect::<Result<_, _>>()?,
+            weights: self.weights.clone(),
+            w: array(&self.w)?,
+            s_c: symbol(&self.s_c)?,
+        })
     }
 }
 
@@ -378,6 +465,14 @@ fn check_array(name: &str, array: &impl Shaped, shape: &[usize], axes: &str, dty
             Code::TensorShape,
             format!("{name} has shape {:?}", array.shape()),
             format!("this projection needs {axes} = {shape:?}"),
+        ));
+    }
+    let elements: usize = array.shape().iter().product();
+    if array.elements() != elements {
+        findings.push(Finding::new(
+            Code::TensorShape,
+            format!("{name} holds {} elements", array.elements()),
+            format!("its shape {:?} has {elements}", array.shape()),
         ));
     }
     if array.dtype() != dtype {

@@ -113,6 +113,15 @@ impl CacheSymbol {
         CacheSymbol { batch, blocks: q_blocks, rows: BitRows::ones(batch * q_blocks, heads) }
     }
 
+    /// From packed rows, `[B, T_q]` rows of H bits.
+    ///
+    /// # Panics
+    /// If the number of rows is not `batch * q_blocks`.
+    pub fn from_rows(batch: usize, q_blocks: usize, rows: BitRows) -> CacheSymbol {
+        assert_eq!(rows.rows(), batch * q_blocks, "rows do not fill [{batch}, {q_blocks}]");
+        CacheSymbol { batch, blocks: q_blocks, rows }
+    }
+
     /// From one byte per decision in `[B, H, T_q]` order; any non-zero byte is 1.
     ///
     /// # Panics

@@ -39,6 +39,21 @@ impl Tensor {
         Tensor { shape: shape.to_vec(), data }
     }
 
+    /// A tensor from the bytes of its elements, little-endian.
+    ///
+    /// # Panics
+    /// If there are more or fewer bytes than `shape` has elements.
+    pub fn from_bytes(shape: &[usize], dtype: DType, bytes: &[u8]) -> Tensor {
+        let expected = shape.iter().product::<usize>() * dtype.bytes();
+        assert_eq!(bytes.len(), expected, "bytes do not fill the shape {shape:?} of {}", dtype.name());
+        let data = match dtype {
+            DType::F32 => Data::F32(bytemuck::pod_collect_to_vec(bytes)),
+            DType::F16 => Data::F16(bytemuck::pod_collect_to_vec(bytes)),
+            DType::Bf16 => Data::Bf16(bytemuck::pod_collect_to_vec(bytes)),
+        };
+        Tensor { shape: shape.to_vec(), data }
+    }
+
     /// A tensor of zeros.
     pub fn zeros(shape: &[usize], dtype: DType) -> Tensor {
         let n = shape.iter().product();

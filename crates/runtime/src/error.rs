@@ -73,6 +73,12 @@ pub enum Error {
         /// The system's words.
         reason: std::io::Error,
     },
+    /// An array that a call cannot take.
+    #[error(transparent)]
+    Array(#[from] crate::device::session::ArrayError),
+    /// A layer that cannot be made.
+    #[error(transparent)]
+    Layer(#[from] crate::engine::LayerError),
     /// A denoising step out of order.
     #[error(transparent)]
     Step(#[from] crate::step::StepError),
@@ -117,7 +123,7 @@ impl Error {
                     false => Class::Usage,
                 }
             }
-            Error::UnknownDevice { .. } | Error::Step(_) => Class::Usage,
+            Error::UnknownDevice { .. } | Error::Step(_) | Error::Array(_) | Error::Layer(_) => Class::Usage,
             Error::File { .. } => Class::Input,
             Error::Trap(_) => Class::Trap,
             Error::NoNvrtc(_)

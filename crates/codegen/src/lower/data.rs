@@ -88,7 +88,7 @@ fn pool(lowering: &Lowering, needs: &Needs) {
         _ => GridAxis::KvBlocks,
     };
     let pools = sides(&|side| needs.pools(side));
-    if pools == [false, false] {
+    if pools == [false, false] || builder.plan.pooled {
         return;
     }
     let similar = sides(&|side| needs.similarity(side, false));
@@ -104,6 +104,15 @@ fn pool(lowering: &Lowering, needs: &Needs) {
         let values = context! { q => centered[0], k => centered[1] };
         builder.step("similarity", &SIMILARITY, 128, [blocks(centered), GridAxis::Heads, GridAxis::Batch], values);
     }
+}
+
+/// Whether the symbols of a strategy depend on nothing of Q and K but the means of their blocks.
+pub fn reads_means_alone(strategy: &Strategy) -> bool {
+    let staged = sparsym_ir::data::stages(strategy);
+    let needs = Needs::of(&staged);
+    let centers = [Side::Q, Side::Kv].iter().any(|&side| needs.center(side));
+    let sums = staged.maps.iter().any(|map| matches!(map.value.kind, ExprKind::BlockSum(_)));
+    needs.means() && !centers && !sums && needs.similarities.is_empty()
 }
 
 /// Whether passes over tokens sum directions, and whether of tokens from which the mean of all is taken away.

@@ -18,6 +18,7 @@ use serde::Serialize;
 
 pub(crate) use affine::mask_fits;
 pub(crate) use builder::Step;
+pub use data::reads_means_alone;
 pub(crate) use symbols::SymbolRules;
 
 use builder::Builder;

@@ -80,6 +80,26 @@ impl Memory {
         self.push(name, words, bytes, Some(written), Rights::ReadWrite)
     }
 
+    /// Replaces the bytes of a buffer.
+    ///
+    /// # Panics
+    /// If the buffer is of another memory, or has more or fewer bytes.
+    pub fn write(&mut self, buffer: Buffer, bytes: &[u8]) {
+        let allocation = &mut self.allocations[buffer.index];
+        assert_eq!(allocation.region.bytes, bytes.len() as u64, "bytes do not fill {}", allocation.region.name);
+        (allocation.words, allocation.written) = (words_of(bytes), None);
+    }
+
+    /// Frees a buffer: its addresses are no longer anybody's, and no later buffer gets them.
+    ///
+    /// # Panics
+    /// If the buffer is of another memory.
+    pub fn free(&mut self, buffer: Buffer) {
+        let allocation = &mut self.allocations[buffer.index];
+        allocation.region.bytes = 0;
+        (allocation.words, allocation.written) = (Box::default(), None);
+    }
+
     /// The bytes of a buffer. Bytes that nothing has written are 0xFF.
     ///
     /// # Panics

@@ -23,6 +23,18 @@ pub struct Cost {
     pub stats: Option<Stats>,
 }
 
+impl Cost {
+    /// Adds what came after.
+    pub fn add(&mut self, other: &Cost) {
+        self.ms += other.ms;
+        match (&mut self.stats, &other.stats) {
+            (Some(stats), Some(more)) => stats.add(more),
+            (stats @ None, Some(more)) => *stats = Some(more.clone()),
+            (_, None) => {}
+        }
+    }
+}
+
 impl<T> Measured<T> {
     /// Makes a result on this machine's cores, under its clock.
     ///

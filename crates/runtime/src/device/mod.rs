@@ -15,7 +15,11 @@ pub mod emulator;
 pub mod kernels;
 mod measured;
 mod permute;
+pub mod projections;
 mod reference;
+pub mod session;
+
+use std::sync::Arc;
 
 use sparsym_ir::{AttentionCall, AttentionOutput, Bound, DType, Forecast, Symbols, SymbolsCall};
 
@@ -27,6 +31,7 @@ pub use emulator::Emulator;
 pub use kernels::{Backend, KernelDevice};
 pub use measured::{Cost, Measured};
 pub use reference::Reference;
+pub use session::{Array, BitArray, Session};
 
 use crate::error::Error;
 
@@ -39,6 +44,12 @@ pub trait Device: Send + Sync {
     fn finest_dtype(&self) -> DType {
         DType::F32
     }
+
+    /// Memory on the device that stays between calls.
+    ///
+    /// # Errors
+    /// The device's own.
+    fn session(self: Arc<Self>) -> Result<Arc<dyn Session>, Error>;
 
     /// The symbols of a call whose tokens are given as they are stored, whatever the strategy permutes.
     ///

@@ -1,8 +1,13 @@
 //! The device that is right by being simple.
 
-use sparsym_ir::{AttentionCall, AttentionOutput, Symbols, SymbolsCall};
+use std::sync::Arc;
 
-use super::{Device, Measured};
+use sparsym_ir::{
+    AttentionCall, AttentionOutput, DifferencesCall, Findings, GemmOCall, GemmQCall, Symbols, SymbolsCall, Tensor,
+};
+
+use super::session::{HostSession, Projections};
+use super::{Device, Measured, Session};
 use crate::error::Error;
 
 /// The oracle of `sparsym-reference`: slow, and what every other device is compared with.
@@ -14,6 +19,10 @@ impl Device for Reference {
         "reference"
     }
 
+    fn session(self: Arc<Self>) -> Result<Arc<dyn Session>, Error> {
+        Ok(Arc::new(HostSession::new(self)))
+    }
+
     fn stored_symbols(&self, call: &SymbolsCall<'_>) -> Result<Measured<Symbols>, Error> {
         call.check()?;
         Measured::on_host(|| Ok(sparsym_reference::symbols::symbols(call)))
@@ -21,5 +30,19 @@ impl Device for Reference {
 
     fn stored_attention(&self, call: &AttentionCall<'_>) -> Result<Measured<AttentionOutput>, Error> {
         Measured::on_host(|| Ok(sparsym_reference::attention(call)?))
+    }
+}
+
+impl Projections for Reference {
+    fn gemm_q(&self, call: &GemmQCall<'_>, q: &mut Tensor, means: Option<&mut Tensor>) -> Result<(), Findings> {
+        sparsym_reference::gemm_q(call, q, means)
+    }
+
+    fn gemm_o(&self, call: &GemmOCall<'_>, y: &mut Tensor, partial: Option<&mut Tensor>) -> Result<(), Findings> {
+        sparsym_reference::gemm_o(call, y, partial)
+    }
+
+    fn differences(&self, call: &DifferencesCall<'_>, partials: &mut [&mut Tensor]) -> Result<(), Findings> {
+        sparsym_reference::differences(call, partials)
     }
 }

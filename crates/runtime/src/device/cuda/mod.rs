@@ -128,6 +128,20 @@ impl Backend for CudaBackend {
         Ok(CudaBuffer { slice, bytes })
     }
 
+    fn write(&self, (): &mut (), buffer: &mut CudaBuffer, bytes: &[u8]) -> Result<(), Error> {
+        guarded(&format!("upload {} bytes", bytes.len()), || {
+            let mut to = buffer.slice.slice_mut(..bytes.len());
+            self.stream.memcpy_htod(bytes, &mut to)
+        })
+    }
+
+    fn copy(&self, (): &mut (), from: &CudaBuffer, to: &mut CudaBuffer) -> Result<(), Error> {
+        guarded("copy a buffer", || self.stream.memcpy_dtod(&from.slice, &mut to.slice))
+    }
+
+    /// The memory is freed when the buffer is dropped, after all work on the stream so far.
+    fn release(&self, (): &mut (), _: CudaBuffer) {}
+
     fn address(&self, buffer: &CudaBuffer) -> u64 {
         buffer.slice.device_ptr(&self.stream).0
     }

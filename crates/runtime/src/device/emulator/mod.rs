@@ -98,6 +98,15 @@ impl Backend for EmulatorBackend {
         Ok(EmulatorBuffer { buffer, untouched })
     }
 
+    fn write(&self, memory: &mut Memory, buffer: &mut EmulatorBuffer, bytes: &[u8]) -> Result<(), Error> {
+        memory.write(buffer.buffer, bytes);
+        Ok(())
+    }
+
+    fn release(&self, memory: &mut Memory, buffer: EmulatorBuffer) {
+        memory.free(buffer.buffer);
+    }
+
     fn address(&self, buffer: &EmulatorBuffer) -> u64 {
         buffer.buffer.address()
     }

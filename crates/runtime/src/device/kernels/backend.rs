@@ -9,13 +9,13 @@ use crate::error::Error;
 use crate::nvrtc::Image;
 
 /// A machine that runs compiled kernels: memory and launches, and nothing that knows of attention.
-pub trait Backend: Send + Sync {
+pub trait Backend: Send + Sync + 'static {
     /// The functions of a kernel, ready to be launched.
     type Function: Send + Sync;
     /// The memory of one call; its buffers go with it.
-    type Memory;
+    type Memory: Send;
     /// A buffer in such memory.
-    type Buffer;
+    type Buffer: Send;
 
     /// The name that [`open`](crate::device::open) knows its device by.
     fn name(&self) -> &'static str;
@@ -43,6 +43,24 @@ pub trait Backend: Send + Sync {
     /// # Errors
     /// If there is no room.
     fn place(&self, memory: &mut Self::Memory, name: &str, contents: &Contents<'_>) -> Result<Self::Buffer, Error>;
+
+    /// Replaces all bytes of a buffer that kernels may write.
+    ///
+    /// # Errors
+    /// If the machine does not take them.
+    fn write(&self, memory: &mut Self::Memory, buffer: &mut Self::Buffer, bytes: &[u8]) -> Result<(), Error>;
+
+    /// Copies a buffer to another one of the same size.
+    ///
+    /// # Errors
+    /// If the machine does not.
+    fn copy(&self, memory: &mut Self::Memory, from: &Self::Buffer, to: &mut Self::Buffer) -> Result<(), Error> {
+        let bytes = self.download(memory, from)?;
+        self.write(memory, to, &bytes)
+    }
+
+    /// Frees a buffer.
+    fn release(&self, memory: &mut Self::Memory, buffer: Self::Buffer);
 
     /// Where a buffer begins, as a kernel sees it.
     fn address(&self, buffer: &Self::Buffer) -> u64;
@@ -75,6 +93,14 @@ pub enum Contents<'a> {
 }
 
 impl Contents<'_> {
+    /// How many bytes there are.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Contents::Input(bytes) | Contents::Output(bytes) => bytes.len(),
+            Contents::Zeros(bytes) => *bytes,
+        }
+    }
+
     /// What comes back where nothing was written.
     pub fn into_bytes(self) -> Vec<u8> {
         match self {

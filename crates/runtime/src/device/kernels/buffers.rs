@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use sparsym_codegen::{Buffer, Kernel, Source};
 use sparsym_ir::bind::Bound;
 use sparsym_ir::strategy::{Element, Scalar};
-use sparsym_ir::symbols::{BitRows, CacheSymbol};
+use sparsym_ir::symbols::BitRows;
 use sparsym_ir::{AttentionCall, Code, Finding, Findings, Symbols, SymbolsCall, Tensor};
 
 use super::Contents;
@@ -69,7 +69,7 @@ pub(super) fn of_symbols<'a>(buffer: Buffer, call: &SymbolsCall<'a>, symbols: &'
 }
 
 /// What rules read.
-fn of_rules<'a>(buffer: Buffer, bound: &'a Bound<'_>) -> Option<Contents<'a>> {
+pub(super) fn of_rules<'a>(buffer: Buffer, bound: &'a Bound<'_>) -> Option<Contents<'a>> {
     let numbers = |scalar: Scalar, values: &'a [f32]| -> Cow<'a, [u8]> {
         match scalar {
             Scalar::F32 => Cow::Borrowed(bytemuck::cast_slice(values)),
@@ -114,29 +114,4 @@ fn words(rows: &BitRows) -> Cow<'_, [u8]> {
 pub(super) fn bit_rows(like: &BitRows, bytes: &[u8]) -> BitRows {
     let words = bytemuck::pod_collect_to_vec(&bytes[..like.words().len() * 8]);
     BitRows::from_words(like.rows(), like.bits(), words)
-}
-
-/// S_c from its packed rows.
-pub(super) fn cache_symbol(batch: usize, q_blocks: usize, rows: &BitRows) -> CacheSymbol {
-    let mut symbol = CacheSymbol::ones(batch, rows.bits(), q_blocks);
-    for row in 0..rows.rows() {
-        for h in 0..rows.bits() {
-            symbol.set(row / q_blocks, h, row % q_blocks, rows.get(row, h));
-        }
-    }
-    symbol
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn downloaded_rows_of_the_cache_symbol_find_their_blocks() {
-        let mut expected = CacheSymbol::ones(2, 70, 3);
-        expected.set(1, 69, 2, false);
-        expected.set(0, 0, 1, false);
-        let rows = bit_rows(expected.rows(), bytemuck::cast_slice(expected.rows().words()));
-        assert_eq!(cache_symbol(2, 3, &rows), expected);
-    }
 }

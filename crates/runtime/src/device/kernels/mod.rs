@@ -9,22 +9,24 @@
 
 mod backend;
 mod buffers;
+mod projection;
+mod session;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use half::{bf16, f16};
 use sparsym_codegen::{Argument, Buffer, CachedRows, Kernel, Request, Room, Scale, Sequences, Target};
 use sparsym_ir::bind::Bound;
-use sparsym_ir::symbols::{BitRows, SkipSymbol};
-use sparsym_ir::tensor::Data;
+use sparsym_ir::strategy::Strategy;
+use sparsym_ir::symbols::{BitRows, CacheSymbol, SkipSymbol};
 use sparsym_ir::{AttentionCall, AttentionOutput, DType, Symbols, SymbolsCall, Tensor};
 
 pub use backend::{Backend, Contents, Launch};
 
-use self::buffers::{bit_rows, cache_symbol, check_extents};
-use super::{Cost, Device, Measured};
+use self::buffers::{bit_rows, check_extents};
+use self::session::KernelSession;
+use super::{Cost, Device, Measured, Session};
 use crate::compiler::Compiler;
 use crate::error::Error;
 
@@ -90,55 +92,45 @@ impl<B: Backend> KernelDevice<B> {
         self
     }
 
-    fn attention_request<'a>(&self, call: &AttentionCall<'a>) -> Request<'a> {
-        let problem = call.bound.problem;
+    fn attention_request<'a>(&self, bound: &Bound<'a>, dtype: DType, forecast: bool) -> Request<'a> {
         Request {
-            strategy: call.bound.strategy,
-            room: Room::Attention,
-            target: self.target(),
-            dtype: call.q.dtype(),
-            head_dim: problem.head_dim,
-            blocks: problem.blocks,
-            sequences: sequences(call.bound),
-            cached_rows: match call.forecast {
-                Some(_) => CachedRows::Forecast,
-                // O starts as zeros, which is what such rows are without a forecast.
-                None => CachedRows::LeftToCaller,
-            },
-            scale: Scale::of(problem.scale),
-        }
-    }
-
-    fn symbols_request<'a>(&self, call: &SymbolsCall<'a>) -> Request<'a> {
-        let bound = call.bound;
-        // Only texts that read Q and K depend on their type.
-        let data = call.data.filter(|_| bound.strategy.reads_data());
-        let dtype = data.map_or(DType::Bf16, |(q, _)| q.dtype());
-        Request {
-            strategy: bound.strategy,
-            room: Room::Symbols,
-            target: self.target(),
             dtype,
             head_dim: bound.problem.head_dim,
             blocks: bound.problem.blocks,
             sequences: sequences(bound),
-            cached_rows: CachedRows::LeftToCaller,
-            scale: Scale::Positive,
+            cached_rows: match forecast {
+                true => CachedRows::Forecast,
+                // O starts as zeros, which is what such rows are without a forecast.
+                false => CachedRows::LeftToCaller,
+            },
+            scale: Scale::of(bound.problem.scale),
+            ..Request::new(bound.strategy, Room::Attention, self.target())
+        }
+    }
+
+    /// `pooled`: block means are given. Only texts that read Q and K depend on their type.
+    fn symbols_request<'a>(&self, bound: &Bound<'a>, dtype: DType, pooled: bool) -> Request<'a> {
+        Request {
+            dtype: if bound.strategy.reads_data() { dtype } else { DType::Bf16 },
+            head_dim: bound.problem.head_dim,
+            blocks: bound.problem.blocks,
+            sequences: sequences(bound),
+            pooled,
+            ..Request::new(bound.strategy, Room::Symbols, self.target())
         }
     }
 
     /// The loaded kernel of a request; generated and compiled when it is first asked for.
     fn kernel(&self, request: &Request<'_>) -> Result<Arc<Loaded<B>>, Error> {
         let strategy = serde_json::to_string(request.strategy).unwrap_or_default();
-        let Request { room, dtype, head_dim, blocks, sequences, cached_rows, scale, .. } = request;
-        let key =
-            format!("{room:?} {dtype:?} {head_dim} {blocks:?} {sequences:?} {cached_rows:?} {scale:?} {strategy}");
+        let request_but_strategy = Request { strategy: &Strategy::dense(), ..request.clone() };
+        let key = format!("{request_but_strategy:?} {strategy}");
         let map = || self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = map().get(&key) {
             return Ok(found.clone());
         }
         let mut kernel = sparsym_codegen::generate(request)?;
-        if let Some(text) = self.texts.get(room) {
+        if let Some(text) = self.texts.get(&request.room) {
             kernel.source = text.clone();
             kernel.origins.clear();
         }
@@ -236,6 +228,10 @@ impl<B: Backend> Device for KernelDevice<B> {
         DType::F16
     }
 
+    fn session(self: Arc<Self>) -> Result<Arc<dyn Session>, Error> {
+        Ok(Arc::new(KernelSession::new(self)))
+    }
+
     fn stored_symbols(&self, call: &SymbolsCall<'_>) -> Result<Measured<Symbols>, Error> {
         call.check()?;
         let SymbolsCall { bound, moment, .. } = *call;
@@ -245,7 +241,8 @@ impl<B: Backend> Device for KernelDevice<B> {
         if decided && !self.texts.contains_key(&Room::Symbols) {
             return Ok(Measured { value: dense, cost: self.backend.no_cost() });
         }
-        let loaded = self.kernel(&self.symbols_request(call))?;
+        let dtype = call.data.map_or(DType::Bf16, |(q, _)| q.dtype());
+        let loaded = self.kernel(&self.symbols_request(bound, dtype, false))?;
         let arguments = loaded.kernel.arguments(bound, &moment, &[]);
         let contents = |buffer| buffers::of_symbols(buffer, call, &dense);
         let finished = self.run(&loaded, bound, &arguments, &contents)?;
@@ -255,7 +252,7 @@ impl<B: Backend> Device for KernelDevice<B> {
         };
         let blocks: BitRows = bit_rows(dense.cache.rows(), &finished.output(Buffer::CacheSymbol)?);
         let symbols = Symbols {
-            cache: cache_symbol(problem.batch, problem.q_blocks(), &blocks),
+            cache: CacheSymbol::from_rows(problem.batch, problem.q_blocks(), blocks),
             skip: pairs(Buffer::SkipSymbol)?,
             full: strategy.mask.as_ref().map(|_| pairs(Buffer::FullSymbol)).transpose()?,
         };
@@ -264,18 +261,14 @@ impl<B: Backend> Device for KernelDevice<B> {
 
     fn stored_attention(&self, call: &AttentionCall<'_>) -> Result<Measured<AttentionOutput>, Error> {
         call.check()?;
-        let loaded = self.kernel(&self.attention_request(call))?;
+        let request = self.attention_request(call.bound, call.q.dtype(), call.forecast.is_some());
+        let loaded = self.kernel(&request)?;
         let coefficients = call.forecast.as_ref().map_or(&[][..], |forecast| &forecast.coefficients);
         let arguments = loaded.kernel.arguments(call.bound, &call.moment, coefficients);
         let contents = |buffer| buffers::of_attention(buffer, call);
         let finished = self.run(&loaded, call.bound, &arguments, &contents)?;
         let (o, lse) = (finished.output(Buffer::O)?, finished.output(Buffer::Lse)?);
-        let data = match call.q.dtype() {
-            DType::F32 => Data::F32(bytemuck::pod_collect_to_vec(&o)),
-            DType::F16 => Data::F16(bytemuck::pod_collect_to_vec::<u8, f16>(&o)),
-            DType::Bf16 => Data::Bf16(bytemuck::pod_collect_to_vec::<u8, bf16>(&o)),
-        };
-        let o = Tensor { shape: call.bound.problem.q_shape().to_vec(), data };
+        let o = Tensor::from_bytes(&call.bound.problem.q_shape(), call.q.dtype(), &o);
         Ok(finished.measured(AttentionOutput { o, lse: bytemuck::pod_collect_to_vec(&lse) }))
     }
 }

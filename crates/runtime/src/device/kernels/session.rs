@@ -1,0 +1,282 @@
+//! Sessions of generated kernels: buffers that stay on the machine, and launches over them.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use sparsym_codegen::{Argument, Buffer, Kernel};
+use sparsym_ir::DType;
+use sparsym_ir::bind::Bound;
+use sparsym_ir::projection::Shaped;
+use sparsym_ir::strategy::Strategy;
+
+use super::backend::{Backend, Contents, Launch};
+use super::buffers::{self, check_extents};
+use super::projection::ProjectionCall;
+use super::{KernelDevice, Loaded};
+use crate::device::session::{Array, AttentionArrays, BitArray, Call, Layout, Session, SymbolsArrays, Values};
+use crate::device::{Cost, Device};
+use crate::error::Error;
+
+/// Memory of a machine, and kernels over it.
+pub(super) struct KernelSession<B: Backend> {
+    device: Arc<KernelDevice<B>>,
+    state: Mutex<State<B>>,
+}
+
+struct State<B: Backend> {
+    memory: B::Memory,
+    arrays: HashMap<u64, B::Buffer>,
+    next: u64,
+    /// Workspaces and what rules read, shared by all calls: calls run one after another.
+    kept: HashMap<Kept, B::Buffer>,
+    kept_bytes: usize,
+}
+
+/// A buffer that a call needs beside its arrays.
+#[derive(PartialEq, Eq, Hash)]
+enum Kept {
+    /// What one launch writes for a later one.
+    Workspace(Buffer, usize),
+    /// A table, an input or an index pointer, by its bytes.
+    Constant(Vec<u8>),
+}
+
+/// What a kernel finds in one of its buffers.
+pub(super) enum Place<'a> {
+    /// An array.
+    Array(u64),
+    /// So many bytes that no call reads before it wrote them.
+    Workspace(usize),
+    /// These bytes.
+    Constant(Cow<'a, [u8]>),
+}
+
+/// A call with everything in its place.
+struct Prepared<B: Backend> {
+    loaded: Arc<Loaded<B>>,
+    params: Vec<u8>,
+    grids: Vec<[u32; 3]>,
+}
+
+impl<B: Backend> KernelSession<B> {
+    pub(super) fn new(device: Arc<KernelDevice<B>>) -> KernelSession<B> {
+        let memory = device.backend.memory();
+        let (arrays, kept) = (HashMap::new(), HashMap::new());
+        KernelSession { device, state: Mutex::new(State { memory, arrays, next: 0, kept, kept_bytes: 0 }) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<B>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Everything of a call but its launch; None if there is nothing to launch.
+    fn prepared(&self, state: &mut State<B>, call: &Call<'_>) -> Result<Option<Prepared<B>>, Error> {
+        call.check(std::ptr::from_ref(self).cast())?;
+        match call {
+            Call::Symbols(call) => self.symbols(state, call),
+            Call::Attention(call) => self.attention(state, call),
+            projection => self.projection(state, projection),
+        }
+    }
+
+    fn attention(&self, state: &mut State<B>, call: &AttentionArrays<'_>) -> Result<Option<Prepared<B>>, Error> {
+        let request = self.device.attention_request(call.bound, call.q.dtype(), call.forecast.is_some());
+        let loaded = self.device.kernel(&request)?;
+        let coefficients = call.forecast.as_ref().map_or(&[][..], |forecast| &forecast.coefficients);
+        let arguments = loaded.kernel.arguments(call.bound, &call.moment, coefficients);
+        let place = |buffer| {
+            Some(match buffer {
+                Buffer::Q => id(call.q),
+                Buffer::K => id(call.k),
+                Buffer::V => id(call.v),
+                Buffer::O => id(call.o),
+                Buffer::Lse => id(call.lse),
+                Buffer::CacheSymbol => bits(call.cache),
+                Buffer::SkipSymbol => bits(call.skip),
+                Buffer::FullSymbol => bits(call.full?),
+                Buffer::Feature(n) => id(call.forecast.as_ref()?.features.get(n)?),
+                other => constant(other, call.bound)?,
+            })
+        };
+        let grids = grids(&loaded.kernel, call.bound)?;
+        self.place(state, loaded, &arguments, grids, &place)
+    }
+
+    fn symbols(&self, state: &mut State<B>, call: &SymbolsArrays<'_>) -> Result<Option<Prepared<B>>, Error> {
+        let strategy = call.bound.strategy;
+        if strategy.rules.is_empty() && strategy.mask.is_none() {
+            return Ok(None); // arrays of symbols start as ones
+        }
+        let pooled = call.means.is_some() && self.takes_means(strategy);
+        let dtype = call.data.map_or(DType::Bf16, |[q, _]| q.dtype());
+        let loaded = self.device.kernel(&self.device.symbols_request(call.bound, dtype, pooled))?;
+        let arguments = loaded.kernel.arguments(call.bound, &call.moment, &[]);
+        let place = |buffer: Buffer| {
+            if let (Buffer::Means(side), true) = (buffer, pooled) {
+                return call.means.map(|means| id(means[side as usize]));
+            }
+            if let Some(bytes) = buffer.workspace_bytes(call.bound.problem) {
+                return Some(Place::Workspace(bytes));
+            }
+            Some(match buffer {
+                Buffer::Q => id(call.data?[0]),
+                Buffer::K => id(call.data?[1]),
+                Buffer::CacheSymbol => bits(&call.symbols.cache),
+                Buffer::SkipSymbol => bits(&call.symbols.skip),
+                Buffer::FullSymbol => bits(call.symbols.full.as_ref()?),
+                other => constant(other, call.bound)?,
+            })
+        };
+        let grids = grids(&loaded.kernel, call.bound)?;
+        self.place(state, loaded, &arguments, grids, &place)
+    }
+
+    fn projection(&self, state: &mut State<B>, call: &Call<'_>) -> Result<Option<Prepared<B>>, Error> {
+        let Some(projection) = ProjectionCall::of(call) else { return Ok(None) };
+        projection.check()?;
+        let (strategy, stream) = (Strategy::dense(), &projection.stream);
+        let loaded = self.device.kernel(&projection.request(&strategy, self.device.target()))?;
+        let arguments = loaded.kernel.projection_arguments(stream, &projection.numbers());
+        let launches = loaded.kernel.launches.iter();
+        let grids = launches.map(|launch| loaded.kernel.projection_grid(launch, stream, projection.orders())).collect();
+        self.place(state, loaded, &arguments, grids, &|buffer| projection.place(buffer))
+    }
+
+    /// Fills the parameters, and places what no array holds.
+    fn place<'a>(
+        &self,
+        state: &mut State<B>,
+        loaded: Arc<Loaded<B>>,
+        arguments: &[(usize, Argument)],
+        grids: Vec<[u32; 3]>,
+        place: &dyn Fn(Buffer) -> Option<Place<'a>>,
+    ) -> Result<Option<Prepared<B>>, Error> {
+        if grids.iter().flatten().any(|&ctas| ctas == 0) {
+            return Ok(None);
+        }
+        let (backend, kernel) = (&self.device.backend, &loaded.kernel);
+        let mut params = vec![0; kernel.params.size];
+        for &(offset, argument) in arguments {
+            let mut write = |bytes: &[u8]| params[offset..offset + bytes.len()].copy_from_slice(bytes);
+            match argument {
+                Argument::I32(value) => write(&value.to_ne_bytes()),
+                Argument::F32(value) => write(&value.to_ne_bytes()),
+                Argument::Buffer(buffer) => {
+                    let name = buffers::name(buffer, kernel);
+                    let place = place(buffer).ok_or_else(|| {
+                        let reason = format!("it asks for {name}, which the call does not have");
+                        self.device.refusal(kernel, reason, "")
+                    })?;
+                    write(&state.address(backend, &name, buffer, place)?.to_ne_bytes());
+                }
+            }
+        }
+        Ok(Some(Prepared { loaded, params, grids }))
+    }
+}
+
+impl<B: Backend> State<B> {
+    /// Where a buffer begins.
+    fn address(&mut self, backend: &B, name: &str, buffer: Buffer, place: Place<'_>) -> Result<u64, Error> {
+        let (key, contents) = match place {
+            Place::Array(id) => return Ok(backend.address(&self.arrays[&id])),
+            Place::Workspace(bytes) => (Kept::Workspace(buffer, bytes), Contents::Zeros(bytes)),
+            Place::Constant(bytes) => (Kept::Constant(bytes.to_vec()), Contents::Input(bytes)),
+        };
+        if let Some(kept) = self.kept.get(&key) {
+            return Ok(backend.address(kept));
+        }
+        let placed = backend.place(&mut self.memory, name, &contents)?;
+        let address = backend.address(&placed);
+        self.kept_bytes += contents.bytes();
+        self.kept.insert(key, placed);
+        Ok(address)
+    }
+}
+
+impl<B: Backend> Session for KernelSession<B> {
+    fn name(&self) -> &'static str {
+        self.device.name()
+    }
+
+    fn finest_dtype(&self) -> DType {
+        self.device.finest_dtype()
+    }
+
+    fn takes_means(&self, strategy: &Strategy) -> bool {
+        sparsym_codegen::reads_means_alone(strategy)
+    }
+
+    fn allocate(&self, name: &str, layout: &Layout) -> Result<u64, Error> {
+        let state = &mut *self.state();
+        let placed = self.device.backend.place(&mut state.memory, name, &Contents::Zeros(layout.bytes()))?;
+        state.next += 1;
+        state.arrays.insert(state.next, placed);
+        Ok(state.next)
+    }
+
+    fn release(&self, id: u64) {
+        let state = &mut *self.state();
+        if let Some(buffer) = state.arrays.remove(&id) {
+            self.device.backend.release(&mut state.memory, buffer);
+        }
+    }
+
+    fn write(&self, id: u64, values: Values) -> Result<(), Error> {
+        let state = &mut *self.state();
+        self.device.backend.write(&mut state.memory, state.arrays.get_mut(&id).expect("a live handle"), values.bytes())
+    }
+
+    fn read(&self, id: u64, layout: &Layout) -> Result<Values, Error> {
+        let state = self.state();
+        let bytes = self.device.backend.download(&state.memory, &state.arrays[&id])?;
+        Ok(Values::from_bytes(layout, &bytes))
+    }
+
+    fn copy(&self, from: u64, to: u64) -> Result<(), Error> {
+        let state = &mut *self.state();
+        // Taken out so that both can be borrowed.
+        let mut target = state.arrays.remove(&to).expect("a live handle");
+        let done = self.device.backend.copy(&mut state.memory, &state.arrays[&from], &mut target);
+        state.arrays.insert(to, target);
+        done
+    }
+
+    fn prepare(&self, call: &Call<'_>) -> Result<(), Error> {
+        self.prepared(&mut self.state(), call).map(|_| ())
+    }
+
+    fn run(&self, call: &Call<'_>) -> Result<Cost, Error> {
+        let state = &mut *self.state();
+        let Some(Prepared { loaded, params, grids }) = self.prepared(state, call)? else {
+            return Ok(self.device.backend.no_cost());
+        };
+        let launch = Launch { kernel: &loaded.kernel, grids: &grids, params: &params };
+        self.device.backend.launch(&loaded.function, &state.memory, &launch)
+    }
+
+    fn workspace_bytes(&self) -> usize {
+        self.state().kept_bytes
+    }
+}
+
+fn grids(kernel: &Kernel, bound: &Bound<'_>) -> Result<Vec<[u32; 3]>, Error> {
+    check_extents(bound)?;
+    Ok(kernel.launches.iter().map(|launch| kernel.grid(launch, bound.problem)).collect())
+}
+
+pub(super) fn id(array: &Array) -> Place<'static> {
+    Place::Array(array.slot().id())
+}
+
+pub(super) fn bits(array: &BitArray) -> Place<'static> {
+    Place::Array(array.slot().id())
+}
+
+fn constant<'a>(buffer: Buffer, bound: &'a Bound<'_>) -> Option<Place<'a>> {
+    match buffers::of_rules(buffer, bound)? {
+        Contents::Input(bytes) => Some(Place::Constant(bytes)),
+        Contents::Output(_) | Contents::Zeros(_) => None,
+    }
+}

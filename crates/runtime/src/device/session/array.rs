@@ -1,0 +1,224 @@
+//! Handles of arrays: what they hold, and where. The memory goes with the handle.
+
+use std::sync::Arc;
+
+use sparsym_ir::projection::Shaped;
+use sparsym_ir::symbols::BitRows;
+use sparsym_ir::{DType, Tensor};
+
+use super::{ArrayError, Layout, Session, Values};
+use crate::error::Error;
+
+/// A tensor in a session's memory.
+#[derive(Debug)]
+pub struct Array {
+    slot: Slot,
+    shape: Vec<usize>,
+    dtype: DType,
+}
+
+/// Packed rows of bits in a session's memory: a symbol.
+#[derive(Debug)]
+pub struct BitArray {
+    slot: Slot,
+    rows: usize,
+    bits: usize,
+}
+
+/// A piece of a session's memory.
+pub(crate) struct Slot {
+    session: Arc<dyn Session>,
+    id: u64,
+    name: String,
+}
+
+impl Array {
+    /// An array that holds nothing yet.
+    ///
+    /// # Errors
+    /// If the device has no room for it.
+    pub fn new(session: &Arc<dyn Session>, name: &str, shape: &[usize], dtype: DType) -> Result<Array, Error> {
+        let slot = Slot::new(session, name, &Layout::Tensor { shape: shape.to_vec(), dtype })?;
+        Ok(Array { slot, shape: shape.to_vec(), dtype })
+    }
+
+    /// A copy of a tensor.
+    ///
+    /// # Errors
+    /// If the device has no room for it.
+    pub fn place(session: &Arc<dyn Session>, name: &str, tensor: &Tensor) -> Result<Array, Error> {
+        let array = Array::new(session, name, &tensor.shape, tensor.dtype())?;
+        array.write(tensor)?;
+        Ok(array)
+    }
+
+    /// Replaces all values.
+    ///
+    /// # Errors
+    /// [`ArrayError::OtherLayout`] for another shape or type, or the device's own.
+    pub fn write(&self, tensor: &Tensor) -> Result<(), Error> {
+        self.slot.write(self.layout(), Values::Tensor(tensor.clone()))
+    }
+
+    /// The values. Of an array that nothing has written they are unspecified.
+    ///
+    /// # Errors
+    /// The device's own.
+    pub fn read(&self) -> Result<Tensor, Error> {
+        match self.slot.session.read(self.slot.id, &self.layout())? {
+            Values::Tensor(tensor) => Ok(tensor),
+            Values::Bits(_) => unreachable!("a tensor's layout gives a tensor"),
+        }
+    }
+
+    /// Another array of the same values.
+    ///
+    /// # Errors
+    /// If the device has no room for it.
+    pub fn duplicate(&self) -> Result<Array, Error> {
+        let copy = Array::new(&self.slot.session, &self.slot.name, &self.shape, self.dtype)?;
+        self.slot.session.copy(self.slot.id, copy.slot.id)?;
+        Ok(copy)
+    }
+
+    /// Copies the values to another array of the same session, shape and type.
+    ///
+    /// # Errors
+    /// [`ArrayError`] if it is not, or the device's own.
+    pub fn copy_to(&self, to: &Array) -> Result<(), Error> {
+        let name = to.slot.name.clone();
+        if to.slot.session_address() != self.slot.session_address() {
+            return Err(ArrayError::OtherSession { name }.into());
+        }
+        let (expected, found) = (to.layout(), self.layout());
+        if expected != found {
+            return Err(ArrayError::OtherLayout { name, expected, found }.into());
+        }
+        self.slot.session.copy(self.slot.id, to.slot.id)
+    }
+
+    /// Its bytes on the device.
+    pub fn bytes(&self) -> usize {
+        self.layout().bytes()
+    }
+
+    pub(crate) fn slot(&self) -> &Slot {
+        &self.slot
+    }
+
+    fn layout(&self) -> Layout {
+        Layout::Tensor { shape: self.shape.clone(), dtype: self.dtype }
+    }
+}
+
+impl Shaped for Array {
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn dtype(&self) -> DType {
+        self.dtype
+    }
+}
+
+impl BitArray {
+    /// A copy of packed rows.
+    ///
+    /// # Errors
+    /// If the device has no room for it.
+    pub fn place(session: &Arc<dyn Session>, name: &str, values: &BitRows) -> Result<BitArray, Error> {
+        let (rows, bits) = (values.rows(), values.bits());
+        let array = BitArray { slot: Slot::new(session, name, &Layout::Bits { rows, bits })?, rows, bits };
+        array.write(values)?;
+        Ok(array)
+    }
+
+    /// Replaces all rows.
+    ///
+    /// # Errors
+    /// [`ArrayError::OtherLayout`] for other rows, or the device's own.
+    pub fn write(&self, values: &BitRows) -> Result<(), Error> {
+        self.slot.write(self.layout(), Values::Bits(values.clone()))
+    }
+
+    /// The rows.
+    ///
+    /// # Errors
+    /// The device's own.
+    pub fn read(&self) -> Result<BitRows, Error> {
+        match self.slot.session.read(self.slot.id, &self.layout())? {
+            Values::Bits(rows) => Ok(rows),
+            Values::Tensor(_) => unreachable!("a layout of bits gives bits"),
+        }
+    }
+
+    /// Another array of the same rows.
+    ///
+    /// # Errors
+    /// If the device has no room for it.
+    pub fn duplicate(&self) -> Result<BitArray, Error> {
+        let slot = Slot::new(&self.slot.session, &self.slot.name, &self.layout())?;
+        self.slot.session.copy(self.slot.id, slot.id)?;
+        Ok(BitArray { slot, ..*self })
+    }
+
+    /// Its bytes on the device.
+    pub fn bytes(&self) -> usize {
+        self.layout().bytes()
+    }
+
+    /// Rows, and bits of each.
+    pub(crate) fn extents(&self) -> [usize; 2] {
+        [self.rows, self.bits]
+    }
+
+    pub(crate) fn slot(&self) -> &Slot {
+        &self.slot
+    }
+
+    fn layout(&self) -> Layout {
+        Layout::Bits { rows: self.rows, bits: self.bits }
+    }
+}
+
+impl Slot {
+    fn new(session: &Arc<dyn Session>, name: &str, layout: &Layout) -> Result<Slot, Error> {
+        let id = session.allocate(name, layout)?;
+        Ok(Slot { session: session.clone(), id, name: name.to_owned() })
+    }
+
+    /// Its number in the session.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// What it is called in reports.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The session, as a plain address.
+    pub(crate) fn session_address(&self) -> *const () {
+        Arc::as_ptr(&self.session).cast()
+    }
+
+    fn write(&self, expected: Layout, values: Values) -> Result<(), Error> {
+        let found = values.layout();
+        if found != expected {
+            return Err(ArrayError::OtherLayout { name: self.name.clone(), expected, found }.into());
+        }
+        self.session.write(self.id, values)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.session.release(self.id);
+    }
+}
+
+impl std::fmt::Debug for Slot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} of {}", self.name, self.session.name())
+    }
+}

@@ -1,0 +1,201 @@
+//! Sessions in host memory: of the reference and of the cpu.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sparsym_ir::projection::Stream;
+use sparsym_ir::symbols::{BitRows, CacheSymbol, SkipSymbol};
+use sparsym_ir::{
+    AttentionCall, AttentionOutput, DifferencesCall, Findings, Forecast, GemmOCall, GemmQCall, Symbols, SymbolsCall,
+    Tensor,
+};
+
+use super::{Array, AttentionArrays, BitArray, Call, Cost, Layout, Session, SymbolsArrays, Values};
+use crate::device::{Device, Measured};
+use crate::error::Error;
+
+/// The projections of a device in host memory.
+pub(in crate::device) trait Projections: Device {
+    /// See [`GemmQ`](sparsym_ir::GemmQ).
+    fn gemm_q(&self, call: &GemmQCall<'_>, q: &mut Tensor, means: Option<&mut Tensor>) -> Result<(), Findings>;
+
+    /// See [`GemmO`](sparsym_ir::GemmO).
+    fn gemm_o(&self, call: &GemmOCall<'_>, y: &mut Tensor, partial: Option<&mut Tensor>) -> Result<(), Findings>;
+
+    /// See [`Differences`](sparsym_ir::Differences).
+    fn differences(&self, call: &DifferencesCall<'_>, partials: &mut [&mut Tensor]) -> Result<(), Findings>;
+}
+
+/// Arrays as tensors.
+pub(in crate::device) struct HostSession<D> {
+    device: Arc<D>,
+    arrays: Mutex<Arrays>,
+    next: AtomicU64,
+}
+
+type Arrays = HashMap<u64, Values>;
+type Sure<T> = Result<T, Infallible>;
+
+impl<D: Projections> HostSession<D> {
+    /// Nothing yet.
+    pub(in crate::device) fn new(device: Arc<D>) -> HostSession<D> {
+        HostSession { device, arrays: Mutex::default(), next: AtomicU64::new(0) }
+    }
+
+    fn arrays(&self) -> std::sync::MutexGuard<'_, Arrays> {
+        self.arrays.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<D: Projections> Session for HostSession<D> {
+    fn name(&self) -> &'static str {
+        self.device.name()
+    }
+
+    fn allocate(&self, _: &str, layout: &Layout) -> Result<u64, Error> {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        self.arrays().insert(id, layout.zeros());
+        Ok(id)
+    }
+
+    fn release(&self, id: u64) {
+        self.arrays().remove(&id);
+    }
+
+    fn write(&self, id: u64, values: Values) -> Result<(), Error> {
+        self.arrays().insert(id, values);
+        Ok(())
+    }
+
+    fn read(&self, id: u64, layout: &Layout) -> Result<Values, Error> {
+        Ok(self.arrays().get(&id).cloned().unwrap_or_else(|| layout.zeros()))
+    }
+
+    fn copy(&self, from: u64, to: u64) -> Result<(), Error> {
+        let mut arrays = self.arrays();
+        let values = arrays[&from].clone();
+        arrays.insert(to, values);
+        Ok(())
+    }
+
+    fn prepare(&self, call: &Call<'_>) -> Result<(), Error> {
+        call.check(std::ptr::from_ref(self).cast())
+    }
+
+    fn run(&self, call: &Call<'_>) -> Result<Cost, Error> {
+        self.prepare(call)?;
+        let mut arrays = self.arrays();
+        let run = |work: &mut dyn FnMut() -> Result<(), Findings>| Measured::on_host(work).map(|done| done.cost);
+        match call {
+            Call::GemmQ { call, q, means } => {
+                let s_c = call.s_c.map(|s_c| cache_symbol(&arrays, &call.stream, s_c));
+                let (mut result, mut found) = (take(&mut arrays, q), means.map(|means| take(&mut arrays, means)));
+                let Ok(call): Sure<_> =
+                    call.try_map(|array| Ok(tensor(&arrays, array)), |_| Ok(s_c.as_ref().expect("made above")));
+                let done = run(&mut || self.device.gemm_q(&call, &mut result, found.as_mut()));
+                put(&mut arrays, q, result);
+                means.iter().zip(found).for_each(|(means, found)| put(&mut arrays, means, found));
+                Ok(done?)
+            }
+            Call::GemmO { call, y, partial } => {
+                let s_c = call.s_c.map(|s_c| cache_symbol(&arrays, &call.stream, s_c));
+                let (mut result, mut found) = (take(&mut arrays, y), partial.map(|partial| take(&mut arrays, partial)));
+                let Ok(call): Sure<_> =
+                    call.try_map(|array| Ok(tensor(&arrays, array)), |_| Ok(s_c.as_ref().expect("made above")));
+                let done = run(&mut || self.device.gemm_o(&call, &mut result, found.as_mut()));
+                put(&mut arrays, y, result);
+                partial.iter().zip(found).for_each(|(partial, found)| put(&mut arrays, partial, found));
+                Ok(done?)
+            }
+            Call::Differences { call, partials } => {
+                let mut results: Vec<Tensor> = partials.iter().map(|partial| take(&mut arrays, partial)).collect();
+                let s_c = cache_symbol(&arrays, &call.stream, call.s_c);
+                let Ok(call): Sure<_> = call.try_map(|array| Ok(tensor(&arrays, array)), |_| Ok(&s_c));
+                let done = run(&mut || {
+                    let mut results: Vec<&mut Tensor> = results.iter_mut().collect();
+                    self.device.differences(&call, &mut results)
+                });
+                partials.iter().zip(results).for_each(|(partial, result)| put(&mut arrays, partial, result));
+                Ok(done?)
+            }
+            Call::Symbols(call) => {
+                let Measured { value, cost } = self.symbols(call, &arrays)?;
+                let Symbols { cache, skip, full } = value;
+                let to = call.symbols;
+                arrays.insert(to.cache.slot().id(), Values::Bits(cache.rows().clone()));
+                arrays.insert(to.skip.slot().id(), Values::Bits(skip.rows().clone()));
+                if let (Some(to), Some(full)) = (&to.full, full) {
+                    arrays.insert(to.slot().id(), Values::Bits(full.rows().clone()));
+                }
+                Ok(cost)
+            }
+            Call::Attention(call) => {
+                let Measured { value, cost } = self.attention(call, &arrays)?;
+                arrays.insert(call.o.slot().id(), Values::Tensor(value.o));
+                Ok(cost)
+            }
+        }
+    }
+
+    fn workspace_bytes(&self) -> usize {
+        0
+    }
+}
+
+impl<D: Projections> HostSession<D> {
+    fn symbols(&self, call: &SymbolsArrays<'_>, arrays: &Arrays) -> Result<Measured<Symbols>, Error> {
+        let data = call.data.map(|[q, k]| (tensor(arrays, q), tensor(arrays, k)));
+        self.device.stored_symbols(&SymbolsCall { bound: call.bound, moment: call.moment, data })
+    }
+
+    fn attention(&self, call: &AttentionArrays<'_>, arrays: &Arrays) -> Result<Measured<AttentionOutput>, Error> {
+        let problem = call.bound.problem;
+        let pairs = |rows: &BitArray| {
+            SkipSymbol::from_rows(problem.batch, problem.heads, problem.q_blocks(), bits(arrays, rows))
+        };
+        let symbols = Symbols {
+            cache: CacheSymbol::from_rows(problem.batch, problem.q_blocks(), bits(arrays, call.cache)),
+            skip: pairs(call.skip),
+            full: call.full.map(pairs),
+        };
+        let [q, k, v] = [call.q, call.k, call.v].map(|array| tensor(arrays, array));
+        let (bound, moment) = (call.bound, call.moment);
+        let forecast = call.forecast.as_ref().map(|forecast| Forecast {
+            features: forecast.features.iter().map(|feature| tensor(arrays, feature)).collect(),
+            coefficients: forecast.coefficients.clone(),
+        });
+        self.device.stored_attention(&AttentionCall { bound, moment, q, k, v, symbols: &symbols, forecast })
+    }
+}
+
+fn tensor<'a>(arrays: &'a Arrays, array: &Array) -> &'a Tensor {
+    match &arrays[&array.slot().id()] {
+        Values::Tensor(tensor) => tensor,
+        Values::Bits(_) => unreachable!("an array holds a tensor"),
+    }
+}
+
+fn bits(arrays: &Arrays, array: &BitArray) -> BitRows {
+    match &arrays[&array.slot().id()] {
+        Values::Bits(rows) => rows.clone(),
+        Values::Tensor(_) => unreachable!("a bit array holds bits"),
+    }
+}
+
+fn cache_symbol(arrays: &Arrays, stream: &Stream, array: &BitArray) -> CacheSymbol {
+    CacheSymbol::from_rows(stream.batch, stream.blocks(), bits(arrays, array))
+}
+
+/// Takes the tensor of a result out, so that the others can be borrowed; [`put`] brings it back.
+fn take(arrays: &mut Arrays, array: &Array) -> Tensor {
+    match arrays.remove(&array.slot().id()) {
+        Some(Values::Tensor(tensor)) => tensor,
+        _ => unreachable!("an array holds a tensor"),
+    }
+}
+
+fn put(arrays: &mut Arrays, array: &Array, tensor: Tensor) {
+    arrays.insert(array.slot().id(), Values::Tensor(tensor));
+}
