@@ -6,7 +6,7 @@ use sparsym::ir::problem::{Layout, LayoutRange};
 use sparsym::ir::strategy::Blocks;
 use sparsym::ir::{AttentionCall, Bindings, Bound, DType, Moment, Problem, Symbols, SymbolsCall, Tensor};
 use sparsym::runtime::device::{Cpu, Device};
-use sparsym::runtime::{AttentionLayer, LayerPlace, LayerState};
+use sparsym::runtime::{AttentionLayer, AttentionState, LayerPlace};
 use sparsym::{StrategyType, zoo};
 
 const BLOCK: usize = 16;
@@ -143,7 +143,7 @@ fn run<S: StrategyType>(settings: &S, steps: u32) -> (Vec<[f32; 2]>, bool) {
     let place = LayerPlace { layer: 0, steps };
     let bindings = Bindings { params: settings.values(), tables: Vec::new(), inputs: Vec::new() };
     let layer = AttentionLayer::new(strategy, problem.clone(), bindings, place, std::sync::Arc::new(Cpu)).unwrap();
-    let mut state = LayerState::new();
+    let mut state = AttentionState::new();
     let zeros = Tensor::zeros(&problem.q_shape(), DType::F32);
     let rows = (0..steps).map(|step| {
         let v = Tensor::from_f32(&problem.kv_shape(), DType::F32, &vec![feature(step); zeros.len()]);

@@ -5,7 +5,7 @@ use sparsym_ir::{DType, Symbols, Tensor};
 /// The memory of one layer: symbols, and the cached output with its finite differences. A fresh one knows nothing; the
 /// first step that is not dense fills it.
 #[derive(Clone, Debug, Default)]
-pub struct LayerState {
+pub struct AttentionState {
     /// The layer that it belongs to, once a step was taken.
     pub(crate) owner: Option<u64>,
     /// The last step taken.
@@ -18,10 +18,10 @@ pub struct LayerState {
     pub(crate) degraded: bool,
 }
 
-impl LayerState {
+impl AttentionState {
     /// Remembers nothing.
-    pub fn new() -> LayerState {
-        LayerState::default()
+    pub fn new() -> AttentionState {
+        AttentionState::default()
     }
 
     /// Steps since the last Update as of `step`; None before the first.

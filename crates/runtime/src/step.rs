@@ -23,7 +23,7 @@ use sparsym_ir::{AttentionCall, Forecast, Problem, Symbols, SymbolsCall, Tensor}
 
 use crate::device::{Device, Measured};
 use crate::error::Error;
-use crate::state::{History, LayerState};
+use crate::state::{AttentionState, History};
 
 /// An attention layer of a model that denoises in steps: a strategy applied to a problem on a device.
 #[derive(Clone)]
@@ -88,6 +88,22 @@ pub enum StepError {
         /// Steps of the run.
         steps: u32,
     },
+    /// There is nothing to forecast from.
+    #[error("step {step} is a Dispatch, and the state has seen no Update\nhelp: start the run at step 0")]
+    NoUpdate {
+        /// The step asked for.
+        step: u32,
+    },
+    /// The schedule says otherwise.
+    #[error("step {step} is planned as {planned:?}, not as {asked:?}\nhelp: ask the layer's schedule, or call `step`")]
+    OtherKind {
+        /// The step.
+        step: u32,
+        /// What was asked for.
+        asked: StepKind,
+        /// What the schedule says.
+        planned: StepKind,
+    },
     /// A state remembers one layer only.
     #[error("this state belongs to another layer\nhelp: keep one state for each layer, and a new one for each run")]
     OtherLayer,
@@ -133,7 +149,7 @@ impl AttentionLayer {
         q: &Tensor,
         k: &Tensor,
         v: &Tensor,
-        state: &mut LayerState,
+        state: &mut AttentionState,
     ) -> Result<StepOutput, Error> {
         self.check_order(step, state)?;
         let bound = Bound::new(&self.strategy, &self.problem, &self.bindings)?;
@@ -157,7 +173,7 @@ impl AttentionLayer {
         bound: &Bound<'_>,
         moment: Moment,
         tensors: &Tensors<'_>,
-        state: &mut LayerState,
+        state: &mut AttentionState,
     ) -> Result<StepOutput, Error> {
         let made = self.update_symbols(bound, moment, tensors, state)?;
         let (batch, heads, blocks) = (made.cache.batch(), made.cache.heads(), made.cache.q_blocks());
@@ -177,7 +193,7 @@ impl AttentionLayer {
         bound: &Bound<'_>,
         moment: Moment,
         tensors: &Tensors<'_>,
-        state: &mut LayerState,
+        state: &mut AttentionState,
     ) -> Result<StepOutput, Error> {
         let mut symbols = self.dispatch_symbols(bound, moment, state)?;
         let mut order = bound.taylor_order(&moment);
@@ -230,7 +246,7 @@ impl AttentionLayer {
         bound: &Bound<'_>,
         moment: Moment,
         tensors: &Tensors<'_>,
-        state: &LayerState,
+        state: &AttentionState,
     ) -> Result<Symbols, Error> {
         match &state.symbols {
             Some(kept) if !self.varying && !self.strategy.reads_data() => Ok(kept.clone()),
@@ -239,7 +255,7 @@ impl AttentionLayer {
     }
 
     /// The symbols of a Dispatch: those of the last Update, unless static rules say something else of this step.
-    fn dispatch_symbols(&self, bound: &Bound<'_>, moment: Moment, state: &LayerState) -> Result<Symbols, Error> {
+    fn dispatch_symbols(&self, bound: &Bound<'_>, moment: Moment, state: &AttentionState) -> Result<Symbols, Error> {
         match &state.symbols {
             Some(kept) if !self.varying || self.strategy.reads_data() => Ok(kept.clone()),
             _ => self.device.symbols(&SymbolsCall::without_data(bound, moment)),
@@ -256,7 +272,7 @@ impl AttentionLayer {
         }
     }
 
-    fn check_order(&self, step: u32, state: &LayerState) -> Result<(), StepError> {
+    fn check_order(&self, step: u32, state: &AttentionState) -> Result<(), StepError> {
         if state.owner.is_some_and(|owner| owner != self.id) {
             return Err(StepError::OtherLayer);
         }
@@ -283,7 +299,7 @@ pub(crate) fn all_ones(problem: &Problem) -> Symbols {
 }
 
 /// Expressions that symbols depend on: the mask and the conditions of block rules.
-fn rule_exprs(strategy: &Strategy) -> impl Iterator<Item = &Expr> {
+pub(crate) fn rule_exprs(strategy: &Strategy) -> impl Iterator<Item = &Expr> {
     let conditions = strategy.rules.iter().filter_map(|rule| match &rule.when {
         When::Match { condition, .. } => condition.as_ref(),
         When::Otherwise => None,
@@ -291,7 +307,7 @@ fn rule_exprs(strategy: &Strategy) -> impl Iterator<Item = &Expr> {
     strategy.mask.iter().map(|mask| &mask.value).chain(conditions)
 }
 
-fn reads_step(expr: &Expr, strategy: &Strategy) -> bool {
+pub(crate) fn reads_step(expr: &Expr, strategy: &Strategy) -> bool {
     expr.any(|e| match e.kind {
         ExprKind::Global(global) => matches!(global, Global::Step | Global::SinceUpdate),
         ExprKind::Table(table) => strategy.tables[table.0].axes.contains(&TableAxis::Step),

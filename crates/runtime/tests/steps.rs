@@ -10,7 +10,7 @@ use sparsym_ir::expr::{BinaryOp, Expr, ExprKind, Function, Global, Type};
 use sparsym_ir::strategy::{Action, BlockRule, Reuse, Schedule, Strategy, When};
 use sparsym_ir::{Bindings, DType, Problem, Span, Tensor};
 use sparsym_runtime::step::{AttentionLayer, LayerPlace, StepError};
-use sparsym_runtime::{Error, LayerState, device};
+use sparsym_runtime::{AttentionState, Error, device};
 
 fn node(kind: ExprKind, ty: Type) -> Expr {
     Expr { kind, ty, span: Span::default() }
@@ -86,7 +86,7 @@ fn feature(s: u32) -> f32 {
 /// Schedule letters and outputs of a whole run.
 fn run(strategy: Strategy, steps: u32) -> (String, Vec<f32>) {
     let layer = layer(strategy, steps);
-    let mut state = LayerState::new();
+    let mut state = AttentionState::new();
     let (mut letters, mut outputs) = (String::new(), Vec::new());
     for s in 0..steps {
         let x = scalar(feature(s));
@@ -154,7 +154,7 @@ fn the_order_grows_with_history_and_lines_are_forecast_exactly() {
     // Order 1 is exact on a line, and the higher differences of a line are 0.
     let line = caching(warmup_then_every(1, 3), Reuse::Taylor(int(3)));
     let layer = layer(line, 9);
-    let mut state = LayerState::new();
+    let mut state = AttentionState::new();
     let mut orders = Vec::new();
     for s in 0..9 {
         let x = scalar(2.0 + 3.0 * s as f32);
@@ -180,7 +180,7 @@ fn dense_steps_compute_everything_and_remember_nothing() {
 #[test]
 fn a_run_may_start_late_with_an_update() {
     let layer = layer(caching(warmup_then_every(1, 5), Reuse::Hold), 20);
-    let out = layer.step(7, &scalar(1.0), &scalar(1.0), &scalar(1.0), &mut LayerState::new()).unwrap();
+    let out = layer.step(7, &scalar(1.0), &scalar(1.0), &scalar(1.0), &mut AttentionState::new()).unwrap();
     assert_eq!(out.kind, StepKind::Update);
 }
 
@@ -188,7 +188,7 @@ fn a_run_may_start_late_with_an_update() {
 fn misuse_is_a_typed_error_and_leaves_the_state_alone() {
     let layer_a = layer(caching(warmup_then_every(1, 5), Reuse::Hold), 20);
     let layer_b = layer(caching(warmup_then_every(1, 5), Reuse::Hold), 20);
-    let mut state = LayerState::new();
+    let mut state = AttentionState::new();
     let x = scalar(1.0);
     for s in 0..3 {
         layer_a.step(s, &x, &x, &x, &mut state).unwrap();
@@ -198,7 +198,7 @@ fn misuse_is_a_typed_error_and_leaves_the_state_alone() {
         Err(other) => panic!("expected a step error, got {other}"),
         Ok(_) => panic!("expected a step error"),
     };
-    let run = |layer: &AttentionLayer, s, state: &mut LayerState| layer.step(s, &x, &x, &x, state).map(|_| ());
+    let run = |layer: &AttentionLayer, s, state: &mut AttentionState| layer.step(s, &x, &x, &x, state).map(|_| ());
     for s in [1, 2, 4] {
         let error = step_error(run(&layer_a, s, &mut state));
         assert_eq!(error, (StepError::OutOfOrder { step: s, last: 2 }, 2));

@@ -8,8 +8,7 @@
 //! architecture is generated from them as readable CUDA, and the same rules run on the CPU and on a slow, obvious
 //! reference.
 //!
-//! No, if dense attention is fast enough, if you need gradients (kernels are forward only), or if your rule has to look
-//! at Q and K before it decides: the language cannot say that yet.
+//! No, if dense attention is fast enough, or if you need gradients: kernels are forward only.
 //!
 //! # The smallest example
 //!
@@ -51,7 +50,7 @@
 //! | [`zoo`] | published strategies to start from |
 //! | [`compile_str`], [`dsl_core`] | strategies as text at run time: compile, print, render findings |
 //! | [`codegen`] | CUDA text of a kernel, without a GPU or a compiler |
-//! | [`runtime`] | devices, NVRTC and the kernel cache, denoising steps |
+//! | [`runtime`] | devices, NVRTC and the kernel cache, the engine of denoising steps |
 //!
 //! This crate holds nothing of its own; it re-exports.
 #![deny(missing_docs)]

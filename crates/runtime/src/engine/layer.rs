@@ -1,0 +1,273 @@
+//! A layer: strategy, shapes and weights, bound to an engine.
+
+use sparsym_ir::bind::Bindings;
+use sparsym_ir::projection::{GemmQ, RmsNorm, Rope, Shaped, Stream};
+use sparsym_ir::strategy::Strategy;
+use sparsym_ir::{Code, DType, Finding, Findings, Problem};
+
+use super::core::Core;
+use super::step::Ends;
+use super::workspace::Sizes;
+use super::{Array, BitArray, Engine, LayerState, Schedule};
+use crate::device::session::ArrayError;
+use crate::error::Error;
+use crate::step::LayerPlace;
+
+/// What a layer is made of, beside its weights.
+#[derive(Clone, Debug)]
+pub struct LayerSpec {
+    /// The rules.
+    pub strategy: Strategy,
+    /// Shapes of the joint sequence; N = N_kv.
+    pub problem: Problem,
+    /// Values of params, tables and inputs.
+    pub bindings: Bindings,
+    /// Where the layer stands.
+    pub place: LayerPlace,
+}
+
+/// Weights of a projection.
+#[derive(Clone, Copy, Debug)]
+pub struct Linear<'w> {
+    /// `[outputs, inputs]`.
+    pub weight: &'w Array,
+    /// `[outputs]`.
+    pub bias: Option<&'w Array>,
+}
+
+/// Projections of a part of the sequence.
+#[derive(Clone, Copy, Debug)]
+pub struct Weights<'w> {
+    /// To queries, `[H·D, C]`.
+    pub q: Linear<'w>,
+    /// To keys, `[H_kv·D, C]`.
+    pub k: Linear<'w>,
+    /// To values, `[H_kv·D, C]`.
+    pub v: Linear<'w>,
+    /// From heads to the model width, `[C_out, H·D]`.
+    pub o: Linear<'w>,
+    /// Normalisation of queries.
+    pub q_norm: Option<RmsNorm<&'w Array>>,
+    /// Normalisation of keys.
+    pub k_norm: Option<RmsNorm<&'w Array>>,
+    /// Rotary embedding of queries and keys, by token of the joint sequence.
+    pub rope: Option<Rope<&'w Array>>,
+}
+
+/// A part of the joint sequence with weights of its own: all of it in a single stream, text or vision in a double stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'w> {
+    /// Its tokens; parts follow each other in the sequence.
+    pub tokens: usize,
+    /// Its weights.
+    pub weights: Weights<'w>,
+}
+
+/// A layer that cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LayerError {
+    /// The parts do not fill the sequence.
+    #[error(
+        "the parts have {found} tokens and the sequence has {expected}\nhelp: give one part, or parts that follow each other and fill it"
+    )]
+    Parts {
+        /// Tokens of all parts.
+        found: usize,
+        /// N.
+        expected: usize,
+    },
+    /// Queries and keys are not the same tokens.
+    #[error(
+        "a layer with projections is self-attention over one length; N is {n_q} and N_kv is {n_kv}\nhelp: use engine::Attention for cross-attention"
+    )]
+    NotSelfAttention {
+        /// N.
+        n_q: usize,
+        /// N_kv.
+        n_kv: usize,
+    },
+    /// S_c may differ between an Update and the Dispatches after it.
+    #[error(
+        "S_c of {strategy} changes from step to step, but GEMM-O starts from partials that the last Update made for its S_c\nhelp: read the step in `update when` or in skip rules, or use engine::Attention, which forecasts before projecting"
+    )]
+    VaryingCache {
+        /// The strategy.
+        strategy: String,
+    },
+}
+
+/// An attention layer with its projections.
+pub struct Layer<'w> {
+    pub(super) core: Core,
+    pub(super) parts: Vec<Part<'w>>,
+}
+
+impl<'w> Layer<'w> {
+    pub(super) fn new(engine: &Engine, spec: LayerSpec, parts: Vec<Part<'w>>) -> Result<Layer<'w>, Error> {
+        let Problem { n_q, n_kv, ref ragged, .. } = spec.problem;
+        if ragged.is_some() || n_q != n_kv {
+            return Err(LayerError::NotSelfAttention { n_q, n_kv }.into());
+        }
+        let found = parts.iter().map(|part| part.tokens).sum();
+        if found != n_q {
+            return Err(LayerError::Parts { found, expected: n_q }.into());
+        }
+        let dtype = parts.first().map_or(DType::F32, |part| part.weights.q.weight.dtype());
+        let (strategy, problem) = (spec.strategy.clone(), spec.problem.clone());
+        let core = Core::new(engine, spec, dtype, |session| {
+            let means = session.takes_means(&strategy) && means_fit(&problem, &parts);
+            Sizes::of(&problem, dtype, strategy.mask.is_some(), means)
+        })?;
+        if core.varying[0] && !strategy.reads_data() {
+            return Err(LayerError::VaryingCache { strategy: strategy.snake_name() }.into());
+        }
+        let layer = Layer { core, parts };
+        layer.prepare()?;
+        Ok(layer)
+    }
+
+    /// What each step is.
+    pub fn schedule(&self) -> &Schedule {
+        &self.core.schedule
+    }
+
+    /// The shapes.
+    pub fn problem(&self) -> &Problem {
+        &self.core.spec.problem
+    }
+
+    /// The strategy.
+    pub fn strategy(&self) -> &Strategy {
+        &self.core.spec.strategy
+    }
+
+    /// Memory for one run of the layer.
+    ///
+    /// # Errors
+    /// If the device has no room for it.
+    pub fn state(&self) -> Result<LayerState, Error> {
+        let orders = self.core.orders();
+        let partial = |part, k| self.array(&format!("partial {k}"), &self.stream_of_o(part));
+        let partials = |part| (0..orders).map(|k| partial(part, k)).collect::<Result<Vec<_>, _>>();
+        let partials = (0..self.parts.len()).map(partials).collect::<Result<_, _>>()?;
+        // Order 0 is in the partial itself.
+        self.core.state(if orders > 1 { orders } else { 0 }, partials)
+    }
+
+    /// Arrays for the results of a step, one for each part: `[B, tokens, C_out]`.
+    ///
+    /// # Errors
+    /// If the device has no room for them.
+    pub fn outputs(&self) -> Result<Vec<Array>, Error> {
+        (0..self.parts.len()).map(|part| self.array("y", &self.stream_of_o(part))).collect()
+    }
+
+    /// Arrays for the inputs of a step, one for each part: `[B, tokens, C]`.
+    ///
+    /// # Errors
+    /// If the device has no room for them.
+    pub fn inputs(&self) -> Result<Vec<Array>, Error> {
+        (0..self.parts.len()).map(|part| self.array("x", &self.stream_of_q(part))).collect()
+    }
+
+    fn array(&self, name: &str, stream: &Stream) -> Result<Array, Error> {
+        self.core.engine.array(name, &stream.model_shape(), self.core.dtype)
+    }
+
+    /// Inputs and results, if there are as many as parts and none is written twice or read and written.
+    pub(super) fn ends<'a>(&self, x: &'a [&'a Array], y: &'a [&'a Array]) -> Result<Ends<'a>, Error> {
+        check_count("x", x.len(), self.parts.len())?;
+        check_count("y", y.len(), self.parts.len())?;
+        check_aliases(x, y)?;
+        Ok(Ends { x, y })
+    }
+
+    /// The projection of a part to queries, of tiles whose S_c is 1.
+    pub(super) fn q_of<'a>(
+        &'a self,
+        part: usize,
+        x: &'a Array,
+        s_c: Option<&'a BitArray>,
+    ) -> GemmQ<&'a Array, &'a BitArray> {
+        let Weights { q, q_norm, rope, .. } = self.parts[part].weights;
+        let stream = self.stream_of_q(part);
+        GemmQ { stream, x, w: q.weight, bias: q.bias, norm: q_norm, rope, s_c }
+    }
+
+    /// The projection of a part to keys.
+    pub(super) fn k_of<'a>(&'a self, part: usize, x: &'a Array) -> GemmQ<&'a Array, &'a BitArray> {
+        let Weights { k, k_norm, rope, .. } = self.parts[part].weights;
+        GemmQ { stream: self.stream_of_k(part), x, w: k.weight, bias: k.bias, norm: k_norm, rope, s_c: None }
+    }
+
+    /// The projection of a part to values.
+    pub(super) fn v_of<'a>(&'a self, part: usize, x: &'a Array) -> GemmQ<&'a Array, &'a BitArray> {
+        let v = self.parts[part].weights.v;
+        GemmQ { stream: self.stream_of_k(part), x, w: v.weight, bias: v.bias, norm: None, rope: None, s_c: None }
+    }
+
+    fn stream_of_q(&self, part: usize) -> Stream {
+        let Problem { batch, n_q: tokens, heads, head_dim, blocks, .. } = self.core.spec.problem;
+        let first = self.parts[..part].iter().map(|part| part.tokens).sum();
+        let Part { tokens: rows, weights } = &self.parts[part];
+        let width = weights.q.weight.shape().get(1).copied().unwrap_or(0);
+        Stream { batch, tokens, first, rows: *rows, width, heads, head_dim, block: blocks.q as usize }
+    }
+
+    fn stream_of_k(&self, part: usize) -> Stream {
+        let Problem { kv_heads, blocks, .. } = self.core.spec.problem;
+        Stream { heads: kv_heads, block: blocks.kv as usize, ..self.stream_of_q(part) }
+    }
+
+    /// Of the projection back.
+    pub(super) fn stream_of_o(&self, part: usize) -> Stream {
+        let width = self.parts[part].weights.o.weight.shape().first().copied().unwrap_or(0);
+        Stream { width, ..self.stream_of_q(part) }
+    }
+
+    /// Compiles everything and allocates everything, by preparing every kind of step that the schedule has.
+    fn prepare(&self) -> Result<(), Error> {
+        let (x, y, mut state) = (self.inputs()?, self.outputs()?, self.state()?);
+        let (x, y): (Vec<&Array>, Vec<&Array>) = (x.iter().collect(), y.iter().collect());
+        let mut kinds = self.core.kinds_of_steps().into_iter();
+        kinds.try_for_each(|(step, planned)| self.prepare_step(step, planned, Ends { x: &x, y: &y }, &mut state))
+    }
+}
+
+/// Whether GEMM-Q can write the means of all blocks: every part has whole blocks, of a size that its tiles hold.
+fn means_fit(problem: &Problem, parts: &[Part<'_>]) -> bool {
+    let mut first = 0;
+    let mut fits = [problem.blocks.q, problem.blocks.kv].iter().all(|block| matches!(block, 32 | 64 | 128));
+    for part in parts {
+        for block in [problem.blocks.q as usize, problem.blocks.kv as usize] {
+            fits &= first % block == 0;
+        }
+        first += part.tokens;
+    }
+    fits
+}
+
+/// A finding about the inputs or outputs of a step.
+fn check_count(name: &str, found: usize, expected: usize) -> Result<(), Findings> {
+    if found == expected {
+        return Ok(());
+    }
+    let help = format!("give one for each of the {expected} parts of the layer");
+    Err(Finding::new(Code::TensorShape, format!("{found} arrays of {name}"), help).into())
+}
+
+/// A step writes no array that it was given as input, nor one twice.
+fn check_aliases(x: &[&Array], y: &[&Array]) -> Result<(), ArrayError> {
+    for (part, output) in y.iter().enumerate() {
+        let same = |other: &&&Array| other.slot().id() == output.slot().id();
+        let written = "y".to_owned();
+        if x.iter().any(|input| same(&input)) {
+            return Err(ArrayError::Aliased { written, other: "x".to_owned() });
+        }
+        if y[..part].iter().any(|other| same(&other)) {
+            return Err(ArrayError::Aliased { written, other: "y of another part".to_owned() });
+        }
+    }
+    Ok(())
+}
