@@ -63,7 +63,7 @@ pub(crate) struct KernelArgs {
     /// Name of a strategy of the zoo, or path of a .strategy file.
     #[arg(value_name = "S")]
     pub(crate) strategy: String,
-    /// Which kernel: attention or symbols; gemm_q and gemm_o are not in this version.
+    /// Which kernel: attention, symbols, gemm_q or gemm_o. A projection is the product alone, sparse if the strategy caches.
     #[arg(long, value_name = "ROOM", value_parser = parse_room)]
     pub(crate) room: Room,
     /// Architecture, for instance sm_80 or sm_90a.

@@ -23,6 +23,8 @@ const FIELDS: &[(&[&str], &[&str])] = &[
         &["source"],
     ),
     (&["emit", "window", "--room", "symbols", "--target", "sm_80"], &["source"]),
+    (&["emit", "flash_omni", "--room", "gemm_q", "--target", "sm_80"], &["name", "source", "launches", "params"]),
+    (&["emit", "dense", "--room", "gemm_o", "--target", "sm_90a", "--dtype", "f16"], &["source"]),
     (
         &["run", "attention", "--device", "cpu", "--input", "in.safetensors", "--output", "out.safetensors"],
         &["device", "ms", "density_c", "density_s"],
@@ -89,17 +91,19 @@ fn json_is_one_object_with_the_promised_fields() {
 #[test]
 fn compile_reports_a_kernel_without_spills() {
     let folder = tempdir().unwrap();
-    let args = ["compile", "window", "--room", "attention", "--target", "sm_90a", "--head-dim", "128"];
-    let first = json(folder.path(), &args);
-    for field in ["shared_bytes", "cubin_bytes", "ptx_bytes", "registers"] {
-        assert!(first[field].as_u64().is_some_and(|bytes| bytes > 0), "{field} is {}", first[field]);
+    for (strategy, room) in [("window", "attention"), ("flash_omni", "gemm_q"), ("flash_omni", "gemm_o")] {
+        let args = ["compile", strategy, "--room", room, "--target", "sm_90a", "--head-dim", "128"];
+        let first = json(folder.path(), &args);
+        for field in ["shared_bytes", "cubin_bytes", "ptx_bytes", "registers"] {
+            assert!(first[field].as_u64().is_some_and(|bytes| bytes > 0), "{field} of {room} is {}", first[field]);
+        }
+        for field in ["spill_stores", "spill_loads", "stack"] {
+            assert_eq!(first[field], 0, "{field} of {room}");
+        }
+        assert!(first["compile_ms"].is_number() && first["log"].is_string());
+        assert_eq!(first["cache"], "miss", "{room}");
+        assert_eq!(json(folder.path(), &args)["cache"], "hit", "{room}");
     }
-    for field in ["spill_stores", "spill_loads", "stack"] {
-        assert_eq!(first[field], 0, "{field}");
-    }
-    assert!(first["compile_ms"].is_number() && first["log"].is_string());
-    assert_eq!(first["cache"], "miss");
-    assert_eq!(json(folder.path(), &args)["cache"], "hit");
 }
 
 #[test]

@@ -71,6 +71,89 @@ fn symbols_kernels_agree_with_the_oracle_and_are_counted() {
     assert!(report["stats"]["warp_instructions"].as_u64().is_some_and(|count| count > 0), "{report}");
 }
 
+/// Files of both projections that kernels take: S_c of three heads and two blocks, one early end.
+fn projections() -> [(&'static str, &'static str, File); 2] {
+    let values = |n: usize, phase: f32| (0..n).map(|i| (i as f32 * 0.7 + phase).sin() / 8.0).collect::<Vec<f32>>();
+    let s_c = |file: File| file.for_kernels().u8("s_c", &[1, 3, 2], &[1, 0, 0, 1, 1, 1]);
+    let gemm_q = File::default()
+        .f32("x", &[1, 200, 72], &values(200 * 72, 0.0))
+        .f32("w", &[192, 72], &values(192 * 72, 1.0))
+        .f32("bias", &[192], &values(192, 2.0))
+        .f32("q_norm", &[64], &[1.0; 64]);
+    let tables = |file: File| {
+        file.f32("rope_cos", &[200, 32], &values(6400, 3.0)).f32("rope_sin", &[200, 32], &values(6400, 4.0))
+    };
+    let gemm_q = tables(s_c(gemm_q)).meta("head_dim", "64").meta("norm_eps", "1e-6").meta("rope", "half");
+    let gemm_o = File::default()
+        .f32("o", &[1, 200, 3, 64], &values(200 * 192, 0.0))
+        .f32("w", &[72, 192], &values(72 * 192, 1.0))
+        .f32("bias", &[72], &values(72, 2.0))
+        .f32("partial", &[1, 200, 72], &values(200 * 72, 3.0));
+    [("gemm_q", "q", gemm_q), ("gemm_o", "y", s_c(gemm_o))]
+}
+
+#[test]
+fn projections_agree_with_the_oracle_and_are_counted() {
+    for (room, name, file) in projections() {
+        let folder = tempdir().unwrap();
+        let out = folder.path().join("out.safetensors");
+        file.write(folder.path());
+        let run = |device: &[&'static str]| json(folder.path(), &[&["run", room], &FILES[..], device].concat());
+        run(&["--device", "reference"]);
+        let truth = read_f16(&out, name);
+        for target in [&[][..], &["--target", "sm_120"]] {
+            let report = run(&[&EMULATOR[..], target].concat());
+            assert_eq!((&report["density_c"], &report["density_s"]), (&(4.0 / 6.0).into(), &1.0.into()));
+            for field in ["warp_instructions", "mma_flops", "global_bytes"] {
+                assert!(report["stats"][field].as_u64().is_some_and(|count| count > 0), "{field} in {report}");
+            }
+            let largest = read_f16(&out, name).iter().zip(&truth).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(largest < 2e-3, "{name} for {target:?} is off by {largest}");
+        }
+    }
+}
+
+#[test]
+fn texts_of_projections_are_edited_by_hand() {
+    let folder = tempdir().unwrap();
+    let out = folder.path().join("out.safetensors");
+    // What `emit` gives for a strategy that caches: the product alone, sparse.
+    File::default()
+        .f32("x", &[1, 130, 64], &[0.25; 130 * 64])
+        .f32("w", &[64, 64], &[0.5; 64 * 64])
+        .for_kernels()
+        .u8("s_c", &[1, 1, 2], &[0, 1])
+        .meta("head_dim", "64")
+        .write(folder.path());
+    let emitted = json(
+        folder.path(),
+        &["emit", "fora", "--room", "gemm_q", "--target", "sm_80", "--dtype", "f16", "--head-dim", "64"],
+    );
+    let text = emitted["source"].as_str().unwrap();
+    let run = [&["run", "gemm_q", "--kernel", "edited.cu"], &FILES[..], &EMULATOR].concat();
+    std::fs::write(folder.path().join("edited.cu"), format!("// edited by hand\n{text}")).unwrap();
+    json(folder.path(), &run);
+    let q = read_f16(&out, "q");
+    assert!(q[..128 * 64].iter().all(|&q| q == 0.0) && q[128 * 64..].iter().all(|&q| q == 8.0));
+    std::fs::remove_file(&out).unwrap();
+    edit(folder.path(), text, "p.x + ", "p.x + (1 << 20) + ");
+    let message = failure(folder.path(), &run, 5);
+    assert!(message.contains("was stopped by the emulator") && message.contains("help: bound the index"), "{message}");
+    assert!(!out.exists(), "a stopped kernel left an output");
+}
+
+#[test]
+fn projections_in_f32_have_no_kernel() {
+    let folder = tempdir().unwrap();
+    File::default()
+        .f32("x", &[1, 4, 64], &[0.0; 256])
+        .f32("w", &[64, 64], &[0.0; 4096])
+        .meta("head_dim", "64")
+        .write(folder.path());
+    let message = failure(folder.path(), &[&["run", "gemm_q"], &FILES[..], &EMULATOR].concat(), 2);
+    assert!(message.contains("there are no f32 kernels"), "{message}");
+}
+
 #[test]
 fn other_devices_count_nothing() {
     let folder = tempdir().unwrap();

@@ -140,10 +140,12 @@ fn rooms_and_targets_that_do_not_exist_are_refused() {
     let emit = |room, target| failure(folder.path(), &["emit", "window", "--room", room, "--target", target], 2);
     assert!(emit("attention", "sm_42").contains("target sm_42 is not known"));
     assert!(emit("kitchen", "sm_80").contains("rooms are attention, symbols, gemm_q and gemm_o"));
-    assert!(emit("gemm_q", "sm_80").contains("room gemm_q cannot be generated"));
     let message =
         failure(folder.path(), &["emit", "window", "--room", "attention", "--target", "sm_80", "--block-q", "100"], 2);
     assert!(message.contains("100"), "{message}");
+    let fora = ["emit", "fora", "--room", "gemm_q", "--target", "sm_80", "--block-q", "48"];
+    let message = failure(folder.path(), &fora, 2);
+    assert!(message.contains("no projection obeys S_c of blocks of 48 tokens"), "{message}");
 }
 
 #[test]

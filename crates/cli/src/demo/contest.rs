@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use sparsym::ir::bind::{Bound, Geometry};
-use sparsym::ir::{DType, Problem, Symbols};
+use sparsym::ir::{Problem, Symbols};
 use sparsym::runtime::device::Device;
-use sparsym::runtime::{AttentionLayer, LayerPlace, LayerState, StepKind};
+use sparsym::runtime::engine::{Array, Engine, Layer, LayerSpec, LayerState};
+use sparsym::runtime::{LayerPlace, StepKind};
 
 use super::photo::Picture;
 use super::strategies::{Entrant, entrants};
 use super::tokens::{self, Palette};
+use super::weights::LayerWeights;
 use crate::failure::Outcome;
 
 /// Denoising steps. With Updates every three steps the last one is an Update.
@@ -23,8 +25,8 @@ const NOISY_SHARE: f32 = 0.7;
 
 /// Everything that the strategies have in common.
 pub(crate) struct Contest<'a> {
-    device: Arc<dyn Device>,
-    dtype: DType,
+    engine: Engine,
+    weights: LayerWeights,
     noisy: &'a Picture,
     palette: Palette,
     patch_sigma: f32,
@@ -40,7 +42,7 @@ pub(crate) struct Finisher {
     pub(crate) estimate: Picture,
     /// The palette after the last step.
     pub(crate) palette: Palette,
-    /// Milliseconds of attention over all steps.
+    /// Milliseconds of the layer over all steps.
     pub(crate) ms: f64,
     /// Mean over the steps of the share of query blocks that were computed.
     pub(crate) density_c: f64,
@@ -57,9 +59,11 @@ pub(crate) struct Finisher {
 }
 
 /// A strategy on its way.
-struct Runner {
-    layer: AttentionLayer,
+struct Runner<'w> {
+    layer: Layer<'w>,
     state: LayerState,
+    x: Vec<Array>,
+    y: Vec<Array>,
     raster_indices: Vec<usize>,
     estimate: Option<Picture>,
     palette: Palette,
@@ -73,26 +77,27 @@ struct Runner {
 impl<'a> Contest<'a> {
     /// A contest of all entrants over a photograph with noise of standard deviation `sigma`.
     pub(crate) fn new(device: Arc<dyn Device>, noisy: &'a Picture, sigma: f32) -> Outcome<Contest<'a>> {
+        let engine = Engine::new(device)?;
         Ok(Contest {
-            dtype: device.finest_dtype(),
+            weights: LayerWeights::place(&engine, engine.finest_dtype())?,
             noisy,
             palette: Palette::of(noisy),
             patch_sigma: sigma * tokens::patch_len().sqrt(),
             problem: tokens::problem(),
             entrants: entrants()?,
-            device,
+            engine,
         })
     }
 
     /// Name of the device.
     pub(crate) fn device_name(&self) -> &'static str {
-        self.device.name()
+        self.engine.device()
     }
 
     /// Runs all steps of all strategies. The strategies take turns at every step, so that a machine that grows slower
     /// while it works does so for all of them.
     pub(crate) fn run(&self) -> Outcome<Vec<Finisher>> {
-        let mut runners: Vec<Runner> =
+        let mut runners: Vec<Runner<'_>> =
             self.entrants.iter().map(|entrant| self.runner(entrant)).collect::<Outcome<_>>()?;
         let progress = ProgressBar::new(u64::from(STEPS) * runners.len() as u64 + 1);
         if let Ok(style) = ProgressStyle::with_template("{bar:32} {pos}/{len} {msg} ({eta} left)") {
@@ -112,12 +117,15 @@ impl<'a> Contest<'a> {
         self.entrants.iter().zip(runners).map(|(entrant, runner)| self.finish(entrant, runner)).collect()
     }
 
-    fn runner(&self, entrant: &Entrant) -> Outcome<Runner> {
+    fn runner(&self, entrant: &Entrant) -> Outcome<Runner<'_>> {
         let place = LayerPlace { layer: 0, steps: STEPS };
-        let (strategy, bindings) = (entrant.strategy.clone(), entrant.bindings.clone());
+        let (strategy, bindings, problem) = (entrant.strategy.clone(), entrant.bindings.clone(), self.problem.clone());
+        let layer = self.engine.layer(LayerSpec { strategy, problem, bindings, place }, self.weights.parts())?;
         Ok(Runner {
-            layer: AttentionLayer::new(strategy, self.problem.clone(), bindings, place, self.device.clone())?,
-            state: LayerState::new(),
+            state: layer.state()?,
+            x: layer.inputs()?,
+            y: layer.outputs()?,
+            layer,
             raster_indices: entrant.order.raster_indices(),
             estimate: None,
             palette: self.palette.clone(),
@@ -135,19 +143,32 @@ impl<'a> Contest<'a> {
         self.step(0, &mut runner)
     }
 
-    fn step(&self, step: u32, runner: &mut Runner) -> Outcome {
+    fn step(&self, step: u32, runner: &mut Runner<'_>) -> Outcome {
         let guide = match &runner.estimate {
             Some(estimate) => self.noisy.mix(NOISY_SHARE, estimate),
             None => self.noisy.clone(),
         };
         let h = bandwidth(step) * self.patch_sigma;
-        let features = tokens::features(&guide, self.noisy, &runner.palette, h, &runner.raster_indices, self.dtype);
-        let output = runner.layer.step(step, &features.q, &features.k, &features.v, &mut runner.state)?;
-        let (estimate, palette) = tokens::fold(&output.o, &runner.raster_indices);
+        let dtype = self.engine.finest_dtype();
+        let input = tokens::input(&guide, self.noisy, &runner.palette, h, &runner.raster_indices, dtype);
+        runner.x[0].write(&input.vision)?;
+        runner.x[1].write(&input.palette)?;
+        let (x, y): (Vec<&Array>, Vec<&Array>) = (runner.x.iter().collect(), runner.y.iter().collect());
+        let output = runner.layer.step(step, &x, &y, &mut runner.state)?;
+        let (estimate, palette) = tokens::fold(&runner.y[0].read()?, &runner.y[1].read()?, &runner.raster_indices);
         (runner.estimate, runner.palette) = (Some(estimate), palette);
-        runner.ms += output.ms;
-        runner.density_c += output.density_c / f64::from(STEPS);
-        runner.density_s += output.density_s / f64::from(STEPS);
+        runner.ms += output.rooms.iter().map(|room| room.ms).sum::<f64>();
+        let symbols = match runner.state.symbols().filter(|_| output.kind != StepKind::Dense) {
+            Some(symbols) => Some(symbols.read(&self.problem)?),
+            None => None,
+        };
+        let [density_c, density_s] = match (&symbols, output.kind) {
+            (Some(symbols), StepKind::Dispatch) => [symbols.cache.density(), symbols.density()],
+            (Some(symbols), _) => [1.0, symbols.skip.density()],
+            (None, _) => [1.0, 1.0],
+        };
+        runner.density_c += density_c / f64::from(STEPS);
+        runner.density_s += density_s / f64::from(STEPS);
         runner.kinds.push(output.kind);
         let kind = match output.kind {
             StepKind::Update => "Update",
@@ -155,13 +176,13 @@ impl<'a> Contest<'a> {
             StepKind::Dense => "dense",
         };
         // A Dispatch step shows what S_c leaves out; an Update computes every row, whatever its symbols say.
-        if let Some(symbols) = runner.state.symbols().filter(|_| kind == "Dispatch" || runner.symbols.is_none()) {
-            runner.symbols = Some((symbols.clone(), kind));
+        if let Some(symbols) = symbols.filter(|_| kind == "Dispatch" || runner.symbols.is_none()) {
+            runner.symbols = Some((symbols, kind));
         }
         Ok(())
     }
 
-    fn finish(&self, entrant: &Entrant, runner: Runner) -> Outcome<Finisher> {
+    fn finish(&self, entrant: &Entrant, runner: Runner<'_>) -> Outcome<Finisher> {
         let geometry = Bound::new(&entrant.strategy, &self.problem, &entrant.bindings)?.geometry;
         let all = || Symbols::dense(1, self.problem.heads, self.problem.q_blocks(), self.problem.kv_blocks());
         let (symbols, symbols_of) = runner.symbols.unwrap_or_else(|| (all(), "dense"));

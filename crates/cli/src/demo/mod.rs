@@ -1,8 +1,8 @@
 //! `sparsym demo`: non-local means denoising posed as attention, dense against sparse strategies.
 //!
 //! Ten steps turn a noisy photograph into a clean one. Each takes a guide (mostly the noisy photograph, partly the last
-//! estimate), makes Q and K of its patches and V of the noisy ones, and takes the attention output for the next estimate;
-//! the bandwidth falls from step to step. Neighbouring steps therefore give nearly the same output, as in a diffusion
+//! estimate), makes hidden states of its patches and of the noisy ones, sends them through an attention layer with its
+//! projections, and takes the output for the next estimate; the bandwidth falls from step to step. Neighbouring steps therefore give nearly the same output, as in a diffusion
 //! model, and that is what caching lives from.
 
 mod contest;
@@ -12,6 +12,7 @@ mod report;
 mod sheet;
 mod strategies;
 mod tokens;
+mod weights;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Non-local means as attention: from a picture to Q, K and V, and from O back to a picture.
+//! Non-local means as an attention layer: from a picture to hidden states, and from the layer's output back to a picture.
 //!
 //! Non-local means (Buades, Coll and Morel 2005) replaces a patch x by the mean of all patches y, weighted with
 //! exp(−‖x − y‖² / h²). Here positions p count too, with a reach r:
@@ -18,7 +18,8 @@
 //! | 1 | −‖p‖²/r² | 1 on the grid, 0 for the palette |
 //! | 1 | −penalty | 0 on the grid, 1 for the palette |
 //!
-//! and softmax does the rest. A palette token is a flat patch without a place: every patch may lean on it, at a price.
+//! and softmax does the rest. What a token must know for that is its hidden state x, [`WIDTH_IN`] numbers; Q, K and V are
+//! projections of it, with weights that are the same at every step ([`weights`](super::weights)). A palette token is a flat patch without a place: every patch may lean on it, at a price.
 //! As a query it gathers the patches of its colour, so its output is the palette's next colour: a step of soft k-means.
 
 use half::f16;
@@ -48,27 +49,56 @@ pub(crate) const HEADS: [(f32, f32); 4] = [(0.7, 60.0), (0.9, 24.0), (1.2, 9.0),
 const STRIDE: usize = 2;
 const SIDE: usize = 4;
 const CHANNELS: usize = 3;
-const PATCH: usize = SIDE * SIDE * CHANNELS;
+pub(crate) const PATCH: usize = SIDE * SIDE * CHANNELS;
 /// What a palette token costs, in logits: as much as a neighbour at √3 times the head's reach.
-const PENALTY: f32 = 3.0;
+pub(crate) const PENALTY: f32 = 3.0;
 /// Bandwidth of palette tokens as queries, relative to the step's: narrow, or all colours would run into one.
-const PALETTE_BANDWIDTH: f32 = 0.2;
+pub(crate) const PALETTE_BANDWIDTH: f32 = 0.2;
 /// Positions are divided by this so that their squares keep their precision in half floats.
-const POSITION_UNIT: f32 = 16.0;
+pub(crate) const POSITION_UNIT: f32 = 16.0;
 
 /// Colours of the palette tokens, `[N_PALETTE, 3]`.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Palette(pub(crate) Vec<[f32; CHANNELS]>);
 
-/// Q, K and V of one step.
-pub(crate) struct Features {
-    /// `[1, N, H, D]`.
-    pub(crate) q: Tensor,
-    /// `[1, N, 1, D]`.
-    pub(crate) k: Tensor,
-    /// `[1, N, 1, D]`.
-    pub(crate) v: Tensor,
+/// Hidden states of one step.
+pub(crate) struct Input {
+    /// `[1, N_VISION, WIDTH_IN]`.
+    pub(crate) vision: Tensor,
+    /// `[1, N_PALETTE, WIDTH_IN]`.
+    pub(crate) palette: Tensor,
 }
+
+/// Where each thing stands in a hidden state.
+pub(crate) mod column {
+    use super::PATCH;
+
+    /// The patch of the guide, y of the keys.
+    pub(crate) const SEEN: usize = 0;
+    /// Its place, p: two numbers.
+    pub(crate) const PLACE: usize = SEEN + PATCH;
+    /// −‖y‖² as a rounded value, and what the rounding lost.
+    pub(crate) const NORM: usize = PLACE + 2;
+    /// −‖p‖².
+    pub(crate) const DISTANCE: usize = NORM + 2;
+    /// 1 on the grid.
+    pub(crate) const ON_GRID: usize = DISTANCE + 1;
+    /// 1 for the palette.
+    pub(crate) const IN_PALETTE: usize = ON_GRID + 1;
+    /// 1/h².
+    pub(crate) const SHARPNESS: usize = IN_PALETTE + 1;
+    /// The patch of the guide over h², x of the queries.
+    pub(crate) const SOUGHT: usize = SHARPNESS + 1;
+    /// The patch of the noisy picture, which is averaged.
+    pub(crate) const VALUE: usize = SOUGHT + PATCH;
+    /// Columns of a hidden state.
+    pub(crate) const ALL: usize = VALUE + PATCH;
+}
+
+/// Columns of a hidden state, `C`.
+pub(crate) const WIDTH_IN: usize = column::ALL;
+/// Columns of the layer's output: a patch.
+pub(crate) const WIDTH_OUT: usize = PATCH;
 
 /// In which order the patches of the grid are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,21 +142,18 @@ impl Order {
     }
 }
 
-/// Q and K from the patches of `guide`, V from those of `noisy`, at bandwidth `h` (the root of the sum of squares over
-/// a patch), in the stored order.
-pub(crate) fn features(
+/// Hidden states with keys and queries from the patches of `guide`, values from those of `noisy`, at bandwidth `h` (the root
+/// of the sum of squares over a patch), in the stored order.
+pub(crate) fn input(
     guide: &Picture,
     noisy: &Picture,
     palette: &Palette,
     h: f32,
     raster_indices: &[usize],
     dtype: DType,
-) -> Features {
-    let heads = HEADS.len();
-    let mut q = vec![0.0; N * heads * HEAD_DIM];
-    let mut k = vec![0.0; N * HEAD_DIM];
-    let mut v = vec![0.0; N * HEAD_DIM];
-    for token in 0..N {
+) -> Input {
+    let mut x = vec![0.0; N * WIDTH_IN];
+    for (token, row) in x.chunks_exact_mut(WIDTH_IN).enumerate() {
         let (seen, value, place) = match raster_indices.get(token) {
             Some(&index) => (patch(guide, index), patch(noisy, index), Some(position(index))),
             None => {
@@ -136,47 +163,37 @@ pub(crate) fn features(
         };
         // Distances do not change when all colours are moved; small numbers keep more of their digits in half floats.
         let seen = seen.map(|value| rounded(value - 0.5, dtype));
-        write_key(&mut k[token * HEAD_DIM..][..HEAD_DIM], &seen, place, dtype);
-        v[token * HEAD_DIM..][..PATCH].copy_from_slice(&value);
-        for (head, &(relative, reach)) in HEADS.iter().enumerate() {
-            let row = &mut q[(token * heads + head) * HEAD_DIM..][..HEAD_DIM];
-            let relative = if place.is_some() { relative } else { PALETTE_BANDWIDTH };
-            write_query(row, &seen, place, (h * relative).powi(2), (reach / POSITION_UNIT).powi(2));
-        }
+        write_state(row, &seen, place, (h * h).recip(), dtype);
+        row[column::VALUE..][..PATCH].copy_from_slice(&value);
     }
-    // The scale 1/√D, which strategies count on, makes the logits what the products are meant to be: a power of two.
-    q.iter_mut().for_each(|value| *value *= (HEAD_DIM as f32).sqrt());
-    Features {
-        q: Tensor::from_f32(&[1, N, heads, HEAD_DIM], dtype, &q),
-        k: Tensor::from_f32(&[1, N, 1, HEAD_DIM], dtype, &k),
-        v: Tensor::from_f32(&[1, N, 1, HEAD_DIM], dtype, &v),
+    let (vision, palette) = x.split_at(N_VISION * WIDTH_IN);
+    Input {
+        vision: Tensor::from_f32(&[1, N_VISION, WIDTH_IN], dtype, vision),
+        palette: Tensor::from_f32(&[1, N_PALETTE, WIDTH_IN], dtype, palette),
     }
 }
 
-/// The picture and palette that an attention output `[1, N, H, D]` stands for: the mean of the heads, patches laid over
-/// each other and averaged.
-pub(crate) fn fold(o: &Tensor, raster_indices: &[usize]) -> (Picture, Palette) {
-    let o = o.to_f32();
-    let heads = HEADS.len();
-    let mean = |token: usize, n: usize| {
-        (0..heads).map(|head| o[(token * heads + head) * HEAD_DIM + n]).sum::<f32>() / heads as f32
-    };
+/// The picture and palette that the outputs `[1, N_VISION, WIDTH_OUT]` and `[1, N_PALETTE, WIDTH_OUT]` stand for: patches
+/// laid over each other and averaged.
+pub(crate) fn fold(vision: &Tensor, palette: &Tensor, raster_indices: &[usize]) -> (Picture, Palette) {
+    let (vision, palette) = (vision.to_f32(), palette.to_f32());
     let (mut sum, mut weight) = (vec![0.0f32; HEIGHT * WIDTH * CHANNELS], vec![0.0f32; HEIGHT * WIDTH * CHANNELS]);
-    for (token, &index) in raster_indices.iter().enumerate() {
-        for n in 0..PATCH {
+    for (patch, &index) in vision.chunks_exact(PATCH).zip(raster_indices) {
+        for (n, value) in patch.iter().enumerate() {
             // Outside the picture a patch repeats the border; only what lies inside is laid down.
             if let Some(at) = inside(index, n) {
-                sum[at] += mean(token, n);
+                sum[at] += value;
                 weight[at] += 1.0;
             }
         }
     }
-    let palette = (N_VISION..N).map(|token| {
+    let color = |patch: &[f32]| {
         std::array::from_fn(|channel| {
-            (0..SIDE * SIDE).map(|pixel| mean(token, pixel * CHANNELS + channel)).sum::<f32>() / (SIDE * SIDE) as f32
+            (0..SIDE * SIDE).map(|pixel| patch[pixel * CHANNELS + channel]).sum::<f32>() / (SIDE * SIDE) as f32
         })
-    });
-    (Picture(sum.iter().zip(&weight).map(|(sum, weight)| sum / weight).collect()), Palette(palette.collect()))
+    };
+    let palette = palette.chunks_exact(PATCH).map(color).collect();
+    (Picture(sum.iter().zip(&weight).map(|(sum, weight)| sum / weight).collect()), Palette(palette))
 }
 
 impl Palette {
@@ -206,39 +223,27 @@ impl Palette {
     }
 }
 
-fn write_query(row: &mut [f32], seen: &[f32; PATCH], place: Option<[f32; 2]>, h2: f32, r2: f32) {
-    for (out, value) in row.iter_mut().zip(seen) {
-        *out = 2.0 * value / h2;
-    }
-    row[PATCH + 2] = 1.0 / h2;
-    row[PATCH + 3] = 1.0 / h2;
-    if let Some([y, x]) = place {
-        row[PATCH] = 2.0 * y / r2;
-        row[PATCH + 1] = 2.0 * x / r2;
-        row[PATCH + 4] = 1.0 / r2;
-        row[PATCH + 5] = -(y * y + x * x) / r2;
-        row[PATCH + 6] = -PENALTY;
-    }
-}
-
-fn write_key(row: &mut [f32], seen: &[f32; PATCH], place: Option<[f32; 2]>, dtype: DType) {
-    row[..PATCH].copy_from_slice(seen);
+fn write_state(row: &mut [f32], seen: &[f32; PATCH], place: Option<[f32; 2]>, sharpness: f32, dtype: DType) {
+    row[column::SEEN..][..PATCH].copy_from_slice(seen);
     let norm = seen.iter().map(|value| value * value).sum::<f32>();
-    row[PATCH + 2] = rounded(-norm, dtype);
-    row[PATCH + 3] = -norm - row[PATCH + 2];
+    row[column::NORM] = rounded(-norm, dtype);
+    row[column::NORM + 1] = -norm - row[column::NORM];
     match place {
         Some([y, x]) => {
-            row[PATCH] = y;
-            row[PATCH + 1] = x;
-            row[PATCH + 4] = -(y * y + x * x);
-            row[PATCH + 5] = 1.0;
+            row[column::PLACE..][..2].copy_from_slice(&[y, x]);
+            row[column::DISTANCE] = -(y * y + x * x);
+            row[column::ON_GRID] = 1.0;
         }
-        None => row[PATCH + 6] = 1.0,
+        None => row[column::IN_PALETTE] = 1.0,
+    }
+    row[column::SHARPNESS] = sharpness;
+    for (out, value) in row[column::SOUGHT..][..PATCH].iter_mut().zip(seen) {
+        *out = value * sharpness;
     }
 }
 
 /// The patch of a raster index: the rows around it, each pixel's channels together.
-fn patch(picture: &Picture, index: usize) -> [f32; PATCH] {
+pub(super) fn patch(picture: &Picture, index: usize) -> [f32; PATCH] {
     std::array::from_fn(|n| {
         let [y, x] = corner(index);
         let (row, column) = (y + (n / CHANNELS / SIDE) as isize, x + (n / CHANNELS % SIDE) as isize);
@@ -262,7 +267,7 @@ fn corner(index: usize) -> [isize; 2] {
 }
 
 /// Position on the grid relative to its centre, in units of [`POSITION_UNIT`] tokens.
-fn position(index: usize) -> [f32; 2] {
+pub(super) fn position(index: usize) -> [f32; 2] {
     let centered = |at: usize, extent: usize| (at as f32 - (extent as f32 - 1.0) / 2.0) / POSITION_UNIT;
     [centered(index / GRID[1], GRID[0]), centered(index % GRID[1], GRID[1])]
 }
@@ -297,36 +302,17 @@ mod tests {
     }
 
     #[test]
-    fn logits_are_negative_distances_up_to_a_constant_of_the_row() {
-        let picture = Picture((0..HEIGHT * WIDTH * CHANNELS).map(|n| (n as f32 * 0.37).sin() * 0.5 + 0.5).collect());
-        let palette = Palette(vec![[0.2, 0.4, 0.6]; N_PALETTE]);
-        let h = 0.7;
-        let features = features(&picture, &picture, &palette, h, &Order::Raster.raster_indices(), DType::F32);
-        let (q, k) = (features.q.to_f32(), features.k.to_f32());
-        let (head, (relative, reach)) = (1, HEADS[1]);
-        let logit = |i: usize, j: usize| -> f64 {
-            let (q, k) = (&q[(i * HEADS.len() + head) * HEAD_DIM..][..HEAD_DIM], &k[j * HEAD_DIM..][..HEAD_DIM]);
-            f64::from(problem().scale) * q.iter().zip(k).map(|(q, k)| f64::from(*q) * f64::from(*k)).sum::<f64>()
-        };
-        let distance = |i: usize, j: usize| -> f64 {
-            let colors: f32 = patch(&picture, i).iter().zip(&patch(&picture, j)).map(|(a, b)| (a - b).powi(2)).sum();
-            let places: f32 = position(i).iter().zip(&position(j)).map(|(a, b)| (a - b).powi(2)).sum();
-            f64::from(colors / (h * relative).powi(2)) + f64::from(places / (reach / POSITION_UNIT).powi(2))
-        };
-        for (i, j) in [(0, 5), (137, 4000), (9000, 9001)] {
-            let difference = (logit(i, j) - logit(i, i)) + distance(i, j);
-            assert!(difference.abs() < 1e-2, "rows {i} and {j} differ by {difference}");
-        }
-    }
-
-    #[test]
     fn folding_the_patches_of_a_picture_gives_the_picture() {
         let picture = Picture((0..HEIGHT * WIDTH * CHANNELS).map(|n| (n % 251) as f32 / 250.0).collect());
         let palette = Palette::of(&picture);
         let order = Order::Tiled.raster_indices();
-        let v = features(&picture, &picture, &palette, 1.0, &order, DType::F32).v.to_f32();
-        let repeated: Vec<f32> = v.chunks(HEAD_DIM).flat_map(|row| row.repeat(HEADS.len())).collect();
-        let (folded, colors) = fold(&Tensor::from_f32(&[1, N, HEADS.len(), HEAD_DIM], DType::F32, &repeated), &order);
+        let Input { vision, palette: flat } = input(&picture, &picture, &palette, 1.0, &order, DType::F32);
+        let values = |x: &Tensor| {
+            let x = x.to_f32();
+            let values: Vec<f32> = x.chunks(WIDTH_IN).flat_map(|row| row[column::VALUE..][..PATCH].to_vec()).collect();
+            Tensor::from_f32(&[1, values.len() / PATCH, PATCH], DType::F32, &values)
+        };
+        let (folded, colors) = fold(&values(&vision), &values(&flat), &order);
         assert!(folded.0.iter().zip(&picture.0).all(|(a, b)| (a - b).abs() < 1e-6));
         assert!(colors.0.iter().flatten().zip(palette.0.iter().flatten()).all(|(a, b)| (a - b).abs() < 1e-6));
     }

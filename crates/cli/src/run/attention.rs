@@ -3,7 +3,6 @@
 use safetensors::tensor::Dtype;
 use sparsym::codegen::Room;
 use sparsym::ir::symbols::{CacheSymbol, SkipSymbol};
-use sparsym::ir::tensor::Data;
 use sparsym::ir::{AttentionCall, Bound, Forecast, Moment, Problem, Strategy, Symbols, SymbolsCall, Tensor};
 use sparsym::runtime::device::Device;
 
@@ -40,7 +39,7 @@ pub(super) fn run(args: &AttentionArgs, report: Report) -> Outcome {
     file::write(
         &files.output,
         &[
-            OutputTensor { name: "o", dtype: dtype(&result.o), shape: result.o.shape.clone(), bytes: result.o.bytes() },
+            OutputTensor::of("o", &result.o),
             OutputTensor {
                 name: "lse",
                 dtype: Dtype::F32,
@@ -49,7 +48,7 @@ pub(super) fn run(args: &AttentionArgs, report: Report) -> Outcome {
             },
         ],
     )?;
-    let result = files.report(&*device, &symbols, measured.cost);
+    let result = files.report(&*device, [symbols.cache.density(), symbols.density()], measured.cost);
     output::print(report, &result, || result.to_string())
 }
 
@@ -77,12 +76,4 @@ fn symbols(
         symbols.skip = SkipSymbol::pack(batch, heads, t_q, t_kv, &bytes);
     }
     Ok(symbols)
-}
-
-fn dtype(tensor: &Tensor) -> Dtype {
-    match tensor.data {
-        Data::F32(_) => Dtype::F32,
-        Data::F16(_) => Dtype::F16,
-        Data::Bf16(_) => Dtype::BF16,
-    }
 }

@@ -6,10 +6,14 @@ use std::path::Path;
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorView};
 use sparsym::ir::bind::{InputData, TableData};
+use sparsym::ir::diagnostic::Family;
 use sparsym::ir::problem::{Layout, LayoutRange};
+use sparsym::ir::projection::Stream;
 use sparsym::ir::strategy::{Blocks, Element};
+use sparsym::ir::symbols::CacheSymbol;
 use sparsym::ir::tensor::Data;
 use sparsym::ir::{Problem, Strategy, Tensor};
+use sparsym::runtime::Error;
 
 use crate::args::parse_grid;
 use crate::chosen::Chosen;
@@ -38,6 +42,18 @@ pub(super) struct OutputTensor<'a> {
 /// Tensors that a room reads by these names; `inputs.NAME` and `tables.NAME` besides.
 const KNOWN: [&str; 6] = ["q", "k", "v", "s_c", "s_s", "cache"];
 const BLOCK: u32 = 128;
+
+impl<'a> OutputTensor<'a> {
+    /// A tensor in its own type.
+    pub(super) fn of(name: &'static str, tensor: &'a Tensor) -> OutputTensor<'a> {
+        let dtype = match tensor.data {
+            Data::F32(_) => Dtype::F32,
+            Data::F16(_) => Dtype::F16,
+            Data::Bf16(_) => Dtype::BF16,
+        };
+        OutputTensor { name, dtype, shape: tensor.shape.clone(), bytes: tensor.bytes() }
+    }
+}
 
 impl InputFile {
     /// Reads and checks the file's frame.
@@ -100,10 +116,7 @@ impl InputFile {
     /// The problem that q, k and the metadata describe.
     pub(super) fn problem(&self, q: &Tensor, k: &Tensor) -> Outcome<Problem> {
         for (name, tensor, axes) in [("q", q, "[B, N, H, D]"), ("k", k, "[B, N_kv, H_kv, D]")] {
-            if tensor.shape.len() != 4 {
-                let (rank, shape) = (tensor.shape.len(), &tensor.shape);
-                return Err(self.failure(format!("{name} has rank {rank}, shape {shape:?}; it must be {axes}")));
-            }
+            self.extents::<4>(name, tensor, axes)?;
         }
         let mut problem = Problem::self_attention(q.shape[0], q.shape[1], q.shape[2], q.shape[3]);
         (problem.n_kv, problem.kv_heads) = (k.shape[1], k.shape[2]);
@@ -132,12 +145,70 @@ impl InputFile {
                 let id = chosen.strategy.inputs.iter().position(|known| known.name == input);
                 let id = id.ok_or_else(|| self.undeclared(name, &chosen.strategy))?;
                 chosen.inputs[id] = Some(InputData { values: self.numbers(name)?.1 });
-            } else if !KNOWN.contains(&name) {
-                // Not an error: a file may carry expected results beside the inputs.
-                eprintln!("note: {} holds a tensor {name}, which is not read", self.name);
+            } else {
+                self.note(name, &KNOWN);
             }
         }
         Ok(())
+    }
+
+    /// Notes on stderr each tensor that is not among those that are read.
+    pub(super) fn note_others(&self, read: &[&str]) {
+        self.open().names().into_iter().for_each(|name| self.note(name, read));
+    }
+
+    /// Not an error: a file may carry expected results beside the inputs.
+    fn note(&self, name: &str, read: &[&str]) {
+        if !read.contains(&name) {
+            eprintln!("note: {} holds a tensor {name}, which is not read", self.name);
+        }
+    }
+
+    /// The extents of a tensor of this rank, written as `axes` in messages.
+    pub(super) fn extents<const R: usize>(&self, name: &str, tensor: &Tensor, axes: &str) -> Outcome<[usize; R]> {
+        let (rank, shape) = (tensor.shape.len(), &tensor.shape);
+        let words = || self.failure(format!("{name} has rank {rank}, shape {shape:?}; it must be {axes}"));
+        shape.as_slice().try_into().map_err(|_| words())
+    }
+
+    /// The stream with the blocks of the metadata. Without S_c nothing depends on them.
+    pub(super) fn stream(&self, stream: Stream) -> Outcome<Stream> {
+        let block = match self.view("s_c") {
+            Ok(_) => self.required("block_q", "which says how many tokens a decision of s_c is for")?,
+            Err(_) => self.number("block_q")?.unwrap_or(BLOCK),
+        };
+        let extents = [("block_q", block as usize), ("C", stream.width), ("H", stream.heads), ("D", stream.head_dim)];
+        match extents.iter().find(|(_, extent)| *extent == 0) {
+            Some((name, _)) => Err(self.failure(format!("{name} is 0; a projection needs at least 1"))),
+            None => Ok(Stream { block: block as usize, ..stream }),
+        }
+    }
+
+    /// S_c of a projection, if the file has it.
+    pub(super) fn cache_symbol(&self, stream: &Stream) -> Outcome<Option<CacheSymbol>> {
+        let (batch, heads, blocks) = (stream.batch, stream.heads, stream.blocks());
+        let bytes = self.symbol("s_c", &[batch, heads, blocks], "[B, H, T_q]")?;
+        Ok(bytes.map(|bytes| CacheSymbol::pack(batch, heads, blocks, &bytes)))
+    }
+
+    /// A value of the metadata.
+    pub(super) fn metadata(&self, key: &str) -> Option<&str> {
+        self.metadata.get(key).map(String::as_str)
+    }
+
+    /// A value of the metadata that must be there, and what for.
+    pub(super) fn required<T: std::str::FromStr>(&self, key: &str, why: &str) -> Outcome<T> {
+        self.number(key)?.ok_or_else(|| self.failure(format!("there is no metadata {key}, {why}")))
+    }
+
+    /// What a device says of a call: findings about shapes and values of a projection can only come from this file.
+    pub(super) fn about_data(&self, error: Error) -> Failure {
+        match error {
+            Error::Findings(findings) if findings.iter().all(|f| f.code.family() == Family::Shape) => {
+                self.failure(findings)
+            }
+            other => other.into(),
+        }
     }
 
     /// A failure about this file.
@@ -164,7 +235,7 @@ impl InputFile {
             None => LayoutRange::plain("vision", rest),
         };
         let text = LayoutRange::plain("text", n_text);
-        match self.metadata.get("text_at").map(String::as_str) {
+        match self.metadata("text_at") {
             None | Some("front") => Ok(Layout { ranges: vec![text, vision] }),
             Some("back") => Ok(Layout { ranges: vec![vision, text] }),
             Some(other) => Err(self.failure(format!("metadata text_at is {other:?}; it is front or back"))),

@@ -2,6 +2,8 @@
 
 mod attention;
 mod file;
+mod gemm_o;
+mod gemm_q;
 mod symbols;
 
 use std::path::PathBuf;
@@ -9,13 +11,12 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use sparsym::codegen::Room;
-use sparsym::ir::Symbols;
 use sparsym::runtime::Error;
 use sparsym::runtime::device::{Cost, Device, Measured, emulator};
 
 use crate::args::Settings;
 use crate::device::{KernelArg, TargetArg, open_for};
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::output::Report;
 
 /// Arguments of `sparsym run`.
@@ -35,10 +36,14 @@ enum RoomForm {
     Attention(AttentionArgs),
     /// The symbols of a strategy: q and k in, s_c and s_s out.
     Symbols(SymbolsArgs),
-    /// Projection of the hidden states; not in this version.
+    /// Projection to heads: x, w and more in, q out.
+    ///
+    /// Tiles of blocks whose s_c is 0 are not computed; they are 0 in the file.
     #[command(name = "gemm_q")]
     GemmQ(GemmArgs),
-    /// Output projection; not in this version.
+    /// Projection back to the model width: o, w and more in, y out.
+    ///
+    /// Metadata heads says whose s_c counts: active adds up the heads whose s_c is 1, cached those whose s_c is 0.
     #[command(name = "gemm_o")]
     GemmO(GemmArgs),
 }
@@ -88,9 +93,8 @@ struct SymbolsArgs {
 
 #[derive(Debug, Args)]
 struct GemmArgs {
-    /// Whatever a later version will take.
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
-    rest: Vec<String>,
+    #[command(flatten)]
+    files: FileArgs,
 }
 
 /// What a run reports.
@@ -120,15 +124,9 @@ pub(crate) fn run(args: &RunArgs, report: Report) -> Outcome {
     match &args.room {
         RoomForm::Attention(args) => attention::run(args, report),
         RoomForm::Symbols(args) => symbols::run(args, report),
-        RoomForm::GemmQ(args) => not_in_this_version("gemm_q", args),
-        RoomForm::GemmO(args) => not_in_this_version("gemm_o", args),
+        RoomForm::GemmQ(args) => gemm_q::run(args, report),
+        RoomForm::GemmO(args) => gemm_o::run(args, report),
     }
-}
-
-fn not_in_this_version(room: &str, _: &GemmArgs) -> Outcome {
-    Err(Failure::usage(format!(
-        "run {room} is not in this version\nhelp: the rooms that run are attention and symbols"
-    )))
 }
 
 impl FileArgs {
@@ -138,7 +136,7 @@ impl FileArgs {
     }
 
     /// The shortest of the asked number of calls.
-    fn measure<T>(&self, call: impl Fn() -> Result<Measured<T>, Error>) -> Outcome<Measured<T>> {
+    fn measure<T>(&self, call: impl Fn() -> Result<Measured<T>, Error>) -> Result<Measured<T>, Error> {
         let mut measured = call()?;
         for _ in 1..self.repeat {
             let again = call()?;
@@ -149,13 +147,13 @@ impl FileArgs {
         Ok(measured)
     }
 
-    /// The report of a run that obeyed or made these symbols.
-    fn report(&self, device: &dyn Device, symbols: &Symbols, cost: Cost) -> RunReport {
+    /// The report of a run that computed these parts of all query blocks and block pairs.
+    fn report(&self, device: &dyn Device, [density_c, density_s]: [f64; 2], cost: Cost) -> RunReport {
         RunReport {
             device: device.name().to_owned(),
             ms: cost.ms,
-            density_c: symbols.cache.density(),
-            density_s: symbols.density(),
+            density_c,
+            density_s,
             output: self.output.clone(),
             stats: cost.stats.map(Stats::from),
         }

@@ -35,6 +35,6 @@ pub(super) fn run(args: &SymbolsArgs, report: Report) -> Outcome {
             OutputTensor { name: "s_s", dtype: Dtype::U8, shape: vec![batch, heads, t_q, t_kv], bytes: &s_s },
         ],
     )?;
-    let result = files.report(&*device, symbols, measured.cost);
+    let result = files.report(&*device, [symbols.cache.density(), symbols.density()], measured.cost);
     output::print(report, &result, || result.to_string())
 }

@@ -83,6 +83,18 @@ impl File {
         self
     }
 
+    /// Takes a tensor out.
+    pub(crate) fn without(mut self, name: &str) -> File {
+        self.tensors.retain(|(known, ..)| known != name);
+        self
+    }
+
+    /// Takes a value of the metadata out.
+    pub(crate) fn without_meta(mut self, key: &str) -> File {
+        self.metadata.remove(key);
+        self
+    }
+
     pub(crate) fn meta(mut self, key: &str, value: &str) -> File {
         self.metadata.insert(key.to_owned(), value.to_owned());
         self
