@@ -4,8 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use sparsym_tests::case::{self, Case};
-use sparsym_tests::corpus::{self, Verdict};
+use sparsym_tests::corpus::{self, AnyCase, Verdict};
 use sparsym_tests::devices::{self, Availability, Column};
 
 fn main() -> ExitCode {
@@ -24,9 +23,9 @@ fn main() -> ExitCode {
         let present = present.clone();
         move || needs_no_hardware(&present)
     }));
-    for case in case::all() {
+    for case in corpus::all() {
         let present = present.clone();
-        trials.push(Trial::test(case.name.clone(), move || check(&case, &present)));
+        trials.push(Trial::test(case.name().to_owned(), move || check(&case, &present)));
     }
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
@@ -39,14 +38,14 @@ fn needs_no_hardware(present: &[Column]) -> Result<(), Failed> {
     }
 }
 
-fn check(case: &Case, present: &[Column]) -> Result<(), Failed> {
+fn check(case: &AnyCase, present: &[Column]) -> Result<(), Failed> {
     let mut failures = Vec::new();
-    for report in corpus::run(case, present) {
+    for report in case.run(present) {
         let place = format!("{} on {}", report.dtype, report.device);
         match report.verdict {
             Verdict::Passed { near_ties: 0, .. } => {}
-            Verdict::Passed { near_ties, .. } => println!("{}, {place}: {near_ties} bits are near ties", case.name),
-            Verdict::NotRun { reason } => println!("{}, {place}, not run: {reason}", case.name),
+            Verdict::Passed { near_ties, .. } => println!("{}, {place}: {near_ties} bits are near ties", case.name()),
+            Verdict::NotRun { reason } => println!("{}, {place}, not run: {reason}", case.name()),
             Verdict::Failed { reason, .. } => failures.push(format!("{place}: {reason}")),
         }
     }

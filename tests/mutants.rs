@@ -197,7 +197,7 @@ struct Outcome {
 /// Runs a case in bf16.
 fn run(case: &Case, emulators: [Emulator; RUNS.len()]) -> Result<[Outcome; RUNS.len()], Failed> {
     let case = Case { dtypes: vec![DType::Bf16], ..case.clone() };
-    let columns = emulators.map(|emulator| Column { name: TARGET.to_owned(), device: Box::new(emulator) });
+    let columns = emulators.map(|emulator| Column { name: TARGET.to_owned(), device: Arc::new(emulator) });
     let mut outcomes = Vec::new();
     for report in corpus::run(&case, &columns) {
         let (name, report) = match report.verdict {

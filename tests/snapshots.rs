@@ -1,12 +1,14 @@
-//! The generated CUDA, as text to review: each strategy of the zoo once, and each optional part with and without.
+//! The generated CUDA, as text to review: each strategy of the zoo once, each optional part with and without, projections
+//! with nothing and with everything.
 //!
 //! The matrix is small on purpose: whoever changes a template reads all that it changes. Accept with `cargo xtask bless`.
 
 use std::process::Command;
 use std::sync::Arc;
 
-use sparsym::codegen::{CachedRows, Kernel, Room, Sequences, Target};
+use sparsym::codegen::{CachedRows, Kernel, Projection, Room, Sequences, Target};
 use sparsym::ir::Strategy;
+use sparsym::ir::projection::{RopePairs, Summed};
 use sparsym_tests::kernels::Wanted;
 
 #[test]
@@ -42,6 +44,27 @@ fn attention_with_each_option() {
     }
 }
 
+/// The products alone, with all that a call can ask for together, and what excludes it.
+#[test]
+fn projections() {
+    let sparse = Projection { sparse: true, bias: true, ..Projection::default() };
+    let to_heads = Projection { norm: true, rope: Some(RopePairs::Interleaved), means: true, ..sparse };
+    let halves = Projection { rope: Some(RopePairs::Half), ..Projection::default() };
+    let back = Projection { summed: Summed::Both, partials: true, ..sparse };
+    let differences = Projection { sparse: true, differences: true, ..Projection::default() };
+    for (name, room, projection) in [
+        ("gemm_q", Room::GemmQ, Projection::default()),
+        ("gemm_q_with_all", Room::GemmQ, to_heads),
+        ("gemm_q_halves", Room::GemmQ, halves),
+        ("gemm_o", Room::GemmO, Projection::default()),
+        ("gemm_o_with_all", Room::GemmO, back),
+        ("gemm_o_differences", Room::GemmO, differences),
+    ] {
+        let wanted = Wanted { projection, ..plain(&Strategy::dense(), room) };
+        snapshot(name, &on_sm_80(&wanted).expect("sm_80 has every projection"));
+    }
+}
+
 /// What a kernel does not need does not occur in it, not even as a word.
 #[test]
 fn absent_parts_leave_no_trace() {
@@ -51,6 +74,15 @@ fn absent_parts_leave_no_trace() {
     let body = |source: &str| source.split_once("struct Params").expect("a kernel has Params").1.to_owned();
     for word in ["s_f", "indptr", "features", "coefficients", "mask"] {
         assert!(!body(&dense).contains(word), "dense attention speaks of {word}");
+    }
+    for (room, words) in [
+        (Room::GemmQ, &["s_c", "bias", "norm", "rope", "means"][..]),
+        (Room::GemmO, &["s_c", "bias", "partial", "differences", "weights"]),
+    ] {
+        let product = on_sm_80(&plain(&Strategy::dense(), room)).expect("sm_80 has every projection").source;
+        for word in words {
+            assert!(!body(&product).contains(word), "{} without additions speaks of {word}", room.name());
+        }
     }
     assert!(body(&causal).contains("s_f"), "a masked kernel reads s_f");
 }

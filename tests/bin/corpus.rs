@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use glob::Pattern;
-use sparsym_tests::case;
 use sparsym_tests::corpus::{self, Report, Verdict};
 use sparsym_tests::devices::{self, Availability};
 
@@ -60,13 +59,13 @@ fn run(options: &Options) -> Result<usize> {
         Availability::Present(device) => device,
         Availability::Absent { reason } => anyhow::bail!("{} not run: {reason}", options.device),
     };
-    let cases: Vec<_> = case::all().into_iter().filter(|case| options.case.matches(&case.name)).collect();
+    let cases: Vec<_> = corpus::all().into_iter().filter(|case| options.case.matches(case.name())).collect();
     ensure!(!cases.is_empty(), "no case matches {}", options.case);
     let cases: Vec<_> = cases.into_iter().skip(options.part.index - 1).step_by(options.part.of).collect();
     let present = [device];
     let mut reports = Vec::new();
     for case in &cases {
-        for report in corpus::run(case, &present) {
+        for report in case.run(&present) {
             print(&report);
             reports.push(report);
         }
@@ -84,11 +83,10 @@ fn run(options: &Options) -> Result<usize> {
 
 fn print(report: &Report) {
     let outcome = match &report.verdict {
-        Verdict::Passed { error_o, allowed_o, error_lse, allowed_lse, near_ties, ms } => {
+        Verdict::Passed { errors, near_ties, ms } => {
+            let errors = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             let ties = if *near_ties == 0 { String::new() } else { format!(", {near_ties} bits near ties") };
-            format!(
-                "ok   o {error_o:.1e} of {allowed_o:.1e}, lse {error_lse:.1e} of {allowed_lse:.1e}{ties}, {ms:.1} ms"
-            )
+            format!("ok   {errors}{ties}, {ms:.1} ms")
         }
         Verdict::NotRun { reason } => format!("not run: {reason}"),
         Verdict::Failed { reason, .. } => format!("FAILED: {reason}"),

@@ -8,7 +8,7 @@ use sparsym::ir::problem::{DType, Layout, LayoutRange, Ragged};
 use sparsym::ir::strategy::{Blocks, Scalar, Strategy, Value};
 use sparsym::ir::{Bindings, Problem};
 
-/// The case files, embedded. A tidy test makes sure that none is missing.
+/// The files of attention calls, embedded; those of projections are in [`projection`](crate::projection). A tidy test makes sure that none is missing.
 pub const FILES: &[(&str, &str)] = &[
     ("caching", include_str!("../cases/caching.toml")),
     ("data", include_str!("../cases/data.toml")),
@@ -282,11 +282,11 @@ fn index_pointer(lengths: &[u32]) -> Vec<u32> {
     std::iter::once(0).chain(sums).collect()
 }
 
-fn one() -> usize {
+pub(crate) fn one() -> usize {
     1
 }
 
-fn sixty_four() -> usize {
+pub(crate) fn sixty_four() -> usize {
     64
 }
 
@@ -294,12 +294,12 @@ fn certain() -> f64 {
     1.0
 }
 
-fn all_types() -> Vec<DType> {
+pub(crate) fn all_types() -> Vec<DType> {
     vec![DType::F32, DType::F16, DType::Bf16]
 }
 
 /// Half a unit in the last place of f32 at 64, the largest partial sum that the corpus reaches, over a few operations.
-fn usual_floor() -> f64 {
+pub(crate) fn usual_floor() -> f64 {
     2e-5
 }
 
@@ -309,30 +309,33 @@ mod tests {
     use std::path::Path;
 
     use super::{FILES, all, usual_floor};
+    use crate::projection;
 
     #[test]
     fn every_file_is_embedded() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases");
         let name = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
         let on_disk: BTreeSet<String> = std::fs::read_dir(folder).unwrap().map(name).collect();
-        let embedded = FILES.iter().map(|(name, _)| format!("{name}.toml")).collect();
-        assert_eq!(on_disk, embedded, "case::FILES does not list what tests/cases holds");
+        let embedded = FILES.iter().chain(projection::FILES).map(|(name, _)| format!("{name}.toml")).collect();
+        assert_eq!(on_disk, embedded, "the two lists called FILES do not name what tests/cases holds");
     }
 
     #[test]
     fn names_are_unique_and_say_what_they_stress() {
         let mut seen = BTreeSet::new();
-        for case in all() {
-            assert!(!case.stresses.is_empty(), "{} does not say what it stresses", case.name);
-            assert!(seen.insert(case.name.clone()), "two cases are called {}", case.name);
+        let attention = all().into_iter().map(|case| (case.name, case.stresses));
+        for (name, stresses) in attention.chain(projection::all().into_iter().map(|case| (case.name, case.stresses))) {
+            assert!(!stresses.is_empty(), "{name} does not say what it stresses");
+            assert!(seen.insert(name.clone()), "two cases are called {name}");
         }
     }
 
     #[test]
     fn a_wider_floor_has_a_reason() {
-        for case in all() {
-            let usual = case.floor <= usual_floor();
-            assert!(usual || case.because.is_some(), "{} does not say why its floor is {}", case.name, case.floor);
+        let attention = all().into_iter().map(|case| (case.name, case.floor, case.because));
+        let projections = projection::all().into_iter().map(|case| (case.name, case.floor, case.because));
+        for (name, floor, because) in attention.chain(projections) {
+            assert!(floor <= usual_floor() || because.is_some(), "{name} does not say why its floor is {floor}");
         }
     }
 }

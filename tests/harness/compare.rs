@@ -4,53 +4,72 @@
 //! every value rounded as a kernel of that type must round it. A device may be twice as far from the truth as the
 //! yardstick is, plus the floor of the case: kernels add in another order, which costs about as much again.
 
-use sparsym::ir::AttentionOutput;
-use sparsym_reference::Exact;
+use serde::Serialize;
 
 /// What a device may give for one case and element type.
 #[derive(Clone, Debug)]
-pub struct Expected {
-    truth: Exact,
-    /// Largest error of O that passes.
-    pub allowed_o: f64,
-    /// Largest error of lse that passes.
-    pub allowed_lse: f64,
+pub struct Expected(Vec<Expectation>);
+
+/// One tensor of the results.
+#[derive(Clone, Debug)]
+struct Expectation {
+    name: &'static str,
+    truth: Vec<f64>,
+    allowed: f64,
 }
 
-/// Largest errors of an output that passed.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Errors {
-    /// Of O.
-    pub o: f64,
-    /// Of lse.
-    pub lse: f64,
+/// How far a result that passed is from the truth.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Deviation {
+    /// Name of the result.
+    pub of: &'static str,
+    /// Largest error.
+    pub error: f64,
+    /// What was allowed.
+    pub allowed: f64,
 }
 
 impl Expected {
-    /// From the truth and the yardstick.
+    /// From the truth and the yardstick of each result.
     ///
     /// # Panics
     /// If the two differ in more than rounding, which would make every device pass or none.
-    pub fn new(truth: Exact, yardstick: &AttentionOutput, floor: f64) -> Expected {
-        let o = largest_error("o of the yardstick", &truth.o, &yardstick.o.to_f32());
-        let lse = largest_error("lse of the yardstick", &truth.lse, &yardstick.lse);
-        let limit = |error: Result<f64, String>| 2.0 * error.unwrap_or_else(|why| panic!("{why}")) + floor;
-        Expected { allowed_o: limit(o), allowed_lse: limit(lse), truth }
+    pub fn new(results: Vec<(&'static str, Vec<f64>, Vec<f32>)>, floor: f64) -> Expected {
+        let expectation = |(name, truth, yardstick): (&'static str, Vec<f64>, Vec<f32>)| {
+            let error = largest_error(name, &truth, &yardstick);
+            let error = error.unwrap_or_else(|why| panic!("the yardstick is no measure: {why}"));
+            Expectation { name, truth, allowed: 2.0 * error + floor }
+        };
+        Expected(results.into_iter().map(expectation).collect())
     }
 
-    /// Compares what a device gave.
+    /// The truth of all results.
+    #[cfg(test)]
+    pub(crate) fn truths(&self) -> impl Iterator<Item = f64> {
+        self.0.iter().flat_map(|expected| expected.truth.iter().copied())
+    }
+
+    /// Compares what a device gave, the results in the same order.
     ///
     /// # Errors
     /// Where it is wrong, and by how much.
-    pub fn check(&self, given: &AttentionOutput) -> Result<Errors, String> {
-        let o = largest_error("o", &self.truth.o, &given.o.to_f32())?;
-        let lse = largest_error("lse", &self.truth.lse, &given.lse)?;
-        for (name, error, allowed) in [("o", o, self.allowed_o), ("lse", lse, self.allowed_lse)] {
-            if error > allowed {
-                return Err(format!("{name} is off by {error:.3e}, allowed are {allowed:.3e}"));
+    pub fn check(&self, given: &[Vec<f32>]) -> Result<Vec<Deviation>, String> {
+        assert_eq!(self.0.len(), given.len(), "a device gives as many results as are expected");
+        let deviation = |(expected, given): (&Expectation, &Vec<f32>)| {
+            let (of, allowed) = (expected.name, expected.allowed);
+            let error = largest_error(of, &expected.truth, given)?;
+            match error > allowed {
+                true => Err(format!("{of} is off by {error:.3e}, allowed are {allowed:.3e}")),
+                false => Ok(Deviation { of, error, allowed }),
             }
-        }
-        Ok(Errors { o, lse })
+        };
+        self.0.iter().zip(given).map(deviation).collect()
+    }
+}
+
+impl std::fmt::Display for Deviation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {:.1e} of {:.1e}", self.of, self.error, self.allowed)
     }
 }
 
@@ -79,20 +98,16 @@ fn largest_error(name: &str, truth: &[f64], given: &[f32]) -> Result<f64, String
 
 #[cfg(test)]
 mod tests {
-    use sparsym::ir::{AttentionOutput, DType, Tensor};
-    use sparsym_reference::Exact;
-
-    use super::{Expected, largest_error};
+    use super::{Deviation, Expected, largest_error};
 
     #[test]
     fn a_device_may_lose_twice_what_rounding_loses_and_no_more() {
-        let output =
-            |o: f32, lse: f32| AttentionOutput { o: Tensor::from_f32(&[1, 1, 1, 1], DType::F32, &[o]), lse: vec![lse] };
-        let truth = Exact { o: vec![1.0], lse: vec![2.0] };
-        let expected = Expected::new(truth, &output(1.25, 2.0), 0.125);
-        assert!(expected.check(&output(1.625, 2.125)).is_ok());
-        assert!(expected.check(&output(0.25, 2.0)).unwrap_err().starts_with("o is off by 7.500e-1"));
-        assert!(expected.check(&output(1.0, 2.25)).unwrap_err().starts_with("lse is off by 2.500e-1"));
+        let results = vec![("o", vec![1.0], vec![1.25]), ("lse", vec![2.0], vec![2.0])];
+        let expected = Expected::new(results, 0.125);
+        let check = |o: f32, lse: f32| expected.check(&[vec![o], vec![lse]]);
+        assert_eq!(check(1.625, 2.125).unwrap()[1], Deviation { of: "lse", error: 0.125, allowed: 0.125 });
+        assert!(check(0.25, 2.0).unwrap_err().starts_with("o is off by 7.500e-1"));
+        assert!(check(1.0, 2.25).unwrap_err().starts_with("lse is off by 2.500e-1"));
     }
 
     #[test]

@@ -7,12 +7,13 @@ use sparsym::ir::problem::DType;
 use sparsym::ir::{AttentionCall, AttentionOutput, Bound, Forecast, Symbols, SymbolsCall};
 use sparsym::runtime::device::{Cost, Device};
 
-use crate::case::Case;
-use crate::compare::{Errors, Expected};
+use crate::case::{self, Case};
+use crate::compare::{Deviation, Expected};
 use crate::conflicts;
 use crate::data::{self, Tensors};
 use crate::decided::Decided;
 use crate::devices::{self, Column, Stop};
+use crate::projection;
 use crate::stored::StoredOrder;
 
 /// What came of one case in one element type on one device.
@@ -33,16 +34,10 @@ pub struct Report {
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 pub enum Verdict {
-    /// O and lse are close enough to the truth.
+    /// All results are close enough to the truth.
     Passed {
-        /// Largest error of O.
-        error_o: f64,
-        /// What was allowed.
-        allowed_o: f64,
-        /// Largest error of lse.
-        error_lse: f64,
-        /// What was allowed.
-        allowed_lse: f64,
+        /// How close.
+        errors: Vec<Deviation>,
         /// Symbol bits that differ from the oracle's, all of them decided by less than [`NEAR_TIE`](crate::decided::NEAR_TIE).
         near_ties: usize,
         /// Wall time of the call, compilation included; not a benchmark.
@@ -76,11 +71,59 @@ pub enum FoundBy {
     Error,
 }
 
-/// Runs a case in each of its element types on each device.
+/// A case of any kind.
+#[derive(Clone, Debug)]
+pub enum AnyCase {
+    /// One attention call.
+    Attention(Box<Case>),
+    /// One projection.
+    Projection(Box<projection::Case>),
+}
+
+/// The whole corpus.
+///
+/// # Panics
+/// If a file is not a list of cases; the message names the file and the line.
+pub fn all() -> Vec<AnyCase> {
+    let attention = case::all().into_iter().map(|case| AnyCase::Attention(Box::new(case)));
+    let projections = projection::all().into_iter().map(|case| AnyCase::Projection(Box::new(case)));
+    attention.chain(projections).collect()
+}
+
+impl AnyCase {
+    /// Unique over the corpus.
+    pub fn name(&self) -> &str {
+        match self {
+            AnyCase::Attention(case) => &case.name,
+            AnyCase::Projection(case) => &case.name,
+        }
+    }
+
+    /// Runs it in each of its element types on each device.
+    pub fn run(&self, present: &[Column]) -> Vec<Report> {
+        match self {
+            AnyCase::Attention(case) => run(case, present),
+            AnyCase::Projection(case) => {
+                each_type(&case.name, &case.dtypes, present, |dtype| projection::run(case, dtype, present))
+            }
+        }
+    }
+}
+
+/// Runs an attention call in each of its element types on each device.
 pub fn run(case: &Case, present: &[Column]) -> Vec<Report> {
+    each_type(&case.name, &case.dtypes, present, |dtype| run_type(case, dtype, present))
+}
+
+fn each_type(
+    name: &str,
+    dtypes: &[DType],
+    present: &[Column],
+    run: impl Fn(DType) -> Result<Vec<Verdict>, String>,
+) -> Vec<Report> {
     let mut reports = Vec::new();
-    for &dtype in &case.dtypes {
-        let verdicts = match run_type(case, dtype, present) {
+    for &dtype in dtypes {
+        let verdicts = match run(dtype) {
             Ok(verdicts) => verdicts,
             Err(reason) => {
                 let failed = || Verdict::Failed { reason: reason.clone(), found_by: FoundBy::Error };
@@ -88,7 +131,7 @@ pub fn run(case: &Case, present: &[Column]) -> Vec<Report> {
             }
         };
         for (column, verdict) in present.iter().zip(verdicts) {
-            let (case, device) = (case.name.clone(), column.name.clone());
+            let (case, device) = (name.to_owned(), column.name.clone());
             reports.push(Report { case, dtype: dtype.name(), device, verdict });
         }
     }
@@ -111,7 +154,9 @@ fn run_type(case: &Case, dtype: DType, present: &[Column]) -> Result<Vec<Verdict
     let mut symbols = from_rules.symbols.clone();
     data::thin_out(case, &mut symbols);
     let truth = call(&stored_bound, case, &stored, &symbols);
-    let expected = Expected::new(devices::oracle(&truth)?, &devices::yardstick(&truth)?, case.floor);
+    let (exact, yardstick) = (devices::oracle(&truth)?, results(devices::yardstick(&truth)?));
+    let [o, lse] = yardstick;
+    let expected = Expected::new(vec![("o", exact.o, o), ("lse", exact.lse, lse)], case.floor);
     let call = call(&bound, case, &tensors, &symbols);
     let run_on = |column: &Column| run_on(&*column.device, &call, &from_rules, order.as_ref(), &expected);
     Ok(present.iter().map(run_on).collect())
@@ -135,27 +180,45 @@ fn run_on(
     let start = Instant::now();
     let given = given(device, call);
     let ms = start.elapsed().as_secs_f64() * 1e3;
-    match given {
+    judge(given.map(|Given { symbols, output, costs }| {
+        let output = match order {
+            Some(order) => order.output(&output),
+            None => output,
+        };
+        let checked = from_rules.check(&symbols).and_then(|ties| Ok((expected.check(&results(output))?, ties)));
+        Judged { checked, costs: costs.into(), ms }
+    }))
+}
+
+/// What a call took, and how near its results are to the truth.
+pub(crate) struct Judged {
+    /// The errors and the number of near ties, or what is wrong.
+    pub(crate) checked: Result<(Vec<Deviation>, usize), String>,
+    /// Of all launches.
+    pub(crate) costs: Vec<Cost>,
+    /// Wall time.
+    pub(crate) ms: f64,
+}
+
+/// The verdict on a call that a device took or stopped.
+pub(crate) fn judge(outcome: Result<Judged, Stop>) -> Verdict {
+    match outcome {
         Err(Stop::Declined(reason)) => Verdict::NotRun { reason },
         Err(Stop::Trapped { fault, report }) => Verdict::Failed { reason: report, found_by: FoundBy::Trap(fault) },
         Err(Stop::Failed(reason)) => Verdict::Failed { reason, found_by: FoundBy::Error },
-        Ok(Given { symbols, output, costs }) => {
-            let output = match order {
-                Some(order) => order.output(&output),
-                None => output,
-            };
-            let checked = from_rules.check(&symbols).and_then(|ties| Ok((ties, expected.check(&output)?)));
-            let (near_ties, Errors { o: error_o, lse: error_lse }) = match checked {
-                Err(reason) => return Verdict::Failed { reason, found_by: FoundBy::Comparison },
-                Ok(errors) => errors,
-            };
-            if let Err(reason) = costs.iter().filter_map(|cost| cost.stats.as_ref()).try_for_each(conflicts::check) {
-                return Verdict::Failed { reason, found_by: FoundBy::Conflicts };
+        Ok(Judged { checked: Err(reason), .. }) => Verdict::Failed { reason, found_by: FoundBy::Comparison },
+        Ok(Judged { checked: Ok((errors, near_ties)), costs, ms }) => {
+            match costs.iter().filter_map(|cost| cost.stats.as_ref()).try_for_each(conflicts::check) {
+                Err(reason) => Verdict::Failed { reason, found_by: FoundBy::Conflicts },
+                Ok(()) => Verdict::Passed { errors, near_ties, ms },
             }
-            let Expected { allowed_o, allowed_lse, .. } = *expected;
-            Verdict::Passed { error_o, allowed_o, error_lse, allowed_lse, near_ties, ms }
         }
     }
+}
+
+/// O and lse.
+fn results(output: AttentionOutput) -> [Vec<f32>; 2] {
+    [output.o.to_f32(), output.lse]
 }
 
 /// What a device made of a call.

@@ -40,7 +40,7 @@ enum Stream {
 /// lost row then changes the output.
 pub fn tensors(case: &Case, problem: &Problem, dtype: DType) -> Tensors {
     let tensor = |stream, shape: [usize; 4], poisoned| {
-        let mut values = values(&mut generator(case, stream), shape);
+        let mut values = values(&mut case_generator(case, stream), shape.iter().product(), shape[3]);
         for poison in case.poison.iter().filter(|poison| Some(poison.tensor) == poisoned) {
             let [_, _, heads, head_dim] = shape;
             values[(poison.row * heads + poison.head) * head_dim + poison.channel] = poison.value;
@@ -61,8 +61,8 @@ pub fn tensors(case: &Case, problem: &Problem, dtype: DType) -> Tensors {
 /// Clears decisions of the symbols that the rules gave, as the case asks.
 pub fn thin_out(case: &Case, symbols: &mut Symbols) {
     let (s_c, s_s) = (&mut symbols.cache, &mut symbols.skip);
-    clear_cache(&mut generator(case, Stream::CacheSymbol), &case.s_c, s_c);
-    clear_skip(&mut generator(case, Stream::SkipSymbol), &case.s_s, s_s);
+    clear_cache(&mut case_generator(case, Stream::CacheSymbol), &case.s_c, s_c);
+    clear_skip(&mut case_generator(case, Stream::SkipSymbol), &case.s_s, s_s);
 }
 
 fn clear_cache(random: &mut ChaCha8Rng, spec: &SymbolSpec, s_c: &mut CacheSymbol) {
@@ -90,23 +90,31 @@ fn clear_skip(random: &mut ChaCha8Rng, spec: &SymbolSpec, s_s: &mut SkipSymbol) 
     }
 }
 
-fn generator(case: &Case, stream: Stream) -> ChaCha8Rng {
-    let mut generator = ChaCha8Rng::seed_from_u64(case.seed);
-    generator.set_stream(match stream {
-        Stream::Q => 0,
-        Stream::K => 1,
-        Stream::V => 2,
-        Stream::CacheSymbol => 3,
-        Stream::SkipSymbol => 4,
-        Stream::Feature(n) => 5 + n,
-    });
+fn case_generator(case: &Case, stream: Stream) -> ChaCha8Rng {
+    generator(
+        case.seed,
+        match stream {
+            Stream::Q => 0,
+            Stream::K => 1,
+            Stream::V => 2,
+            Stream::CacheSymbol => 3,
+            Stream::SkipSymbol => 4,
+            Stream::Feature(n) => 5 + n,
+        },
+    )
+}
+
+/// Random numbers of one stream of a seed.
+pub(crate) fn generator(seed: u64, stream: u64) -> ChaCha8Rng {
+    let mut generator = ChaCha8Rng::seed_from_u64(seed);
+    generator.set_stream(stream);
     generator
 }
 
-fn values(random: &mut ChaCha8Rng, [items, rows, heads, head_dim]: [usize; 4]) -> Vec<f32> {
-    let count = items * rows * heads * head_dim;
+/// Values of rows with so many channels.
+pub(crate) fn values(random: &mut ChaCha8Rng, count: usize, channels: usize) -> Vec<f32> {
     let mut value = |index: usize| {
-        let channel = (index % head_dim) as f32 / head_dim as f32;
+        let channel = (index % channels) as f32 / channels as f32;
         random.random_range(-1.0..1.5f32) + 0.25 * channel
     };
     (0..count).map(&mut value).collect()

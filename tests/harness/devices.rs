@@ -1,5 +1,7 @@
 //! What this machine can run the corpus on, and the oracle that all of it is compared with.
 
+use std::sync::Arc;
+
 use sparsym::codegen::Target;
 use sparsym::ir::diagnostic::Family;
 use sparsym::ir::{AttentionCall, AttentionOutput, Symbols, SymbolsCall};
@@ -20,7 +22,7 @@ pub struct Column {
     /// One of [`NAMES`], or a target of the emulator that is not among them.
     pub name: String,
     /// The device.
-    pub device: Box<dyn Device>,
+    pub device: Arc<dyn Device>,
 }
 
 /// A device, or why there is none.
@@ -56,7 +58,7 @@ pub fn find(name: &str) -> Availability {
         _ => device::open(name),
     };
     match opened {
-        Ok(device) => Availability::Present(Column { name: name.to_owned(), device }),
+        Ok(device) => Availability::Present(Column { name: name.to_owned(), device: device.into() }),
         Err(error) => Availability::Absent { reason: error.to_string().lines().next().unwrap_or_default().to_owned() },
     }
 }

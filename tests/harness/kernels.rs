@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use sparsym::codegen::{CachedRows, Kernel, Request, Room, Sequences, Target, generate};
+use sparsym::codegen::{CachedRows, Kernel, Projection, Request, Room, Sequences, Target, generate};
 use sparsym::ir::problem::DType;
 use sparsym::ir::strategy::{Blocks, Strategy};
 
 use crate::case::{self, Case};
+use crate::projection;
 
 /// Targets that every kernel compiles for.
 pub const TARGETS: [&str; 4] = ["sm_80", "sm_89", "sm_90a", "sm_120"];
@@ -29,10 +30,12 @@ pub struct Wanted {
     pub sequences: Sequences,
     /// What happens to rows whose S_c is 0.
     pub cached_rows: CachedRows,
+    /// What a projection has.
+    pub projection: Projection,
 }
 
 impl Wanted {
-    /// bf16, D = 128, one length for all items, cached rows left to the caller.
+    /// bf16, D = 128, one length for all items, cached rows left to the caller; a projection without additions.
     pub fn plain(strategy: &Arc<Strategy>, room: Room) -> Wanted {
         Wanted {
             strategy: strategy.clone(),
@@ -42,6 +45,7 @@ impl Wanted {
             blocks: strategy.blocks,
             sequences: Sequences::Uniform,
             cached_rows: CachedRows::LeftToCaller,
+            projection: Projection::default(),
         }
     }
 
@@ -53,6 +57,7 @@ impl Wanted {
             blocks: self.blocks,
             sequences: self.sequences,
             cached_rows: self.cached_rows,
+            projection: self.projection,
             ..Request::new(&self.strategy, self.room, target)
         };
         generate(&request).ok()
@@ -72,7 +77,7 @@ pub struct Generated {
 pub fn generated(target: Target) -> Vec<Generated> {
     let mut seen = BTreeSet::new();
     let mut out = Vec::new();
-    for wanted in wanted_by_zoo().into_iter().chain(wanted_by_cases()) {
+    for wanted in wanted_by_zoo().into_iter().chain(wanted_by_cases()).chain(wanted_by_projections()) {
         let Some(kernel) = wanted.generate(target) else { continue };
         if seen.insert(kernel.source.clone()) {
             out.push(Generated { strategy: wanted.strategy.snake_name(), kernel });
@@ -143,4 +148,21 @@ pub fn wanted_by_case(case: &Case, room: Room) -> Result<Wanted, String> {
         cached_rows: if case.forecast.is_some() { CachedRows::Forecast } else { CachedRows::LeftToCaller },
         ..Wanted::plain(&strategy, room)
     })
+}
+
+fn wanted_by_projections() -> Vec<Wanted> {
+    projection::all().iter().map(wanted_by_projection).collect()
+}
+
+/// What a projection would launch for its bf16 run, or in another half type if it has no such run.
+pub fn wanted_by_projection(case: &projection::Case) -> Wanted {
+    let (room, projection) = case.parts();
+    let block = case.block as u32;
+    Wanted {
+        dtype: if case.dtypes.contains(&DType::Bf16) { DType::Bf16 } else { DType::F16 },
+        head_dim: case.head_dim,
+        blocks: Blocks { q: block, kv: block },
+        projection,
+        ..Wanted::plain(&Arc::new(Strategy::dense()), room)
+    }
 }

@@ -11,6 +11,7 @@
 //! | [`devices`] | what can this machine run on |
 //! | [`compare`] | how far may a device be from the truth |
 //! | [`conflicts`] | how often may a kernel's accesses meet in a bank |
+//! | [`projection`] | the same of the projections around attention: cases, numbers, runs |
 //! | [`corpus`] | run them all |
 //! | [`stored`] | in which order does a strategy store its tokens |
 //! | [`kernels`] | which kernels do the cases need |
@@ -30,6 +31,7 @@ pub mod data;
 pub mod decided;
 pub mod devices;
 pub mod kernels;
+pub mod projection;
 pub mod stored;
 
 /// The strategy in the README compiles.

@@ -1,0 +1,257 @@
+//! The engine through its public interface: published schedules and forecasts, states, and misuse.
+//!
+//! Most layers here have one token, one head and weights of 1: the token attends to itself, so y = x at an Update, and
+//! x = F(step) makes the layer a scalar function of the step.
+
+use std::sync::Arc;
+
+use sparsym::ir::problem::DType;
+use sparsym::ir::{Bindings, Code, Problem, Strategy, Tensor};
+use sparsym::runtime::device::session::ArrayError;
+use sparsym::runtime::engine::{Array, Engine, Layer, LayerError, LayerSpec, LayerState, Linear, Part, Weights};
+use sparsym::runtime::step::StepError;
+use sparsym::runtime::{Error, LayerPlace, StepKind, device};
+use sparsym::zoo::TaylorSeer;
+use sparsym::{StrategyType, compile_str};
+
+fn engine() -> Engine {
+    Engine::new(Arc::from(device::open("reference").unwrap())).unwrap()
+}
+
+fn scalar(value: f32) -> Tensor {
+    Tensor::from_f32(&[1, 1, 1], DType::F32, &[value])
+}
+
+fn one(engine: &Engine) -> Array {
+    engine.place("w", &Tensor::from_f32(&[1, 1], DType::F32, &[1.0])).unwrap()
+}
+
+fn weights(weight: &Array) -> Weights<'_> {
+    let linear = Linear { weight, bias: None };
+    Weights { q: linear, k: linear, v: linear, o: linear, q_norm: None, k_norm: None, rope: None }
+}
+
+fn spec(strategy: &Strategy, params: Bindings, steps: u32) -> LayerSpec {
+    LayerSpec {
+        strategy: strategy.clone(),
+        problem: Problem::self_attention(1, 1, 1, 1),
+        bindings: params,
+        place: LayerPlace { layer: 0, steps },
+    }
+}
+
+/// A layer of one token.
+fn layer<'w>(engine: &Engine, weight: &'w Array, strategy: &Strategy, params: Bindings, steps: u32) -> Layer<'w> {
+    engine.layer(spec(strategy, params, steps), vec![Part { tokens: 1, weights: weights(weight) }]).unwrap()
+}
+
+fn strategy(rules: &str) -> Strategy {
+    compile_str("test", &format!("pub Test {{ {rules} }}")).unwrap()
+}
+
+/// A layer with the arrays of its steps.
+struct Run<'w> {
+    layer: Layer<'w>,
+    x: Array,
+    y: Array,
+}
+
+impl<'w> Run<'w> {
+    fn new(engine: &Engine, layer: Layer<'w>) -> Run<'w> {
+        let array = |name| engine.array(name, &[1, 1, 1], DType::F32).unwrap();
+        Run { layer, x: array("x"), y: array("y") }
+    }
+
+    fn step(&self, step: u32, value: f32, state: &mut LayerState) -> Result<f32, Error> {
+        self.x.write(&scalar(value))?;
+        self.layer.step(step, &[&self.x], &[&self.y], state)?;
+        Ok(self.y.read()?.to_f32()[0])
+    }
+}
+
+/// The FX2 feature.
+fn feature(step: u32) -> f32 {
+    (step * step) as f32 - 4.0 * step as f32 + 8.0
+}
+
+#[test]
+fn published_schedules() {
+    let engine = engine();
+    let weight = one(&engine);
+    let printed = |strategy: &Strategy, params: Bindings, steps| {
+        layer(&engine, &weight, strategy, params, steps).schedule().to_string()
+    };
+    let taylor = |interval, warmup| TaylorSeer { interval, warmup, ..TaylorSeer::default() }.bindings().unwrap();
+    assert_eq!(printed(TaylorSeer::ir(), taylor(5, 3), 20), "FFFPPPPFPPPPFPPPPFPP");
+    let fora = TaylorSeer::fora(3).bindings().unwrap();
+    assert_eq!(printed(TaylorSeer::ir(), fora, 20), "FPPFPPFPPFPPFPPFPPFP");
+}
+
+#[test]
+fn published_forecasts() {
+    let engine = engine();
+    let weight = one(&engine);
+    let expected = [
+        [8.0, 5.0, 4.0, 4.0, 4.0, 4.0, 20.0, 20.0, 20.0, 20.0, 68.0, 68.0, 68.0],
+        [8.0, 5.0, 4.0, 3.0, 2.0, 1.0, 20.0, 24.0, 28.0, 32.0, 68.0, 80.0, 92.0],
+        [8.0, 5.0, 4.0, 3.0, 2.0, 1.0, 20.0, 24.625, 30.5, 37.625, 68.0, 81.0, 96.0],
+    ];
+    for (order, expected) in expected.iter().enumerate() {
+        let params = TaylorSeer { interval: 4, order: order as u32, warmup: 3, ..TaylorSeer::default() };
+        let run = Run::new(&engine, layer(&engine, &weight, TaylorSeer::ir(), params.bindings().unwrap(), 13));
+        let mut state = run.layer.state().unwrap();
+        let found: Vec<f32> = (0..13).map(|step| run.step(step, feature(step), &mut state).unwrap()).collect();
+        assert_eq!(found, expected, "order {order}");
+    }
+}
+
+#[test]
+fn published_forecasts_without_projections() {
+    let engine = engine();
+    let array = |name| engine.array(name, &[1, 1, 1, 1], DType::F32).unwrap();
+    let (q, k, v, o) = (array("q"), array("k"), array("v"), array("o"));
+    let params = TaylorSeer { interval: 4, order: 2, warmup: 3, ..TaylorSeer::default() };
+    let spec = spec(TaylorSeer::ir(), params.bindings().unwrap(), 13);
+    let attention = engine.attention(spec, DType::F32).unwrap();
+    let mut state = attention.state().unwrap();
+    let mut step = |step: u32| {
+        v.write(&Tensor::from_f32(&[1, 1, 1, 1], DType::F32, &[feature(step)])).unwrap();
+        attention.step(step, [&q, &k, &v], &o, &mut state).unwrap();
+        o.read().unwrap().to_f32()[0]
+    };
+    let found: Vec<f32> = (0..13).map(&mut step).collect();
+    assert_eq!(found, [8.0, 5.0, 4.0, 3.0, 2.0, 1.0, 20.0, 24.625, 30.5, 37.625, 68.0, 81.0, 96.0]);
+    assert_eq!(attention.schedule().to_string(), "FFFPPPFPPPFPP");
+}
+
+#[test]
+fn reset_forgets_and_duplicates_go_their_own_way() {
+    let engine = engine();
+    let weight = one(&engine);
+    let params = TaylorSeer { interval: 3, order: 1, warmup: 2, ..TaylorSeer::default() }.bindings().unwrap();
+    let run = Run::new(&engine, layer(&engine, &weight, TaylorSeer::ir(), params, 9));
+    let mut first = run.layer.state().unwrap();
+    for step in 0..4 {
+        run.step(step, feature(step), &mut first).unwrap();
+    }
+    let mut second = first.duplicate().unwrap();
+    assert_eq!(run.step(4, 100.0, &mut first).unwrap(), 100.0); // an Update
+    assert_eq!(run.step(4, 200.0, &mut second).unwrap(), 200.0);
+    let slope = |value: f32| value + (value - feature(1)) / 3.0;
+    assert_eq!(run.step(5, 0.0, &mut second).unwrap(), slope(200.0));
+    assert_eq!(run.step(5, 0.0, &mut first).unwrap(), slope(100.0));
+    first.reset();
+    assert_eq!(run.step(0, 7.0, &mut first).unwrap(), 7.0);
+}
+
+#[test]
+fn memory_goes_in_any_order() {
+    let engine = engine();
+    let weight = one(&engine);
+    let run = Run::new(&engine, layer(&engine, &weight, &Strategy::dense(), Bindings::default(), 2));
+    let state = run.layer.state().unwrap();
+    let Run { layer, x, y } = run;
+    drop(engine);
+    drop(x);
+    drop(layer);
+    drop(state);
+    y.write(&scalar(3.0)).unwrap();
+    assert_eq!(y.read().unwrap(), scalar(3.0));
+}
+
+#[test]
+fn a_degraded_layer_repeats_its_output() {
+    let engine = engine();
+    let weight = one(&engine);
+    let strategy = strategy("cache q; update when since_update == 3; degrade when density(cache) <= 0.5;");
+    let run = Run::new(&engine, layer(&engine, &weight, &strategy, Bindings::default(), 6));
+    let mut state = run.layer.state().unwrap();
+    let found: Vec<f32> = (0..6).map(|step| run.step(step, feature(step), &mut state).unwrap()).collect();
+    assert_eq!(found, [8.0, 8.0, 8.0, 5.0, 5.0, 5.0]);
+    assert!(state.is_degraded());
+}
+
+#[test]
+fn steps_out_of_order_are_refused() {
+    let engine = engine();
+    let weight = one(&engine);
+    let params = TaylorSeer { interval: 3, order: 0, warmup: 1, ..TaylorSeer::default() }.bindings().unwrap();
+    let run = Run::new(&engine, layer(&engine, &weight, TaylorSeer::ir(), params.clone(), 5));
+    let fresh = || run.layer.state().unwrap();
+    let refused = |step, state: &mut LayerState| match run.step(step, 1.0, state) {
+        Err(Error::Step(error)) => error,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(1, &mut fresh()), StepError::NoUpdate { step: 1 });
+    assert_eq!(refused(5, &mut fresh()), StepError::BeyondRun { step: 5, steps: 5 });
+    let mut state = fresh();
+    run.step(0, 1.0, &mut state).unwrap();
+    run.step(1, 1.0, &mut state).unwrap();
+    assert_eq!(refused(1, &mut state), StepError::OutOfOrder { step: 1, last: 1 });
+    assert_eq!(refused(0, &mut state), StepError::OutOfOrder { step: 0, last: 1 });
+    let other = layer(&engine, &weight, TaylorSeer::ir(), params, 5);
+    assert_eq!(refused(2, &mut other.state().unwrap()), StepError::OtherLayer);
+    let kind = run.layer.update(2, &[&run.x], &[&run.y], &mut state).unwrap_err();
+    let expected = StepError::OtherKind { step: 2, asked: StepKind::Update, planned: StepKind::Dispatch };
+    assert!(matches!(kind, Error::Step(error) if error == expected));
+}
+
+#[test]
+fn arrays_that_do_not_fit_are_refused() {
+    let engine = engine();
+    let weight = one(&engine);
+    let run = Run::new(&engine, layer(&engine, &weight, &Strategy::dense(), Bindings::default(), 2));
+    let mut state = run.layer.state().unwrap();
+    let mut refused = |x: &Array, y: &Array| run.layer.step(0, &[x], &[y], &mut state).unwrap_err();
+    run.x.write(&scalar(1.0)).unwrap();
+
+    let aliased = ArrayError::Aliased { written: "y".to_owned(), other: "x".to_owned() };
+    assert!(matches!(refused(&run.x, &run.x), Error::Array(error) if error == aliased));
+    let elsewhere = Engine::new(Arc::from(device::open("reference").unwrap())).unwrap();
+    let foreign = elsewhere.place("x", &scalar(1.0)).unwrap();
+    assert!(matches!(refused(&foreign, &run.y), Error::Array(ArrayError::OtherSession { .. })));
+    let wide = engine.array("x", &[1, 1, 2], DType::F32).unwrap();
+    assert_eq!(code(refused(&wide, &run.y)), Code::TensorShape);
+    let half = engine.array("y", &[1, 1, 1], DType::F16).unwrap();
+    assert_eq!(code(refused(&run.x, &half)), Code::TensorType);
+    let both = run.layer.step(0, &[&run.x, &run.x], &[&run.y], &mut state).unwrap_err();
+    assert_eq!(code(both), Code::TensorShape);
+    run.layer.step(0, &[&run.x], &[&run.y], &mut state).unwrap();
+    assert!(run.x.write(&Tensor::zeros(&[1, 1, 2], DType::F32)).is_err());
+}
+
+#[test]
+fn layers_that_do_not_fit_are_refused() {
+    let engine = engine();
+    let weight = one(&engine);
+    let dense = Strategy::dense();
+    let made = |weights: Weights<'_>, tokens, strategy: &Strategy| {
+        engine.layer(spec(strategy, Bindings::defaults(strategy), 4), vec![Part { tokens, weights }]).map(|_| ())
+    };
+    let good = weights(&weight);
+    assert!(made(good, 1, &dense).is_ok());
+    let parts = LayerError::Parts { found: 2, expected: 1 };
+    assert!(matches!(made(good, 2, &dense), Err(Error::Layer(error)) if error == parts));
+    let wide = engine.array("w", &[2, 1], DType::F32).unwrap();
+    let half = engine.array("w", &[1, 1], DType::F16).unwrap();
+    for (bad, expected) in [(&wide, Code::TensorShape), (&half, Code::TensorType)] {
+        let bad = Linear { weight: bad, bias: None };
+        for weights in [Weights { k: bad, ..good }, Weights { v: bad, ..good }, Weights { o: bad, ..good }] {
+            let result = made(weights, 1, &dense);
+            // A wide output projection is a rectangular one.
+            if expected == Code::TensorShape && std::ptr::eq(weights.o.weight, &wide) {
+                continue;
+            }
+            assert_eq!(code(result.unwrap_err()), expected);
+        }
+    }
+    let varying = strategy("cache q where step > 2; update when since_update == 2;");
+    assert!(matches!(made(good, 1, &varying), Err(Error::Layer(LayerError::VaryingCache { .. }))));
+}
+
+fn code(error: Error) -> Code {
+    match error {
+        Error::Findings(findings) => findings.iter().next().unwrap().code,
+        other => panic!("{other}"),
+    }
+}

@@ -1,0 +1,174 @@
+//! Runs a case on the arrays of each device's session.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use sparsym::ir::problem::DType;
+use sparsym::ir::projection::{Stream, Summed};
+use sparsym::ir::symbols::CacheSymbol;
+use sparsym::ir::{DifferencesCall, Findings, GemmOCall, GemmQCall, Tensor};
+use sparsym::runtime::Error;
+use sparsym::runtime::device::session::Call;
+use sparsym::runtime::device::{Array, BitArray, Cost, Session};
+use sparsym_reference as oracle;
+
+use super::UNTOUCHED;
+use super::case::{self, Case};
+use super::numbers::Numbers;
+use crate::compare::Expected;
+use crate::corpus::{Judged, Verdict, judge};
+use crate::devices::{Column, Stop};
+
+/// A call on host tensors.
+enum Made<'a> {
+    /// With or without block means.
+    GemmQ(GemmQCall<'a>, bool),
+    GemmO(GemmOCall<'a>),
+    Differences(DifferencesCall<'a>),
+}
+
+/// Runs a case in one of its element types on each device.
+pub(crate) fn run(case: &Case, dtype: DType, present: &[Column]) -> Result<Vec<Verdict>, String> {
+    let numbers = Numbers::new(case, dtype);
+    let made = Made::new(case, &numbers)?;
+    let expected = made.expected(case.floor).map_err(|findings| findings.to_string())?;
+    let run_on = |column: &Column| {
+        let start = Instant::now();
+        let given = column.device.clone().session().and_then(|session| made.on(&session));
+        let ms = start.elapsed().as_secs_f64() * 1e3;
+        judge(given.map_err(Stop::from).map(|(results, cost)| Judged {
+            checked: expected.check(&results).map(|errors| (errors, 0)),
+            costs: vec![cost],
+            ms,
+        }))
+    };
+    Ok(present.iter().map(run_on).collect())
+}
+
+impl<'a> Made<'a> {
+    fn new(case: &Case, numbers: &'a Numbers) -> Result<Made<'a>, String> {
+        Ok(match case.call {
+            case::Call::GemmQ(parts) => Made::GemmQ(numbers.gemm_q(parts), parts.means),
+            case::Call::GemmO(parts) => Made::GemmO(numbers.gemm_o(parts)),
+            case::Call::Differences(parts) => Made::Differences(numbers.differences(parts)?),
+        })
+    }
+
+    /// The truth and the yardstick.
+    fn expected(&self, floor: f64) -> Result<Expected, Findings> {
+        let results = match self {
+            Made::GemmQ(call, means) => {
+                let (exact, stream) = (oracle::gemm_q::exact(call)?, &call.stream);
+                let mut q = untouched(&stream.head_shape(), call.x.dtype());
+                let mut mean = means.then(|| untouched(&means_shape(stream), DType::F32));
+                oracle::gemm_q::same_precision(call, &mut q, mean.as_mut())?;
+                let mean = mean.map(|mean| ("means", kept(exact.means.unwrap_or_default()), mean.to_f32()));
+                [("q", kept(exact.q), q.to_f32())].into_iter().chain(mean).collect()
+            }
+            Made::GemmO(call) => {
+                let place = || untouched(&call.stream.model_shape(), call.o.dtype());
+                let (exact, mut y) = (oracle::gemm_o::exact(call)?, place());
+                let mut partial = (call.summed == Summed::Both).then(place);
+                oracle::gemm_o::same_precision(call, &mut y, partial.as_mut())?;
+                let partial = exact.partial.zip(partial).map(|(exact, partial)| ("partial", exact, partial.to_f32()));
+                [("y", exact.y, y.to_f32())].into_iter().chain(partial).collect()
+            }
+            Made::Differences(call) => {
+                let exact = oracle::differences::exact(call)?;
+                let place = |_: &Vec<f64>| untouched(&call.stream.model_shape(), call.w.dtype());
+                let mut partials: Vec<Tensor> = exact.iter().map(place).collect();
+                oracle::differences::same_precision(call, &mut partials.iter_mut().collect::<Vec<_>>())?;
+                let names = ["order 1", "order 2", "order 3"].into_iter().zip(exact);
+                names.zip(partials).map(|((name, exact), partial)| (name, exact, partial.to_f32())).collect()
+            }
+        };
+        Ok(Expected::new(results, floor))
+    }
+
+    /// The results in the memory of a device, and what they took.
+    fn on(&self, session: &Arc<dyn Session>) -> Result<(Vec<Vec<f32>>, Cost), Error> {
+        let place = |tensor: &&Tensor| Array::place(session, "input", tensor);
+        let symbol = |s_c: &&CacheSymbol| BitArray::place(session, "s_c", s_c.rows());
+        let result = |shape: &[usize], dtype| Array::place(session, "result", &untouched(shape, dtype));
+        let (results, cost) = match self {
+            Made::GemmQ(call, means) => {
+                let (placed, stream) = (call.try_map(place, symbol)?, &call.stream);
+                let q = result(&stream.head_shape(), call.x.dtype())?;
+                let means = means.then(|| result(&means_shape(stream), DType::F32)).transpose()?;
+                let call = placed.try_map(Ok::<_, Error>, Ok)?;
+                let cost = session.run(&Call::GemmQ { call, q: &q, means: means.as_ref() })?;
+                ([q].into_iter().chain(means).collect::<Vec<Array>>(), cost)
+            }
+            Made::GemmO(call) => {
+                let (placed, shape) = (call.try_map(place, symbol)?, call.stream.model_shape());
+                let y = result(&shape, call.o.dtype())?;
+                let partial = (call.summed == Summed::Both).then(|| result(&shape, call.o.dtype())).transpose()?;
+                let call = placed.try_map(Ok::<_, Error>, Ok)?;
+                let cost = session.run(&Call::GemmO { call, y: &y, partial: partial.as_ref() })?;
+                ([y].into_iter().chain(partial).collect(), cost)
+            }
+            Made::Differences(call) => {
+                let (placed, shape) = (call.try_map(place, symbol)?, call.stream.model_shape());
+                let partial = |_: &Vec<f32>| result(&shape, call.w.dtype());
+                let partials: Vec<Array> = call.weights.iter().map(partial).collect::<Result<_, _>>()?;
+                let call = placed.try_map(Ok::<_, Error>, Ok)?;
+                let cost = session.run(&Call::Differences { call, partials: partials.iter().collect() })?;
+                (partials, cost)
+            }
+        };
+        let results = results.iter().map(|array| Ok(array.read()?.to_f32())).collect::<Result<_, Error>>()?;
+        Ok((results, cost))
+    }
+}
+
+/// What is not computed stays as it was.
+fn kept(values: Vec<Option<f64>>) -> Vec<f64> {
+    values.into_iter().map(|value| value.unwrap_or(f64::from(UNTOUCHED))).collect()
+}
+
+fn untouched(shape: &[usize], dtype: DType) -> Tensor {
+    Tensor::from_f32(shape, dtype, &vec![UNTOUCHED; shape.iter().product()])
+}
+
+fn means_shape(stream: &Stream) -> [usize; 4] {
+    [stream.batch, stream.heads, stream.blocks(), stream.head_dim]
+}
+
+#[cfg(test)]
+mod tests {
+    use sparsym::ir::problem::DType;
+
+    use super::{Made, Numbers, UNTOUCHED};
+    use crate::projection::all;
+
+    #[test]
+    fn poison_reaches_some_elements_and_not_all() {
+        for case in all().into_iter().filter(|case| !case.poison.is_empty()) {
+            let numbers = Numbers::new(&case, DType::F32);
+            let expected = Made::new(&case, &numbers).unwrap().expected(case.floor).unwrap();
+            let (finite, broken): (Vec<f64>, Vec<f64>) = expected.truths().partition(|value| value.is_finite());
+            assert!(!finite.is_empty() && !broken.is_empty(), "{}: {} elements", case.name, broken.len());
+        }
+    }
+
+    #[test]
+    fn no_truth_looks_untouched() {
+        for case in all().into_iter().filter(|case| case.s_c.is_none() && case.stream.is_none()) {
+            let numbers = Numbers::new(&case, DType::F32);
+            let expected = Made::new(&case, &numbers).unwrap().expected(case.floor).unwrap();
+            let far = |value: f64| value.is_nan() || (value - f64::from(UNTOUCHED)).abs() > 900.0;
+            assert!(expected.truths().all(far), "{}", case.name);
+        }
+    }
+
+    #[test]
+    fn a_chance_between_0_and_1_gives_decisions_of_both_kinds() {
+        for case in all() {
+            let mixed = |density: f64| density > 0.0 && density < 1.0;
+            if case.s_c.is_some_and(mixed) {
+                let found = Numbers::new(&case, DType::F32).s_c().unwrap().density();
+                assert!(mixed(found), "{}: all bits of S_c are alike", case.name);
+            }
+        }
+    }
+}

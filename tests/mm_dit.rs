@@ -1,0 +1,109 @@
+//! The MM-DiT block over whole runs: every device does the same, and without sparsity nothing is lost.
+
+use std::sync::Arc;
+
+use sparsym::ir::problem::DType;
+use sparsym::ir::{Bindings, Strategy, Tensor};
+use sparsym::runtime::device;
+use sparsym::runtime::device::Device;
+use sparsym::runtime::engine::Engine;
+use sparsym::zoo::{FlashOmni, TaylorSeer, Window};
+use sparsym::{StrategyType, compile_str};
+use sparsym_mm_dit::{Block, BlockWeights, Shape, input};
+
+const STEPS: u32 = 20;
+
+/// Text and vision after every step of a run.
+fn run(device: &str, dtype: DType, strategy: &Strategy, bindings: &Bindings) -> Vec<Vec<f32>> {
+    run_steps(STEPS, device, dtype, strategy, bindings)
+}
+
+fn run_steps(steps: u32, device: &str, dtype: DType, strategy: &Strategy, bindings: &Bindings) -> Vec<Vec<f32>> {
+    let device: Arc<dyn Device> = Arc::from(device::open(device).unwrap());
+    let engine = Engine::new(device).unwrap();
+    let weights = BlockWeights::random(&engine, &Shape::SMALL, dtype, 1).unwrap();
+    let block = Block::new(&engine, Shape::SMALL, &weights, strategy, bindings, steps).unwrap();
+    let mut state = block.state().unwrap();
+    let planned = engine.workspace_bytes();
+    let step = |step| {
+        let done = block.step(step, &input(&Shape::SMALL, step, steps, 2, dtype), &mut state).unwrap();
+        [done.text, done.vision].iter().flat_map(Tensor::to_f32).collect()
+    };
+    let outputs = (0..steps).map(step).collect();
+    assert_eq!(engine.workspace_bytes(), planned, "a step allocated memory");
+    outputs
+}
+
+/// The strategies of the loop, sparse enough on random data to matter.
+fn strategies() -> [(&'static str, &'static Strategy, Bindings); 3] {
+    let flash_omni = FlashOmni { tau_q: 0.9, tau_kv: 0.4, interval: 4, warmup: 3, order: 2 };
+    let taylor = TaylorSeer { interval: 4, order: 2, ..TaylorSeer::default() };
+    let window = Window::default();
+    [
+        ("flash_omni", FlashOmni::ir(), flash_omni.bindings().unwrap()),
+        ("taylor_seer", TaylorSeer::ir(), taylor.bindings().unwrap()),
+        ("window", Window::ir(), window.bindings().unwrap()),
+    ]
+}
+
+/// Root of the mean square of differences, over that of the values.
+fn distance(a: &[f32], b: &[f32]) -> f64 {
+    let square = |x: f32| f64::from(x) * f64::from(x);
+    let differences: f64 = a.iter().zip(b).map(|(a, b)| square(a - b)).sum();
+    (differences / a.iter().copied().map(square).sum::<f64>()).sqrt()
+}
+
+/// Largest distance of any step.
+fn most(a: &[Vec<f32>], b: &[Vec<f32>]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| distance(a, b)).fold(0.0, f64::max)
+}
+
+#[test]
+fn cpu_and_reference_agree_in_f32() {
+    for (name, strategy, bindings) in strategies() {
+        let [reference, cpu] = ["reference", "cpu"].map(|device| run(device, DType::F32, strategy, &bindings));
+        let found = most(&reference, &cpu);
+        // Two layers of sums over some hundred products, in f32: a few units of 2^-24 each.
+        assert!(found < 2e-6, "{name}: {found:e}");
+        assert!(reference.iter().flatten().all(|value| value.is_finite()));
+    }
+}
+
+#[test]
+fn without_sparsity_a_run_is_dense() {
+    let dense = run("cpu", DType::F32, &Strategy::dense(), &Bindings::default());
+    let flash_omni = FlashOmni { tau_q: 0.0, tau_kv: 0.0, ..FlashOmni::default() };
+    let every_step = TaylorSeer { interval: 1, ..TaylorSeer::default() };
+    let far = compile_str("far", "pub Far { param reach: u32 = 100000; mask q, kv => abs(q.pos - kv.pos) <= reach; }");
+    let far = far.unwrap();
+    for (name, strategy, bindings) in [
+        ("flash_omni", FlashOmni::ir(), flash_omni.bindings().unwrap()),
+        ("taylor_seer", TaylorSeer::ir(), every_step.bindings().unwrap()),
+        ("window", &far, Bindings::defaults(&far)),
+    ] {
+        let found = most(&dense, &run("cpu", DType::F32, strategy, &bindings));
+        assert!(found < 1e-6, "{name}: {found:e}");
+    }
+}
+
+#[test]
+fn without_sparsity_kernels_are_dense_bit_for_bit() {
+    const STEPS: u32 = 6; // an Update, Dispatches, an Update with differences, a Dispatch, the last Update
+    let dense = run_steps(STEPS, "emulator", DType::F16, &Strategy::dense(), &Bindings::default());
+    let nothing = FlashOmni { tau_q: 0.0, tau_kv: 0.0, interval: 2, warmup: 1, ..FlashOmni::default() };
+    let found = run_steps(STEPS, "emulator", DType::F16, FlashOmni::ir(), &nothing.bindings().unwrap());
+    // The same products in the same order; a partial of no head is 0.
+    assert_eq!(dense, found);
+}
+
+#[test]
+fn emulated_kernels_agree_with_the_reference() {
+    for (name, strategy, bindings) in strategies() {
+        let [reference, emulator] =
+            ["reference", "emulator"].map(|device| run(device, DType::Bf16, strategy, &bindings));
+        let exact = run("reference", DType::F32, strategy, &bindings);
+        let (found, rounding) = (most(&exact, &emulator), most(&exact, &reference));
+        // The reference rounds what kernels round but the weights of attention; twice its error is what a kernel may have.
+        assert!(found <= 2.0 * rounding, "{name}: {found:e} against {rounding:e}");
+    }
+}
