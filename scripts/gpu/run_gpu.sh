@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that a GPU must prove, in one call: corpus, compute-sanitizer, speed beside PyTorch, profiler.
 #
-#   run_gpu.sh [--device cuda|cpu] [--out DIR] [--steps "corpus sanitizer bench profile"] [-- ARGUMENTS OF bench.py]
+#   run_gpu.sh [--device cuda|cpu] [--out DIR] [--steps "corpus sanitizer bench layer profile"] [-- ARGUMENTS OF bench.py]
 #
 # Runs beside the programs `sparsym` and `corpus`, in the folder that `cargo xtask gpu --pack` makes. Needs python3 with
 # PyTorch for the speed, compute-sanitizer and ncu for their steps; what is missing is said and left out. Results are
@@ -12,7 +12,7 @@ set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 device=cuda
 out=$here/out
-steps="corpus sanitizer bench profile"
+steps="corpus sanitizer bench layer profile"
 while [ $# -gt 0 ]; do
     case $1 in
         --device) device=$2; shift 2 ;;
@@ -83,7 +83,8 @@ sanitize() {
     local tool=$1 case
     for case in dense_d128 dense_ragged_tail window_narrow sliding_tile document cache_and_skip forecast_order_2 \
         packed_causal nan_under_a_mask score_by_head_and_mask flash_omni_front sparge xattention_causal \
-        percentile_of_a_head maps_over_heads; do
+        percentile_of_a_head maps_over_heads gemm_q_d128 gemm_q_half_cached gemm_o_d128 gemm_o_both \
+        differences_order_2; do
         if compute-sanitizer --tool "$tool" --error-exitcode 9 "$here/corpus" --device cuda --case "$case" \
             >"$out/sanitizer_$tool.$case.log" 2>&1; then
             echo "$tool $case: nothing found"
@@ -125,6 +126,16 @@ bench() {
     say "bench took $((SECONDS - started)) s"
 }
 
+# The projections alone, and a whole block through its steps.
+layer() {
+    local started=$SECONDS size=() shape=flux_1k
+    [ "$device" = cpu ] && size=(--heads 2 --width 256 --tokens 512 --runs 1) && shape=small
+    python3 "$here/projections.py" --device "$device" --json "$out/projections.json" "${size[@]}" 2>&1 | tee -a "$summary"
+    "$here/sparsym-mm-dit" --device "$device" --shape "$shape" --set tau_q=0.9 --set tau_kv=0.5 >"$out/layer.txt" 2>&1
+    grep -h 'measured\|dense on' "$out/layer.txt" | tee -a "$summary"
+    say "layer took $((SECONDS - started)) s"
+}
+
 # Counters of one launch each, of the generated kernel and of FlashAttention.
 profile() {
     local started=$SECONDS contestant
@@ -151,7 +162,7 @@ profile() {
     say "profile took $((SECONDS - started)) s"
 }
 
-for step in corpus sanitizer bench profile; do
+for step in corpus sanitizer bench layer profile; do
     if wanted "$step"; then
         say "== $step"
         "$step" "$@"

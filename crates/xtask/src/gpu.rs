@@ -1,7 +1,7 @@
 //! `cargo xtask gpu`: what a machine with a GPU needs, as one folder.
 //!
-//! Such a machine may have neither Rust nor a network. The folder holds the two programs (the corpus is inside one of
-//! them, the templates inside both) and the scripts of `scripts/gpu`; `run_gpu.sh` among them does everything.
+//! Such a machine may have neither Rust nor a network. The folder holds three programs (the corpus is inside one of
+//! them, the templates inside all) and the scripts of `scripts/gpu`; `run_gpu.sh` among them does everything.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,8 @@ use anyhow::{Context, Result, ensure};
 use crate::cargo::{self, cargo, root, target};
 
 /// Programs of the folder, and the packages that hold them.
-const PROGRAMS: [(&str, &str); 2] = [("sparsym", "sparsym-cli"), ("corpus", "sparsym-tests")];
+const PROGRAMS: [(&str, &str); 3] =
+    [("sparsym", "sparsym-cli"), ("corpus", "sparsym-tests"), ("sparsym-mm-dit", "sparsym-mm-dit")];
 
 /// What travels by slow roads stays below this.
 const MOST_BYTES: u64 = 60 << 20;
