@@ -28,8 +28,8 @@
 //!
 //! [`symbols`] makes the symbols that rules over Q and K say.
 //!
-//! [`gemm_q`] and [`gemm_o`] project to heads and back, for the (block, head) tiles that S_c asks for; [`differences`]
-//! projects what a forecast adds:
+//! [`gemm_q()`] and [`gemm_o()`] project to heads and back, for the (block, head) tiles that S_c asks for;
+//! [`differences()`] projects what a forecast adds:
 //!
 //! ```text
 //! Wᵀ = W as f32, turned so that the GEMM reads along outputs      once a call, only heads that some block asks for
