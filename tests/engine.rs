@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use sparsym::ir::problem::DType;
+use sparsym::ir::strategy::Blocks;
 use sparsym::ir::{Bindings, Code, Problem, Strategy, Tensor};
 use sparsym::runtime::device::session::ArrayError;
 use sparsym::runtime::engine::{Array, Engine, Layer, LayerError, LayerSpec, LayerState, Linear, Part, Weights};
@@ -122,6 +123,37 @@ fn published_forecasts_without_projections() {
     let found: Vec<f32> = (0..13).map(&mut step).collect();
     assert_eq!(found, [8.0, 5.0, 4.0, 3.0, 2.0, 1.0, 20.0, 24.625, 30.5, 37.625, 68.0, 81.0, 96.0]);
     assert_eq!(attention.schedule().to_string(), "FFFPPPFPPPFPP");
+}
+
+/// Rows of a head are computed, those of the other are forecast; kernels and the reference agree over a run.
+#[test]
+fn kernels_forecast_without_projections() {
+    const STEPS: u32 = 6;
+    let rules = "cache q where head == 0 by taylor(1); update when step < 2 || since_update == 2;";
+    let run = |device: &str| -> Vec<f32> {
+        let engine = Engine::new(Arc::from(device::open(device).unwrap())).unwrap();
+        let problem = Problem { blocks: Blocks { q: 64, kv: 64 }, ..Problem::self_attention(1, 96, 2, 64) };
+        let place = LayerPlace { layer: 0, steps: STEPS };
+        let (strategy, bindings) = (strategy(rules), Bindings::default());
+        let attention = engine.attention(LayerSpec { strategy, problem, bindings, place }, DType::F16).unwrap();
+        let mut state = attention.state().unwrap();
+        let [q, k, v, o] = ["q", "k", "v", "o"].map(|name| engine.array(name, &[1, 96, 2, 64], DType::F16).unwrap());
+        let mut outputs = Vec::new();
+        for step in 0..STEPS {
+            for (array, phase) in [(&q, 0.1), (&k, 0.2), (&v, 0.3)] {
+                let value = |n: usize| (n as f32 * phase + step as f32 * 0.05).sin();
+                let values: Vec<f32> = (0..96 * 2 * 64).map(value).collect();
+                array.write(&Tensor::from_f32(&[1, 96, 2, 64], DType::F16, &values)).unwrap();
+            }
+            attention.step(step, [&q, &k, &v], &o, &mut state).unwrap();
+            outputs.extend(o.read().unwrap().to_f32());
+        }
+        outputs
+    };
+    let (reference, kernels) = (run("reference"), run("emulator"));
+    let most = reference.iter().zip(&kernels).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    // Outputs are below 1: two units in the last place of f16 there, times the weights 1 + 2/2 of the forecast.
+    assert!(most < 4.0 * f32::powi(2.0, -11), "{most}");
 }
 
 #[test]
