@@ -5,14 +5,16 @@
 
 use std::sync::Arc;
 
-use sparsym::ir::problem::DType;
+use sparsym::ir::problem::{DType, Layout};
 use sparsym::ir::strategy::Blocks;
-use sparsym::ir::{Bindings, Code, Problem, Strategy, Tensor};
+use sparsym::ir::{Bindings, Bound, Code, Problem, Strategy, Tensor};
 use sparsym::runtime::device::session::ArrayError;
-use sparsym::runtime::engine::{Array, Engine, Layer, LayerError, LayerSpec, LayerState, Linear, Part, Weights};
+use sparsym::runtime::engine::{
+    Array, Engine, Layer, LayerError, LayerSpec, LayerState, Linear, Part, Schedule, Weights,
+};
 use sparsym::runtime::step::StepError;
 use sparsym::runtime::{Error, LayerPlace, StepKind, device};
-use sparsym::zoo::TaylorSeer;
+use sparsym::zoo::{FlashOmni, TaylorSeer};
 use sparsym::{StrategyType, compile_str};
 
 fn engine() -> Engine {
@@ -86,6 +88,28 @@ fn published_schedules() {
     assert_eq!(printed(TaylorSeer::ir(), taylor(5, 3), 20), "FFFPPPPFPPPPFPPPPFPP");
     let fora = TaylorSeer::fora(3).bindings().unwrap();
     assert_eq!(printed(TaylorSeer::ir(), fora, 20), "FPPFPPFPPFPPFPPFPPFP");
+    assert_eq!(flash_omni(20).to_string(), "FFFFFFFFPPPPFPPPPFPF");
+    let full = |schedule: &Schedule, step: &u32| schedule.at(*step).unwrap().kind == StepKind::Update;
+    let (long, late) = (flash_omni(50), [12, 17, 22, 27, 32, 37, 42, 47, 49]);
+    assert_eq!((0..50).filter(|step| full(&long, step)).collect::<Vec<u32>>(), (0..8).chain(late).collect::<Vec<_>>());
+}
+
+/// The schedule of FlashOmni's published settings; a layer of it needs text and vision.
+fn flash_omni(steps: u32) -> Schedule {
+    let mut problem = Problem::self_attention(1, 256, 1, 16);
+    problem.layout = Layout::text_front(128, [1, 8, 16]);
+    let params = FlashOmni::default().bindings().unwrap();
+    Schedule::new(&Bound::new(FlashOmni::ir(), &problem, &params).unwrap(), LayerPlace { layer: 0, steps })
+}
+
+/// Order 0 in the first interval after the warm-up, one more in each; an Update knows what comes after it.
+#[test]
+fn orders_grow_with_history() {
+    let schedule = flash_omni(20);
+    let orders: Vec<Option<u32>> = (7..20).map(|step| schedule.at(step).unwrap().order).collect();
+    let [zero, one, two] = [Some(0), Some(1), Some(2)];
+    assert_eq!(orders, [zero, zero, zero, zero, zero, one, one, one, one, one, two, two, None]);
+    assert_eq!((schedule.at(6).unwrap().order, schedule.most_order()), (None, two));
 }
 
 #[test]
