@@ -17,6 +17,7 @@ ${ step.entry }(const __grid_constant__ Params p) {
         const i64 token = (i64)b * p.n_tokens + first + at / kRowChunks;
         const i64 offset = (token * p.heads + h) * kHeadDim + at % kRowChunks * 8;
         float sums[3][8] = {};
+        #pragma unroll 1
         for (int j = 0; j < p.n_outputs; ++j) {
             const uint4 v = *(const uint4*)(p.outputs[j] + offset);
             const u32 pairs[4] = {v.x, v.y, v.z, v.w};
