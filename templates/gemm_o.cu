@@ -19,10 +19,17 @@ static __device__ __forceinline__ Operands operands_of(const Params& p, const Ou
 //% endif
 }
 
-// Where row `row` of the tile starts in Y, at its first column.
-static __device__ __forceinline__ i64 y_offset(const Params& p, const OutputTile& tile, int row) {
-    return ((i64)tile.b * p.rows + tile.first_token + row - p.first_token) * p.width +
-           tile.column * kTileN;
+// Whether Y has 16-byte chunk `chunk` of the tile's row `row`.
+static __device__ __forceinline__ bool is_in_y(const Params& p, const OutputTile& tile, int row,
+                                               int chunk) {
+    return is_inside(p, tile, row) && tile.column * kTileN + chunk * 8 < p.width;
+}
+
+// Where that chunk stands in Y.
+static __device__ __forceinline__ i64 y_offset(const Params& p, const OutputTile& tile, int row,
+                                               int chunk) {
+    const i64 token = (i64)tile.b * p.rows + tile.first_token + row - p.first_token;
+    return token * p.width + tile.column * kTileN + chunk * 8;
 }
 //% if sparse
 
@@ -92,10 +99,9 @@ static __device__ __forceinline__ void add_partials(Product& product, const Para
         for (int at = lane; at < kRowTiles * 16 * kOutChunks; at += 32) {
             const int row = at / kOutChunks;
             const int chunk = at % kOutChunks;
-            const int tile_row = warp_row() + row;
             uint4 v = {};
-            if (is_inside(p, tile, tile_row) && tile.column * kTileN + chunk * 8 < p.width) {
-                v = *(const uint4*)(p.partials[k] + y_offset(p, tile, tile_row) + chunk * 8);
+            if (is_in_y(p, tile, warp_row() + row, chunk)) {
+                v = *(const uint4*)(p.partials[k] + y_offset(p, tile, warp_row() + row, chunk));
             }
             store_shared_16(rows + out_offset(row, chunk), v);
         }
@@ -152,8 +158,8 @@ static __device__ __forceinline__ void store_rows(u16* y, const Product& product
     for (int at = threadIdx.x % 32; at < kRowTiles * 16 * kOutChunks; at += 32) {
         const int row = at / kOutChunks;
         const int chunk = at % kOutChunks;
-        if (is_inside(p, tile, warp_row() + row) && tile.column * kTileN + chunk * 8 < p.width) {
-            *(uint4*)(y + y_offset(p, tile, warp_row() + row) + chunk * 8) =
+        if (is_in_y(p, tile, warp_row() + row, chunk)) {
+            *(uint4*)(y + y_offset(p, tile, warp_row() + row, chunk)) =
                 load_shared_16(rows + out_offset(row, chunk));
         }
     }
