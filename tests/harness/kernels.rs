@@ -86,6 +86,23 @@ pub fn generated(target: Target) -> Vec<Generated> {
     out
 }
 
+/// Of [`generated`] those that are worth compiling: for sm_89, whose instructions and registers are sm_80's, only texts
+/// that sm_80 does not have, because less shared memory asks for other tiles.
+pub fn to_compile(target: Target) -> Vec<Generated> {
+    let mut kernels = generated(target);
+    if let ("sm_89", Ok(elder)) = (target.name(), Target::parse("sm_80")) {
+        let known: BTreeSet<String> =
+            generated(elder).iter().map(|known| without_target(&known.kernel.source)).collect();
+        kernels.retain(|generated| !known.contains(&without_target(&generated.kernel.source)));
+    }
+    kernels
+}
+
+/// A text without the line of its header that names the target.
+fn without_target(source: &str) -> String {
+    source.lines().filter(|line| !line.starts_with("// target")).collect::<Vec<_>>().join("\n")
+}
+
 /// Each strategy of the zoo: both rooms, and of the first with a kind of attention kernel (mask, score, what the mask reads,
 /// how long it is) every head dimension with and without the options, f16, and blocks of 64.
 pub fn wanted_by_zoo() -> Vec<Wanted> {
