@@ -71,7 +71,8 @@ prop_compose! {
         case.outputs.extend((1..outputs).map(|n| noise(&stream.head_shape(), dtype, seed + 1 + n as u64)));
         case.bias = bias.then(|| noise(&[stream.width], dtype, seed + 5));
         case.partials = (0..partials).map(|n| noise(&stream.model_shape(), dtype, seed + 6 + n as u64)).collect();
-        case.s_c = (!all || outputs > 1).then_some(s_c);
+        // Without S_c no head is cached.
+        case.s_c = (!all || outputs > 1 || summed != Summed::Active).then_some(s_c);
         case.summed = summed;
         case
     }
