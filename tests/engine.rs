@@ -180,6 +180,47 @@ fn kernels_forecast_without_projections() {
     assert!(most < 4.0 * f32::powi(2.0, -11), "{most}");
 }
 
+/// A layer may share memory with others; what another one's rules wrote there is none of its business.
+#[test]
+fn layers_that_share_memory_do_not_meet() {
+    let engine = Engine::new(Arc::from(device::open("emulator").unwrap())).unwrap();
+    let [q, k, v, o] = ["q", "k", "v", "o"].map(|name| engine.array(name, &[1, 64, 1, 64], DType::F16).unwrap());
+    for (array, phase) in [(&q, 0.1), (&k, 0.2), (&v, 0.3)] {
+        let values: Vec<f32> = (0..64 * 64).map(|n| (n as f32 * phase).sin()).collect();
+        array.write(&Tensor::from_f32(&[1, 64, 1, 64], DType::F16, &values)).unwrap();
+    }
+    let last = |rules: &str| {
+        let problem = Problem { blocks: Blocks { q: 32, kv: 32 }, ..Problem::self_attention(1, 64, 1, 64) };
+        let (strategy, bindings) = (strategy(rules), Bindings::default());
+        let place = LayerPlace { layer: 0, steps: 2 };
+        let attention = engine.attention(LayerSpec { strategy, problem, bindings, place }, DType::F16).unwrap();
+        let mut state = attention.state().unwrap();
+        (0..2).for_each(|step| drop(attention.step(step, [&q, &k, &v], &o, &mut state).unwrap()));
+        (attention, o.read().unwrap())
+    };
+    let caching = "cache q where q.block < step; update when since_update == 3;";
+    let (_, alone) = last(caching);
+    let (_skips, _) = last("skip q, kv where kv.block < step; update when since_update == 3;"); // lives on
+    let (_, beside) = last(caching);
+    assert_eq!(beside, alone);
+}
+
+#[test]
+fn a_refused_step_changes_nothing() {
+    let engine = engine();
+    let weight = one(&engine);
+    let params = TaylorSeer { interval: 2, order: 1, warmup: 2, ..TaylorSeer::default() }.bindings().unwrap();
+    let run = Run::new(&engine, layer(&engine, &weight, TaylorSeer::ir(), params, 3));
+    let mut state = run.layer.state().unwrap();
+    run.step(0, 1.0, &mut state).unwrap();
+    let half = engine.array("y", &[1, 1, 1], DType::F16).unwrap();
+    assert_eq!(code(run.layer.step(1, &[&run.x], &[&half], &mut state).unwrap_err()), Code::TensorType);
+    assert_eq!(state.last_update(), Some(0));
+    run.step(1, 3.0, &mut state).unwrap();
+    assert_eq!(run.step(2, 0.0, &mut state).unwrap(), 5.0);
+    run.y.copy_to(&run.y).unwrap();
+}
+
 #[test]
 fn reset_forgets_and_duplicates_go_their_own_way() {
     let engine = engine();

@@ -3,7 +3,7 @@
 use sparsym_ir::DType;
 use sparsym_ir::eval::StepKind;
 
-use super::core::{Core, Pairs};
+use super::core::{Core, Pairs, check_aliases};
 use super::forecast::output_weights;
 use super::workspace::Sizes;
 use super::{Array, Engine, LayerSpec, LayerState, PlannedStep, Schedule, StepReport};
@@ -18,7 +18,7 @@ pub struct Attention {
 
 impl Attention {
     pub(super) fn new(engine: &Engine, spec: LayerSpec, dtype: DType) -> Result<Attention, Error> {
-        let sizes = Sizes::without_projections(&spec.problem, dtype, spec.strategy.mask.is_some());
+        let sizes = Sizes::without_projections(&spec.problem, dtype, &spec.strategy);
         let attention = Attention { core: Core::new(engine, spec, dtype, |_| sizes)? };
         attention.prepare()?;
         Ok(attention)
@@ -54,6 +54,7 @@ impl Attention {
     /// # Errors
     /// As [`Attention::step`].
     pub fn update(&self, step: u32, qkv: [&Array; 3], o: &Array, state: &mut LayerState) -> Result<StepReport, Error> {
+        self.check(qkv, o)?;
         let space = self.core.workspace();
         let mut work = self.core.work(step, StepKind::Update, &space, qkv, state)?;
         self.core.symbols_of_update(&mut work, state)?;
@@ -70,11 +71,12 @@ impl Attention {
     /// # Errors
     /// As [`Attention::step`].
     pub fn dispatch(&self, step: u32, qkv: [&Array; 3], o: &Array, state: &LayerState) -> Result<StepReport, Error> {
+        self.check(qkv, o)?;
         let space = self.core.workspace();
         let mut work = self.core.work(step, StepKind::Dispatch, &space, qkv, state)?;
         let symbols = self.core.symbols_of_dispatch(&mut work, state)?;
         let forecast = self.forecast(work.planned, state);
-        work.order = forecast.as_ref().and(work.planned.order);
+        work.order = self.order(work.planned, state);
         self.core.attention(&mut work, &symbols.cache, Pairs::of(symbols), o, forecast)?;
         state.count_step(step);
         Ok(work.report())
@@ -85,6 +87,7 @@ impl Attention {
     /// # Errors
     /// As [`Attention::step`].
     pub fn dense(&self, step: u32, qkv: [&Array; 3], o: &Array, state: &LayerState) -> Result<StepReport, Error> {
+        self.check(qkv, o)?;
         let space = self.core.workspace();
         let mut work = self.core.work(step, StepKind::Dense, &space, qkv, state)?;
         let pairs = self.core.pairs_of_dense(&mut work)?;
@@ -93,10 +96,28 @@ impl Attention {
         Ok(work.report())
     }
 
+    fn check(&self, [q, k, v]: [&Array; 3], o: &Array) -> Result<(), Error> {
+        let problem = &self.core.spec.problem;
+        for (name, array, shape) in [
+            ("q", q, problem.q_shape()),
+            ("k", k, problem.kv_shape()),
+            ("v", v, problem.kv_shape()),
+            ("o", o, problem.q_shape()),
+        ] {
+            self.core.check_array(name, array, &shape)?;
+        }
+        Ok(check_aliases(&[("q", q), ("k", k), ("v", v)], &[("o", o)])?)
+    }
+
+    /// Order of a Dispatch's forecast.
+    fn order(&self, planned: PlannedStep, state: &LayerState) -> Option<u32> {
+        let asked = if state.degraded { Some(0) } else { planned.order };
+        asked.filter(|_| self.core.keeps())
+    }
+
     /// A sum of the last outputs.
     fn forecast<'s>(&self, planned: PlannedStep, state: &'s LayerState) -> Option<ForecastArrays<'s>> {
-        let asked = if state.degraded { Some(0) } else { planned.order };
-        let order = asked.filter(|_| self.core.keeps())?;
+        let order = self.order(planned, state)?;
         let outputs = &state.updates[..=order as usize];
         let coefficients = output_weights(outputs, order, planned.since_update);
         Some(ForecastArrays { features: state.outputs.iter().take(coefficients.len()).collect(), coefficients })

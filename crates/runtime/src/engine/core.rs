@@ -3,16 +3,18 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sparsym_ir::DType;
+use sparsym_codegen::Room;
 use sparsym_ir::bind::{Bound, Moment};
 use sparsym_ir::eval::StepKind;
+use sparsym_ir::projection::Shaped;
 use sparsym_ir::static_symbols::static_symbols;
 use sparsym_ir::strategy::Strategy;
 use sparsym_ir::symbols::BitRows;
+use sparsym_ir::{Code, DType, Finding, Findings};
 
 use super::workspace::{Sizes, Workspace};
 use super::{Array, BitArray, Cost, Engine, LayerSpec, LayerState, PlannedStep, Schedule, StepReport, SymbolArrays};
-use crate::device::session::{AttentionArrays, Call, ForecastArrays, Session, SymbolsArrays};
+use crate::device::session::{ArrayError, AttentionArrays, Call, ForecastArrays, Session, SymbolsArrays};
 use crate::error::Error;
 use crate::step::{StepError, reads_step, rule_exprs};
 
@@ -45,15 +47,6 @@ pub(super) struct Work<'a> {
     /// Order of the forecast that was used.
     pub(super) order: Option<u32>,
     rooms: [Cost; 4],
-}
-
-/// A room, as the index of its cost.
-#[derive(Clone, Copy)]
-pub(super) enum Costs {
-    GemmQ,
-    Symbols,
-    Attention,
-    GemmO,
 }
 
 /// Which block pairs are computed.
@@ -121,6 +114,23 @@ impl Core {
             return Err(StepError::NoUpdate { step });
         }
         Ok(planned)
+    }
+
+    /// Checks an input or a result of a step before anything is computed, so that a mistake changes nothing.
+    pub(super) fn check_array(&self, name: &str, array: &Array, shape: &[usize]) -> Result<(), Error> {
+        if array.slot().session_address() != Arc::as_ptr(self.engine.session()).cast() {
+            return Err(ArrayError::OtherSession { name: name.to_owned() }.into());
+        }
+        let mut findings = Findings::new();
+        if array.shape() != shape {
+            let what = format!("{name} has shape {:?}", array.shape());
+            findings.push(Finding::new(Code::TensorShape, what, format!("this layer needs {shape:?}")));
+        }
+        if array.dtype() != self.dtype {
+            let what = format!("{name} is {}", array.dtype().name());
+            findings.push(Finding::new(Code::TensorType, what, format!("this layer is {}", self.dtype.name())));
+        }
+        Ok(findings.into_result(())?)
     }
 
     /// The work of a step that may come now and is of this kind.
@@ -220,7 +230,7 @@ impl Core {
         let data = reads_data.then_some([q, k]);
         let means = space.means.as_ref().filter(|_| reads_data).map(|[q, k]| [q, k]);
         let bound = work.bound.clone();
-        work.run(self, Costs::Symbols, &Call::Symbols(SymbolsArrays { bound: &bound, moment, data, means, symbols }))
+        work.run(self, Room::Symbols, &Call::Symbols(SymbolsArrays { bound: &bound, moment, data, means, symbols }))
     }
 
     /// Attention over every row; into the memory of the oldest output, if outputs are remembered, else into `o`.
@@ -231,12 +241,12 @@ impl Core {
         o: &Array,
     ) -> Result<(), Error> {
         let space = work.space;
-        let oldest = state.outputs.pop();
-        let to = oldest.as_ref().unwrap_or(o);
+        let own = state.take_output(work.moment.step);
+        let to = own.as_ref().unwrap_or(o);
         let done = self.attention(work, &space.every_row, Pairs::of(&state.symbols), to, None);
         match done {
-            Ok(()) => state.remember(work.moment.step, oldest),
-            Err(_) => state.outputs.extend(oldest),
+            Ok(()) => state.remember(work.moment.step, own),
+            Err(_) => state.outputs.extend(own),
         }
         done
     }
@@ -254,8 +264,19 @@ impl Core {
         let (bound, moment) = (work.bound.clone(), work.moment);
         let Pairs { skip, full } = pairs;
         let call = AttentionArrays { bound: &bound, moment, q, k, v, cache, skip, full, forecast, o, lse };
-        work.run(self, Costs::Attention, &Call::Attention(call))
+        work.run(self, Room::Attention, &Call::Attention(call))
     }
+}
+
+/// A step writes no array that it reads, nor one twice.
+pub(super) fn check_aliases(reads: &[(&str, &Array)], writes: &[(&str, &Array)]) -> Result<(), ArrayError> {
+    for (at, (written, output)) in writes.iter().enumerate() {
+        let mut others = reads.iter().chain(&writes[..at]);
+        if let Some((other, _)) = others.find(|(_, array)| array.slot().id() == output.slot().id()) {
+            return Err(ArrayError::Aliased { written: (*written).to_owned(), other: (*other).to_owned() });
+        }
+    }
+    Ok(())
 }
 
 /// Whether rules over S_c read the step; or those over S_s, and the mask.
@@ -273,7 +294,7 @@ impl<'a> Pairs<'a> {
 }
 
 impl Work<'_> {
-    pub(super) fn run(&mut self, core: &Core, room: Costs, call: &Call<'_>) -> Result<(), Error> {
+    pub(super) fn run(&mut self, core: &Core, room: Room, call: &Call<'_>) -> Result<(), Error> {
         if self.dry {
             return core.engine.session().prepare(call);
         }

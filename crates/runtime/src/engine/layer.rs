@@ -5,11 +5,10 @@ use sparsym_ir::projection::{GemmQ, RmsNorm, Rope, Shaped, Stream};
 use sparsym_ir::strategy::Strategy;
 use sparsym_ir::{Code, DType, Finding, Findings, Problem};
 
-use super::core::Core;
+use super::core::{Core, check_aliases};
 use super::step::Ends;
 use super::workspace::Sizes;
 use super::{Array, BitArray, Engine, LayerState, Schedule};
-use crate::device::session::ArrayError;
 use crate::error::Error;
 use crate::step::LayerPlace;
 
@@ -117,7 +116,7 @@ impl<'w> Layer<'w> {
         let (strategy, problem) = (spec.strategy.clone(), spec.problem.clone());
         let core = Core::new(engine, spec, dtype, |session| {
             let means = session.takes_means(&strategy) && means_fit(&problem, &parts);
-            Sizes::of(&problem, dtype, strategy.mask.is_some(), means)
+            Sizes::of(&problem, dtype, &strategy, means)
         })?;
         if core.varying[0] && !strategy.reads_data() {
             return Err(LayerError::VaryingCache { strategy: strategy.snake_name() }.into());
@@ -175,11 +174,16 @@ impl<'w> Layer<'w> {
         self.core.engine.array(name, &stream.model_shape(), self.core.dtype)
     }
 
-    /// Inputs and results, if there are as many as parts and none is written twice or read and written.
+    /// Inputs and results, if there are as many as parts, they fit, and none is written twice or read and written.
     pub(super) fn ends<'a>(&self, x: &'a [&'a Array], y: &'a [&'a Array]) -> Result<Ends<'a>, Error> {
         check_count("x", x.len(), self.parts.len())?;
         check_count("y", y.len(), self.parts.len())?;
-        check_aliases(x, y)?;
+        for (part, (x, y)) in x.iter().zip(y).enumerate() {
+            self.core.check_array("x", x, &self.stream_of_q(part).model_shape())?;
+            self.core.check_array("y", y, &self.stream_of_o(part).model_shape())?;
+        }
+        let named = |name, arrays: &'a [&'a Array]| arrays.iter().map(|array| (name, *array)).collect::<Vec<_>>();
+        check_aliases(&named("x", x), &named("y", y))?;
         Ok(Ends { x, y })
     }
 
@@ -255,19 +259,4 @@ fn check_count(name: &str, found: usize, expected: usize) -> Result<(), Findings
     }
     let help = format!("give one for each of the {expected} parts of the layer");
     Err(Finding::new(Code::TensorShape, format!("{found} arrays of {name}"), help).into())
-}
-
-/// A step writes no array that it was given as input, nor one twice.
-fn check_aliases(x: &[&Array], y: &[&Array]) -> Result<(), ArrayError> {
-    for (part, output) in y.iter().enumerate() {
-        let same = |other: &&&Array| other.slot().id() == output.slot().id();
-        let written = "y".to_owned();
-        if x.iter().any(|input| same(&input)) {
-            return Err(ArrayError::Aliased { written, other: "x".to_owned() });
-        }
-        if y[..part].iter().any(|other| same(&other)) {
-            return Err(ArrayError::Aliased { written, other: "y of another part".to_owned() });
-        }
-    }
-    Ok(())
 }

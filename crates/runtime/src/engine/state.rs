@@ -99,10 +99,19 @@ impl LayerState {
         self.symbols.bytes() + arrays.map(Array::bytes).sum::<usize>()
     }
 
-    /// An Update made `o`; None: nobody remembers its output.
+    /// The memory for the output of an Update: that of the oldest, or its own if the Update is tried again after the
+    /// device failed. None: nobody remembers its output.
+    pub(super) fn take_output(&mut self, step: u32) -> Option<Array> {
+        let again = self.updates.first() == Some(&step) && !self.outputs.is_empty();
+        if again { Some(self.outputs.remove(0)) } else { self.outputs.pop() }
+    }
+
+    /// An Update made `o`, whose memory [`take_output`](Self::take_output) gave.
     pub(super) fn remember(&mut self, step: u32, o: Option<Array>) {
         self.outputs.splice(0..0, o);
-        self.updates.insert(0, step);
+        if self.updates.first() != Some(&step) {
+            self.updates.insert(0, step);
+        }
         self.updates.truncate(self.outputs.len().max(1));
     }
 

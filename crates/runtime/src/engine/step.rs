@@ -1,10 +1,11 @@
 //! The two kinds of steps, each four rooms in a row, and the dense step beside them.
 
+use sparsym_codegen::Room;
 use sparsym_ir::eval::StepKind;
 use sparsym_ir::projection::Summed;
 use sparsym_ir::{Differences, GemmO};
 
-use super::core::{Costs, Pairs, Work};
+use super::core::{Pairs, Work};
 use super::forecast::{coefficients, difference_weights};
 use super::{Array, BitArray, Cost, Layer, LayerState, PlannedStep};
 use crate::device::session::Call;
@@ -110,7 +111,7 @@ impl Layer<'_> {
         let means = work.space.means.as_ref().filter(|_| work.planned.kind == StepKind::Update);
         let [q_means, k_means] = [means.map(|means| &means[0]), means.map(|means| &means[1])];
         for (part, x) in ends.x.iter().enumerate() {
-            let run = |call| work.run(&self.core, Costs::GemmQ, &call);
+            let run = |call| work.run(&self.core, Room::GemmQ, &call);
             [
                 Call::GemmQ { call: self.q_of(part, x, s_c), q, means: q_means },
                 Call::GemmQ { call: self.k_of(part, x), q: k, means: k_means },
@@ -152,7 +153,7 @@ impl Layer<'_> {
                 s_c: &state.symbols.cache,
             };
             let partials = partials[kept].iter().skip(1).collect();
-            work.run(&self.core, Costs::GemmO, &Call::Differences { call, partials })?;
+            work.run(&self.core, Room::GemmO, &Call::Differences { call, partials })?;
         }
         Ok(())
     }
@@ -185,7 +186,7 @@ impl Layer<'_> {
                 coefficients: factors.clone(),
             };
             let partial = partials.first().filter(|_| summed == Summed::Both);
-            work.run(&self.core, Costs::GemmO, &Call::GemmO { call, y, partial })?;
+            work.run(&self.core, Room::GemmO, &Call::GemmO { call, y, partial })?;
         }
         Ok(())
     }

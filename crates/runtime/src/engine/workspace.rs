@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sparsym_ir::strategy::Strategy;
 use sparsym_ir::symbols::BitRows;
 use sparsym_ir::{DType, Problem};
 
@@ -19,8 +20,9 @@ pub(super) struct Sizes {
     pub(super) blocks: [usize; 2],
     /// Type of activations.
     pub(super) dtype: DType,
-    /// Whether symbols have an S_f.
-    pub(super) mask: bool,
+    /// Whether rules write S_c, and S_s, and a mask S_f. A kernel leaves alone what its rules do not write, so layers share
+    /// symbols only with those that write the same.
+    pub(super) writes: [bool; 3],
     /// Whether GEMM-Q writes block means.
     pub(super) means: bool,
     /// Whether Q, K, V and O are made here.
@@ -55,14 +57,15 @@ struct Activations {
 
 impl Sizes {
     /// Of a layer that is given Q, K and V.
-    pub(super) fn without_projections(problem: &Problem, dtype: DType, mask: bool) -> Sizes {
-        Sizes { projected: false, ..Sizes::of(problem, dtype, mask, false) }
+    pub(super) fn without_projections(problem: &Problem, dtype: DType, strategy: &Strategy) -> Sizes {
+        Sizes { projected: false, ..Sizes::of(problem, dtype, strategy, false) }
     }
 
     /// Of a problem with activations of this type.
-    pub(super) fn of(problem: &Problem, dtype: DType, mask: bool, means: bool) -> Sizes {
+    pub(super) fn of(problem: &Problem, dtype: DType, strategy: &Strategy, means: bool) -> Sizes {
         let blocks = [problem.q_blocks(), problem.kv_blocks()];
-        Sizes { q: problem.q_shape(), kv: problem.kv_shape(), blocks, dtype, mask, means, projected: true }
+        let writes = [strategy.caches(), strategy.skips(), strategy.mask.is_some()];
+        Sizes { q: problem.q_shape(), kv: problem.kv_shape(), blocks, dtype, writes, means, projected: true }
     }
 }
 
@@ -75,7 +78,7 @@ impl Workspace {
         let symbols = SymbolArrays {
             cache: BitArray::place(session, "s_c", &BitRows::ones(b * t_q, h))?,
             skip: BitArray::place(session, "s_s", &pairs)?,
-            full: sizes.mask.then(|| BitArray::place(session, "s_f", &pairs)).transpose()?,
+            full: sizes.writes[2].then(|| BitArray::place(session, "s_f", &pairs)).transpose()?,
         };
         Ok(Workspace {
             activations: match sizes.projected {

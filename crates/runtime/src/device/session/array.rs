@@ -94,6 +94,9 @@ impl Array {
         if expected != found {
             return Err(ArrayError::OtherLayout { name, expected, found }.into());
         }
+        if to.slot.id == self.slot.id {
+            return Ok(());
+        }
         self.slot.session.copy(self.slot.id, to.slot.id)
     }
 
