@@ -10,44 +10,16 @@ and, with --json, writes it.
 import argparse
 import json
 import pathlib
-import struct
-import subprocess
 import tempfile
 
 import numpy
 
-HERE = pathlib.Path(__file__).parent
-DTYPES = {numpy.dtype(numpy.uint16): "BF16", numpy.dtype(numpy.uint8): "U8"}
+from files import bf16, run, write
 
 
-def bf16(random, *shape, scale=1.0):
-    """Normal numbers, cut to bfloat16."""
-    values = random.standard_normal(shape, dtype=numpy.float32) * numpy.float32(scale)
-    return (values.view(numpy.uint32) >> 16).astype(numpy.uint16)
-
-
-def write(path, tensors, metadata):
-    """A safetensors file: a length, a header of JSON, the bytes."""
-    header, at = {"__metadata__": metadata}, 0
-    for name, values in tensors.items():
-        entry = {"dtype": DTYPES[values.dtype], "shape": values.shape, "data_offsets": [at, at + values.nbytes]}
-        header[name], at = entry, at + values.nbytes
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with open(path, "wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        for values in tensors.values():
-            file.write(values.tobytes())
-
-
-def run(room, device, path, runs):
-    """Milliseconds that `sparsym run` reports."""
-    files = ["--device", device, "--input", path, "--output", f"{path}.out"]
-    command = [HERE / "sparsym", "run", room, *files, "--repeat", str(runs), "--json"]
-    out = subprocess.run(command, capture_output=True, text=True, check=False)
-    if out.returncode != 0:
-        raise SystemExit(out.stderr)
-    return json.loads(out.stdout)["ms"]
+def normal(random, *shape, scale=1.0):
+    """Normal numbers in bfloat16."""
+    return bf16(random.standard_normal(shape, dtype=numpy.float32) * numpy.float32(scale))
 
 
 def peer(rows, columns, depth, runs):
@@ -88,9 +60,9 @@ def main():
     for tokens in options.tokens:
         random = numpy.random.default_rng(1)
         blocks = -(-tokens // block)
-        x, o = bf16(random, 1, tokens, width), bf16(random, 1, tokens, heads, head_dim)
-        w_q, w_o = (bf16(random, *shape, scale=0.02) for shape in [(inner, width), (width, inner)])
-        weight, partial = bf16(random, head_dim), bf16(random, 1, tokens, width)
+        x, o = normal(random, 1, tokens, width), normal(random, 1, tokens, heads, head_dim)
+        w_q, w_o = (normal(random, *shape, scale=0.02) for shape in [(inner, width), (width, inner)])
+        weight, partial = normal(random, head_dim), normal(random, 1, tokens, width)
         dense = peer(tokens, inner, width, options.runs) if options.device == "cuda" else None
         for sparsity in options.sparsities:
             s_c = (random.random((1, heads, blocks)) >= sparsity).astype(numpy.uint8)
@@ -104,8 +76,10 @@ def main():
             }
             for name, (room, tensors, metadata) in calls.items():
                 with tempfile.TemporaryDirectory() as folder:
-                    write(f"{folder}/in", tensors, metadata)
-                    ms = run(room, options.device, f"{folder}/in", options.runs)
+                    path, out = f"{folder}/in.safetensors", f"{folder}/out.safetensors"
+                    write(path, tensors, metadata)
+                    files = ["--device", options.device, "--input", path, "--output", out]
+                    ms = run([room, *files], options.runs)["ms"]
                 row = {"tokens": tokens, "room": name, "cached": 1 - share, "ms": ms, "torch_dense_ms": dense}
                 found.append(row)
                 beside = "" if dense is None else f", {100 * ms / dense:6.1f} % of PyTorch's dense {dense:.3f} ms"

@@ -8,44 +8,18 @@ around the launches of a call, the smallest of several calls. Needs numpy. Print
 import argparse
 import json
 import pathlib
-import struct
-import subprocess
 import tempfile
 
 import numpy
 
-HERE = pathlib.Path(__file__).parent
+from files import bf16, run, write
 
 
-def bf16(random, shape):
-    """Normal numbers, cut to bfloat16; correlated along the sequence so that blocks differ."""
+def tokens(random, shape):
+    """Normal numbers in bfloat16, correlated along the sequence so that blocks differ; one batch item."""
     n, heads, head_dim = shape
     slow = numpy.repeat(random.standard_normal((-(-n // 128), heads, head_dim), dtype=numpy.float32), 128, axis=0)[:n]
-    values = slow + random.standard_normal(shape, dtype=numpy.float32)
-    return (values.view(numpy.uint32) >> 16).astype(numpy.uint16)
-
-
-def write(path, tensors, metadata):
-    """A safetensors file: a length, a header of JSON, the bytes."""
-    header, at = {"__metadata__": metadata}, 0
-    for name, values in tensors.items():
-        header[name] = {"dtype": "BF16", "shape": [1, *values.shape], "data_offsets": [at, at + values.nbytes]}
-        at += values.nbytes
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with open(path, "wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        for values in tensors.values():
-            file.write(values.tobytes())
-
-
-def run(arguments, runs):
-    """The report of `sparsym run`."""
-    command = [HERE / "sparsym", "run", *arguments, "--repeat", str(runs), "--json"]
-    out = subprocess.run(command, capture_output=True, text=True, check=False)
-    if out.returncode != 0:
-        raise SystemExit(out.stderr)
-    return json.loads(out.stdout)
+    return bf16(slow + random.standard_normal(shape, dtype=numpy.float32))[numpy.newaxis]
 
 
 def main():
@@ -64,7 +38,7 @@ def main():
     for n in options.tokens:
         random = numpy.random.default_rng(1)
         shape = (n, options.heads, options.head_dim)
-        tensors = {name: bf16(random, shape) for name in "qkv"}
+        tensors = {name: tokens(random, shape) for name in "qkv"}
         for block in options.block:
             with tempfile.TemporaryDirectory() as folder:
                 path, out = f"{folder}/in.safetensors", f"{folder}/out.safetensors"

@@ -54,6 +54,12 @@ constexpr int kGroupSteps = kGroupChunks / 2;    // 16-column MMA steps of a gro
 constexpr int kRowsPerPass = kThreads / kGroupChunks;
 static_assert(kRowsPerPass % 8 == 0 && kTileQ % kRowsPerPass == 0 && ${ "kTileN" if plan.tile_n > 0 else "kTileKv" } % kRowsPerPass == 0,
               "every pass of a load covers whole swizzle periods and whole tiles");
+//# part kGroupTiles
+constexpr int kGroupTiles = 16;    // row tiles whose operands are meant to stay in L2 together
+//# part kOutBytes
+constexpr int kOutBytes = (kTileN * 2 + 127) / 128 * 128;    // of a row on its way out
+//# part kOutChunks
+constexpr int kOutChunks = kOutBytes / 16;
 //# part kNegativeInfinity
 constexpr float kNegativeInfinity = __builtin_bit_cast(float, 0xff800000u);
 //# part kHeadroom

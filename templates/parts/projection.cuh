@@ -1,5 +1,3 @@
-//# part kGroupTiles
-constexpr int kGroupTiles = 16;    // row tiles whose operands are meant to stay in L2 together
 //# part passes_of
 // The rows of a piece of the tile as Operands counts them.
 static __device__ __forceinline__ u32 passes_of(int piece) {
@@ -205,10 +203,6 @@ static __device__ __forceinline__ void multiply_all(Product& product, const Oper
     }
     __syncthreads();
 }
-//# part kOutBytes
-constexpr int kOutBytes = (kTileN * 2 + 127) / 128 * 128;    // of a row on its way out
-//# part kOutChunks
-constexpr int kOutChunks = kOutBytes / 16;
 //# part out_offset
 // Byte offset of 16-byte chunk `chunk` of row `row` on its way out: as operands are swizzled, for
 // rows of whole 128 bytes.

@@ -34,19 +34,23 @@ pub struct Projection {
     pub differences: bool,
 }
 
-/// Nothing: the product alone.
+impl Projection {
+    /// The product alone.
+    pub const NONE: Projection = Projection {
+        sparse: false,
+        bias: false,
+        norm: false,
+        rope: None,
+        means: false,
+        summed: Summed::Active,
+        partials: false,
+        differences: false,
+    };
+}
+
 impl Default for Projection {
     fn default() -> Projection {
-        Projection {
-            sparse: false,
-            bias: false,
-            norm: false,
-            rope: None,
-            means: false,
-            summed: Summed::Active,
-            partials: false,
-            differences: false,
-        }
+        Projection::NONE
     }
 }
 

@@ -381,17 +381,8 @@ fn pattern(s: &Stream, computes: impl Fn(usize, usize, usize) -> bool) -> CacheS
     s_c
 }
 
-const SPARSE: Projection = Projection {
-    sparse: true,
-    bias: false,
-    norm: false,
-    rope: None,
-    means: false,
-    summed: Summed::Active,
-    partials: false,
-    differences: false,
-};
-const DENSE: Projection = Projection { sparse: false, ..SPARSE };
+const SPARSE: Projection = Projection { sparse: true, ..Projection::NONE };
+const DENSE: Projection = Projection::NONE;
 const FULL: Projection = Projection { bias: true, norm: true, rope: Some(RopePairs::Half), means: true, ..SPARSE };
 
 #[test]
