@@ -1,519 +1,249 @@
-"""Speed of the attention kernels beside PyTorch's, in one process, and what a roofline predicts.
+#!/usr/bin/env python3
+"""Generated kernels beside PyTorch's, in turns: A B A B.
 
-Each cell (tokens, block, sparsity) draws new random inputs, several sets of them, so that no launch finds its inputs in
-the L2 cache, and one random block mask that all contestants share. Rounds go from contestant to contestant; a number is
-the median over all rounds of the time between two events around one launch. TFLOP/s count computed pairs only: 4 · D
-operations for each. Correctness comes first: every contestant is compared with plain attention in f32 on some rows.
-
-Without a GPU (--device cpu) nothing is timed that means anything: the run proves the scripts.
+A are the peers, timed in this process: flash and cuDNN attention, FlexAttention with as many blocks, cuBLAS. B is `sparsym
+bench`, a child process right after them. A ratio compares a turn of B with the turn of A just before it, and the median
+over all turns counts. Both time single launches by events, over sets of inputs that take turns, so that nothing stays in
+the L2 cache. Without PyTorch the peers are left out, and the run says so. Only Python's own library is needed.
 """
 
 import argparse
 import json
 import math
-import os
-import shutil
+import pathlib
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 
-import kernels
+try:
+    import torch
+except ImportError as missing:
+    torch, absent = None, str(missing)
 
-SEED = 20261125
-PEERS = ["flash", "cudnn", "flex"]
-# Bytes that must pass between two uses of the same inputs: four times the L2 cache of an H100.
+# Bytes of inputs between two uses of the same ones: four times the L2 cache of an H100 or H200.
 ROTATED_BYTES = 200 << 20
+COMPILED = {}
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sparsym", required=True, help="the sparsym binary")
-    parser.add_argument("--out", required=True, help="folder for bench.json and bench.txt")
+    parser.add_argument("--sparsym", default=pathlib.Path(__file__).parent / "sparsym", help="the sparsym binary")
+    parser.add_argument("--out", type=pathlib.Path, required=True, help="folder for bench.json")
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     parser.add_argument("--heads", type=int, default=24)
     parser.add_argument("--head-dim", type=int, default=128)
     parser.add_argument("--tokens", type=int, nargs="+", default=[4608, 16896, 33792])
     parser.add_argument("--blocks", type=int, nargs="+", default=[128, 64])
-    parser.add_argument("--sparsities", type=fraction, nargs="+", default=[0.0, 0.5, 0.75, 0.9])
+    parser.add_argument("--shares", default="0,0.5,0.75,0.9", help="of skipped pairs, and of cached tiles")
     parser.add_argument("--causal", type=int, nargs="*", default=[16896], help="lengths of the causal contest")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=0.12, help="of one contestant in one cell")
-    parser.add_argument("--emitted", nargs="*", default=[], metavar="LABEL=FILE",
-                        help="more kernels, from `sparsym emit --json`: dense ones for the blocks in their plan, masked "
-                             "ones for the causal contest")
-    parser.add_argument("--peers", nargs="*", default=PEERS)
-    parser.add_argument("--profile", metavar="CONTESTANT", help="launch this contestant once, for a profiler, and end")
-    parser.add_argument("--jit", action="store_true", help="also time cold and warm compilation")
+    parser.add_argument("--projections", type=int, nargs="*", default=[4608, 16896], help="lengths of gemm_q and gemm_o")
+    parser.add_argument("--symbols", nargs="*", default=["flash_omni", "sparge", "top_k", "xattention"])
+    parser.add_argument("--text", type=int, default=512, help="text tokens of flash_omni")
+    parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=0.4, help="of launches of a contestant in a turn")
+    parser.add_argument("--peers", nargs="*", default=["flash", "cudnn", "flex"])
+    parser.add_argument("--profile", choices=["flash", "cudnn", "flex"], help="launch this peer once, for a profiler, and end")
     return parser.parse_args()
 
 
-class Cell:
-    """Inputs, block mask and contestants of one row of the table."""
-
-    def __init__(self, options, n, block, sparsity, causal=False):
-        self.options, self.n, self.block, self.sparsity, self.causal = options, n, block, sparsity, causal
-        self.heads, self.dim = options.heads, options.head_dim
-        generator = torch.Generator(device=options.device).manual_seed(SEED + n + block + int(100 * sparsity))
-        tiles = -(-n // block)
-        drawn = torch.rand(self.heads, tiles, tiles, device=options.device, generator=generator)
-        self.mask = drawn >= sparsity
-        self.full = self.mask
-        if causal:
-            index = torch.arange(tiles, device=options.device)
-            self.mask = (index[:, None] >= index[None, :]).expand_as(drawn)
-            self.full = (index[:, None] > index[None, :]).expand_as(drawn)
-        tokens = torch.full((tiles,), block, device=options.device, dtype=torch.float64)
-        tokens[-1] = n - block * (tiles - 1)
-        pairs = float((self.mask.double() * tokens[:, None] * tokens[None, :]).sum())
-        if causal:
-            pairs = self.heads * n * (n + 1) / 2
-        self.flops = 4.0 * self.dim * pairs
-        self.density = pairs / (self.heads * n * n)
-        shape = (1, n, self.heads, self.dim)
-        count = max(2, math.ceil(ROTATED_BYTES / (4 * 2 * math.prod(shape)))) if options.device == "cuda" else 2
-
-        def draw():
-            return torch.randn(shape, device=options.device, generator=generator).to(torch.bfloat16)
-
-        # [B, N, H, D], the layout of the generated kernels and of FlashAttention; [B, H, N, D] is a view.
-        self.sets = [(draw(), draw(), draw()) for _ in range(count)]
-        self.outputs = [torch.empty(shape, device=options.device, dtype=torch.bfloat16) for _ in range(count)]
-        self.lse = torch.empty((1, self.heads, n), device=options.device)
-
-    def values(self, at):
-        """What the fields of the parameter struct are called, and their values."""
-        q, k, v = self.sets[at]
-        tiles = self.mask.shape[-1]
-        if not hasattr(self, "symbols"):
-            ones = torch.ones((tiles, self.heads), dtype=torch.bool, device=self.mask.device)
-            self.symbols = [packed(ones), packed(self.mask.flatten(0, 1)), packed(self.full.flatten(0, 1))]
-        s_c, s_s, s_f = self.symbols
-        return {
-            "q": q.data_ptr(), "k": k.data_ptr(), "v": v.data_ptr(), "o": self.outputs[at].data_ptr(),
-            "lse": self.lse.data_ptr(), "s_c": s_c.data_ptr(), "s_s": s_s.data_ptr(), "s_f": s_f.data_ptr(),
-            "n_q": self.n, "n_kv": self.n, "heads": self.heads, "kv_heads": self.heads, "heads_per_kv_head": 1,
-            "q_blocks": tiles, "kv_blocks": tiles, "scale": self.dim**-0.5,
-            "scale_log2": self.dim**-0.5 * math.log2(math.e),
-        }
-
-    def reference(self, at, head, tile):
-        """Plain attention in f32 of one query block of one head."""
-        q, k, v = (tensor[0, :, head].float() for tensor in self.sets[at])
-        rows = slice(tile * self.block, min((tile + 1) * self.block, self.n))
-        scores = q[rows] @ k.T * self.dim**-0.5
-        seen = self.mask[head, tile].repeat_interleave(self.block)[: self.n].expand_as(scores)
-        if self.causal:
-            position = torch.arange(self.n, device=q.device)
-            seen = position[rows, None] >= position[None, :]
-        weights = torch.softmax(scores.masked_fill(~seen, -math.inf), -1).nan_to_num(0.0)
-        return rows, weights @ v
-
-    def error(self, output):
-        """Largest ‖output - reference‖ / ‖reference‖ over some query blocks; infinite if an element was not written."""
-        worst = 0.0
-        tiles = self.mask.shape[-1]
-        for head, tile in [(0, 0), (self.heads - 1, tiles - 1), (self.heads // 2, tiles // 2), (1, tiles // 3)]:
-            rows, truth = self.reference(0, head, tile)
-            given = output[0, rows, head].float()
-            norm = float(truth.norm())
-            difference = float((given - truth).norm())
-            share = difference / norm if norm > 0 else difference
-            worst = max(worst, share if math.isfinite(share) else math.inf)
-        return worst
+def ours(options, room, *more):
+    """The report of `sparsym bench`."""
+    command = [str(options.sparsym), "bench", room, "--device", options.device, "--heads", str(options.heads)]
+    command += ["--head-dim", str(options.head_dim), "--seconds", str(options.seconds), "--json", *map(str, more)]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
+    if done.returncode != 0:
+        sys.exit(f"`{' '.join(command)}` ended with status {done.returncode}: {done.stderr.strip()}")
+    return json.loads(done.stdout)
 
 
-def packed(rows):
-    """Bits of rows, least significant first, each row starting on a 64-bit word; a contiguous tensor of bytes."""
-    count, bits = rows.shape
-    padded = torch.zeros((count, -(-bits // 64) * 64), dtype=torch.uint8, device=rows.device)
-    padded[:, :bits] = rows
-    weights = 2 ** torch.arange(8, dtype=torch.uint8, device=rows.device)
-    return (padded.view(count, -1, 8) * weights).sum(-1, dtype=torch.uint8).contiguous()
+def timed(options, calls):
+    """The median of milliseconds of single launches, which take turns among the sets of inputs."""
+    on_gpu = options.device == "cuda"
+
+    def launches(count):
+        if not on_gpu:
+            times = []
+            for at in range(count):
+                start = time.perf_counter()
+                calls[at % len(calls)]()
+                times.append((time.perf_counter() - start) * 1e3)
+            return times
+        events = [[torch.cuda.Event(enable_timing=True) for _ in range(2)] for _ in range(count)]
+        for at, (start, end) in enumerate(events):
+            start.record()
+            calls[at % len(calls)]()
+            end.record()
+        torch.cuda.synchronize()
+        return [start.elapsed_time(end) for start, end in events]
+
+    estimate = min(launches(len(calls) + 1))
+    return statistics.median(launches(max(3, min(500, int(options.seconds * 1e3 / max(estimate, 1e-3))))))
 
 
-def ours(cell, kernel):
-    """Launches of a generated kernel, one function for each set of inputs."""
-    calls = []
-    for at in range(len(cell.sets)):
-        values = cell.values(at)
-        if kernel.function is None:
-            kernel.pack(values)
-            calls.append(lambda: None)
-        else:
-            stream = torch.cuda.current_stream().cuda_stream
-            launch = kernel.launcher(values, kernel.grid(cell.n, cell.heads, 1), stream)
-            calls.append(lambda launch=launch, at=at: (launch(), cell.outputs[at])[1])
-    return calls
+def sets(options, *shapes):
+    """Several sets of random tensors of these shapes."""
+    count = 2
+    if options.device == "cuda":
+        count = min(64, 1 + max(1, math.ceil(ROTATED_BYTES / sum(2 * math.prod(shape) for shape in shapes))))
+
+    def draw(shape):
+        return torch.randn(shape, device=options.device).to(torch.bfloat16)
+
+    return [[draw(shape) for shape in shapes] for _ in range(count)]
 
 
-def sdpa(cell, backend):
-    """PyTorch's dense attention."""
-    from torch.nn.attention import sdpa_kernel
+def dense_peer(options, name, inputs, causal):
+    """PyTorch's dense attention; on a CPU whatever it has."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    backends = {"flash": SDPBackend.FLASH_ATTENTION, "cudnn": SDPBackend.CUDNN_ATTENTION}
+    if options.device == "cpu":
+        backends = dict.fromkeys(backends, SDPBackend.MATH)
 
     def call(q, k, v):
-        with sdpa_kernel(backend):
-            done = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=cell.causal)
-        return done.transpose(1, 2)
+        with sdpa_kernel(backends[name]):
+            return torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal)
 
-    views = [tuple(tensor.transpose(1, 2) for tensor in tensors) for tensors in cell.sets]
+    views = [[tensor.transpose(1, 2) for tensor in tensors] for tensors in inputs]
     return [lambda tensors=tensors: call(*tensors) for tensors in views]
 
 
-def flex(cell):
-    """FlexAttention, compiled, with the same blocks."""
+def flex_peer(options, n, block, share, inputs, causal):
+    """FlexAttention, compiled, with blocks skipped by the same chance."""
     from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
-    def rows_of(mask):
-        counts = mask.sum(-1, dtype=torch.int32)[None]
-        return counts, torch.argsort(mask.to(torch.int8), dim=-1, descending=True, stable=True).to(torch.int32)[None]
+    tiles = -(-n // block)
+    index = torch.arange(tiles, device=options.device)
+    if causal:
+        seen = (index[:, None] >= index[None, :]).expand(options.heads, tiles, tiles)
+        full = (index[:, None] > index[None, :]).expand(options.heads, tiles, tiles)
+    else:
+        seen = full = torch.rand(options.heads, tiles, tiles, device=options.device) >= share
 
-    def causal(b, h, q, kv):
+    def rows_of(mask):
+        order = torch.argsort(mask.to(torch.int8), dim=-1, descending=True, stable=True)
+        return mask.sum(-1, dtype=torch.int32)[None], order.to(torch.int32)[None]
+
+    def in_order(b, h, q, kv):
         return q >= kv
 
-    def block_bit(b, h, q, kv):
-        return cell.mask[h, q // cell.block, kv // cell.block]
-
-    rule = causal if cell.causal else None
-    if cell.options.device == "cpu" and not cell.causal:
-        rule = block_bit  # not compiled, it looks at the rule alone
-
-    partial, partial_indices = rows_of(cell.mask & ~cell.full)
-    full, full_indices = rows_of(cell.full & cell.mask)
     mask = BlockMask.from_kv_blocks(
-        partial, partial_indices, full, full_indices, BLOCK_SIZE=(cell.block, cell.block),
-        mask_mod=rule, seq_lengths=(cell.n, cell.n),
+        *rows_of(seen & ~full), *rows_of(full), BLOCK_SIZE=(block, block), mask_mod=in_order if causal else None,
+        seq_lengths=(n, n),
     )
     # With blocks of 64 tokens the default tile of 128 rows is refused.
-    tile = {"BLOCK_M": 64, "BLOCK_N": 64} if cell.block < 128 else None
-    key = cell.options.device
-    if key not in COMPILED:
-        COMPILED[key] = torch.compile(flex_attention, dynamic=False) if key == "cuda" else flex_attention
-    run = COMPILED[key]
-    inputs = [tuple(tensor.transpose(1, 2).contiguous() for tensor in tensors) for tensors in cell.sets]
-    return [
-        lambda tensors=tensors: run(*tensors, block_mask=mask, kernel_options=tile).transpose(1, 2)
-        for tensors in inputs
-    ]
+    tile = {"BLOCK_M": 64, "BLOCK_N": 64} if block < 128 else None
+    if options.device not in COMPILED:
+        COMPILED["cuda"], COMPILED["cpu"] = torch.compile(flex_attention, dynamic=False), flex_attention
+    run = COMPILED[options.device]
+    views = [[tensor.transpose(1, 2).contiguous() for tensor in tensors] for tensors in inputs]
+    return [lambda t=tensors: run(*t, block_mask=mask, kernel_options=tile) for tensors in views]
 
 
-COMPILED = {}
-
-
-def contestants(cell, generated):
-    """Names and launch functions; what cannot run says why."""
-    from torch.nn.attention import SDPBackend
-
-    found, absent = {}, {}
-    for kernel in generated:
-        found[kernel.label] = ours(cell, kernel)
-    peers = {
-        "flash": lambda: sdpa(cell, SDPBackend.FLASH_ATTENTION),
-        "cudnn": lambda: sdpa(cell, SDPBackend.CUDNN_ATTENTION),
-        "flex": lambda: flex(cell),
-    }
-    for name in cell.options.peers:
-        # Dense attention does not know sparsity: its time is that of the cell without any.
-        if name != "flex" and cell.sparsity > 0:
-            continue
-        if name != "flex" and cell.options.device == "cpu":
-            absent[name] = "needs a GPU"
-            continue
-        try:
-            found[name] = peers[name]()
-        except Exception as error:
-            absent[name] = first_line(error)
-    return found, absent
-
-
-def first_line(error):
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-
-
-def run_cell(cell, generated, sanity):
-    """Checks and times all contestants of a cell."""
-    found, absent = contestants(cell, generated)
-    rows, ready = {}, {}
-    for name, calls in list(found.items()):
-        try:
-            for output in cell.outputs:
-                output.fill_(math.nan)
-            cell.lse.fill_(math.nan)
-            start = time.perf_counter()
-            output = calls[0]()
-            synchronize(cell.options)
-            first_ms = (time.perf_counter() - start) * 1e3
-            error = cell.error(output) if output is not None else None
-            estimate = min(timed(cell.options, calls, 3)) if output is not None else 0.0
-        except Exception as problem:
-            absent[name] = first_line(problem)
-            continue
-        rows[name] = {"error": error, "first_ms": first_ms}
-        if output is None:
-            absent[name] = "packed, not launched: there is no GPU"
-        else:
-            ready[name] = (calls, estimate)
-        if error is not None and not error < 1e-2:
-            sanity.append(f"{name} at {cell.n} tokens, block {cell.block}, sparsity {cell.sparsity}: error {error:.3g}")
-    times = {name: [] for name in ready}
-    for _ in range(cell.options.rounds):
-        for name, (calls, estimate) in ready.items():
-            launches = cell.options.seconds * 1e3 / cell.options.rounds / max(estimate, 1e-3)
-            times[name] += timed(cell.options, calls, max(2, min(20, int(launches))))
-    for name, taken in times.items():
-        ms = statistics.median(taken)
-        rows[name] |= {
-            "ms": ms, "launches": len(taken), "spread": (max(taken) - min(taken)) / ms,
-            # A dense peer computes all pairs, and its rate is over those.
-            "tflops": cell.flops / ms / 1e9,
-        }
-    return {
-        "tokens": cell.n, "block": cell.block, "sparsity": cell.sparsity, "causal": cell.causal,
-        "density": cell.density, "tera_operations": cell.flops / 1e12, "contestants": rows, "absent": absent,
-    }
-
-
-def timed(options, calls, launches):
-    """Milliseconds of single launches that rotate among the sets of inputs."""
-    if options.device == "cpu":
-        out = []
-        for at in range(launches):
-            start = time.perf_counter()
-            calls[at % len(calls)]()
-            out.append((time.perf_counter() - start) * 1e3)
-        return out
-    events = [(torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)) for _ in range(launches)]
-    for at, (start, end) in enumerate(events):
-        start.record()
-        calls[at % len(calls)]()
-        end.record()
-    torch.cuda.synchronize()
-    return [start.elapsed_time(end) for start, end in events]
-
-
-def synchronize(options):
-    if options.device == "cuda":
-        torch.cuda.synchronize()
-
-
-MMA_RATE = r"""
-struct Params { float* out; int rounds; };
-
-// Products of operands that stay in registers: nothing but the tensor cores is asked for.
-extern "C" __global__ void __launch_bounds__(256) mma_rate(const __grid_constant__ Params p) {
-    float d[16][4] = {};
-    unsigned a[2][4], b[4][2];
-    for (int i = 0; i < 8; ++i) {
-        a[i / 4][i % 4] = ((threadIdx.x + 37 * i + 1) * 2654435761u & 0x807f807fu) | 0x3f003f00u;
-        b[i / 2][i % 2] = ((threadIdx.x + 91 * i + 5) * 2246822519u & 0x807f807fu) | 0x3f003f00u;
-    }
-    for (int round = 0; round < p.rounds; ++round) {
-        #pragma unroll
-        for (int t = 0; t < 16; ++t) {
-            const unsigned (&x)[4] = a[t % 2];
-            const unsigned (&y)[2] = b[t / 2 % 4];
-            asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
-                         "{%8, %9}, {%0, %1, %2, %3};"
-                         : "+f"(d[t][0]), "+f"(d[t][1]), "+f"(d[t][2]), "+f"(d[t][3])
-                         : "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "r"(y[0]), "r"(y[1]));
-        }
-    }
-    float sum = 0.0f;
-    for (int t = 0; t < 16; ++t) {
-        sum += d[t][0] + d[t][1] + d[t][2] + d[t][3];
-    }
-    p.out[blockIdx.x * 256 + threadIdx.x] = sum;
-}
-"""
-
-
-def ceilings(options):
-    """What this GPU reaches: mma.sync with operands in registers, a large product of cuBLAS, a copy."""
-    if options.device == "cpu":
+def attention_peers(options, n, block, share, causal):
+    """Functions that launch the peers; a dense peer stands beside every sparse row, at its own, dense, work."""
+    if torch is None:
         return {}
-    multiprocessors = torch.cuda.get_device_properties(0).multi_processor_count
-    rounds, ctas = 4096, multiprocessors * 2
-    out = torch.empty(ctas * 256, device="cuda")
-    major, minor = torch.cuda.get_device_capability()
-    plan = {"target": f"sm_{major}{minor}", "tile_q": 1, "block_q": 1}
-    fields = [{"name": "out", "type": "float*", "offset": 0}, {"name": "rounds", "type": "int", "offset": 8}]
-    kernel = kernels.Kernel("mma_rate", {
-        "name": "mma_rate", "threads": 256, "shared_bytes": 0, "grid": [], "plan": plan,
-        "source": MMA_RATE,
-        "params": {"bytes": 16, "fields": fields},
-    }).load()
-    stream = torch.cuda.current_stream().cuda_stream
-    launch = kernel.launcher({"out": out.data_ptr(), "rounds": rounds}, [ctas, 1, 1], stream)
-    launch()
-    mma_ms = statistics.median(timed(options, [launch], 9))
-    operations = 2 * 16 * 8 * 16 * 16 * rounds * 8 * ctas
-    a, b = (torch.randn(8192, 8192, device="cuda").to(torch.bfloat16) for _ in range(2))
-    gemm_ms = statistics.median(timed(options, [lambda: a @ b], 12)[2:])
-    big = torch.empty(1 << 30, dtype=torch.uint8, device="cuda").random_()
-    other = torch.empty_like(big)
-    copy_ms = statistics.median(timed(options, [lambda: other.copy_(big)], 9)[2:])
-    return {
-        "mma_sync_tflops": operations / mma_ms / 1e9,
-        "cublas_8192_tflops": 2 * 8192**3 / gemm_ms / 1e9,
-        "copy_tb_per_s": 2 * big.numel() / copy_ms / 1e9,
-    }
-
-
-def jit(options, target):
-    """Wall time of `sparsym compile`: with an empty cache, and again."""
-    rows = []
-    for strategy in ["dense", "causal", "window"]:
-        command = [options.sparsym, "--json", "compile", strategy, "--room", "attention", "--target", target]
-        cold, warm, compile_ms = [], [], []
-        for _ in range(3):
-            folder = tempfile.mkdtemp()
-            environment = dict(os.environ, SPARSYM_CACHE=folder)
-            for times in (cold, warm, warm):
-                start = time.perf_counter()
-                done = subprocess.run(command, env=environment, capture_output=True, text=True)
-                if done.returncode != 0:
-                    return [{"strategy": strategy, "failed": done.stderr.strip()[:300]}]
-                times.append((time.perf_counter() - start) * 1e3)
-                result = json.loads(done.stdout)
-                if (result["cache"] == "miss") != (times is cold):
-                    return [{"strategy": strategy, "failed": f"the cache says {result['cache']}"}]
-                if times is cold:
-                    compile_ms.append(result["compile_ms"])
-            shutil.rmtree(folder)
-        rows.append({
-            "strategy": strategy, "cold_ms": statistics.median(cold), "warm_ms": statistics.median(warm),
-            "nvrtc_ms": statistics.median(compile_ms), "registers": result["registers"],
-            "compiler": result["compiler"],
-        })
-    return rows
-
-
-def table(report):
-    """The JSON as text."""
-    lines = [f"{key}: {value}" for key, value in report["machine"].items()]
-    lines += [f"{key}: {value:.1f}" for key, value in report["ceilings"].items()]
-    lines.append("")
-    names = []
-    for cell in report["cells"]:
-        names += [name for name in cell["contestants"] if name not in names]
-    lines.append("  tokens block sparsity density | ms (TFLOP/s over computed pairs)")
-    lines.append(" " * 33 + "| " + "".join(f"{name:>22}" for name in names))
-    for cell in report["cells"]:
-        kind = "causal" if cell["causal"] else f"{cell['sparsity']:.2f}"
-        line = f"{cell['tokens']:8} {cell['block']:5} {kind:>8} {cell['density']:7.4f}  | "
-        for name in names:
-            row = cell["contestants"].get(name, {})
-            line += f"{row['ms']:13.3f} ({row['tflops']:5.0f}) " if "ms" in row else f"{'–':>22}"
-        lines.append(line)
-    lines += ["", "sparsym: time over that of its dense cell, beside the density; rate over that of the peers' dense cell"]
-    dense = {(c["tokens"], c["block"]): c for c in report["cells"] if c["sparsity"] == 0 and not c["causal"]}
-    for cell in report["cells"]:
-        base = cell if cell["causal"] else dense.get((cell["tokens"], cell["block"]), cell)
-        here, there = cell["contestants"], base["contestants"]
-        for name in (name for name in here if name not in PEERS and "ms" in here[name]):
-            line = f"{cell['tokens']:8} {cell['block']:5} {'causal' if cell['causal'] else cell['sparsity']:>8} {name:>14}"
-            line += f"  time {here[name]['ms'] / there[name]['ms']:.4f} of dense, density {cell['density']:.4f}; rate "
-            for peer in PEERS:
-                other = here.get(peer, {}) if peer == "flex" else there.get(peer, {})
-                if "ms" in other:
-                    line += f" {here[name]['tflops'] / other['tflops']:.2f} of {peer},"
-            ceiling = report["ceilings"].get("mma_sync_tflops")
-            lines.append(line + (f" {here[name]['tflops'] / ceiling:.2f} of mma.sync" if ceiling else ""))
-    for cell in report["cells"]:
-        for name, why in cell["absent"].items():
-            lines.append(f"{cell['tokens']} tokens, block {cell['block']}, {cell['sparsity']}: {name} not run: {why}")
-    lines.append("")
-    for row in report["jit"]:
-        lines.append("jit " + json.dumps(row))
-    lines += [f"WRONG {words}" for words in report["wrong"]]
-    return "\n".join(lines) + "\n"
-
-
-def machine(options):
-    """What ran, in words."""
-    found = {"torch": torch.__version__, "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())}
-    if options.device == "cuda":
-        found |= {"gpu": torch.cuda.get_device_name(), "cudnn": torch.backends.cudnn.version()}
-        query = "driver_version,clocks.sm,clocks.mem,clocks.max.sm,power.limit"
-        done = subprocess.run(["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader"],
-                              capture_output=True, text=True)
-        found["driver, SM clock, memory clock, most SM clock, power limit"] = done.stdout.strip()
+    inputs = sets(options, *[(1, n, options.heads, options.head_dim)] * 3)
+    found = {}
+    for name in options.peers:
+        if name == "flex":
+            found[name] = flex_peer(options, n, block, share, inputs, causal)
+        elif share == 0:
+            found[name] = dense_peer(options, name, inputs, causal)
     return found
 
 
-def fraction(text: str) -> float:
-    """A share of block pairs that are skipped, below 1."""
-    value = float(text)
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is no share of block pairs; 75 % is 0.75")
-    return value
+def linear_peer(options, rows, columns, depth):
+    if torch is None:
+        return {}
+    inputs = sets(options, (rows, depth), (columns, depth))
+    return {"cublas": [lambda t=tensors: torch.nn.functional.linear(*t) for tensors in inputs]}
+
+
+def contest(options, title, peers, room, *more):
+    """A B A B: medians of each turn, and ratios of neighbours. Rows of ours beside peers by the row that they stand for."""
+    turns, report, failed = [], None, {}
+    for _ in range(options.turns):
+        beside = {}
+        for (row, name), calls in peers.items():
+            if name not in failed:
+                try:
+                    beside[row, name] = timed(options, calls)
+                except RuntimeError as problem:
+                    failed[name] = (str(problem).strip().splitlines() or ["it failed"])[0][:200]
+        report = ours(options, room, *more)
+        turns.append((beside, [row["ms"]["median"] for row in report["rows"]]))
+    rows = []
+    for index, row in enumerate(report["rows"]):
+        found = {"row": row, "ms": [ms[index] for _, ms in turns], "peers": {}}
+        for place, name in peers:
+            if name in failed or place not in (index, None):
+                continue
+            theirs = [beside[place, name] for beside, _ in turns]
+            ratio = statistics.median(ms / other for ms, other in zip(found["ms"], theirs))
+            found["peers"][name] = {"ms": theirs, "ours_over_theirs": ratio}
+        rows.append(found)
+    print(f"\n{title}")
+    for found in rows:
+        row, words = found["row"], []
+        for share in ("sparsity", "cached"):
+            words += [f"{share} {row[share]:.2f}"] if row[share] is not None else []
+        words += [f"density {row['density']:.4f}", f"{statistics.median(found['ms']):9.4f} ms"]
+        words += [f"{row['tflops']:6.1f} TFLOP/s of work done"] if row["tflops"] is not None else []
+        words += [f"time(s)/time(0) {row['of_dense']:.4f}"] if row["of_dense"] is not None else []
+        for name, peer in found["peers"].items():
+            words.append(f"{peer['ours_over_theirs']:.3f} of {name}'s {statistics.median(peer['ms']):.4f} ms")
+        print("  " + ", ".join(words), flush=True)
+    for name, why in failed.items():
+        print(f"  {name} not run: {why}")
+    return {"title": title, "report": report, "rows": rows, "absent": failed}
 
 
 def main():
     options = arguments()
-    os.makedirs(options.out, exist_ok=True)
-    target = "sm_90a"
-    if options.device == "cuda":
-        major, minor = torch.cuda.get_device_capability()
-        target = "sm_90a" if (major, minor) == (9, 0) else f"sm_{major}{minor}"
-        torch.zeros(1, device="cuda")
-    report = {"machine": machine(options), "ceilings": {}, "cells": [], "jit": [], "wrong": []}
-
-    def loaded(kernel):
-        return kernel.load() if options.device == "cuda" else kernel
-
-    generated = {
-        block: [loaded(kernels.emit(options.sparsym, "sparsym", "dense", target, options.head_dim, block))]
-        for block in options.blocks
-    }
-    masked = []
-    for entry in options.emitted:
-        label, file = entry.split("=", 1)
-        with open(file, encoding="utf-8") as text:
-            kernel = loaded(kernels.Kernel(label, json.load(text)))
-        if kernel.plan["mask"]:
-            masked.append(kernel)
-        else:
-            generated.setdefault(kernel.plan["block_q"], []).append(kernel)
-
+    options.out.mkdir(parents=True, exist_ok=True)
+    shares = [float(share) for share in options.shares.split(",")]
+    if torch is not None and options.device == "cuda" and not torch.cuda.is_available():
+        sys.exit("PyTorch finds no GPU; --device cpu is the dry run")
     if options.profile:
-        cell = Cell(options, options.tokens[0], options.blocks[0], options.sparsities[0])
+        if torch is None:
+            sys.exit(f"{options.profile} is PyTorch's, and it is not here: {absent}")
         options.peers = [options.profile]
-        found, absent = contestants(cell, generated[cell.block])
-        if options.profile not in found:
-            sys.exit(f"{options.profile} cannot run: {absent.get(options.profile, 'no such contestant')}")
-        found[options.profile][0]()
-        synchronize(options)
+        attention_peers(options, options.tokens[0], options.blocks[0], 0.0, False)[options.profile][0]()
         return
+    peers_of = f"torch {torch.__version__}" if torch is not None else f"peers not run: {absent}"
+    print(peers_of)
+    contests = []
 
-    def keep():
-        with open(os.path.join(options.out, "bench.json"), "w", encoding="utf-8") as file:
-            json.dump(report, file, indent=1)
-        with open(os.path.join(options.out, "bench.txt"), "w", encoding="utf-8") as file:
-            file.write(table(report))
+    def hold(*arguments):
+        contests.append(contest(options, *arguments))
+        (options.out / "bench.json").write_text(json.dumps({"peers": peers_of, "contests": contests}, indent=1))
 
-    report["ceilings"] = ceilings(options)
     for n in options.tokens:
         for block in options.blocks:
-            for sparsity in options.sparsities:
-                report["cells"].append(run_cell(Cell(options, n, block, sparsity), generated[block], report["wrong"]))
-                keep()
+            peers = {}
+            for index, share in enumerate(shares):
+                for name, calls in attention_peers(options, n, block, share, False).items():
+                    # Dense attention knows no blocks: it stands beside every row.
+                    peers[index if name == "flex" else None, name] = calls
+            blocks = ["--tokens", n, "--block-q", block, "--block-kv", block]
+            hold(f"attention, N {n}, blocks of {block}", peers, "attention", *blocks, "--sparsity", options.shares)
     for n in options.causal:
-        causal = [loaded(kernels.emit(options.sparsym, "sparsym", "causal", target, options.head_dim, 128)), *masked]
-        report["cells"].append(run_cell(Cell(options, n, 128, 0.0, causal=True), causal, report["wrong"]))
-        keep()
-    if options.jit:
-        report["jit"] = jit(options, target)
-    report["machine"]["ended"] = time.strftime("%H:%M:%S UTC", time.gmtime())
-    keep()
-    print(table(report), end="")
-    sys.exit(1 if report["wrong"] else 0)
+        peers = {(None, name): calls for name, calls in attention_peers(options, n, 128, 0, True).items()}
+        hold(f"attention, causal, N {n}", peers, "attention", "--tokens", n, "--strategy", "causal")
+    for n in options.tokens:
+        for name in options.symbols:
+            more = ["--tokens", n, "--strategy", name, "--set", "step=40", "--set", "steps=50"]
+            more += ["--text", min(options.text, n // 2), "--text-at", "front"] if name == "flash_omni" else []
+            hold(f"symbols of {name}, N {n}", {}, "symbols", *more)
+    inner = options.heads * options.head_dim
+    for n in options.projections:
+        for room in ("gemm_q", "gemm_o"):
+            peers = {(None, name): calls for name, calls in linear_peer(options, n, inner, inner).items()}
+            hold(f"{room}, N {n}", peers, room, "--tokens", n, "--cached", options.shares)
 
 
 if __name__ == "__main__":
-    try:
-        import torch
-    except ImportError as missing:
-        sys.exit(f"bench not run: {missing}")
     main()

@@ -3,10 +3,10 @@
 #
 #   run_gpu.sh [--device cuda|cpu] [--out DIR] [--steps "corpus sanitizer bench layer profile"] [-- ARGUMENTS OF bench.py]
 #
-# Runs beside the programs `sparsym` and `corpus`, in the folder that `cargo xtask gpu --pack` makes. Needs python3 with
-# PyTorch for the speed, compute-sanitizer and ncu for their steps; what is missing is said and left out. Results are
-# JSON and text under DIR; the last lines on stdout are the summary. --device cpu proves the scripts on any machine.
-# GPU settings (clocks, power limit) are read, never written.
+# Runs beside the programs `sparsym`, `corpus` and `sparsym-mm-dit`, in the folder that `cargo xtask gpu --pack` makes.
+# PyTorch (for the peers), compute-sanitizer and ncu are said and left out where they are missing; a step that fails or
+# crashes fails the script. Results are JSON and text under DIR; the last lines on stdout are the summary. --device cpu
+# proves the scripts on any machine. GPU settings (clocks, power limit) are read, never written.
 set -uo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -22,18 +22,26 @@ while [ $# -gt 0 ]; do
         *) echo "run_gpu.sh: unknown argument $1; see the head of the script" >&2; exit 2 ;;
     esac
 done
-mkdir -p "$out"
+for step in $steps; do
+    case $step in
+        corpus | sanitizer | bench | layer | profile) ;;
+        *) echo "run_gpu.sh: there is no step $step; see the head of the script" >&2; exit 2 ;;
+    esac
+done
+mkdir -p "$out" || exit 3
 out=$(cd "$out" && pwd)
 # A cache of its own: what an earlier version compiled must not be taken for this one.
 SPARSYM_CACHE=$(mktemp -d)
 export SPARSYM_CACHE
+# A machine without a locale has Python read text as ASCII.
+export PYTHONUTF8=1
 trap 'rm -rf "$SPARSYM_CACHE"' EXIT
 summary=$out/summary.txt
 : >"$summary"
+failed=()
 
 say() { echo "$*" | tee -a "$summary"; }
 has() { command -v "$1" >/dev/null 2>&1; }
-wanted() { case " $steps " in *" $1 "*) return 0 ;; *) return 1 ;; esac; }
 
 # libnvrtc may lie in PyTorch's packages only.
 if [ -z "${SPARSYM_NVRTC:-}" ] && has python3; then
@@ -43,39 +51,30 @@ print(next(iter(sorted(glob.glob(folder + "/nvidia/*/lib/libnvrtc.so.1[23]"))), 
     [ -n "$found" ] && export SPARSYM_NVRTC=$found
 fi
 say "== machine"
-"$here/sparsym" doctor >"$out/doctor.txt" 2>&1
+"$here/sparsym" doctor >"$out/doctor.txt" 2>&1 || failed+=(doctor)
 [ "$device" = cuda ] && nvidia-smi >"$out/nvidia-smi.txt" 2>&1
 say "$(uname -m), $(nproc) cores, $(date -u '+%Y-%m-%d %H:%M UTC'), nvrtc ${SPARSYM_NVRTC:-as found}"
 
 # In parts, side by side: most of the time is the oracle's, on one core.
 corpus() {
-    local started=$SECONDS part parts
+    local part parts pids=() status=0 cases='*'
     parts=$(nproc)
+    [ "$device" = cpu ] && parts=2 && cases='dense_d*'
     for part in $(seq "$parts"); do
-        "$here/corpus" --device "$device" --part "$part/$parts" --json "$SPARSYM_CACHE/$part.json" \
+        "$here/corpus" --device "$device" --case "$cases" --part "$part/$parts" --json "$out/corpus.$part.json" \
             >"$SPARSYM_CACHE/$part.log" 2>&1 &
+        pids+=($!)
     done
-    wait
+    for part in "${pids[@]}"; do
+        wait "$part" || status=1
+    done
     cat "$SPARSYM_CACHE"/*.log >"$out/corpus.txt"
-    python3 - "$SPARSYM_CACHE" "$out/corpus.json" <<'PY' | tee -a "$summary"
-import glob, json, sys
-reports = [r for file in sorted(glob.glob(sys.argv[1] + "/*.json")) for r in json.load(open(file))]
-json.dump(reports, open(sys.argv[2], "w"), indent=1)
-count = lambda verdict: sum(r["verdict"] == verdict for r in reports)
-cases = {r["case"] for r in reports}
-print(f"corpus: {len(cases)} cases, {count('passed')} passed, {count('failed')} failed, {count('not_run')} not run")
-for r in reports:
-    if r["verdict"] == "failed":
-        print(f"FAILED {r['case']} {r['dtype']}: {r['reason']}")
-reasons = {}
-for r in reports:
-    if r["verdict"] == "not_run":
-        reasons.setdefault(r["reason"], []).append(r["case"])
-for reason, names in reasons.items():
-    print(f"not run, {len(names)}: {reason}")
-PY
-    grep -h '^error:\|panicked' "$out/corpus.txt" | tee -a "$summary"
-    say "corpus took $((SECONDS - started)) s"
+    say "corpus: $(grep -c ' ok   ' "$out/corpus.txt") passed, $(grep -c ' FAILED: ' "$out/corpus.txt") failed," \
+        "$(grep -c ' not run: ' "$out/corpus.txt") not run"
+    grep -h ' FAILED: \|^error:\|panicked' "$out/corpus.txt" | tee -a "$summary"
+    sed -n 's/.* not run: //p' "$out/corpus.txt" | sort | uniq -c | tee -a "$summary"
+    grep -q ' ok   ' "$out/corpus.txt" || status=1
+    return $status
 }
 
 # One tool a process, case after case; a case that the tool has nothing against ends with status 0.
@@ -95,58 +94,70 @@ sanitize() {
 }
 
 sanitizer() {
-    local started=$SECONDS tool
+    local tool runs
     if [ "$device" != cuda ] || ! has compute-sanitizer; then
         say "compute-sanitizer: not run, it is not here or there is no GPU"
-        return
+        return 0
     fi
     for tool in memcheck racecheck synccheck initcheck; do
         sanitize "$tool" >"$out/sanitizer_$tool.txt" 2>&1 &
     done
     wait
+    runs=$(cat "$out"/sanitizer_*.txt | wc -l)
     cat "$out"/sanitizer_*.txt | grep -v ': nothing found' | tee -a "$summary"
-    say "compute-sanitizer: $(cat "$out"/sanitizer_*.txt | grep -c ': nothing found') of $(cat "$out"/sanitizer_*.txt | wc -l) runs found nothing, $((SECONDS - started)) s"
+    say "compute-sanitizer: $(cat "$out"/sanitizer_*.txt | grep -c ': nothing found') of $runs runs found nothing"
     cat "$out"/sanitizer_*.log >"$out/sanitizer.log"
     rm -f "$out"/sanitizer_*.log
+    ! cat "$out"/sanitizer_*.txt | grep -qv ': nothing found'
 }
 
 bench() {
-    local started=$SECONDS sampler=
+    local sampler= status size=()
+    if ! has python3; then
+        say "bench: not run, python3 is not here; \`sparsym bench\` needs none"
+        return 0
+    fi
     if [ "$device" = cuda ]; then
         nvidia-smi --query-gpu=timestamp,clocks.sm,clocks.mem,power.draw,temperature.gpu,clocks_event_reasons.active \
             --format=csv -lms 200 >"$out/clocks.csv" 2>/dev/null &
         sampler=$!
+    else
+        size=(--heads 2 --head-dim 64 --tokens 512 --causal 256 --projections 256 --shares 0,0.75 --text 128 --seconds 0.02)
     fi
-    local size=()
-    [ "$device" = cpu ] && size=(--heads 2 --tokens 512 --causal 256 --rounds 1)
     python3 "$here/bench.py" --sparsym "$here/sparsym" --out "$out" --device "$device" "${size[@]}" "$@" \
-        2>"$out/bench.log" | tee -a "$summary"
+        2>"$out/bench.log" | tee "$out/bench.txt" | tee -a "$summary"
+    status=$?
     [ -n "$sampler" ] && kill "$sampler"
-    grep -v Warning "$out/bench.log" | tail -4
-    say "bench took $((SECONDS - started)) s"
+    grep -v Warning "$out/bench.log" | tail -4 | tee -a "$summary"
+    return $status
 }
 
-# The projections alone, and a whole block through its steps.
+# A whole block through its steps.
 layer() {
-    local started=$SECONDS size=() shape=flux_1k
-    [ "$device" = cpu ] && size=(--heads 2 --width 256 --tokens 512 --runs 1) && shape=small
-    python3 "$here/projections.py" --device "$device" --json "$out/projections.json" "${size[@]}" 2>&1 | tee -a "$summary"
+    local shape=flux_1k
+    [ "$device" = cpu ] && shape=small
     "$here/sparsym-mm-dit" --device "$device" --shape "$shape" --set tau_q=0.9 --set tau_kv=0.5 >"$out/layer.txt" 2>&1
+    local status=$?
     grep -h 'measured\|dense on' "$out/layer.txt" | tee -a "$summary"
-    say "layer took $((SECONDS - started)) s"
+    [ $status -eq 0 ] || tail -3 "$out/layer.txt" | tee -a "$summary"
+    return $status
 }
 
 # Counters of one launch each, of the generated kernel and of FlashAttention.
 profile() {
-    local started=$SECONDS contestant
+    local contestant command status=0
     if [ "$device" != cuda ] || ! has ncu; then
         say "ncu: not run, it is not here or there is no GPU"
-        return
+        return 0
     fi
     for contestant in ${PROFILED:-sparsym flash}; do
+        command=("$here/sparsym" bench attention --device cuda --tokens 8448 --rounds 1 --seconds 0)
+        if [ "$contestant" != sparsym ]; then
+            python3 -c 'import torch' 2>/dev/null || { say "$contestant not profiled: PyTorch is not here"; continue; }
+            command=(python3 "$here/bench.py" --out "$out" --tokens 8448 --profile "$contestant")
+        fi
         ncu --clock-control none --set full --import-source yes -k 'regex:attention|flash_fwd' -c 1 -f \
-            -o "$out/ncu_$contestant" python3 "$here/bench.py" --sparsym "$here/sparsym" --out "$out" "$@" \
-            --tokens 8448 --blocks 128 --sparsities 0 --profile "$contestant" >"$out/ncu_$contestant.log" 2>&1
+            -o "$out/ncu_$contestant" "${command[@]}" >"$out/ncu_$contestant.log" 2>&1
         if [ -e "$out/ncu_$contestant.ncu-rep" ]; then
             ncu -i "$out/ncu_$contestant.ncu-rep" --page details >"$out/ncu_$contestant.txt" 2>&1
             ncu -i "$out/ncu_$contestant.ncu-rep" --page raw --csv >"$out/ncu_${contestant}_raw.csv" 2>&1
@@ -155,20 +166,27 @@ profile() {
             rm "$out/ncu_$contestant.ncu-rep"
             grep -E 'Duration|SM Frequency|Registers Per|Theoretical Occ|Achieved Occ|Executed Ipc Active|Issue Slots Busy' \
                 "$out/ncu_$contestant.txt" | tee -a "$summary"
+        elif grep -q ERR_NVGPUCTRPERM "$out/ncu_$contestant.log"; then
+            say "$contestant not profiled: this user may not read the GPU's counters"
         else
-            say "ncu gave no report for $contestant: $(grep -m1 -i 'error\|permission' "$out/ncu_$contestant.log")"
+            say "ncu gave no report for $contestant: $(grep -m1 -i 'error' "$out/ncu_$contestant.log")"
+            status=1
         fi
     done
-    say "profile took $((SECONDS - started)) s"
+    return $status
 }
 
-for step in corpus sanitizer bench layer profile; do
-    if wanted "$step"; then
-        say "== $step"
-        "$step" "$@"
+for step in $steps; do
+    say "== $step"
+    started=$SECONDS
+    if "$step" "$@"; then
+        say "$step took $((SECONDS - started)) s"
+    else
+        say "$step FAILED after $((SECONDS - started)) s"
+        failed+=("$step")
     fi
 done
-if grep -q 'FAILED\|WRONG\|panicked' "$summary"; then
-    say "there are failures"
+if [ ${#failed[@]} -gt 0 ]; then
+    say "there are failures: ${failed[*]}"
     exit 1
 fi

@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use sparsym::codegen::Room;
 use sparsym::ir::DType;
 
-use crate::{cache, compile, demo, emit, explain, run};
+use crate::{bench, cache, compile, demo, emit, explain, run};
 
 /// Sparse attention strategies: look at them, compile them, run them.
 #[derive(Debug, Parser)]
@@ -33,6 +33,8 @@ pub(crate) enum Form {
     Compile(compile::CompileArgs),
     /// Run one room on a file.
     Run(run::RunArgs),
+    /// Time one room on a device, over random inputs.
+    Bench(bench::BenchArgs),
     /// Show what was found on this machine: driver, GPUs, compiler, cache.
     Doctor,
     /// Look at the kernel cache, empty or check it.
@@ -135,7 +137,8 @@ fn parse_setting(text: &str) -> Result<Setting, String> {
     }
 }
 
-fn parse_room(text: &str) -> Result<Room, String> {
+/// A room by its name.
+pub(crate) fn parse_room(text: &str) -> Result<Room, String> {
     Room::parse(text).ok_or_else(|| "rooms are attention, symbols, gemm_q and gemm_o".to_owned())
 }
 

@@ -5,12 +5,13 @@
 //! device or compiler, 5 for a kernel that the emulator stopped. Files appear by rename, so nothing is ever half written.
 //!
 //! ```text
-//! main ─► args ─► demo | list | explain | emit | compile | run | doctor | cache
+//! main ─► args ─► demo | list | explain | emit | compile | run | bench | doctor | cache
 //!                   │      (chosen: which strategy, with which values; device: where)
 //!                   └────► output, picture, failure
 //! ```
 
 mod args;
+mod bench;
 mod cache;
 mod chosen;
 mod compile;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Form::Emit(args) => emit::run(args, report),
         Form::Compile(args) => compile::run(args, report),
         Form::Run(args) => run::run(args, report),
+        Form::Bench(args) => bench::run(args, report),
         Form::Doctor => doctor::run(report),
         Form::Cache(args) => cache::run(args, report),
     };

@@ -5,10 +5,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::cargo::{self, cargo, root, target};
+use crate::nvrtc;
 
 /// Programs of the folder, and the packages that hold them.
 const PROGRAMS: [(&str, &str); 3] =
@@ -18,22 +20,47 @@ const PROGRAMS: [(&str, &str); 3] =
 const MOST_BYTES: u64 = 60 << 20;
 
 /// Builds the programs and puts them beside the scripts, into `folder` or `target/gpu-pack`.
+///
+/// # Errors
+/// If something cannot be built or copied, or if the folder is too large.
 pub(crate) fn pack(folder: Option<&Path>) -> Result<()> {
     let folder = folder.map_or_else(|| target().join("gpu-pack"), Path::to_path_buf);
+    let bytes = fill(&folder, "release")?;
+    ensure!(bytes <= MOST_BYTES, "the folder holds {} MiB, and {} are the most", bytes >> 20, MOST_BYTES >> 20);
+    println!("{}: {:.1} MiB; start run_gpu.sh in it", folder.display(), bytes as f64 / f64::from(1 << 20));
+    Ok(())
+}
+
+/// Runs every script on the CPU, with programs of the profile that tests build.
+///
+/// # Errors
+/// If something cannot be built, or if a script fails.
+pub(crate) fn dry_run(folder: Option<&Path>) -> Result<()> {
+    let folder = folder.map_or_else(|| target().join("gpu-dry-run"), Path::to_path_buf);
+    fill(&folder, "debug")?;
+    let mut command = Command::new("bash");
+    command.arg(folder.join("run_gpu.sh")).args(["--device", "cpu"]).env(nvrtc::VARIABLE, nvrtc::find_or_install()?);
+    cargo::run(&mut command)
+}
+
+/// Programs and scripts into one folder; gives their bytes.
+fn fill(folder: &Path, profile: &str) -> Result<u64> {
     for (program, package) in PROGRAMS {
-        cargo::run(&mut cargo(&["build", "--release", "--package", package, "--bin", program]))?;
+        let mut build = cargo(&["build", "--package", package, "--bin", program]);
+        if profile == "release" {
+            build.arg("--release");
+        }
+        cargo::run(&mut build)?;
     }
-    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let programs = PROGRAMS.map(|(program, _)| target().join("release").join(program));
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let programs = PROGRAMS.map(|(program, _)| target().join(profile).join(program));
     let mut bytes = 0;
     for file in programs.into_iter().chain(scripts()?) {
         let name = file.file_name().unwrap_or_default();
         // Copies keep the leave to execute.
         bytes += fs::copy(&file, folder.join(name)).with_context(|| format!("cannot copy {}", file.display()))?;
     }
-    ensure!(bytes <= MOST_BYTES, "the folder holds {} MiB, and {} are the most", bytes >> 20, MOST_BYTES >> 20);
-    println!("{}: {:.1} MiB; start run_gpu.sh in it", folder.display(), bytes as f64 / f64::from(1 << 20));
-    Ok(())
+    Ok(bytes)
 }
 
 fn scripts() -> Result<Vec<PathBuf>> {

@@ -42,9 +42,12 @@ enum Verb {
     /// For a machine with a GPU, which needs neither Rust nor a network: correctness and speed of every kernel.
     Gpu {
         /// Makes one folder with the programs, the corpus and run_gpu.sh, which does the rest.
-        #[arg(long, required = true)]
+        #[arg(long, required_unless_present = "dry_run", conflicts_with = "dry_run")]
         pack: bool,
-        /// The folder; target/gpu-pack if left out.
+        /// Runs that folder's scripts here, without a GPU, on debug programs and small shapes.
+        #[arg(long)]
+        dry_run: bool,
+        /// The folder; target/gpu-pack or target/gpu-dry-run if left out.
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
@@ -56,7 +59,8 @@ fn main() -> ExitCode {
         Verb::Lint => lint::run(),
         Verb::Bless => bless::run(),
         Verb::NvrtcMatrix => nvrtc_matrix::run(),
-        Verb::Gpu { pack: _, out } => gpu::pack(out.as_deref()),
+        Verb::Gpu { dry_run: true, out, .. } => gpu::dry_run(out.as_deref()),
+        Verb::Gpu { out, .. } => gpu::pack(out.as_deref()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -26,6 +26,10 @@ pub struct Gpu {
     pub compute_capability: (u32, u32),
     /// Bytes of its memory.
     pub memory_bytes: u64,
+    /// Bytes of its L2 cache.
+    pub l2_cache_bytes: u64,
+    /// Where it is plugged in, `domain:bus:device.0` in hexadecimal: how nvidia-smi can be asked for exactly this one.
+    pub pci_bus_id: String,
     /// The target that kernels for it are compiled for; None: this version has none.
     pub target: Option<&'static str>,
 }
@@ -39,24 +43,21 @@ pub fn probe() -> Result<Driver, Error> {
     let describe = |ordinal: i32| -> Result<Gpu, DriverError> {
         let device = result::device::get(ordinal)?;
         // SAFETY: the device handle was just given by the driver, and the driver is initialised.
-        let (major, minor, memory) = unsafe {
-            (
-                result::device::get_attribute(
-                    device,
-                    CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR,
-                )?,
-                result::device::get_attribute(
-                    device,
-                    CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR,
-                )?,
-                result::device::total_mem(device)?,
-            )
-        };
-        let (major, minor) = (major.unsigned_abs(), minor.unsigned_abs());
+        let ask = |attribute| unsafe { result::device::get_attribute(device, attribute) }.map(i32::unsigned_abs);
+        let major = ask(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
+        let minor = ask(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
+        let l2_cache = ask(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE)?;
+        let domain = ask(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_PCI_DOMAIN_ID)?;
+        let bus = ask(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_PCI_BUS_ID)?;
+        let slot = ask(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_PCI_DEVICE_ID)?;
+        // SAFETY: as above.
+        let memory = unsafe { result::device::total_mem(device)? };
         Ok(Gpu {
             name: result::device::get_name(device)?,
             compute_capability: (major, minor),
             memory_bytes: memory as u64,
+            l2_cache_bytes: u64::from(l2_cache),
+            pci_bus_id: format!("{domain:08x}:{bus:02x}:{slot:02x}.0"),
             target: Target::for_compute_capability(major, minor).ok().map(|target| target.name()),
         })
     };

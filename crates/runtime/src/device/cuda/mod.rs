@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use cudarc::driver::sys::{CUdevice_attribute, CUevent_flags, CUfunction_attribute};
 use cudarc::driver::{
-    CudaContext, CudaFunction, CudaSlice, CudaStream, DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg,
+    CudaContext, CudaEvent, CudaFunction, CudaSlice, CudaStream, DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg,
 };
 use cudarc::nvrtc::Ptx;
 use sparsym_codegen::{self as codegen, Kernel, Target};
@@ -146,34 +146,21 @@ impl Backend for CudaBackend {
         buffer.slice.device_ptr(&self.stream).0
     }
 
-    fn launch(&self, functions: &Vec<CudaFunction>, (): &(), launch: &Launch<'_>) -> Result<Cost, Error> {
-        let Launch { kernel, grids, params } = *launch;
-        let mut block = ParamBlock([0; PARAM_BYTES]);
-        block.0[..params.len()].copy_from_slice(params);
-        let ms = guarded(&format!("launch kernel {}", kernel.name), || {
-            let mut ends = None;
-            for ((function, launch), &[x, y, z]) in functions.iter().zip(&kernel.launches).zip(grids) {
-                let config = LaunchConfig {
-                    grid_dim: (x, y, z),
-                    block_dim: (launch.threads, 1, 1),
-                    shared_mem_bytes: launch.shared_bytes,
-                };
-                let mut launch = self.stream.launch_builder(function);
-                launch.arg(&block);
-                launch.record_kernel_launch(CUevent_flags::CU_EVENT_DEFAULT);
-                // SAFETY: the function's one parameter is the struct whose bytes `block` holds, as its own layout says;
-                // every address in it belongs to a buffer of the size that the kernel's contract asks for, because the
-                // call was checked, and all of them live until the wait below.
-                let events = unsafe { launch.launch(config) }?;
-                // From before the first launch until after the last.
-                if let Some((start, end)) = events {
-                    ends = Some((ends.take().map_or(start, |(start, _)| start), end));
-                }
-            }
-            self.stream.synchronize()?;
-            ends.map_or(Ok(0.0), |(start, end)| elapsed_ms(&start, &end))
-        })?;
-        Ok(Cost { ms, stats: None })
+    fn launch(&self, functions: &Vec<CudaFunction>, memory: &(), launch: &Launch<'_>) -> Result<Cost, Error> {
+        let costs = self.launch_all(memory, &[(functions, *launch)])?;
+        Ok(costs.into_iter().next().unwrap_or_default())
+    }
+
+    fn launch_all(&self, (): &(), launches: &[(&Vec<CudaFunction>, Launch<'_>)]) -> Result<Vec<Cost>, Error> {
+        let enqueue = |(functions, launch): &(&Vec<CudaFunction>, Launch<'_>)| self.enqueue(functions, launch);
+        let ends = launches.iter().map(enqueue).collect::<Result<Vec<_>, _>>()?;
+        let first = launches.first().map_or("", |(_, launch)| launch.kernel.name.as_str());
+        guarded(&format!("run kernel {first}"), || self.stream.synchronize())?;
+        let cost = |ends: Option<(CudaEvent, CudaEvent)>| -> Result<Cost, Error> {
+            let ms = guarded("time a launch", || ends.map_or(Ok(0.0), |(start, end)| elapsed_ms(&start, &end)))?;
+            Ok(Cost { ms, stats: None })
+        };
+        ends.into_iter().map(cost).collect()
     }
 
     fn no_cost(&self) -> Cost {
@@ -186,6 +173,40 @@ impl Backend for CudaBackend {
             self.stream.synchronize()?;
             bytes.truncate(buffer.bytes);
             Ok(bytes)
+        })
+    }
+}
+
+impl CudaBackend {
+    /// Puts the launches of a kernel on the stream; gives events from before the first and after the last.
+    fn enqueue(
+        &self,
+        functions: &[CudaFunction],
+        launch: &Launch<'_>,
+    ) -> Result<Option<(CudaEvent, CudaEvent)>, Error> {
+        let Launch { kernel, grids, params } = *launch;
+        let mut block = ParamBlock([0; PARAM_BYTES]);
+        block.0[..params.len()].copy_from_slice(params);
+        guarded(&format!("launch kernel {}", kernel.name), || {
+            let mut ends = None;
+            for ((function, launch), &[x, y, z]) in functions.iter().zip(&kernel.launches).zip(grids) {
+                let config = LaunchConfig {
+                    grid_dim: (x, y, z),
+                    block_dim: (launch.threads, 1, 1),
+                    shared_mem_bytes: launch.shared_bytes,
+                };
+                let mut launch = self.stream.launch_builder(function);
+                launch.arg(&block);
+                launch.record_kernel_launch(CUevent_flags::CU_EVENT_DEFAULT);
+                // SAFETY: the function's one parameter is the struct whose bytes `block` holds, as its own layout says;
+                // every address in it belongs to a buffer of the size that the kernel's contract asks for, because the
+                // call was checked, and all of them are freed on this stream, so behind this launch.
+                let events = unsafe { launch.launch(config) }?;
+                if let Some((start, end)) = events {
+                    ends = Some((ends.take().map_or(start, |(start, _)| start), end));
+                }
+            }
+            Ok(ends)
         })
     }
 }

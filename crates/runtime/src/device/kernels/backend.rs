@@ -71,6 +71,19 @@ pub trait Backend: Send + Sync + 'static {
     /// Whatever stopped it.
     fn launch(&self, function: &Self::Function, memory: &Self::Memory, launch: &Launch<'_>) -> Result<Cost, Error>;
 
+    /// Launches kernels one after another, and gives what each took. A machine with a queue starts all of them before it
+    /// waits, so that its own gaps lie between them and not those of this program.
+    ///
+    /// # Errors
+    /// Whatever stopped one of them.
+    fn launch_all(
+        &self,
+        memory: &Self::Memory,
+        launches: &[(&Self::Function, Launch<'_>)],
+    ) -> Result<Vec<Cost>, Error> {
+        launches.iter().map(|(function, launch)| self.launch(function, memory, launch)).collect()
+    }
+
     /// What a launch without CTAs costs: it never gets here.
     fn no_cost(&self) -> Cost;
 

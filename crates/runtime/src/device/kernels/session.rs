@@ -256,6 +256,19 @@ impl<B: Backend> Session for KernelSession<B> {
         self.device.backend.launch(&loaded.function, &state.memory, &launch)
     }
 
+    fn run_all(&self, calls: &[Call<'_>]) -> Result<Vec<Cost>, Error> {
+        fn launch<B: Backend>(prepared: &Prepared<B>) -> (&B::Function, Launch<'_>) {
+            let Prepared { loaded, params, grids } = prepared;
+            (&loaded.function, Launch { kernel: &loaded.kernel, grids, params })
+        }
+        let state = &mut *self.state();
+        let prepared = calls.iter().map(|call| self.prepared(state, call)).collect::<Result<Vec<_>, _>>()?;
+        let launches: Vec<_> = prepared.iter().flatten().map(launch).collect();
+        let mut costs = self.device.backend.launch_all(&state.memory, &launches)?.into_iter();
+        let cost = |prepared: &Option<Prepared<B>>| prepared.as_ref().and_then(|_| costs.next());
+        Ok(prepared.iter().map(cost).map(|cost| cost.unwrap_or_else(|| self.device.backend.no_cost())).collect())
+    }
+
     fn workspace_bytes(&self) -> usize {
         self.state().kept_bytes
     }

@@ -74,6 +74,15 @@ pub trait Session: Send + Sync {
     /// written unless the device itself failed.
     fn run(&self, call: &Call<'_>) -> Result<Cost, Error>;
 
+    /// Runs calls one after another, and gives what each took. A device with a queue starts all of them before it waits:
+    /// how to time calls that are shorter than the way to the device and back.
+    ///
+    /// # Errors
+    /// As [`Session::run`], for the first call that fails; those before it may have run.
+    fn run_all(&self, calls: &[Call<'_>]) -> Result<Vec<Cost>, Error> {
+        calls.iter().map(|call| self.run(call)).collect()
+    }
+
     /// Bytes of workspace that calls have needed so far beside their arrays.
     fn workspace_bytes(&self) -> usize;
 }

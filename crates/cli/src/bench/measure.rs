@@ -1,0 +1,154 @@
+//! Rows of calls, timed in turns.
+
+use std::time::Instant;
+
+use serde::Serialize;
+use sparsym::runtime::device::Session;
+use sparsym::runtime::device::session::Call;
+
+use super::rooms::failure;
+use crate::failure::{Failure, Outcome};
+
+/// How long to measure.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timing {
+    /// Rounds in which rows take turns.
+    pub(super) rounds: u32,
+    /// Seconds of launches for each row.
+    pub(super) seconds: f64,
+}
+
+/// The calls of a row, one for each set of inputs, and what one of them does.
+pub(super) struct Row<'a> {
+    /// Chance of a skipped block pair, if drawn.
+    pub(super) sparsity: Option<f64>,
+    /// Chance of a cached tile, if drawn.
+    pub(super) cached: Option<f64>,
+    /// Share of query blocks that are computed.
+    pub(super) density_c: f64,
+    /// Share of block pairs that are computed.
+    pub(super) density_s: f64,
+    /// Share of the dense work that is done.
+    pub(super) density: f64,
+    /// Operations of tensor cores if everything is computed; None where they are not what the room is about.
+    pub(super) dense_flops: Option<f64>,
+    /// Bytes of the arrays of a call.
+    pub(super) bytes: f64,
+    /// The calls.
+    pub(super) calls: Vec<Call<'a>>,
+}
+
+/// A row of the table.
+#[derive(Serialize)]
+pub(super) struct RowReport {
+    pub(super) sparsity: Option<f64>,
+    pub(super) cached: Option<f64>,
+    pub(super) density_c: f64,
+    pub(super) density_s: f64,
+    /// Share of the dense work that is done: of token pairs in computed blocks, or of tokens in computed tiles.
+    pub(super) density: f64,
+    pub(super) ms: Milliseconds,
+    pub(super) samples: usize,
+    /// Wall time until the first call could run: text, compiler or kernel cache, loading.
+    pub(super) prepare_ms: f64,
+    /// Operations of the work done.
+    pub(super) flops: Option<f64>,
+    pub(super) tflops: Option<f64>,
+    /// The rate that a dense call would need for the same time.
+    pub(super) dense_tflops: Option<f64>,
+    /// Bytes of the arrays of a call, each once; sparse calls touch fewer.
+    pub(super) bytes: f64,
+    pub(super) gb_per_s: f64,
+    /// Time over that of the row without random sparsity and cached tiles; None: there is no such row.
+    pub(super) of_dense: Option<f64>,
+}
+
+/// Times of single calls.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(super) struct Milliseconds {
+    pub(super) median: f64,
+    pub(super) min: f64,
+    pub(super) max: f64,
+}
+
+/// Launches of a row in one round.
+const MOST_LAUNCHES: f64 = 100.0;
+
+/// Warms up and times the rows.
+pub(super) fn measure(session: &dyn Session, rows: &[Row<'_>], timing: Timing) -> Outcome<Vec<RowReport>> {
+    let mut prepare_ms = Vec::new();
+    let mut estimates = Vec::new();
+    for row in rows {
+        let start = Instant::now();
+        row.calls.iter().try_for_each(|call| session.prepare(call)).map_err(failure)?;
+        prepare_ms.push(start.elapsed().as_secs_f64() * 1e3);
+        let warm_up = session.run_all(&row.calls).map_err(failure)?;
+        estimates.push(warm_up.iter().map(|cost| cost.ms).fold(f64::INFINITY, f64::min));
+    }
+    let mut times = vec![Vec::new(); rows.len()];
+    for _ in 0..timing.rounds {
+        for ((row, times), estimate) in rows.iter().zip(&mut times).zip(&estimates) {
+            let launches = (timing.seconds * 1e3 / f64::from(timing.rounds) / estimate).clamp(1.0, MOST_LAUNCHES);
+            // Goes on where the last round stopped, so that sets of inputs keep taking turns.
+            let calls: Vec<Call<'_>> =
+                row.calls.iter().cycle().skip(times.len() % row.calls.len()).take(launches as usize).cloned().collect();
+            times.extend(session.run_all(&calls).map_err(failure)?.iter().map(|cost| cost.ms));
+        }
+    }
+    let mut reports = Vec::new();
+    for ((row, times), prepare_ms) in rows.iter().zip(times).zip(prepare_ms) {
+        let samples = times.len();
+        let ms = Milliseconds::of(times).filter(|ms| ms.median > 0.0);
+        let ms = ms.ok_or_else(|| {
+            Failure::usage("there was nothing to compute, so there is no time\nhelp: lower the shares")
+        })?;
+        let flops = row.dense_flops.map(|dense| dense * row.density);
+        let rate = |flops: Option<f64>| flops.map(|flops| flops / ms.median / 1e9);
+        reports.push(RowReport {
+            sparsity: row.sparsity,
+            cached: row.cached,
+            density_c: row.density_c,
+            density_s: row.density_s,
+            density: row.density,
+            ms,
+            samples,
+            prepare_ms,
+            flops,
+            tflops: rate(flops),
+            dense_tflops: rate(row.dense_flops),
+            bytes: row.bytes,
+            gb_per_s: row.bytes / ms.median / 1e6,
+            of_dense: None,
+        });
+    }
+    // The row that draws nothing; a strategy alone is no such row, unless it computes everything.
+    let none = |share: Option<f64>| share.is_none_or(|share| share == 0.0);
+    let draws = |row: &RowReport| row.sparsity.is_some() || row.cached.is_some();
+    let is_base = |row: &&RowReport| none(row.sparsity) && none(row.cached) && (draws(row) || row.density == 1.0);
+    let dense = reports.iter().filter(|row| row.flops.is_some()).find(is_base).map(|row| row.ms.median);
+    reports.iter_mut().for_each(|row| row.of_dense = dense.map(|dense| row.ms.median / dense));
+    Ok(reports)
+}
+
+impl Milliseconds {
+    /// Of these samples; None without any.
+    fn of(mut samples: Vec<f64>) -> Option<Milliseconds> {
+        samples.sort_by(f64::total_cmp);
+        let (min, max) = (*samples.first()?, *samples.last()?);
+        let middle = samples.len() / 2;
+        let below = if samples.len().is_multiple_of(2) { samples[middle - 1] } else { samples[middle] };
+        Some(Milliseconds { median: f64::midpoint(below, samples[middle]), min, max })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_an_even_number_lies_between_the_middle_two() {
+        assert_eq!(Milliseconds::of(vec![4.0, 1.0, 3.0, 8.0]), Some(Milliseconds { median: 3.5, min: 1.0, max: 8.0 }));
+        assert_eq!(Milliseconds::of(vec![3.0, 9.0, 2.0]), Some(Milliseconds { median: 3.0, min: 2.0, max: 9.0 }));
+        assert_eq!(Milliseconds::of(Vec::new()), None);
+    }
+}

@@ -1,0 +1,214 @@
+//! `sparsym bench`: how long a room takes on a device, over random inputs.
+//!
+//! Several sets of inputs take turns, so that none is still in the cache when it is read again. Rows (shares of skipped
+//! pairs, shares of cached tiles) take turns too: each round times all of them, so that a ratio compares what ran in the
+//! same weather. A time is the device's own: on a GPU from before the first launch of a call until after the last, by
+//! events; on cpu and emulator the wall time of what they really compute.
+
+mod data;
+mod machine;
+mod measure;
+mod rooms;
+mod shape;
+
+use clap::Args;
+use comfy_table::{CellAlignment, Table, presets};
+use serde::Serialize;
+use sparsym::codegen::Room;
+use sparsym::ir::Strategy;
+
+use crate::args::{Settings, parse_room};
+use crate::chosen::Chosen;
+use crate::device::{KernelArg, TargetArg, open_for};
+use crate::failure::{Failure, Outcome};
+use crate::output::{self, Report};
+use machine::Machine;
+use measure::{RowReport, Timing};
+use shape::{Shape, ShapeArgs};
+
+/// Arguments of `sparsym bench`.
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// Which kernel: attention, symbols, gemm_q or gemm_o.
+    #[arg(value_name = "ROOM", value_parser = parse_room)]
+    room: Room,
+    /// Name of a strategy of the zoo, or path of a .strategy file; left out: everything is computed.
+    #[arg(long, value_name = "S")]
+    strategy: Option<String>,
+    #[command(flatten)]
+    settings: Settings,
+    /// cpu, emulator, cuda or reference.
+    #[arg(long, value_name = "D", default_value = "cpu")]
+    device: String,
+    #[command(flatten)]
+    target: TargetArg,
+    #[command(flatten)]
+    kernel: KernelArg,
+    #[command(flatten)]
+    shape: ShapeArgs,
+    /// Shares of block pairs that are skipped at random, a row each (attention).
+    #[arg(long, value_name = "SHARE,…", value_delimiter = ',', value_parser = parse_share)]
+    sparsity: Vec<f64>,
+    /// Shares of (query block, head) tiles that are cached at random, a row each (attention, gemm_q, gemm_o).
+    #[arg(long, value_name = "SHARE,…", value_delimiter = ',', value_parser = parse_share)]
+    cached: Vec<f64>,
+    /// What else gemm_q does in its launch: bias, norm, rope.
+    #[arg(long, value_name = "PART,…", value_delimiter = ',', value_parser = ["bias", "norm", "rope"])]
+    parts: Vec<String>,
+    #[command(flatten)]
+    timing: TimingArgs,
+}
+
+#[derive(Debug, Args)]
+struct TimingArgs {
+    /// Rounds in which the rows take turns; left out: 5 on cuda, 3 elsewhere.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: Option<u32>,
+    /// Seconds of launches for each row, all rounds together; a round has one launch at least and a hundred at most.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.5, value_parser = parse_seconds)]
+    seconds: f64,
+    /// Mebibytes of inputs between two uses of the same ones; left out: four times the L2 cache of the GPU, 64 on cpu. There
+    /// are two sets of inputs at least.
+    #[arg(long, value_name = "MIB")]
+    rotate: Option<u32>,
+}
+
+/// What was timed, where, and how long it took.
+#[derive(Serialize)]
+struct BenchReport {
+    room: &'static str,
+    strategy: String,
+    machine: Machine,
+    shape: Shape,
+    /// Sets of inputs that take turns.
+    input_sets: usize,
+    /// What the times are.
+    clock: &'static str,
+    rows: Vec<RowReport>,
+}
+
+/// Times a room.
+pub(crate) fn run(args: &BenchArgs, report: Report) -> Outcome {
+    let (room, wrong) = (args.room, |words: String| Err(Failure::usage(words)));
+    let chosen = match &args.strategy {
+        Some(name) => Chosen::load(name)?,
+        None => Chosen::of(Strategy::dense()),
+    };
+    let chosen = chosen.set_all(&args.settings.set)?;
+    if !args.sparsity.is_empty() && room != Room::Attention {
+        return wrong(format!(
+            "--sparsity skips block pairs of attention, and the room is {}\nhelp: {}",
+            room.name(),
+            match room {
+                Room::Symbols => "what a strategy skips follows from its rules; change them with --set",
+                _ => "projections leave out tiles that are cached; give --cached",
+            }
+        ));
+    }
+    if !args.cached.is_empty() && room == Room::Symbols {
+        return wrong("--cached draws S_c, which the room symbols makes itself\nhelp: leave it out".to_owned());
+    }
+    if !args.parts.is_empty() && room != Room::GemmQ {
+        return wrong(format!("--parts belongs to gemm_q, and the room is {}\nhelp: leave it out", room.name()));
+    }
+    if room == Room::Symbols && chosen.strategy.rules.is_empty() && chosen.strategy.mask.is_none() {
+        return wrong(format!(
+            "strategy {} has no rules and no mask, so there are no symbols to make\nhelp: name one that has with --strategy, \
+             as window or flash_omni",
+            chosen.strategy.snake_name()
+        ));
+    }
+    let shape = args.shape.resolve(&chosen.strategy)?;
+    let device = open_for(&args.device, &args.target, room, &args.kernel)?;
+    let mut machine = Machine::examine(&args.device)?;
+    let rotated = args.timing.rotate.map_or(machine.rotated_bytes(), |mib| u64::from(mib) << 20);
+    let input_sets = shape.input_sets(room, rotated);
+    let timing = Timing {
+        rounds: args.timing.rounds.unwrap_or(if args.device == "cuda" { 5 } else { 3 }),
+        seconds: args.timing.seconds,
+    };
+    let shares = |given: &[f64]| if given.is_empty() { vec![None] } else { given.iter().copied().map(Some).collect() };
+    let work = rooms::Work {
+        chosen: &chosen,
+        shape: &shape,
+        input_sets,
+        sparsities: shares(&args.sparsity),
+        cached: shares(&args.cached),
+        parts: &args.parts,
+        timing,
+    };
+    let rows = rooms::run(room, device, &work)?;
+    machine.finish();
+    let result = BenchReport {
+        room: room.name(),
+        strategy: chosen.strategy.snake_name(),
+        clock: match args.device.as_str() {
+            "cuda" => "events on the GPU, from before the first launch of a call until after the last",
+            "emulator" => "wall time of emulating the kernel; says nothing of a GPU",
+            _ => "wall time of the computation on this machine's cores",
+        },
+        machine,
+        shape,
+        input_sets,
+        rows,
+    };
+    output::print(report, &result, || result.to_string())
+}
+
+fn parse_share(text: &str) -> Result<f64, String> {
+    text.trim()
+        .parse()
+        .ok()
+        .filter(|share| (0.0..1.0).contains(share))
+        .ok_or_else(|| "a share is at least 0 and below 1: three quarters are 0.75".to_owned())
+}
+
+fn parse_seconds(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|seconds| (0.0..=3600.0).contains(seconds))
+        .ok_or_else(|| "give seconds from 0 to 3600".to_owned())
+}
+
+impl std::fmt::Display for BenchReport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "{} of {}, {}", self.room, self.strategy, self.shape)?;
+        writeln!(f, "{}; {} sets of inputs take turns\ntimes: {}", self.machine, self.input_sets, self.clock)?;
+        let mut table = Table::new();
+        table.load_style(presets::ASCII_MARKDOWN);
+        table.set_header([
+            "sparsity",
+            "cached",
+            "density",
+            "ms",
+            "min",
+            "max",
+            "samples",
+            "TFLOP/s of work done",
+            "dense-equivalent",
+            "GB/s",
+            "time(s)/time(0)",
+        ]);
+        let number =
+            |value: Option<f64>, digits: usize| value.map_or("–".to_owned(), |value| format!("{value:.digits$}"));
+        for row in &self.rows {
+            table.add_row([
+                number(row.sparsity, 2),
+                number(row.cached, 2),
+                format!("{:.4}", row.density),
+                format!("{:.4}", row.ms.median),
+                format!("{:.4}", row.ms.min),
+                format!("{:.4}", row.ms.max),
+                row.samples.to_string(),
+                number(row.tflops, 2),
+                number(row.dense_tflops, 2),
+                format!("{:.0}", row.gb_per_s),
+                number(row.of_dense, 4),
+            ]);
+        }
+        for column in table.column_iter_mut() {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        write!(f, "{table}")
+    }
+}
