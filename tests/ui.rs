@@ -5,6 +5,7 @@
 #[test]
 fn every_mistake_is_one_error_at_its_token() {
     let cases = trybuild::TestCases::new();
+    // trybuild shows warnings of what is refused only; `S204` denies its own.
     cases.compile_fail("ui/syntax/*.rs");
     cases.compile_fail("ui/meaning/*.rs");
     cases.compile_fail("ui/rules/*.rs");

@@ -10,6 +10,7 @@ use sparsym::zoo;
 
 use crate::args::Setting;
 use crate::failure::{Failure, Outcome};
+use crate::output;
 
 /// A strategy and the values known so far.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub(crate) struct Chosen {
     pub(crate) inputs: Vec<Option<InputData>>,
     /// Step and layer; step 0 of 50 unless set.
     pub(crate) moment: Moment,
+    /// What the compiler of the language says to a strategy that it takes.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Names of `--set` that speak of the moment.
@@ -49,8 +52,12 @@ impl Chosen {
         }
         let text = std::fs::read_to_string(path)
             .map_err(|error| Failure::usage(format!("strategy file {name} cannot be read: {error}")))?;
-        match dsl_core::compile_str(name, &text) {
-            Ok(strategy) => Ok(Chosen::of(strategy)),
+        match dsl_core::compile_str_warned(name, &text) {
+            Ok((strategy, warnings)) => {
+                output::warn(dsl_core::render(&warnings, name, &text).trim_end());
+                let warnings = warnings.iter().map(ToString::to_string).collect();
+                Ok(Chosen { warnings, ..Chosen::of(strategy) })
+            }
             Err(findings) => Err(Failure::usage(dsl_core::render(&findings, name, &text).trim_end())),
         }
     }
@@ -62,6 +69,7 @@ impl Chosen {
             tables: vec![None; strategy.tables.len()],
             inputs: vec![None; strategy.inputs.len()],
             moment: Moment { steps: STEPS, ..Moment::default() },
+            warnings: Vec::new(),
             strategy,
         }
     }

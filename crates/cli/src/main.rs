@@ -51,8 +51,10 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // Findings on a strategy's text bring a heading of their own, each with its code.
-            let heading = if failure.to_string().starts_with("error[") { "" } else { "error: " };
-            eprintln!("{heading}{failure}");
+            let message = failure.to_string();
+            let heading =
+                if ["error[", "warning["].iter().any(|own| message.starts_with(own)) { "" } else { "error: " };
+            eprintln!("{heading}{message}");
             ExitCode::from(failure.exit_code())
         }
     }

@@ -30,6 +30,13 @@ pub(crate) fn print(report: Report, value: &impl Serialize, text: impl FnOnce() 
     }
 }
 
+/// Says on stderr what is no failure but worth knowing; nothing if there is nothing to say.
+pub(crate) fn warn(text: &str) {
+    if !text.is_empty() {
+        eprintln!("{text}\n");
+    }
+}
+
 /// Writes a text and a line break to stdout. A reader that has gone away, as `head` does, is no failure.
 pub(crate) fn write_stdout(text: &str) -> Outcome {
     let mut stdout = std::io::stdout().lock();

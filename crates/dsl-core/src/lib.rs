@@ -29,20 +29,28 @@ use proc_macro2::TokenStream;
 use sparsym_ir::{Code, Finding, Findings, Strategy};
 
 pub use check::check;
-pub use print::print;
+pub use print::{print, print_mask_part};
 pub use render::render;
 
 /// Compiles a strategy from text: `pub Name { … }`, or the whole `strategy! { … }`.
 ///
 /// # Errors
-/// All mistakes found, in source order.
+/// All mistakes found, in source order. Warnings alone are no mistake; [`compile_str_warned`] gives them.
 pub fn compile_str(name: &str, text: &str) -> Result<Strategy, Findings> {
+    compile_str_warned(name, text).map(|(strategy, _)| strategy)
+}
+
+/// As [`compile_str`], with the warnings about a strategy that compiles: what it declares and never reads.
+///
+/// # Errors
+/// All mistakes found, and the warnings among them, in source order.
+pub fn compile_str_warned(name: &str, text: &str) -> Result<(Strategy, Findings), Findings> {
     let tokens = syntax::lex(text)?;
     if tokens.is_empty() {
         let message = format!("{name} holds no strategy");
         return Err(Finding::new(Code::UnexpectedToken, message, "write `pub Name { … }`").into());
     }
-    compile_tokens(tokens)
+    warned(tokens)
 }
 
 /// Compiles a strategy from the tokens of a macro call.
@@ -50,22 +58,23 @@ pub fn compile_str(name: &str, text: &str) -> Result<Strategy, Findings> {
 /// # Errors
 /// All mistakes found, in source order.
 pub fn compile_tokens(tokens: TokenStream) -> Result<Strategy, Findings> {
+    warned(tokens).map(|(strategy, _)| strategy)
+}
+
+fn warned(tokens: TokenStream) -> Result<(Strategy, Findings), Findings> {
     let (strategy, findings) = analyze(tokens);
-    match strategy {
-        Some(strategy) => findings.into_result(strategy),
-        None => findings.into_result(Strategy::dense()),
-    }
+    findings.into_warned(strategy.unwrap_or_else(Strategy::dense))
 }
 
 /// All stages, once each: tokens → syntax tree → typed IR → checks.
 ///
 /// The strategy is what could be understood even if there are findings, so that the macro can emit an item that does
-/// not cause errors of its own. None if there is no `Name { … }` at all; then there is a finding.
+/// not cause errors of its own; warnings are among the findings. None if there is no `Name { … }` at all; then there is a finding.
 pub fn analyze(tokens: TokenStream) -> (Option<Strategy>, Findings) {
     let mut findings = Findings::new();
     let Some(item) = syntax::parse(tokens, &mut findings) else { return (None, findings) };
     let strategy = resolve::resolve(&item, &mut findings);
-    let complete = findings.is_empty();
+    let complete = !findings.has_errors();
     check::present(&strategy, &mut findings);
     if complete {
         check::absent(&strategy, &mut findings);

@@ -1,6 +1,7 @@
 //! Findings on text: the source line, carets, and every place that belongs to the mistake.
 
 use annotate_snippets::{Annotation, AnnotationKind, Level, Renderer, Snippet};
+use sparsym_ir::diagnostic::Severity;
 use sparsym_ir::span::Place;
 use sparsym_ir::{Finding, Findings, Span};
 
@@ -14,7 +15,11 @@ pub fn render(findings: &Findings, source_name: &str, text: &str) -> String {
 }
 
 fn report(finding: &Finding, source_name: &str, lines: &Lines) -> String {
-    let title = Level::ERROR.primary_title(finding.message.as_str()).id(finding.code.id());
+    let level = match finding.code.severity() {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let title = level.primary_title(finding.message.as_str()).id(finding.code.id());
     let mut group = annotate_snippets::Group::with_title(title);
     if let Some(span) = finding.span {
         let labels = finding.labels.iter().map(|(span, words)| annotation(lines, *span).label(words.as_str()));

@@ -4,9 +4,9 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sparsym_dsl_core::{compile_str, print, render};
+use sparsym_dsl_core::{compile_str, compile_str_warned, print, render};
 use sparsym_ir::Code;
-use sparsym_ir::diagnostic::Family;
+use sparsym_ir::diagnostic::{Family, Severity};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -43,7 +43,7 @@ fn errors_md() -> String {
         "# Findings\n\n\
          What each code means and what to do about it. The macro reports it at the token, the command line with the\n\
          source line; the message says what was wrong in your case.\n\n\
-         *This file is generated from the registry of codes and from the examples in tests/strategies/fail:\n\
+         *This file is generated from the registry of codes and from the examples in tests/strategies:\n\
          `BLESS=1 cargo test -p sparsym-dsl-core --test docs`.*\n",
     );
     let mut family = None;
@@ -54,7 +54,7 @@ fn errors_md() -> String {
         }
         let _ = write!(out, "\n### {}: {}\n\n{}\n", code.id(), code.title(), code.explanation());
         if let Some((name, text)) = example(code) {
-            let findings = compile_str(&name, &text).unwrap_err();
+            let findings = compile_str_warned(&name, &text).map_or_else(|errors| errors, |(_, warnings)| warnings);
             let report = render(&findings, &name, &text);
             let _ = write!(out, "\n```text\n{}```\n", report.trim_end_matches('\n').to_owned() + "\n");
         }
@@ -73,9 +73,10 @@ fn heading(family: Family) -> &'static str {
     }
 }
 
-/// The file of the fail corpus that is named after the code.
+/// The file of the corpus that is named after the code.
 fn example(code: Code) -> Option<(String, String)> {
-    let folder = root().join("tests/strategies/fail");
+    let verdict = if code.severity() == Severity::Error { "fail" } else { "warn" };
+    let folder = root().join("tests/strategies").join(verdict);
     let mut names: Vec<String> =
         fs::read_dir(&folder).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
     names.sort();

@@ -18,8 +18,8 @@
 //! ```
 #![deny(missing_docs)]
 
-mod errors;
 mod expand;
+mod messages;
 
 use proc_macro::TokenStream;
 use sparsym_dsl_core::analyze;
@@ -34,6 +34,6 @@ pub fn strategy(tokens: TokenStream) -> TokenStream {
     let (strategy, findings) = analyze(tokens.clone());
     // After a mistake the item is still emitted, from what was understood, so that its uses are no further errors.
     let item = strategy.and_then(|strategy| expand::expand(&strategy, &tokens));
-    let errors = errors::compile_errors(&findings, &tokens);
-    quote::quote!(#item #errors).into()
+    let messages = messages::of(&findings, &tokens);
+    quote::quote!(#item #messages).into()
 }

@@ -48,7 +48,7 @@
 //! | [`strategy!`] | writing a strategy; mistakes are compiler errors at the token |
 //! | [`ir`] | strategies, problems, symbols and calls as data |
 //! | [`zoo`] | published strategies to start from |
-//! | [`compile_str`], [`dsl_core`] | strategies as text at run time: compile, print, render findings |
+//! | [`compile_str`], [`compile_str_warned`], [`dsl_core`] | strategies as text at run time: compile, print, render findings |
 //! | [`codegen`] | CUDA text of a kernel, without a GPU or a compiler |
 //! | [`runtime`] | devices, NVRTC and the kernel cache, the engine of denoising steps |
 //!
@@ -58,7 +58,7 @@
 pub use sparsym_codegen as codegen;
 pub use sparsym_dsl::*;
 pub use sparsym_dsl_core as dsl_core;
-pub use sparsym_dsl_core::compile_str;
+pub use sparsym_dsl_core::{compile_str, compile_str_warned};
 pub use sparsym_runtime as runtime;
 pub use sparsym_zoo as zoo;
 

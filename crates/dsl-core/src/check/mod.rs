@@ -19,11 +19,11 @@ use sparsym_ir::expr::Expr;
 use sparsym_ir::strategy::{Action, BlockRule, Reuse, Strategy, When};
 use sparsym_ir::{Finding, Findings};
 
-/// All mistakes of a strategy that is otherwise well formed: names resolve and types fit.
+/// All mistakes of a strategy that is otherwise well formed, warnings included: names resolve and types fit.
 pub fn check(strategy: &Strategy) -> Findings {
     let mut findings = Findings::new();
     present(strategy, &mut findings);
-    if findings.is_empty() {
+    if !findings.has_errors() {
         absent(strategy, &mut findings);
     }
     findings

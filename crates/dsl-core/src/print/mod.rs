@@ -26,6 +26,11 @@ pub fn print(strategy: &Strategy) -> String {
     printer.out
 }
 
+/// A part of the strategy's mask as text, in its variables `q` and `kv`.
+pub fn print_mask_part(strategy: &Strategy, part: &Expr) -> String {
+    expr::print(strategy, &Names::default(), part)
+}
+
 struct Printer<'s> {
     strategy: &'s Strategy,
     out: String,

@@ -1,11 +1,11 @@
 //! Expressions: names, types, conversions.
 
 use sparsym_ir::expr::{BinaryOp, Coordinate, Expr, ExprKind, Global, Side, Type, UnaryOp};
-use sparsym_ir::strategy::{Element, MapAxis, Strategy};
+use sparsym_ir::strategy::{Element, Grid, MapAxis, Strategy};
 use sparsym_ir::{Code, Finding, Findings, Span};
 
 use super::rule::range_id;
-use super::scope::{Scope, Symbol, describe};
+use super::scope::{Scope, Symbol, Wanted, describe};
 use super::variables::{Variables, blocks_of};
 use crate::syntax::ast::{self, LiteralKind, Name};
 use crate::syntax::words::{GLOBALS, TENSORS, closest};
@@ -248,7 +248,7 @@ impl<'a> Resolver<'a> {
             let message = format!("`{}` is not a variable here", name.text);
             return self.wrong(Code::WrongPlace, span, message, self.variables.in_words());
         }
-        let (kind, ty) = match self.read(name)? {
+        let (kind, ty) = match self.read(name, Wanted::Value)? {
             Symbol::Param(id) => (ExprKind::Param(id), self.strategy.params[id.0].scalar.ty()),
             Symbol::Table(id) => {
                 let table = &self.strategy.tables[id.0];
@@ -298,14 +298,35 @@ impl<'a> Resolver<'a> {
         };
         let side = self.side(&Name { text: text.clone(), span: base.span })?;
         let Some((_, coordinate)) = COORDINATES.into_iter().find(|(name, _)| *name == field.text) else {
-            let help = match closest(&field.text, COORDINATES.map(|(name, _)| name)) {
+            let here = COORDINATES.into_iter().filter(|(_, coordinate)| self.has(*coordinate)).map(|(name, _)| name);
+            let help = match closest(&field.text, here.clone()) {
                 Some(meant) => format!("did you mean `.{meant}`?"),
-                None => "coordinates are .pos .block .t .h .w .frame .cell .tile .len".to_owned(),
+                None => {
+                    let names: Vec<String> = here.map(|name| format!(".{name}")).collect();
+                    format!("coordinates here are {}", names.join(" "))
+                }
             };
             return self.wrong(Code::UndefinedName, field.span, format!("no coordinate `.{}`", field.text), help);
         };
         let ty = if coordinate == Coordinate::Tile { Type::Triple } else { Type::Int };
         Some((ExprKind::Coordinate(side, coordinate), ty))
+    }
+
+    /// Whether the variables here have this coordinate.
+    fn has(&self, coordinate: Coordinate) -> bool {
+        let grids = self.strategy.tokens.iter().filter_map(|range| range.grid);
+        let (tokens, blocks) = match (self.grain, self.setting) {
+            (Grain::Groups, _) => return coordinate == Coordinate::Block,
+            (Grain::Tokens, _) | (Grain::Plain, Setting::Mask | Setting::Score) => (true, false),
+            (Grain::Blocks | Grain::PointFree, _) => (false, true),
+            (Grain::Plain, _) => (true, true),
+        };
+        match coordinate {
+            Coordinate::Pos => tokens,
+            Coordinate::T | Coordinate::H | Coordinate::W | Coordinate::Cell => tokens && grids.count() > 0,
+            Coordinate::Block | Coordinate::Len => blocks,
+            Coordinate::Tile => grids.into_iter().any(|grid| matches!(grid, Grid::Tiled(_))),
+        }
     }
 
     /// `document[q]`, `s[q, kv]`, `selfsim(Q)[q]`
@@ -320,7 +341,7 @@ impl<'a> Resolver<'a> {
                 return self.wrong(Code::TypeMismatch, base.span, "only inputs and maps are indexed".to_owned(), help);
             }
         };
-        match self.read(&name)? {
+        match self.read(&name, Wanted::Indexed)? {
             Symbol::Input(id) => {
                 let [variable] = variables else {
                     let message = format!("an input is read at one token, found {}", variables.len());
@@ -388,9 +409,11 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    pub(super) fn read(&mut self, name: &Name) -> Option<Symbol> {
-        let hints: Vec<&str> = GLOBALS.iter().map(|global| global.name()).chain(self.variables.names()).collect();
-        self.scope.read_or(name, &hints, self.findings)
+    pub(super) fn read(&mut self, name: &Name, wanted: Wanted) -> Option<Symbol> {
+        let known = |global: &&Global| wanted == Wanted::Value && self.is_known_here(**global);
+        let hints = GLOBALS.iter().filter(known).map(|global| global.name());
+        let hints: Vec<&str> = hints.chain(self.variables.names()).collect();
+        self.scope.read_or(name, wanted, &hints, self.findings)
     }
 
     pub(super) fn mismatch<T>(&mut self, span: Span, expected: &str, found: Type, help: &str) -> Option<T> {

@@ -1,12 +1,18 @@
 //! Which values are known where.
 
-use sparsym_ir::Code;
-use sparsym_ir::expr::{Expr, ExprKind, Global};
+use sparsym_ir::expr::{Expr, ExprKind, Global, Type};
 use sparsym_ir::strategy::{Strategy, TableAxis};
+use sparsym_ir::{Code, Span};
 
 use super::expr::{Resolver, Setting};
 
 impl Resolver<'_> {
+    /// Whether a value of the language is known where the expression stands.
+    pub(super) fn is_known_here(&self, global: Global) -> bool {
+        let value = Expr { kind: ExprKind::Global(global), ty: Type::Int, span: Span::default() };
+        wrong_place(self.setting, &value, self.strategy).is_none()
+    }
+
     /// Whether all values are known where the expression stands.
     pub(super) fn check_place(&mut self, value: &Expr) -> bool {
         let mut wrong = None;

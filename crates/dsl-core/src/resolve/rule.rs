@@ -7,7 +7,7 @@ use sparsym_ir::{Code, Finding, Findings, Span};
 use super::binder::transpose;
 use super::expr::{Grain, Resolver, Setting};
 use super::maps::resolve_let;
-use super::scope::{Scope, Symbol, describe, range_names};
+use super::scope::{Scope, Symbol, Wanted, describe, range_names};
 use super::variables::{Variables, check_names};
 use crate::syntax::ast::{self, Clause, ClauseKind, Name};
 use crate::syntax::words::closest;
@@ -154,7 +154,7 @@ fn permute(
         findings.push(Finding::at(Code::WrongPermute, by.span, message, "write `permute vision by tile;`"));
         return None;
     }
-    match scope.read(by, findings)? {
+    match scope.read(by, Wanted::Input, findings)? {
         Symbol::Input(id) if strategy.inputs[id.0].scalar == Scalar::U32 => Some(Permute::Index(id)),
         Symbol::Input(id) => {
             let scalar = strategy.inputs[id.0].scalar.name();
@@ -189,7 +189,7 @@ pub(super) fn range_id(
     scope: &mut Scope,
     findings: &mut Findings,
 ) -> Option<RangeId> {
-    match scope.read(name, findings)? {
+    match scope.read(name, Wanted::Range, findings)? {
         Symbol::Range(id) => Some(id),
         Symbol::Poisoned => None,
         other => {

@@ -25,6 +25,33 @@ struct Entry {
     symbol: Symbol,
     span: Span,
     read: bool,
+    /// Whether the author declared it; names that are only read stand here too, so that they are reported once.
+    declared: bool,
+}
+
+/// What is to be read, so that no other name is suggested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// A token range.
+    Range,
+    /// An input.
+    Input,
+    /// An input or a map, which are read at blocks or tokens.
+    Indexed,
+    /// Anything that has a value.
+    Value,
+}
+
+impl Wanted {
+    fn takes(self, symbol: &Symbol) -> bool {
+        match symbol {
+            Symbol::Poisoned => true,
+            Symbol::Range(_) => self == Wanted::Range,
+            Symbol::Input(_) => self != Wanted::Range,
+            Symbol::Map(_) => matches!(self, Wanted::Indexed | Wanted::Value),
+            Symbol::Param(_) | Symbol::Table(_) | Symbol::Let(_) => self == Wanted::Value,
+        }
+    }
 }
 
 /// Declared names. The map is ordered so that findings are.
@@ -39,7 +66,7 @@ pub(super) struct Scope {
 impl Scope {
     pub(super) fn new(poisoned: &[String]) -> Scope {
         let entry = |name: &String| {
-            let entry = Entry { symbol: Symbol::Poisoned, span: Span::default(), read: true };
+            let entry = Entry { symbol: Symbol::Poisoned, span: Span::default(), read: true, declared: true };
             (name.clone(), entry)
         };
         Scope {
@@ -79,7 +106,7 @@ impl Scope {
 
     /// Declares a name that is free.
     pub(super) fn declare(&mut self, name: &Name, symbol: Symbol) {
-        self.entries.insert(name.text.clone(), Entry { symbol, span: name.span, read: false });
+        self.entries.insert(name.text.clone(), Entry { symbol, span: name.span, read: false, declared: true });
     }
 
     /// Keeps the name of a map's variable from being declared later.
@@ -93,23 +120,30 @@ impl Scope {
     }
 
     /// The symbol of a name. None, after a finding, if there is none.
-    pub(super) fn read(&mut self, name: &Name, findings: &mut Findings) -> Option<Symbol> {
-        self.read_or(name, &[], findings)
+    pub(super) fn read(&mut self, name: &Name, wanted: Wanted, findings: &mut Findings) -> Option<Symbol> {
+        self.read_or(name, wanted, &[], findings)
     }
 
     /// As [`read`](Self::read); `others` are further names that the author may have meant.
-    pub(super) fn read_or(&mut self, name: &Name, others: &[&str], findings: &mut Findings) -> Option<Symbol> {
+    pub(super) fn read_or(
+        &mut self,
+        name: &Name,
+        wanted: Wanted,
+        others: &[&str],
+        findings: &mut Findings,
+    ) -> Option<Symbol> {
         if let Some(entry) = self.entries.get_mut(&name.text) {
             entry.read = true;
             return Some(entry.symbol.clone());
         }
-        let help = match closest(&name.text, self.entries.keys().map(String::as_str).chain(others.iter().copied())) {
+        let fit = self.entries.iter().filter(|(_, entry)| entry.declared && wanted.takes(&entry.symbol));
+        let help = match closest(&name.text, fit.map(|(name, _)| name.as_str()).chain(others.iter().copied())) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => "declare it above with `param`, `table`, `input`, `tokens` or `let`".to_owned(),
         };
         findings.push(Finding::at(Code::UndefinedName, name.span, format!("`{}` is not defined", name.text), help));
         // Once is enough.
-        let entry = Entry { symbol: Symbol::Poisoned, span: name.span, read: true };
+        let entry = Entry { symbol: Symbol::Poisoned, span: name.span, read: true, declared: false };
         self.entries.insert(name.text.clone(), entry);
         None
     }
@@ -127,7 +161,7 @@ impl Scope {
     /// `let` names that nothing reads. They leave no trace in the IR, so they are found here. After a mistake it is not
     /// known what the lost clauses read.
     pub(super) fn report_unused_lets(&self, findings: &mut Findings) {
-        if self.incomplete || !findings.is_empty() {
+        if self.incomplete || findings.has_errors() {
             return;
         }
         for (name, entry) in &self.entries {

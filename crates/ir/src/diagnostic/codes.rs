@@ -17,6 +17,15 @@ pub enum Family {
     Target,
 }
 
+/// What a finding means for the strategy that it is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// There is no strategy until it is corrected.
+    Error,
+    /// The strategy does what it says; its author may have meant more.
+    Warning,
+}
+
 macro_rules! codes {
     ($($family:ident { $($name:ident = $id:literal, $title:literal, $text:literal;)* })*) => {
         /// A kind of mistake.
@@ -77,7 +86,7 @@ codes! {
         ReservedName = "S203", "name that the language uses",
             "Names of the language (`step`, `head`, `abs`, `q`, …) and Rust's keywords cannot be declared.";
         UnusedName = "S204", "declared but never read",
-            "A declaration that nothing reads usually means that a rule was forgotten. Token ranges count as read when any one of them is.";
+            "A warning: a declaration that nothing reads usually means that a rule was forgotten. It changes nothing, so a rule can be commented out and its params stay. Token ranges count as read when any one of them is.";
         TypeMismatch = "S205", "types that do not fit",
             "Values are bool, integer, float, (t, h, w) triple or the name of a table's entry. An integer that meets a float becomes a float, and so does one divided by `steps`; nothing else is converted silently.";
         ArgumentCount = "S206", "wrong number of arguments",
@@ -198,5 +207,15 @@ codes! {
             "GPU kernels take bf16 and f16; the reference and cpu devices also take f32.";
         RoomNotAvailable = "S605", "room that cannot be generated",
             "Symbols need rules or a mask, and those from Q and K one length for all batch items; normalisation, rotation and block means belong to gemm_q, sums over heads and partials to gemm_o.";
+    }
+}
+
+impl Code {
+    /// Whether it keeps the strategy from being used.
+    pub fn severity(self) -> Severity {
+        match self {
+            Code::UnusedName => Severity::Warning,
+            _ => Severity::Error,
+        }
     }
 }

@@ -5,7 +5,7 @@
 
 mod codes;
 
-pub use codes::{Code, Family};
+pub use codes::{Code, Family, Severity};
 
 use crate::span::Span;
 
@@ -69,13 +69,20 @@ impl Findings {
         self.0.push(finding);
     }
 
-    /// `Ok(value)` if there are none, else the findings in source order.
-    pub fn into_result<T>(mut self, value: T) -> Result<T, Findings> {
-        if self.0.is_empty() {
-            return Ok(value);
-        }
+    /// `Ok(value)` if there are no errors, else all findings in source order.
+    pub fn into_result<T>(self, value: T) -> Result<T, Findings> {
+        self.into_warned(value).map(|(value, _)| value)
+    }
+
+    /// The value and the warnings if there are no errors, else all findings; in source order.
+    pub fn into_warned<T>(mut self, value: T) -> Result<(T, Findings), Findings> {
         self.0.sort_by_key(|finding| finding.span.map(|span| span.start));
-        Err(self)
+        if self.has_errors() { Err(self) } else { Ok((value, self)) }
+    }
+
+    /// Whether one of them is an error.
+    pub fn has_errors(&self) -> bool {
+        self.0.iter().any(|finding| finding.code.severity() == Severity::Error)
     }
 
     /// The findings.
@@ -83,7 +90,7 @@ impl Findings {
         self.0.iter()
     }
 
-    /// Whether there are none.
+    /// Whether there are none, warnings included.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
