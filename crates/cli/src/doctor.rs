@@ -40,7 +40,13 @@ struct NvrtcReport {
     found: Option<String>,
     version: Option<String>,
     tried: Vec<Tried>,
+    /// A line for a shell that installs it where it is found, if none was.
+    install: Option<&'static str>,
 }
+
+/// Works beside any Python, also one that a distribution manages, and whatever `SPARSYM_NVRTC` was before.
+const INSTALL: &str = "python3 -m pip install --target \"$HOME/.local/share/sparsym/nvrtc\" nvidia-cuda-nvrtc \
+                       && export SPARSYM_NVRTC=\"$HOME/.local/share/sparsym/nvrtc\"";
 
 #[derive(Serialize)]
 struct Tried {
@@ -94,6 +100,7 @@ fn gpu_report(gpu: Gpu) -> GpuReport {
 fn examine_nvrtc() -> NvrtcReport {
     let search = Search::run();
     NvrtcReport {
+        install: search.found.is_none().then_some(INSTALL),
         found: search.found.as_ref().map(|nvrtc| nvrtc.path().display().to_string()),
         version: search.found.as_ref().map(|nvrtc| format!("{}.{}", nvrtc.version().0, nvrtc.version().1)),
         tried: search
@@ -128,7 +135,7 @@ impl std::fmt::Display for Examination {
         }
         match (&self.nvrtc.found, &self.nvrtc.version) {
             (Some(path), Some(version)) => writeln!(f, "NVRTC    {version} at {path}")?,
-            _ => writeln!(f, "NVRTC    none; `pip install nvidia-cuda-nvrtc` installs it, emit works without it")?,
+            _ => writeln!(f, "NVRTC    none; emit works without it, and the last line installs it")?,
         }
         for tried in &self.nvrtc.tried {
             let outcome = tried.problem.as_deref().unwrap_or("taken");
@@ -137,7 +144,8 @@ impl std::fmt::Display for Examination {
         let emulator = if self.nvrtc.found.is_some() { "ready" } else { "not ready" };
         writeln!(f, "emulator {emulator}: it needs NVRTC, no driver and no GPU")?;
         writeln!(f, "cache    {}", describe(&self.cache))?;
-        write!(f, "devices  {}; default {}", self.devices.join(", "), self.default_device)
+        write!(f, "devices  {}; default {}", self.devices.join(", "), self.default_device)?;
+        self.nvrtc.install.map_or(Ok(()), |install| write!(f, "\n{install}"))
     }
 }
 

@@ -32,7 +32,8 @@ impl BitRows {
     /// # Panics
     /// If the number of words is not `rows * ceil(bits / 64)`.
     pub fn from_words(rows: usize, bits: usize, words: Vec<u64>) -> BitRows {
-        assert_eq!(words.len(), rows * bits.div_ceil(64), "words do not fill {rows} rows of {bits} bits");
+        let needed = rows * bits.div_ceil(64);
+        assert_eq!(words.len(), needed, "a symbol of {rows} rows of {bits} bits has {needed} words");
         let mut out = BitRows { rows, bits, words };
         out.clear_padding();
         out
@@ -64,14 +65,20 @@ impl BitRows {
     }
 
     /// One bit.
+    ///
+    /// # Panics
+    /// If there is no such row or bit.
     pub fn get(&self, row: usize, bit: usize) -> bool {
-        assert!(bit < self.bits, "bit {bit} of a row of {}", self.bits);
+        within("a symbol", [("row", row, self.rows), ("bit", bit, self.bits)]);
         self.row(row)[bit / 64] >> (bit % 64) & 1 == 1
     }
 
     /// Writes one bit.
+    ///
+    /// # Panics
+    /// If there is no such row or bit.
     pub fn set(&mut self, row: usize, bit: usize, value: bool) {
-        assert!(bit < self.bits, "bit {bit} of a row of {}", self.bits);
+        within("a symbol", [("row", row, self.rows), ("bit", bit, self.bits)]);
         let word = row * self.row_words() + bit / 64;
         self.words[word] = self.words[word] & !(1 << (bit % 64)) | u64::from(value) << (bit % 64);
     }
@@ -118,7 +125,8 @@ impl CacheSymbol {
     /// # Panics
     /// If the number of rows is not `batch * q_blocks`.
     pub fn from_rows(batch: usize, q_blocks: usize, rows: BitRows) -> CacheSymbol {
-        assert_eq!(rows.rows(), batch * q_blocks, "rows do not fill [{batch}, {q_blocks}]");
+        let needed = batch * q_blocks;
+        assert_eq!(rows.rows(), needed, "s_c of [B, T_q] = [{batch}, {q_blocks}] has {needed} rows");
         CacheSymbol { batch, blocks: q_blocks, rows }
     }
 
@@ -127,7 +135,8 @@ impl CacheSymbol {
     /// # Panics
     /// If `mask.len()` is not `batch * heads * q_blocks`.
     pub fn pack(batch: usize, heads: usize, q_blocks: usize, mask: &[u8]) -> CacheSymbol {
-        assert_eq!(mask.len(), batch * heads * q_blocks, "mask does not fill [{batch}, {heads}, {q_blocks}]");
+        let needed = batch * heads * q_blocks;
+        assert_eq!(mask.len(), needed, "s_c of [B, H, T_q] = [{batch}, {heads}, {q_blocks}] has {needed} bytes");
         let mut out = CacheSymbol::ones(batch, heads, q_blocks);
         for (index, &byte) in mask.iter().enumerate() {
             let (b, h, i) = (index / (heads * q_blocks), index / q_blocks % heads, index % q_blocks);
@@ -163,12 +172,20 @@ impl CacheSymbol {
     }
 
     /// One decision.
+    ///
+    /// # Panics
+    /// If there is no such batch item, head or query block.
     pub fn get(&self, b: usize, h: usize, i: usize) -> bool {
+        within("s_c", [("batch item", b, self.batch), ("head", h, self.heads()), ("query block", i, self.blocks)]);
         self.rows.get(b * self.blocks + i, h)
     }
 
     /// Writes one decision.
+    ///
+    /// # Panics
+    /// As [`get`](Self::get).
     pub fn set(&mut self, b: usize, h: usize, i: usize, compute: bool) {
+        within("s_c", [("batch item", b, self.batch), ("head", h, self.heads()), ("query block", i, self.blocks)]);
         self.rows.set(b * self.blocks + i, h, compute);
     }
 
@@ -206,7 +223,8 @@ impl SkipSymbol {
     /// # Panics
     /// If the number of rows is not `batch * heads * q_blocks`.
     pub fn from_rows(batch: usize, heads: usize, q_blocks: usize, rows: BitRows) -> SkipSymbol {
-        assert_eq!(rows.rows(), batch * heads * q_blocks, "rows do not fill [{batch}, {heads}, {q_blocks}]");
+        let needed = batch * heads * q_blocks;
+        assert_eq!(rows.rows(), needed, "s_s of [B, H, T_q] = [{batch}, {heads}, {q_blocks}] has {needed} rows");
         SkipSymbol { batch, heads, q_blocks, rows }
     }
 
@@ -216,7 +234,9 @@ impl SkipSymbol {
     /// If `mask.len()` does not fit.
     pub fn pack(batch: usize, heads: usize, q_blocks: usize, kv_blocks: usize, mask: &[u8]) -> SkipSymbol {
         let mut out = SkipSymbol::ones(batch, heads, q_blocks, kv_blocks);
-        assert_eq!(mask.len(), out.rows.rows() * kv_blocks, "mask does not fill [.., {q_blocks}, {kv_blocks}]");
+        let needed = out.rows.rows() * kv_blocks;
+        let shape = [batch, heads, q_blocks, kv_blocks];
+        assert_eq!(mask.len(), needed, "s_s of [B, H, T_q, T_kv] = {shape:?} has {needed} bytes");
         for (index, &byte) in mask.iter().enumerate() {
             out.rows.set(index / kv_blocks, index % kv_blocks, byte != 0);
         }
@@ -250,17 +270,29 @@ impl SkipSymbol {
     }
 
     /// Index of the row of (b, h, i).
+    ///
+    /// # Panics
+    /// If there is no such batch item, head or query block.
     pub fn row_index(&self, b: usize, h: usize, i: usize) -> usize {
+        within("s_s", [("batch item", b, self.batch), ("head", h, self.heads), ("query block", i, self.q_blocks)]);
         (b * self.heads + h) * self.q_blocks + i
     }
 
     /// One decision.
+    ///
+    /// # Panics
+    /// If there is no such batch item, head, query or kv block.
     pub fn get(&self, b: usize, h: usize, i: usize, j: usize) -> bool {
+        within("s_s", [("kv block", j, self.kv_blocks())]);
         self.rows.get(self.row_index(b, h, i), j)
     }
 
     /// Writes one decision.
+    ///
+    /// # Panics
+    /// As [`get`](Self::get).
     pub fn set(&mut self, b: usize, h: usize, i: usize, j: usize, compute: bool) {
+        within("s_s", [("kv block", j, self.kv_blocks())]);
         let row = self.row_index(b, h, i);
         self.rows.set(row, j, compute);
     }
@@ -316,6 +348,20 @@ impl Symbols {
     }
 }
 
+/// Panics with the symbol, the axis and its extent if an index lies outside.
+#[inline]
+fn within<const N: usize>(symbol: &str, indices: [(&str, usize, usize); N]) {
+    #[cold]
+    fn outside(symbol: &str, axis: &str, index: usize, extent: usize) -> ! {
+        panic!("{symbol} has no {axis} {index}: there are {extent}, counted from 0")
+    }
+    for (axis, index, extent) in indices {
+        if index >= extent {
+            outside(symbol, axis, index, extent);
+        }
+    }
+}
+
 fn share(part: usize, whole: usize) -> f64 {
     if whole == 0 { 1.0 } else { part as f64 / whole as f64 }
 }
@@ -344,5 +390,23 @@ mod tests {
         let mut s_c = CacheSymbol::ones(1, 3, 2);
         s_c.set(0, 2, 1, false);
         assert_eq!(s_c.rows().words(), [0b111, 0b011]);
+    }
+
+    #[test]
+    fn an_index_outside_is_told_with_symbol_axis_and_extent() {
+        let words = |act: &dyn Fn()| {
+            let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(act)).unwrap_err();
+            caught.downcast::<String>().map_or_else(|_| String::new(), |words| *words)
+        };
+        let (s_c, s_s) = (CacheSymbol::ones(2, 3, 4), SkipSymbol::ones(2, 3, 4, 5));
+        assert_eq!(words(&|| _ = s_c.get(0, 3, 0)), "s_c has no head 3: there are 3, counted from 0");
+        // These are bits of other rows.
+        assert_eq!(words(&|| _ = s_c.get(0, 0, 4)), "s_c has no query block 4: there are 4, counted from 0");
+        assert_eq!(words(&|| _ = s_s.get(0, 3, 0, 0)), "s_s has no head 3: there are 3, counted from 0");
+        assert_eq!(words(&|| _ = s_s.get(0, 0, 0, 5)), "s_s has no kv block 5: there are 5, counted from 0");
+        assert_eq!(
+            words(&|| _ = s_s.computed(2, 0, 0).count()),
+            "s_s has no batch item 2: there are 2, counted from 0"
+        );
     }
 }
