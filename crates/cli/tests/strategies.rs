@@ -44,6 +44,77 @@ fn explain_follows_the_schedule() {
 }
 
 #[test]
+fn explain_shows_a_step_that_the_strategy_is_about() {
+    let folder = tempdir().unwrap();
+    // Step 0 of flash_omni computes everything; the middle of the run does not.
+    let small = ["--text", "256", "--grid", "4,32,32", "--heads", "2"];
+    let found = json(folder.path(), &[&["explain", "flash_omni"], &small[..]].concat());
+    assert_eq!((&found["step"], &found["step_kind"]), (&25.into(), &"dispatch".into()));
+    assert_eq!(found["symbols_of_step"], 22);
+    let density = |name: &str| found[name].as_f64().unwrap();
+    assert!(density("density_c") < 1.0 && density("density_s") < density("density_s_run"), "{found}");
+    assert_eq!(density("density_s_run"), found["predicted"]["work"].as_f64().unwrap());
+    let steps = found["steps"].as_array().unwrap();
+    assert_eq!(steps.len(), 50);
+    assert_eq!((&steps[0]["kind"], &steps[0]["pairs"]), (&"update".into(), &1.0.into()));
+    assert!(steps[48]["pairs"].as_f64().unwrap() < 0.5, "{}", steps[48]);
+    // Of any other step on request.
+    let asked = json(folder.path(), &[&["explain", "flash_omni", "--step", "0"], &small[..]].concat());
+    assert_eq!((&asked["step"], &asked["density_s"]), (&0.into(), &1.0.into()));
+    let set = json(folder.path(), &[&["explain", "flash_omni", "--set", "step=0"], &small[..]].concat());
+    assert_eq!(set["density_s"], 1.0);
+    let message = failure(folder.path(), &["explain", "flash_omni", "--step", "50"], 2);
+    assert!(message.contains("step 50 is beyond the 50 steps of the run"), "{message}");
+    // Dense steps are not what radial is about.
+    let radial = json(folder.path(), &["explain", "radial", "--text", "0", "--grid", "8,16,16"]);
+    assert_eq!(radial["predicted"]["dense"], 12);
+    assert!(radial["step"].as_u64().unwrap() >= 12 && radial["density_s"].as_f64().unwrap() < 1.0, "{radial}");
+}
+
+#[test]
+fn explain_says_of_what_a_density_is() {
+    let folder = tempdir().unwrap();
+    let text = success(folder.path(), &["explain", "fora", "--tokens", "1024", "--heads", "3"]);
+    for words in [
+        "Step 25 is a Dispatch",
+        "density of S_c",
+        "waste in tiles",
+        "heads 0-2 alike",
+        "Over the run: 50 steps, 17 Updates, 33 Dispatch, 0 dense",
+        "UddUddUdd",
+        "of block pairs of all steps",
+    ] {
+        assert!(text.contains(words), "{words:?} is missing:\n{text}");
+    }
+}
+
+#[test]
+fn heads_that_are_alike_are_drawn_once() {
+    let folder = tempdir().unwrap();
+    let picture = |heads: &str, strategy: &[&str]| {
+        let args = ["--text", "0", "--grid", "1,64,64", "--heads", heads, "--png", "p.png"];
+        let found = json(folder.path(), &[&["explain"], strategy, &args[..]].concat());
+        let picture = image::open(folder.path().join("p.png")).unwrap();
+        (found["heads_alike"].as_array().unwrap().len(), (picture.width(), picture.height()))
+    };
+    assert_eq!(picture("24", &["window"]), picture("1", &["window"]));
+    let (kinds, _) = picture("24", &["top_k"]);
+    assert_eq!(kinds, 4, "made-up heads are of four kinds");
+}
+
+#[test]
+fn explain_refuses_what_is_too_large_with_numbers_that_fit() {
+    let folder = tempdir().unwrap();
+    let message = failure(folder.path(), &["explain", "window", "--tokens", "10000000", "--heads", "4"], 2);
+    assert!(message.contains("million block pairs of all heads"), "{message}");
+    let words = message.split("(about ").nth(1).unwrap();
+    let fit = words.split(' ').next().unwrap();
+    assert!((1_000_000..10_000_000).contains(&fit.parse::<usize>().unwrap()), "{message}");
+    let message = failure(folder.path(), &["explain", "window", "--set", "steps=4000000000"], 2);
+    assert!(message.contains("4000000000"), "{message}");
+}
+
+#[test]
 fn explain_works_for_every_strategy_without_further_words() {
     let folder = tempdir().unwrap();
     for name in sparsym::zoo::all().iter().map(|entry| entry.name.as_str()) {
@@ -62,6 +133,34 @@ fn explain_reads_a_strategy_file() {
     .unwrap();
     let found = json(folder.path(), &["explain", "mine.strategy", "--tokens", "256"]);
     assert_eq!(found["density_s"], 0.5);
+}
+
+#[test]
+fn a_rule_that_is_commented_out_leaves_warnings_and_no_failure() {
+    let folder = tempdir().unwrap();
+    let text = "\
+pub Mine {
+    param reach: u32 = 0;
+    param tau: f32 = 0.5;
+    let s = pool(Q) . pool(K);
+    mask q, kv => abs(q.pos - kv.pos) <= reach;
+    // skip q, kv where ascending_mass(softmax(kv: s[q, kv])) <= tau;
+}
+";
+    std::fs::write(folder.path().join("mine.strategy"), text).unwrap();
+    let output = common::sparsym(folder.path(), &["explain", "mine.strategy", "--json"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("warning[S204]: param `tau` is declared but never read"), "{said}");
+    assert!(said.contains("mine.strategy:3:5") && said.contains("map `s`"), "{said}");
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found["warnings"].as_array().unwrap().len(), 2, "{}", found["warnings"]);
+    // The other forms say it too, and go on.
+    let emitted =
+        common::sparsym(folder.path(), &["emit", "mine.strategy", "--room", "attention", "--target", "sm_80"]);
+    let output = { emitted }.output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("warning[S204]"));
 }
 
 #[test]
@@ -194,4 +293,12 @@ fn doctor_needs_nothing() {
     assert!(!found["nvrtc"]["tried"].as_array().unwrap().is_empty());
     assert_eq!(found["default_device"], "cpu");
     assert!(success(folder.path(), &["doctor"]).contains("devices"));
+    // The last line of the text is a command for a shell.
+    let output = common::sparsym(folder.path(), &["doctor"]).env("SPARSYM_NVRTC", "nowhere").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let last = text.lines().last().unwrap();
+    assert!(last.starts_with("python3 -m pip install ") && last.contains("nvidia-cuda-nvrtc"), "{text}");
+    assert_eq!(found["nvrtc"]["install"], last);
+    let shell = std::process::Command::new("sh").args(["-n", "-c", last]).status().unwrap();
+    assert!(shell.success(), "not a line for a shell: {last}");
 }

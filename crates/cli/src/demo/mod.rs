@@ -23,7 +23,7 @@ use sparsym::runtime::device::Device;
 use crate::device::{self, TargetArg};
 use crate::failure::Outcome;
 use crate::output::{self, Report, write_png};
-use crate::picture::{Panel, draw_symbols};
+use crate::picture::{Panel, Words, draw_symbols};
 use contest::{Contest, Finisher};
 use metrics::{psnr, ssim};
 use report::{DemoReport, Row};
@@ -119,8 +119,9 @@ fn write_pictures(
         let panel =
             Panel { symbols: &finisher.symbols, geometry: &finisher.geometry, blocks: [tokens::BLOCK, tokens::BLOCK] };
         let title = format!("{}: symbols of a {} step", finisher.name, finisher.symbols_of);
-        let subtitle = "rows are blocks of 64 queries, columns blocks of 64 keys; palette tokens come last";
-        write(format!("{}_symbols.png", finisher.name), &draw_symbols(&panel, &title, subtitle))?;
+        let subtitle = ["blocks of 64 queries by 64 keys; palette tokens come last".to_owned()];
+        let picture = draw_symbols(&panel, &Words { title: &title, subtitle: &subtitle }, None);
+        write(format!("{}_symbols.png", finisher.name), &picture)?;
     }
     write("overview.png".to_owned(), &sheet::overview([clean, noisy], finishers, rows))?;
     Ok(files)

@@ -7,7 +7,7 @@ use sparsym::runtime::StepKind;
 use super::contest::Finisher;
 use super::report::Row;
 use super::tokens;
-use crate::picture::{Borders, CACHED, Canvas, FAINT, FULL, INK, Panel, Size, Weight, draw_panel, legend};
+use crate::picture::{CACHED, Canvas, FAINT, FULL, INK, Panel, Parts, Size, Weight, draw_panel, legend};
 
 const MARGIN: u32 = 24;
 const GAP: u32 = 20;
@@ -50,7 +50,8 @@ pub(crate) fn overview([clean, noisy]: [&RgbImage; 2], finishers: &[Finisher], r
         picture(&mut canvas, left(column as u32), top, &title, &quality(row), &finisher.estimate.to_image());
         symbols(&mut canvas, left(column as u32), top + row_height, finisher, row);
     }
-    legend(&mut canvas, MARGIN, height - MARGIN - Size::Small.height(), Borders::Hidden);
+    let parts = Parts { partial: true, cached: true, cached_skipped: true, borders: true };
+    legend(&mut canvas, MARGIN, height - MARGIN - Size::Small.height(), &parts);
     canvas.into_image()
 }
 

@@ -1,11 +1,9 @@
 //! The problem that a strategy is explained at: what the arguments say, and sensible values for what they leave out.
 
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use sparsym::ir::bind::InputData;
 use sparsym::ir::problem::{Layout, LayoutRange};
 use sparsym::ir::strategy::Grid;
-use sparsym::ir::{DType, Problem, Strategy, Tensor};
+use sparsym::ir::{Problem, Strategy};
 
 use super::{ExplainArgs, TextAt};
 use crate::chosen::Chosen;
@@ -17,8 +15,10 @@ const TOKENS: usize = 4096;
 const TEXT: usize = 256;
 /// Tiles along (t, h, w) of a grid without other words.
 const TILES: [usize; 3] = [3, 4, 4];
-/// Beyond this many symbol bits a picture or a density takes minutes and gigabytes.
+/// Block pairs of all heads that are looked at: S_s and S_f of so many take 256 MiB, and a minute.
 const MOST_PAIRS: usize = 1 << 30;
+/// Block pairs of one head, for rules over Q and K: its maps take gigabytes beyond it.
+const MOST_MAPPED: usize = 1 << 25;
 
 /// The problem, and notes on what was chosen for the reader.
 pub(super) fn problem(args: &ExplainArgs, strategy: &Strategy) -> Outcome<(Problem, Vec<String>)> {
@@ -31,14 +31,34 @@ pub(super) fn problem(args: &ExplainArgs, strategy: &Strategy) -> Outcome<(Probl
     problem.blocks.q = args.block_q.unwrap_or(problem.blocks.q);
     problem.blocks.kv = args.block_kv.unwrap_or(problem.blocks.kv);
     problem.check().map_err(|findings| Failure::usage(findings.to_string()))?;
-    let pairs = problem.q_blocks().saturating_mul(problem.kv_blocks()).saturating_mul(problem.heads);
-    if pairs > MOST_PAIRS {
-        return Err(Failure::usage(format!(
-            "{tokens} tokens and {} heads make {pairs} block pairs, too many to look at\nhelp: stay below {MOST_PAIRS}",
-            problem.heads
-        )));
-    }
+    fits(&problem, strategy)?;
     Ok((problem, notes))
+}
+
+/// Whether symbols of this size can be looked at.
+fn fits(problem: &Problem, strategy: &Strategy) -> Outcome {
+    let (t_q, t_kv, heads) = (problem.q_blocks(), problem.kv_blocks(), problem.heads);
+    let of_head = t_q.saturating_mul(t_kv);
+    let (pairs, most, whose) = match strategy.reads_data() {
+        true if of_head > MOST_MAPPED => (of_head, MOST_MAPPED, "of one head, whose rules read Q and K"),
+        _ => (of_head.saturating_mul(heads), MOST_PAIRS, "of all heads"),
+    };
+    if pairs <= most {
+        return Ok(());
+    }
+    let millions = |pairs: usize| pairs.div_ceil(1_000_000);
+    let tokens = (most as f64 / if most == MOST_PAIRS { heads as f64 } else { 1.0 }).sqrt() as usize;
+    let tokens = tokens.saturating_mul(problem.blocks.q.min(problem.blocks.kv) as usize);
+    Err(Failure::usage(format!(
+        "{} tokens in blocks of {}×{} and {heads} head(s) make {} million block pairs {whose}, and explain looks at {} million \
+         at most\nhelp: give fewer tokens (about {tokens} fit), fewer heads with --heads, or larger blocks with --block-q and \
+         --block-kv",
+        problem.n_q,
+        problem.blocks.q,
+        problem.blocks.kv,
+        millions(pairs),
+        millions(most),
+    )))
 }
 
 /// Gives inputs without values an example: four equal parts, numbered from 0.
@@ -51,39 +71,6 @@ pub(super) fn fill(chosen: &mut Chosen, problem: &Problem) -> Vec<String> {
         notes.push(format!("input {}: no values given, so {PARTS} equal parts numbered from 0", input.name));
     }
     notes
-}
-
-/// Q and K for rules that read them: each token looks for, and offers, smooth functions of its place, of a wavelength of its
-/// head's, and some noise. Text tokens look everywhere.
-pub(super) fn data(problem: &Problem) -> (Tensor, Tensor) {
-    let mut rng = ChaCha8Rng::seed_from_u64(7);
-    let vision = problem.layout.ranges.iter().find_map(|range| range.grid);
-    let text = problem.layout.find("text").map_or(0..0, |(start, range)| start..start + range.len);
-    let vision_start = problem.layout.find("vision").map_or(0, |(start, _)| start);
-    let place = |token: usize| -> [f32; 3] {
-        let [t, h, w] = vision.unwrap_or([1, 1, problem.n_q.max(1)]);
-        let at = token.saturating_sub(vision_start);
-        let along = |n: usize, of: usize| n as f32 / of.max(1) as f32;
-        [along(at / (h * w), t), along(at / w % h, h), along(at % w, w)]
-    };
-    let mut tensor = |heads: usize| {
-        let mut values = Vec::with_capacity(problem.batch * problem.n_q * heads * problem.head_dim);
-        for row in 0..problem.batch * problem.n_q {
-            let token = row % problem.n_q;
-            let place = place(token);
-            let loud = if text.contains(&token) { 0.2 } else { 1.0 };
-            for head in 0..heads {
-                for d in 0..problem.head_dim {
-                    let waves = (1 + d / 6 % 4 + head) as f32;
-                    let phase = std::f32::consts::TAU * waves * place[d % 3];
-                    let wave = if d / 3 % 2 == 0 { phase.sin() } else { phase.cos() };
-                    values.push(loud * 1.5 * wave + rng.random_range(-0.5..0.5));
-                }
-            }
-        }
-        Tensor::from_f32(&[problem.batch, problem.n_q, heads, problem.head_dim], DType::F32, &values)
-    };
-    (tensor(problem.heads), tensor(problem.kv_heads))
 }
 
 /// The problem in a few words.

@@ -1,11 +1,11 @@
 //! Rules as sentences.
 
 use sparsym::dsl_core;
-use sparsym::ir::Strategy;
 use sparsym::ir::expr::{Expr, ExprKind, Global};
 use sparsym::ir::strategy::{Action, BlockRule, Reuse, TableAxis, When};
+use sparsym::ir::{Bound, Strategy};
 
-use super::predict::varies;
+use super::timeline::varies;
 
 /// One sentence for each rule, in the order in which they apply.
 pub(super) fn rules(strategy: &Strategy) -> Vec<String> {
@@ -48,7 +48,8 @@ pub(super) fn rules(strategy: &Strategy) -> Vec<String> {
 }
 
 /// For each symbol, whether it is static and what it depends on.
-pub(super) fn kinds(strategy: &Strategy) -> Vec<String> {
+pub(super) fn kinds(bound: &Bound<'_>) -> Vec<String> {
+    let strategy = bound.strategy;
     let mut out = Vec::new();
     for (symbol, actions) in [("S_c", [Action::Cache, Action::Compute]), ("S_s", [Action::Skip, Action::Keep])] {
         let rules: Vec<&BlockRule> = strategy.rules.iter().filter(|rule| actions.contains(&rule.action)).collect();
@@ -70,7 +71,7 @@ pub(super) fn kinds(strategy: &Strategy) -> Vec<String> {
     }
     let again = match () {
         () if strategy.reads_data() => "made at each Update and kept until the next one",
-        () if varies(strategy) => "made again at every step",
+        () if varies(bound) => "made again at every step",
         () => "made once and reused at every step",
     };
     if strategy.mask.is_some() || !strategy.rules.is_empty() {
