@@ -19,6 +19,7 @@
 
 mod kernel;
 mod lower;
+mod padding;
 mod params;
 mod plan;
 mod projection;

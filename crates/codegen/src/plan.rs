@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 use sparsym_ir::expr::ExprKind;
+use sparsym_ir::problem::check_block;
 use sparsym_ir::strategy::{Blocks, Grid, Strategy};
 use sparsym_ir::{Code, DType, Finding, Findings};
 
+use crate::padding::no_kernel;
 use crate::projection::{self, Projection};
 use crate::target::Target;
 use crate::tile;
@@ -187,6 +189,9 @@ pub struct Plan {
     pub projection: Projection,
 }
 
+/// Beyond it no device has a kernel for any use of the head dimension.
+const MOST_HEAD_DIM: usize = 1 << 16;
+
 /// Chooses all constants.
 ///
 /// # Errors
@@ -196,10 +201,20 @@ pub(crate) fn plan(request: &Request<'_>) -> Result<Plan, Findings> {
         return Err(Finding::new(
             Code::KernelType,
             "there are no f32 kernels",
-            "convert Q, K and V to bf16 or f16, or use the cpu device",
+            "convert Q, K and V to bf16, or to f16 if no value is beyond 65504; or use the cpu device",
         )
         .into());
     }
+    let blocks = request.blocks;
+    let mut findings = Findings::new();
+    for (name, block) in [("block_q", blocks.q), ("block_kv", blocks.kv)] {
+        findings.extend(check_block(name, block as usize).err());
+    }
+    if !(1..=MOST_HEAD_DIM).contains(&request.head_dim) {
+        let what = format!("there is no kernel for head dimension {}", request.head_dim);
+        findings.push(Finding::new(Code::HeadDimension, what, "use one of 64, 96, 128, 256"));
+    }
+    findings.into_result(())?;
     match request.room {
         Room::Attention => attention_plan(request),
         Room::Symbols => symbols_plan(request),
@@ -248,12 +263,8 @@ fn symbols_plan(request: &Request<'_>) -> Result<Plan, Findings> {
         .into());
     }
     if plan.data && (request.head_dim == 0 || !request.head_dim.is_multiple_of(8) || request.head_dim > 256) {
-        return Err(Finding::new(
-            Code::HeadDimension,
-            format!("no symbols kernel reads a head dimension of {}", request.head_dim),
-            "use a multiple of 8 up to 256, padding Q and K with zeros",
-        )
-        .into());
+        let eights: Vec<usize> = (8..=256).step_by(8).collect();
+        return Err(no_kernel(request, &eights).into());
     }
     plan.row_lanes = (plan.head_dim / 8).max(1).next_power_of_two();
     let tail = match plan.data {

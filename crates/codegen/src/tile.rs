@@ -2,6 +2,7 @@
 
 use sparsym_ir::{Code, Finding};
 
+use crate::padding::no_kernel;
 use crate::plan::{CachedRows, Request, Room, Scale, Sequences};
 use crate::projection::check_parts;
 use crate::target::Target;
@@ -97,14 +98,8 @@ pub(crate) fn group_chunks(head_dim: u32) -> u32 {
 /// # Errors
 /// S603 for a head dimension that no row has, S602 with what would fit otherwise.
 pub(crate) fn attention_tile(request: &Request<'_>) -> Result<AttentionTile, Finding> {
-    let head_dim = request.head_dim as u32;
-    let Some((_, candidates)) = CANDIDATES.iter().find(|(d, _)| *d == head_dim) else {
-        let known: Vec<String> = CANDIDATES.iter().map(|(d, _)| d.to_string()).collect();
-        return Err(Finding::new(
-            Code::HeadDimension,
-            format!("no attention kernel for head dimension {}", request.head_dim),
-            format!("use one of {}, padding Q, K and V with zeros", known.join(", ")),
-        ));
+    let Some(&(head_dim, candidates)) = CANDIDATES.iter().find(|(d, _)| *d as usize == request.head_dim) else {
+        return Err(no_kernel(request, &CANDIDATES.map(|(d, _)| d as usize)));
     };
     let (blocks, limit) = (request.blocks, request.target.shared_bytes());
     let rows_per_pass = |t: &AttentionTile| t.threads() / group_chunks(head_dim);
@@ -140,9 +135,14 @@ pub(crate) fn attention_tile(request: &Request<'_>) -> Result<AttentionTile, Fin
                 blocks.kv,
                 request.target.name()
             ),
-            format!("use blocks that are multiples of one of the tiles {}", legal.join(", ")),
+            format!("use blocks that are multiples of one of the tiles {}{}", legal.join(", "), decisions(request)),
         )
     })
+}
+
+/// What other blocks change beside the tile.
+fn decisions(request: &Request<'_>) -> &'static str {
+    if request.strategy.rules.is_empty() { "" } else { "; rules over blocks then decide for other tokens" }
 }
 
 /// Tile, pipeline and occupancy of a projection: a CTA of four warps, each with full rows of the product.
@@ -197,6 +197,9 @@ impl ProjectionTile {
     }
 }
 
+/// Head dimensions of projections.
+const HEAD_DIMS: [u32; 4] = [64, 96, 128, 256];
+
 /// The tile of a projection. A tile of Q has the columns of one head, so that S_c is obeyed exactly and a thread quad has
 /// whole rows to normalise; 128 accumulators a thread are the most that leave room for operands.
 ///
@@ -204,28 +207,24 @@ impl ProjectionTile {
 /// S602 for blocks that no tile can obey, S603 for a head dimension without a kernel, S605 for parts of another room.
 pub(crate) fn projection_tile(request: &Request<'_>) -> Result<ProjectionTile, Finding> {
     check_parts(request)?;
-    let (head_dim, projection, block) = (request.head_dim as u32, request.projection, request.blocks.q);
+    let Some(head_dim) = HEAD_DIMS.into_iter().find(|&known| known as usize == request.head_dim) else {
+        return Err(no_kernel(request, &HEAD_DIMS.map(|known| known as usize)));
+    };
+    let (projection, block) = (request.projection, request.blocks.q);
     let tile =
         |rows, columns, depth, row_tiles| ProjectionTile { rows, columns, depth, row_tiles, stages: 2, ctas_per_sm: 1 };
     let tile = match (request.room, head_dim) {
-        (Room::GemmQ, 64 | 96 | 128) => tile(128, head_dim, 64, 2),
         (Room::GemmQ, 256) => tile(64, head_dim, 64, 1),
+        (Room::GemmQ, _) => tile(128, head_dim, 64, 2),
         (_, 96) => tile(128, 128, 32, 2),
-        (_, 64 | 128 | 256) => tile(128, 128, 64, 2),
-        _ => {
-            return Err(Finding::new(
-                Code::HeadDimension,
-                format!("no projection for head dimension {}", request.head_dim),
-                "use one of 64, 96, 128, 256, padding W with zeros",
-            ));
-        }
+        _ => tile(128, 128, 64, 2),
     };
     let warp_rows = 16 * tile.row_tiles;
     if projection.sparse && (block == 0 || !block.is_multiple_of(32)) {
         return Err(Finding::new(
             Code::NoTile,
             format!("no projection obeys S_c of blocks of {block} tokens: a warp of its tile has {warp_rows} rows"),
-            "use blocks that are multiples of 32",
+            format!("use blocks that are multiples of 32{}", decisions(request)),
         ));
     }
     if projection.means && (block == 0 || !tile.rows.is_multiple_of(block) || !block.is_multiple_of(32)) {
