@@ -53,8 +53,9 @@ pub(crate) struct Setting {
 /// Values of what a strategy leaves open.
 #[derive(Debug, Args)]
 pub(crate) struct Settings {
-    /// Value of a param (reach=512), table (window=3,3,3, entries of its last axis separated by `;`), input
-    /// (document=0*100,1*28) or of step, steps, layer; may be given several times.
+    /// Value of a param (reach=512), table (window=3,3,3, entries of its last axis separated by `;`; or JSON, an array for
+    /// each axis, written out or as @FILE; or @FILE.safetensors), input (document=0*100,1*28) or of step, steps, layer; may
+    /// be given several times.
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = parse_setting)]
     pub(crate) set: Vec<Setting>,
 }

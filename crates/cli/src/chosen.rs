@@ -11,6 +11,8 @@ use sparsym::zoo;
 use crate::args::Setting;
 use crate::failure::{Failure, Outcome};
 use crate::output;
+use crate::run::file::InputFile;
+use crate::tables;
 
 /// A strategy and the values known so far.
 #[derive(Clone, Debug)]
@@ -79,12 +81,9 @@ impl Chosen {
         for setting in settings {
             self.set(setting)?;
         }
-        if self.moment.step >= self.moment.steps {
-            return Err(Failure::usage(format!(
-                "step {} is beyond the {} steps of the run\nhelp: steps count from 0; use --set steps=N for a longer run",
-                self.moment.step, self.moment.steps
-            )));
-        }
+        self.moment.check().map_err(|finding| {
+            Failure::usage(format!("{}\nhelp: {}; --set steps=N gives another run", finding.message, finding.help))
+        })?;
         Ok(self)
     }
 
@@ -97,7 +96,7 @@ impl Chosen {
         let tables = strategy.tables.iter().zip(&self.tables).map(|(table, data)| {
             data.clone().ok_or_else(|| {
                 Failure::usage(format!(
-                    "table {} has no values\nhelp: give --set {}={}, or tables.{} in the input file",
+                    "table {} has no values\nhelp: give its entries, for instance --set {}={}, or tables.{} in the input file",
                     table.name,
                     table.name,
                     if matches!(table.element, Element::Three(_)) { "3,3,3" } else { "1" },
@@ -108,7 +107,7 @@ impl Chosen {
         let inputs = strategy.inputs.iter().zip(&self.inputs).map(|(input, data)| {
             data.clone().ok_or_else(|| {
                 Failure::usage(format!(
-                    "input {} has no values\nhelp: give --set {}=0*100,1*28 (a value for each token), or inputs.{} in the \
+                    "input {} has no values\nhelp: give a value for each token, for instance --set {}=0*100,1*28, or inputs.{} in the \
                      input file",
                     input.name, input.name, input.name
                 ))
@@ -126,7 +125,13 @@ impl Chosen {
         if let Some(id) = strategy.params.iter().position(|param| param.name == *name) {
             self.params[id] = param_value(&strategy.params[id], value)?;
         } else if let Some(id) = strategy.tables.iter().position(|table| table.name == *name) {
-            self.tables[id] = Some(table_data(&strategy.tables[id], value)?);
+            let table = &strategy.tables[id];
+            self.tables[id] = Some(match value.strip_prefix('@') {
+                Some(path) => table_of_file(table, Path::new(path))?,
+                None if value.starts_with('[') => tables::from_json(table, value)
+                    .map_err(|words| Failure::usage(format!("--set {name}={value}: {words}")))?,
+                None => table_data(table, value)?,
+            });
         } else if let Some(id) = strategy.inputs.iter().position(|input| input.name == *name) {
             self.inputs[id] = Some(InputData { values: repeated_numbers(name, value)? });
         } else if MOMENT.contains(&name.as_str()) {
@@ -174,6 +179,18 @@ fn param_value(param: &Param, text: &str) -> Outcome<Value> {
     })?;
     param.check(value).map_err(|finding| Failure::usage(finding.to_string()))?;
     Ok(value)
+}
+
+/// A JSON file, or a safetensors file with a tensor of the table's name, with or without `tables.` before it.
+fn table_of_file(table: &Table, path: &Path) -> Outcome<TableData> {
+    if path.extension().is_some_and(|extension| extension == "safetensors") {
+        let file = InputFile::read(path)?;
+        let long = format!("tables.{}", table.name);
+        return file.table(if file.has(&long) { &long } else { &table.name }, table);
+    }
+    let failure = |words: String| Failure::data(format!("{}: {words}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| failure(format!("cannot be read: {error}")))?;
+    tables::from_json(table, &text).map_err(failure)
 }
 
 /// `3,3,3` or `3,3,3;5,1,10`: one entry for all, or one for each index of the last axis.

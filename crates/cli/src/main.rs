@@ -2,12 +2,13 @@
 //!
 //! One file or folder a form; each takes its arguments, calls the library and reports. Failures are one readable message
 //! on stderr and an exit status: 2 for bad usage or a bad strategy, 3 for bad input data, 4 for a missing or failing
-//! device or compiler, 5 for a kernel that the emulator stopped. Files appear by rename, so nothing is ever half written.
+//! device or compiler, 5 for a kernel that the emulator stopped. Files appear by rename, so nothing is ever half written;
+//! devices and pipes are written through.
 //!
 //! ```text
 //! main ─► args ─► demo | list | explain | emit | compile | run | bench | doctor | cache
 //!                   │      (chosen: which strategy, with which values; device: where)
-//!                   └────► output, picture, failure
+//!                   └────► output, write, picture, failure
 //! ```
 
 mod args;
@@ -25,6 +26,8 @@ mod list;
 mod output;
 mod picture;
 mod run;
+mod tables;
+mod write;
 
 use std::process::ExitCode;
 

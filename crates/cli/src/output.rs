@@ -1,4 +1,4 @@
-//! What leaves the program: files, which appear whole or not at all, and the one JSON object of `--json`.
+//! What leaves the program: pictures, folders of them, and the one JSON object of `--json`.
 
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use serde::Serialize;
 
 use crate::failure::{Failure, Outcome};
+use crate::write::{temporary_file, write_file};
 
 /// What stdout gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,19 +50,6 @@ pub(crate) fn write_stdout(text: &str) -> Outcome {
     }
 }
 
-/// Writes a file under a temporary name beside it and renames it, so that nobody ever sees half of it.
-pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Outcome {
-    let failure = |error: std::io::Error| Failure::data(format!("{} cannot be written: {error}", path.display()));
-    if path.is_dir() {
-        return Err(Failure::data(format!("{} is a folder, not a file that can be written", path.display())));
-    }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = temporary_file(folder).map_err(failure)?;
-    file.write_all(bytes).map_err(failure)?;
-    file.persist(path).map_err(|error| failure(error.error))?;
-    Ok(())
-}
-
 /// Creates a folder and makes sure that files can be written there, before any work is done for them.
 pub(crate) fn prepare_folder(folder: &Path) -> Outcome {
     std::fs::create_dir_all(folder)
@@ -79,16 +67,4 @@ pub(crate) fn write_png(path: PathBuf, picture: &RgbImage) -> Outcome<PathBuf> {
         .map_err(|error| Failure::data(format!("{} cannot be encoded: {error}", path.display())))?;
     write_file(&path, bytes.get_ref())?;
     Ok(path)
-}
-
-fn temporary_file(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".sparsym-");
-    #[cfg(unix)]
-    {
-        // Temporary files are private by default; an output is an ordinary file under the user's umask.
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    builder.tempfile_in(folder)
 }

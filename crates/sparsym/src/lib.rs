@@ -64,3 +64,8 @@ pub use sparsym_zoo as zoo;
 
 #[doc(hidden)]
 pub use sparsym_dsl::__private;
+
+/// The Rust of the manual compiles, and does what it says.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/language.md")]
+struct Manual;

@@ -21,12 +21,12 @@ pub(super) fn run(args: &AttentionArgs, report: Report) -> Outcome {
     };
     let device = files.open(Room::Attention)?;
     let input = InputFile::read(&files.input)?;
-    input.fill(&mut chosen)?;
-    let chosen = chosen.set_all(&args.settings.set)?;
-    let bindings = chosen.bindings()?;
     let (q, k, v) = (input.tensor("q")?, input.tensor("k")?, input.tensor("v")?);
     let cache = input.find_tensor("cache")?;
     let problem = input.problem(&q, &k)?;
+    input.fill(&mut chosen, &problem)?;
+    let chosen = chosen.set_all(&args.settings.set)?;
+    let bindings = chosen.bindings()?;
     let bound = Bound::new(&chosen.strategy, &problem, &bindings)?;
     let symbols = symbols(&input, &bound, chosen.moment, (&q, &k), &*device)?;
     let forecast = cache.as_ref().map(|feature| Forecast { features: vec![feature], coefficients: vec![1.0] });

@@ -1,15 +1,15 @@
 //! Safetensors files of the command line's contract: tensors, symbols and metadata.
 
-use std::collections::HashMap;
+use std::io::Read;
 use std::path::Path;
 
 use half::{bf16, f16};
-use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, Metadata, TensorView};
 use sparsym::ir::bind::{InputData, TableData};
 use sparsym::ir::diagnostic::Family;
 use sparsym::ir::problem::{Layout, LayoutRange};
 use sparsym::ir::projection::Stream;
-use sparsym::ir::strategy::{Blocks, Element};
+use sparsym::ir::strategy::{Blocks, Element, Table};
 use sparsym::ir::symbols::CacheSymbol;
 use sparsym::ir::tensor::Data;
 use sparsym::ir::{Problem, Strategy, Tensor};
@@ -18,12 +18,14 @@ use sparsym::runtime::Error;
 use crate::args::parse_grid;
 use crate::chosen::Chosen;
 use crate::failure::{Failure, Outcome};
-use crate::output;
+use crate::tables;
+use crate::write::write_file;
 
 /// An input file in memory.
-pub(super) struct InputFile {
-    bytes: Vec<u8>,
-    metadata: HashMap<String, String>,
+pub(crate) struct InputFile {
+    /// Names, types and places of tensors; checked against the data.
+    header: Metadata,
+    data: Vec<u8>,
     name: String,
 }
 
@@ -42,6 +44,11 @@ pub(super) struct OutputTensor<'a> {
 /// Tensors that a room reads by these names; `inputs.NAME` and `tables.NAME` besides.
 const KNOWN: [&str; 6] = ["q", "k", "v", "s_c", "s_s", "cache"];
 const BLOCK: u32 = 128;
+/// Bytes that tell the length of the header, and the most of it.
+const LENGTH_BYTES: usize = 8;
+const MOST_HEADER: u64 = 100_000_000;
+/// Names that a message lists.
+const LISTED: usize = 10;
 
 impl<'a> OutputTensor<'a> {
     /// A tensor in its own type.
@@ -57,29 +64,54 @@ impl<'a> OutputTensor<'a> {
 
 impl InputFile {
     /// Reads and checks the file's frame.
-    pub(super) fn read(path: &Path) -> Outcome<InputFile> {
+    pub(crate) fn read(path: &Path) -> Outcome<InputFile> {
         let name = path.display().to_string();
-        let bytes =
-            std::fs::read(path).map_err(|error| Failure::data(format!("input {name} cannot be read: {error}")))?;
-        let broken = |error| Failure::data(format!("input {name} is not a safetensors file: {error}"));
-        let header: Metadata = SafeTensors::read_metadata(&bytes).map_err(broken)?.1;
-        let metadata = header.metadata().clone().unwrap_or_default();
-        SafeTensors::deserialize(&bytes).map_err(broken)?;
-        Ok(InputFile { bytes, metadata, name })
+        let unreadable = |error: std::io::Error| Failure::data(format!("input {name} cannot be read: {error}"));
+        let broken = |why: String| Failure::data(format!("input {name} is not a safetensors file: {why}"));
+        let mut file = std::fs::File::open(path).map_err(unreadable)?;
+        let mut read = |bytes: u64| -> Outcome<Vec<u8>> {
+            let mut buffer = Vec::new();
+            (&mut file).take(bytes).read_to_end(&mut buffer).map_err(unreadable)?;
+            Ok(buffer)
+        };
+        let length = read(LENGTH_BYTES as u64)?.try_into().map(u64::from_le_bytes);
+        let length = length.map_err(|_| broken("it ends within the length of its header".to_owned()))?;
+        if length > MOST_HEADER {
+            return Err(broken(format!("its header would have {length} bytes, more than {MOST_HEADER}")));
+        }
+        let header = read(length)?;
+        if header.len() as u64 != length {
+            return Err(broken("it ends within its header".to_owned()));
+        }
+        let header: Metadata = serde_json::from_slice(&header).map_err(|error| broken(error.to_string()))?;
+        let needed = header.data_len();
+        let data = read((needed as u64).saturating_add(1))?;
+        if data.len() != needed {
+            let more = if data.len() > needed { "more" } else { "fewer" };
+            return Err(broken(format!("its header tells of {needed} bytes of data, and there are {more}")));
+        }
+        Ok(InputFile { header, data, name })
+    }
+
+    /// All tensors, in order of their names.
+    fn names(&self) -> Vec<String> {
+        let mut names = self.header.offset_keys();
+        names.sort_unstable();
+        names
     }
 
     /// A float tensor.
     pub(super) fn tensor(&self, name: &str) -> Outcome<Tensor> {
         self.find_tensor(name)?.ok_or_else(|| {
-            let names = self.open().names().into_iter().map(str::to_owned).collect::<Vec<_>>();
-            let has = if names.is_empty() { "no tensors".to_owned() } else { names.join(", ") };
+            let names = self.names();
+            let has = if names.is_empty() { "no tensors".to_owned() } else { list(&names) };
             self.failure(format!("there is no tensor {name}; the file has {has}"))
         })
     }
 
     /// A float tensor, if the file has it.
     pub(super) fn find_tensor(&self, name: &str) -> Outcome<Option<Tensor>> {
-        let Ok(view) = self.view(name) else { return Ok(None) };
+        let Some(view) = self.view(name)? else { return Ok(None) };
         let bytes = view.data();
         let data = match view.dtype() {
             Dtype::F32 => Data::F32(bytes.as_chunks().0.iter().map(|c| f32::from_le_bytes(*c)).collect()),
@@ -92,7 +124,7 @@ impl InputFile {
 
     /// A symbol as one byte per decision, if the file has it; its shape must be `shape`, written as `axes` in messages.
     pub(super) fn symbol(&self, name: &str, shape: &[usize], axes: &str) -> Outcome<Option<Vec<u8>>> {
-        let Ok(view) = self.view(name) else { return Ok(None) };
+        let Some(view) = self.view(name)? else { return Ok(None) };
         if !matches!(view.dtype(), Dtype::U8 | Dtype::BOOL) {
             return Err(
                 self.failure(format!("{name} is {:?}; symbols are U8, one byte per decision, 0 or 1", view.dtype()))
@@ -128,39 +160,63 @@ impl InputFile {
         Ok(problem)
     }
 
-    /// Gives `chosen` the tables and inputs that the file holds.
-    pub(super) fn fill(&self, chosen: &mut Chosen) -> Outcome {
-        let file = self.open();
-        for name in file.names() {
+    /// Gives `chosen` the tables and inputs that the file holds, tables also as JSON in its metadata.
+    pub(super) fn fill(&self, chosen: &mut Chosen, problem: &Problem) -> Outcome {
+        let names = self.names();
+        let mut unread = Vec::new();
+        for name in &names {
             if let Some(table) = name.strip_prefix("tables.") {
                 let id = chosen.strategy.tables.iter().position(|known| known.name == table);
                 let id = id.ok_or_else(|| self.undeclared(name, &chosen.strategy))?;
-                let triple = matches!(chosen.strategy.tables[id].element, Element::Three(_));
-                let (mut shape, values) = self.numbers(name)?;
-                if triple && shape.pop() != Some(3) {
-                    return Err(self.failure(format!("{name} holds triples, so its last extent must be 3")));
-                }
-                chosen.tables[id] = Some(TableData { shape, values });
+                chosen.tables[id] = Some(self.table(name, &chosen.strategy.tables[id])?);
             } else if let Some(input) = name.strip_prefix("inputs.") {
                 let id = chosen.strategy.inputs.iter().position(|known| known.name == input);
                 let id = id.ok_or_else(|| self.undeclared(name, &chosen.strategy))?;
-                chosen.inputs[id] = Some(InputData { values: self.numbers(name)?.1 });
-            } else {
-                self.note(name, &KNOWN);
+                let (shape, values) = self.numbers(name)?;
+                let declared = &chosen.strategy.inputs[id];
+                declared.check_shape(&shape, problem).map_err(|finding| self.failure(finding))?;
+                chosen.inputs[id] = Some(InputData { values });
+            } else if !KNOWN.contains(&name.as_str()) {
+                unread.push(name);
             }
         }
+        for (key, text) in self.header.metadata().iter().flatten() {
+            let Some(table) = key.strip_prefix("tables.") else { continue };
+            let id = chosen.strategy.tables.iter().position(|known| known.name == table);
+            let id = id.ok_or_else(|| self.undeclared(key, &chosen.strategy))?;
+            let data = tables::from_json(&chosen.strategy.tables[id], text);
+            chosen.tables[id] = Some(data.map_err(|words| self.failure(format!("metadata {key}: {words}")))?);
+        }
+        self.note(&unread);
         Ok(())
     }
 
-    /// Notes on stderr each tensor that is not among those that are read.
+    /// The entries of a table, as numbers.
+    pub(crate) fn table(&self, name: &str, table: &Table) -> Outcome<TableData> {
+        let (mut shape, values) = self.numbers(name)?;
+        if matches!(table.element, Element::Three(_)) && shape.pop() != Some(3) {
+            return Err(self.failure(format!("{name} holds triples, so its last extent must be 3")));
+        }
+        table.data(&shape, values).map_err(|finding| self.failure(finding))
+    }
+
+    /// Whether the file has a tensor of that name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.header.info(name).is_some()
+    }
+
+    /// Notes on stderr which tensors are not among those that are read.
     pub(super) fn note_others(&self, read: &[&str]) {
-        self.open().names().into_iter().for_each(|name| self.note(name, read));
+        let names = self.names();
+        self.note(&names.iter().filter(|name| !read.contains(&name.as_str())).collect::<Vec<_>>());
     }
 
     /// Not an error: a file may carry expected results beside the inputs.
-    fn note(&self, name: &str, read: &[&str]) {
-        if !read.contains(&name) {
-            eprintln!("note: {} holds a tensor {name}, which is not read", self.name);
+    fn note(&self, unread: &[&String]) {
+        match unread {
+            [] => {}
+            [name] => eprintln!("note: {} holds a tensor {name}, which is not read", self.name),
+            _ => eprintln!("note: {} holds {} tensors that are not read: {}", self.name, unread.len(), list(unread)),
         }
     }
 
@@ -173,15 +229,13 @@ impl InputFile {
 
     /// The stream with the blocks of the metadata. Without S_c nothing depends on them.
     pub(super) fn stream(&self, stream: Stream) -> Outcome<Stream> {
-        let block = match self.view("s_c") {
-            Ok(_) => self.required("block_q", "which says how many tokens a decision of s_c is for")?,
-            Err(_) => self.number("block_q")?.unwrap_or(BLOCK),
+        let block: u32 = match self.has("s_c") {
+            true => self.required("block_q", "which says how many tokens a decision of s_c is for")?,
+            false => self.number("block_q")?.unwrap_or(BLOCK),
         };
-        let extents = [("block_q", block as usize), ("C", stream.width), ("H", stream.heads), ("D", stream.head_dim)];
-        match extents.iter().find(|(_, extent)| *extent == 0) {
-            Some((name, _)) => Err(self.failure(format!("{name} is 0; a projection needs at least 1"))),
-            None => Ok(Stream { block: block as usize, ..stream }),
-        }
+        let stream = Stream { block: block as usize, ..stream };
+        stream.check().map_err(|findings| self.failure(findings))?;
+        Ok(stream)
     }
 
     /// S_c of a projection, if the file has it.
@@ -193,7 +247,7 @@ impl InputFile {
 
     /// A value of the metadata.
     pub(super) fn metadata(&self, key: &str) -> Option<&str> {
-        self.metadata.get(key).map(String::as_str)
+        self.header.metadata().as_ref()?.get(key).map(String::as_str)
     }
 
     /// A value of the metadata that must be there, and what for.
@@ -219,8 +273,7 @@ impl InputFile {
     fn layout(&self, tokens: usize) -> Outcome<Layout> {
         let n_text: Option<usize> = self.number("text")?;
         let grid = self
-            .metadata
-            .get("grid")
+            .metadata("grid")
             .map(|text| parse_grid(text).map_err(|words| self.failure(format!("metadata grid is {text:?}; {words}"))));
         let grid = grid.transpose()?;
         if n_text.is_none() && grid.is_none() {
@@ -243,33 +296,43 @@ impl InputFile {
     }
 
     fn number<T: std::str::FromStr>(&self, key: &str) -> Outcome<Option<T>> {
-        let parse = |text: &String| {
+        let parse = |text: &str| {
             text.trim()
                 .parse()
                 .map_err(|_| self.failure(format!("metadata {key} is {text:?}, which is not a number that fits")))
         };
-        self.metadata.get(key).map(parse).transpose()
+        self.metadata(key).map(parse).transpose()
     }
 
-    /// Shape and values of a tensor of any number type, as f32.
-    fn numbers(&self, name: &str) -> Outcome<(Vec<usize>, Vec<f32>)> {
-        let view = self.view(name)?;
+    /// Shape and values of a tensor of any number type, as f32. What f32 would round is refused.
+    pub(crate) fn numbers(&self, name: &str) -> Outcome<(Vec<usize>, Vec<f32>)> {
+        let Some(view) = self.view(name)? else { return Err(self.failure(format!("there is no tensor {name}"))) };
         let bytes = view.data();
-        let values: Vec<f64> = match view.dtype() {
-            Dtype::U8 | Dtype::BOOL => bytes.iter().map(|&value| f64::from(value)).collect(),
-            Dtype::I32 => bytes.as_chunks().0.iter().map(|c| f64::from(i32::from_le_bytes(*c))).collect(),
-            Dtype::U32 => bytes.as_chunks().0.iter().map(|c| f64::from(u32::from_le_bytes(*c))).collect(),
-            Dtype::I64 => bytes.as_chunks().0.iter().map(|c| i64::from_le_bytes(*c) as f64).collect(),
+        let integers: Vec<i128> = match view.dtype() {
+            Dtype::U8 | Dtype::BOOL => bytes.iter().map(|&value| value.into()).collect(),
+            Dtype::I8 => bytes.iter().map(|&value| (value as i8).into()).collect(),
+            Dtype::U16 => bytes.as_chunks().0.iter().map(|c| u16::from_le_bytes(*c).into()).collect(),
+            Dtype::I16 => bytes.as_chunks().0.iter().map(|c| i16::from_le_bytes(*c).into()).collect(),
+            Dtype::U32 => bytes.as_chunks().0.iter().map(|c| u32::from_le_bytes(*c).into()).collect(),
+            Dtype::I32 => bytes.as_chunks().0.iter().map(|c| i32::from_le_bytes(*c).into()).collect(),
+            Dtype::U64 => bytes.as_chunks().0.iter().map(|c| u64::from_le_bytes(*c).into()).collect(),
+            Dtype::I64 => bytes.as_chunks().0.iter().map(|c| i64::from_le_bytes(*c).into()).collect(),
             _ => {
                 let tensor = self.tensor(name)?;
                 return Ok((tensor.shape.clone(), tensor.to_f32()));
             }
         };
-        match values.iter().find(|&&value| f64::from(value as f32) != value) {
+        let mut rounded = integers.iter().filter(|&&value| value as f32 as i128 != value);
+        match rounded.next() {
             Some(value) => {
-                Err(self.failure(format!("{name} holds {value}, which f32 cannot hold; integers stay below 2^24")))
+                let more = match rounded.count() {
+                    0 => String::new(),
+                    more => format!(" and {more} more values"),
+                };
+                let words = format!("{name} holds {value}{more}, which f32 cannot hold; integers stay below 2^24");
+                Err(self.failure(words))
             }
-            None => Ok((view.shape().to_vec(), values.into_iter().map(|value| value as f32).collect())),
+            None => Ok((view.shape().to_vec(), integers.into_iter().map(|value| value as f32).collect())),
         }
     }
 
@@ -284,12 +347,21 @@ impl InputFile {
         self.failure(format!("{name} is not declared by {}, which declares {has}", strategy.snake_name()))
     }
 
-    fn view(&self, name: &str) -> Outcome<TensorView<'_>> {
-        self.open().tensor(name).map_err(|error| self.failure(error))
+    fn view(&self, name: &str) -> Outcome<Option<TensorView<'_>>> {
+        let Some(info) = self.header.info(name) else { return Ok(None) };
+        let (start, end) = info.data_offsets;
+        TensorView::new(info.dtype, info.shape.clone(), &self.data[start..end])
+            .map(Some)
+            .map_err(|error| self.failure(format!("{name}: {error}")))
     }
+}
 
-    fn open(&self) -> SafeTensors<'_> {
-        SafeTensors::deserialize(&self.bytes).expect("the frame was checked when the file was read")
+/// `a, b, c and 7 more`.
+fn list(names: &[impl AsRef<str>]) -> String {
+    let listed: Vec<&str> = names.iter().take(LISTED).map(AsRef::as_ref).collect();
+    match names.len().saturating_sub(LISTED) {
+        0 => listed.join(", "),
+        more => format!("{} and {more} more", listed.join(", ")),
     }
 }
 
@@ -301,5 +373,5 @@ pub(super) fn write(path: &Path, tensors: &[OutputTensor<'_>]) -> Outcome {
         .map(|tensor| Ok((tensor.name, TensorView::new(tensor.dtype, tensor.shape.clone(), tensor.bytes)?)))
         .collect::<Result<_, safetensors::SafeTensorError>>()
         .map_err(failure)?;
-    output::write_file(path, &safetensors::serialize(views, None).map_err(failure)?)
+    write_file(path, &safetensors::serialize(views, None).map_err(failure)?)
 }

@@ -1,7 +1,7 @@
 //! `sparsym run`: one room on a file.
 
 mod attention;
-mod file;
+pub(crate) mod file;
 mod gemm_o;
 mod gemm_q;
 mod symbols;

@@ -16,11 +16,11 @@ pub(super) fn run(args: &SymbolsArgs, report: Report) -> Outcome {
     let mut chosen = Chosen::load(&args.strategy)?;
     let device = files.open(Room::Symbols)?;
     let input = InputFile::read(&files.input)?;
-    input.fill(&mut chosen)?;
-    let chosen = chosen.set_all(&args.settings.set)?;
-    let bindings = chosen.bindings()?;
     let (q, k) = (input.tensor("q")?, input.tensor("k")?);
     let problem = input.problem(&q, &k)?;
+    input.fill(&mut chosen, &problem)?;
+    let chosen = chosen.set_all(&args.settings.set)?;
+    let bindings = chosen.bindings()?;
     let bound = Bound::new(&chosen.strategy, &problem, &bindings)?;
     let call = SymbolsCall { bound: &bound, moment: chosen.moment, data: Some((&q, &k)) };
     let measured = files.measure(|| device.measured_symbols(&call))?;
