@@ -187,7 +187,7 @@ fn sliding_tile(tiles: [usize; 3], window: [f32; 3], n_text: usize) -> String {
     let bindings =
         Bindings { tables: vec![TableData { shape: vec![1, 1, 1], values: window.to_vec() }], ..Bindings::default() };
     let bound = Bound::new(&strategy, &problem, &bindings).unwrap_or_else(|findings| panic!("{findings}"));
-    let moment = Moment { step: 3, steps: 9, since_update: 0, layer: 2 }; // past the table's end: its last entry
+    let moment = Moment { step: 3, steps: 9, since_update: 0, layer: 2 }; // one entry for all
     let symbols = static_symbols(&bound, &moment);
     assert_eq!(symbols, reference::static_symbols(&bound, &moment));
     assert_eq!(rows(&symbols.skip, 0), rows(&symbols.skip, 1), "both heads read the same entry");

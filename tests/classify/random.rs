@@ -194,7 +194,8 @@ fn plain_tokens() -> impl Strategy<Value = Shape> {
 }
 
 fn ragged_tokens() -> impl Strategy<Value = Shape> {
-    proptest::collection::vec(0u32..90, 1..4).prop_map(|lengths| {
+    proptest::collection::vec(0u32..90, 0..3).prop_map(|mut lengths| {
+        lengths.push(1 + lengths.len() as u32 * 40); // some item has tokens
         let ends = lengths.iter().scan(0, |total, len| {
             *total += len;
             Some(*total)
@@ -264,11 +265,12 @@ fn values(shape: Shape, reach: impl Strategy<Value = i32>) -> impl Strategy<Valu
                 let flags = documents.iter().map(|v| f32::from(u8::from(*v > 0.0))).collect();
                 inputs = [documents, numbers, flags].map(|values| InputData { values }).into();
             }
+            let heads = problem.heads;
             let bindings = Bindings {
                 params: vec![Value::Int(i64::from(reach)), Value::Int(stride), Value::Float(slope)],
                 tables: vec![
-                    TableData { shape: vec![2], values: width.iter().map(|&v| v as f32).collect() },
-                    TableData { shape: vec![2], values: window.iter().map(|&v| v as f32).collect() },
+                    TableData { shape: vec![heads], values: width[..heads].iter().map(|&v| v as f32).collect() },
+                    TableData { shape: vec![heads], values: window[..3 * heads].iter().map(|&v| v as f32).collect() },
                 ],
                 inputs,
             };

@@ -174,7 +174,7 @@ proptest! {
         let table = |shape: &[usize], values: &[f32]| TableData { shape: shape.to_vec(), values: values.to_vec() };
         let bindings = Bindings {
             params: vec![Value::Int(shift), Value::Float(cap), Value::Bool(causal)],
-            tables: vec![table(&[1, 2], &[-1.5, 0.25]), table(&[1], &[1.0, 3.0, 3.0])],
+            tables: vec![table(&[1, 4], &[-1.5, 0.25, 0.25, -1.5]), table(&[1], &[1.0, 3.0, 3.0])],
             inputs: vec![InputData { values: document.iter().map(|&v| v as f32).collect() }],
         };
         let bound = Bound::new(&strategy, &problem, &bindings).unwrap();

@@ -1,13 +1,17 @@
 //! Values for what a strategy leaves open: params, tables, inputs, the moment of a call, and the geometry of its tokens.
 
 mod data;
+mod named;
+mod values;
 
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::{Code, Finding, Findings};
-use crate::expr::{Coordinate, ExprKind, Global};
-use crate::problem::Problem;
-use crate::strategy::{Element, Grid, Param, RangeId, Scalar, Strategy, Table, Value, When};
+use crate::expr::{Coordinate, Expr, ExprKind, Global};
+use crate::problem::{Problem, product};
+use crate::strategy::{Grid, Param, Permute, RangeId, Scalar, Strategy, Value};
+
+pub use named::Entries;
 
 /// Values of a strategy's params, tables and inputs, by declaration order.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -21,32 +25,69 @@ pub struct Bindings {
 }
 
 /// Entries of a table.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TableData {
-    /// One extent for each declared axis. A lookup past the end of an axis reads its last entry.
+    /// One extent for each declared axis: 1 for an entry that holds all along the axis, else the number of steps of the run,
+    /// of layers, or of query heads.
     pub shape: Vec<usize>,
-    /// Row-major entries; three consecutive numbers each for a table of triples.
+    /// Row-major entries; three consecutive numbers each for a table of triples. Names are numbered from 0. Integers stay
+    /// below 2^24.
     pub values: Vec<f32>,
 }
 
-/// Values of an input, `[B, N]` row-major; for a ragged batch the packed tokens.
+/// Values of an input, `[B, N]` row-major; for a ragged batch the packed tokens. They are of the declared type: integers
+/// below 2^24, 0 and 1 for `bool`, any number for `f32`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InputData {
     /// One value for each token.
     pub values: Vec<f32>,
 }
 
-/// Where a call stands in the denoising run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Where a call stands in the denoising run; by default at the one step of a run of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moment {
     /// Step index, from 0.
     pub step: u32,
-    /// Number of steps.
+    /// Number of steps, at least 1.
     pub steps: u32,
     /// Steps since the last Update; 0 at an Update.
     pub since_update: u32,
     /// Layer index.
     pub layer: u32,
+}
+
+impl Default for Moment {
+    fn default() -> Moment {
+        Moment { step: 0, steps: 1, since_update: 0, layer: 0 }
+    }
+}
+
+impl Moment {
+    /// Most steps of a run: a schedule plans them one by one.
+    pub const MOST_STEPS: u32 = 1 << 20;
+
+    /// Checks that the step is one of the run's.
+    ///
+    /// # Errors
+    /// A finding that names the step and the steps.
+    pub fn check(&self) -> Result<(), Finding> {
+        let (step, steps) = (self.step, self.steps);
+        let (what, help) = match steps {
+            0 => ("a run has no steps".to_owned(), "give the number of steps, at least 1".to_owned()),
+            _ if steps > Moment::MOST_STEPS => {
+                (format!("a run has {steps} steps"), format!("give {} at most", Moment::MOST_STEPS))
+            }
+            _ if step >= steps => {
+                (format!("step {step} is beyond the {steps} steps of the run"), "steps count from 0".to_owned())
+            }
+            _ if self.layer > i32::MAX as u32 || self.since_update > Moment::MOST_STEPS => (
+                format!("layer {} or {} steps since the last Update are too many", self.layer, self.since_update),
+                format!("layers stay below 2^31, and a run has {} steps at most", Moment::MOST_STEPS),
+            ),
+            _ => return Ok(()),
+        };
+        Err(Finding::new(Code::StepOutside, what, help))
+    }
 }
 
 /// Where the named ranges of a strategy lie in a problem's sequence.
@@ -94,7 +135,7 @@ impl GridGeometry {
 
     /// Tokens of a tile.
     pub fn tile_len(&self) -> usize {
-        self.tile.iter().product()
+        product(&self.tile)
     }
 
     /// (t, h, w) of a token position, and of its tile; None outside the grid.
@@ -137,6 +178,19 @@ impl<'a> Bound<'a> {
         data::check(&bound).map(|()| bound)
     }
 
+    /// Checks that a call may come at this moment: the step is one of the run's, and tables have entries for it.
+    ///
+    /// # Errors
+    /// All mistakes found.
+    pub fn check_moment(&self, moment: &Moment) -> Result<(), Findings> {
+        let mut findings = Findings::new();
+        findings.extend(moment.check().err());
+        for (table, data) in self.strategy.tables.iter().zip(&self.bindings.tables) {
+            findings.extend(table.check_moment(data, moment).err());
+        }
+        findings.into_result(())
+    }
+
     /// The range that a block belongs to: among the ranges that it touches, the first declared one without a grid,
     /// else the first declared one. None for a strategy without named ranges.
     pub fn block_range(&self, first: usize, last: usize) -> Option<RangeId> {
@@ -177,28 +231,13 @@ impl Bindings {
             findings.extend(param.check(value).err());
         }
         for (table, data) in strategy.tables.iter().zip(&self.tables) {
-            findings.extend(table.check(data).err());
-        }
-        let tokens = match &problem.ragged {
-            Some(ragged) => *ragged.q.last().unwrap_or(&0) as usize,
-            None => problem.batch * problem.n_q,
-        };
-        for (input, data) in strategy.inputs.iter().zip(&self.inputs) {
-            let same_tokens =
-                problem.n_q == problem.n_kv && problem.ragged.as_ref().is_none_or(|ragged| ragged.q == ragged.kv);
-            if data.values.len() != tokens || !same_tokens {
-                findings.push(Finding::new(
-                    Code::InputShape,
-                    format!(
-                        "input {} has {} values for {tokens} tokens (N {}, N_kv {})",
-                        input.name,
-                        data.values.len(),
-                        problem.n_q,
-                        problem.n_kv
-                    ),
-                    "give one value for each batch item and token, [B, N]; queries and keys must be the same tokens",
-                ));
+            match table.check(data) {
+                Ok(()) => findings.extend(table.check_heads(data, problem.heads).err()),
+                Err(finding) => findings.push(finding),
             }
+        }
+        for (input, data) in strategy.inputs.iter().zip(&self.inputs) {
+            findings.extend(input.check(data, problem).err());
         }
     }
 }
@@ -252,51 +291,8 @@ impl Param {
     }
 }
 
-impl Table {
-    fn check(&self, data: &TableData) -> Result<(), Finding> {
-        let (numbers, scalar) = match self.element {
-            Element::One(scalar) => (1, scalar),
-            Element::Three(scalar) => (3, scalar),
-        };
-        let entries: usize = data.shape.iter().product();
-        if data.shape.len() != self.axes.len() || entries == 0 || entries * numbers != data.values.len() {
-            let axes: Vec<&str> = self.axes.iter().map(|axis| axis.name()).collect();
-            return Err(Finding::new(
-                Code::TableShape,
-                format!("table {} has shape {:?} and {} numbers", self.name, data.shape, data.values.len()),
-                format!(
-                    "it is declared as [{}] with {numbers} number(s) an entry, and needs at least one entry",
-                    axes.join(", ")
-                ),
-            ));
-        }
-        let legal = |&v: &f32| match scalar {
-            Scalar::F32 => v.is_finite(),
-            Scalar::U32 => v >= 0.0 && v.fract() == 0.0 && v < 16_777_216.0,
-            Scalar::I32 => v.fract() == 0.0 && v.abs() < 16_777_216.0,
-            Scalar::Bool => v == 0.0 || v == 1.0,
-        };
-        let named = |&v: &f32| self.variants.is_empty() || (v as usize) < self.variants.len();
-        if let Some(v) = data.values.iter().find(|v| legal(v) && !named(v)) {
-            return Err(Finding::new(
-                Code::TableShape,
-                format!("table {} holds {v}, which stands for none of its names", self.name),
-                format!("its names are {}, numbered from 0", self.variants.join(", ")),
-            ));
-        }
-        match data.values.iter().find(|v| !legal(v)) {
-            Some(v) => Err(Finding::new(
-                Code::TableShape,
-                format!("table {} holds {v}, which is not a {}", self.name, scalar.name()),
-                "correct the entry; integers in tables stay below 2^24",
-            )),
-            None => Ok(()),
-        }
-    }
-}
-
 impl TableData {
-    /// Index of the entry for these axis indices, clamped to the last entry of each axis.
+    /// Index of the entry for these axis indices. Along an axis of one entry it is that one whatever the index.
     pub fn entry(&self, indices: &[usize]) -> usize {
         self.shape.iter().zip(indices).fold(0, |at, (&extent, &index)| at * extent + index.min(extent - 1))
     }
@@ -314,7 +310,8 @@ impl Geometry {
                 None if !named && problem.ragged.is_none() && id == sole_range(strategy) => (0, problem.n_q, None),
                 None => (0, 0, None),
             };
-            if declared.grid.is_some() && len > 0 && extent.is_none() && reads_grid(strategy) {
+            let unknown = declared.grid.is_some() && len > 0 && extent.is_none();
+            if unknown && reads_grid(strategy) {
                 findings.push(Finding::new(
                     Code::TokenLayout,
                     format!("{} is a (t, h, w) grid but the problem does not give its extents", declared.name),
@@ -327,7 +324,11 @@ impl Geometry {
                     Grid::Raster => extent,
                     Grid::Tiled(tile) => tile.map(|t| t as usize),
                 };
-                geometry.grid = Some(GridGeometry { range: RangeId(id), start, extent, tile });
+                let grid = GridGeometry { range: RangeId(id), start, extent, tile };
+                if !unknown {
+                    check_tiles(strategy, problem, &grid, findings);
+                }
+                geometry.grid = Some(grid);
             }
         }
         if named && !strategy.tokens.is_empty() {
@@ -342,9 +343,6 @@ impl Geometry {
                 }
             }
         }
-        if let Some(grid) = &geometry.grid {
-            check_tiles(strategy, problem, grid, findings);
-        }
         geometry
     }
 }
@@ -354,23 +352,18 @@ fn sole_range(strategy: &Strategy) -> usize {
     strategy.tokens.iter().rposition(|range| range.grid.is_some()).unwrap_or(strategy.tokens.len().saturating_sub(1))
 }
 
-/// All expressions of token and block rules.
-fn rule_exprs(strategy: &Strategy) -> impl Iterator<Item = &crate::expr::Expr> {
-    strategy.mask.iter().chain(&strategy.score).map(|rule| &rule.value).chain(strategy.conditions())
-}
-
+/// Whether anything of a strategy depends on the extents of its grid.
 fn reads_grid(strategy: &Strategy) -> bool {
-    rule_exprs(strategy).any(|value| {
-        value.any(|e| {
-            matches!(
-                e.kind,
-                ExprKind::Coordinate(
-                    _,
-                    Coordinate::T | Coordinate::H | Coordinate::W | Coordinate::Tile | Coordinate::Cell
-                ) | ExprKind::Global(Global::GridT | Global::GridH | Global::GridW | Global::FrameLen)
-            )
-        })
-    })
+    let coordinates = |e: &Expr| match &e.kind {
+        ExprKind::Coordinate(
+            _,
+            Coordinate::T | Coordinate::H | Coordinate::W | Coordinate::Tile | Coordinate::Cell,
+        ) => true,
+        ExprKind::Global(Global::GridT | Global::GridH | Global::GridW | Global::FrameLen) => true,
+        ExprKind::Cover(cover) => cover.per_frame,
+        _ => false,
+    };
+    matches!(strategy.permute, Some(Permute::Tiles(_))) || strategy.exprs().any(|expr| expr.any(coordinates))
 }
 
 fn check_tiles(strategy: &Strategy, problem: &Problem, grid: &GridGeometry, findings: &mut Findings) {
@@ -385,17 +378,12 @@ fn check_tiles(strategy: &Strategy, problem: &Problem, grid: &GridGeometry, find
                 "tiles of {t}×{h}×{w} do not divide a grid of {}×{}×{}",
                 grid.extent[0], grid.extent[1], grid.extent[2]
             ),
-            "pad the grid, or use a tile whose extents divide it",
+            "use a tile whose extents divide it; tokens that pad the grid take part unless a mask leaves them out",
         ));
         return;
     }
-    let reads_tile =
-        |expr: &crate::expr::Expr| expr.any(|e| matches!(e.kind, ExprKind::Coordinate(_, Coordinate::Tile)));
-    let over_blocks = strategy.rules.iter().any(|rule| match &rule.when {
-        When::Match { condition: Some(condition), .. } => reads_tile(condition),
-        _ => false,
-    });
-    if !over_blocks {
+    let reads_tile = |expr: &Expr| expr.any(|e| matches!(e.kind, ExprKind::Coordinate(_, Coordinate::Tile)));
+    if !strategy.maps.iter().map(|map| &map.value).chain(strategy.conditions()).any(reads_tile) {
         return;
     }
     for (name, block) in [("block_q", problem.blocks.q as usize), ("block_kv", problem.blocks.kv as usize)] {
@@ -409,7 +397,7 @@ fn check_tiles(strategy: &Strategy, problem: &Problem, grid: &GridGeometry, find
             findings.push(Finding::new(
                 Code::TileLayout,
                 format!("the grid starts at token {}, which is not a multiple of {name} {block}", grid.start),
-                "put the text after the grid, or pad it to a multiple of the block size",
+                "put the text after the grid, or use a block size that divides its start",
             ));
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::bind::{Bound, Moment};
 use crate::diagnostic::{Code, Finding, Findings};
+use crate::problem::product;
 use crate::symbols::Symbols;
 use crate::tensor::Tensor;
 
@@ -44,13 +45,14 @@ pub struct AttentionOutput {
 }
 
 impl AttentionCall<'_> {
-    /// Checks every tensor and symbol against the problem.
+    /// Checks every tensor and symbol against the problem, and that tables have entries for the moment.
     ///
     /// # Errors
     /// All mistakes found, each naming the tensor, what it is and what it should be.
     pub fn check(&self) -> Result<(), Findings> {
         let problem = self.bound.problem;
         let mut findings = problem.check_attention_blocks().err().unwrap_or_default();
+        findings.extend(self.bound.check_moment(&self.moment).err().into_iter().flatten());
         for (name, tensor, shape) in
             [("q", self.q, problem.q_shape()), ("k", self.k, problem.kv_shape()), ("v", self.v, problem.kv_shape())]
         {
@@ -116,13 +118,13 @@ impl<'a> SymbolsCall<'a> {
         SymbolsCall { bound, moment, data: None }
     }
 
-    /// Checks that the tensors are there if a rule reads them, and their shapes.
+    /// Checks that the tensors are there if a rule reads them, their shapes, and that tables have entries for the moment.
     ///
     /// # Errors
     /// All mistakes found, each naming the tensor, what it is and what it should be.
     pub fn check(&self) -> Result<(), Findings> {
         let problem = self.bound.problem;
-        let mut findings = Findings::new();
+        let mut findings = self.bound.check_moment(&self.moment).err().unwrap_or_default();
         match self.data {
             Some((q, k)) => {
                 check_tensor("q", q, &problem.q_shape(), q, &mut findings);
@@ -147,7 +149,7 @@ fn check_tensor(name: &str, tensor: &Tensor, shape: &[usize], q: &Tensor, findin
             format!("this problem needs {shape:?}, [batch, tokens, heads, head dimension]"),
         ));
     }
-    let elements: usize = tensor.shape.iter().product();
+    let elements = product(&tensor.shape);
     if tensor.len() != elements {
         findings.push(Finding::new(
             Code::TensorShape,
@@ -159,7 +161,7 @@ fn check_tensor(name: &str, tensor: &Tensor, shape: &[usize], q: &Tensor, findin
         findings.push(Finding::new(
             Code::TensorType,
             format!("{name} is {} but q is {}", tensor.dtype().name(), q.dtype().name()),
-            "convert one of them; q, k, v and the cache share one type",
+            "convert to one type that holds the values of all: f16 ends at 65504, bf16 has 8 bits of precision",
         ));
     }
 }

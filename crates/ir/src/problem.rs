@@ -101,7 +101,7 @@ impl Layout {
 
     /// Number of tokens.
     pub fn len(&self) -> usize {
-        self.ranges.iter().map(|range| range.len).sum()
+        self.ranges.iter().fold(0, |sum, range| sum.saturating_add(range.len))
     }
 
     /// Whether there are no tokens.
@@ -120,6 +120,42 @@ impl Layout {
         }
         None
     }
+
+    /// Whether the ranges fill the sequence, each name stands once, and the grids have as many tokens as their ranges.
+    fn check(&self, n_q: usize, n_kv: usize, findings: &mut Findings) {
+        if self.len() != n_q || n_q != n_kv {
+            findings.push(Finding::new(
+                Code::TokenLayout,
+                format!("the layout has {} tokens but N is {n_q} and N_kv is {n_kv}", self.len()),
+                "named ranges need N = N_kv, and their lengths must add up to it",
+            ));
+        }
+        for (index, range) in self.ranges.iter().enumerate() {
+            if self.ranges[..index].iter().any(|before| before.name == range.name) {
+                findings.push(Finding::new(
+                    Code::TokenLayout,
+                    format!("the layout names two ranges {}", range.name),
+                    "give each range a name of its own",
+                ));
+            }
+            let Some(grid) = range.grid else { continue };
+            let [t, h, w] = grid;
+            // Frames and rows of an empty grid are counted too.
+            if product(&grid.map(|extent| extent.max(1))) > MOST_EXTENT {
+                findings.push(Finding::new(
+                    Code::TokenLayout,
+                    format!("grid {t}×{h}×{w} of {} is too large", range.name),
+                    format!("a grid has {MOST_EXTENT} tokens at most"),
+                ));
+            } else if product(&grid) != range.len {
+                findings.push(Finding::new(
+                    Code::TokenLayout,
+                    format!("grid {t}×{h}×{w} of {} has {} tokens, not {}", range.name, product(&grid), range.len),
+                    "make the three extents multiply to the number of tokens of the range",
+                ));
+            }
+        }
+    }
 }
 
 impl LayoutRange {
@@ -130,7 +166,7 @@ impl LayoutRange {
 
     /// Tokens on a (t, h, w) grid.
     pub fn grid(name: &str, grid: [usize; 3]) -> LayoutRange {
-        LayoutRange { name: name.to_owned(), len: grid.iter().product(), grid: Some(grid) }
+        LayoutRange { name: name.to_owned(), len: product(&grid), grid: Some(grid) }
     }
 }
 
@@ -198,32 +234,35 @@ impl Problem {
         h / (self.heads / self.kv_heads)
     }
 
-    /// Checks that the shapes make sense together.
+    /// Checks that the shapes make sense together, and that what is made of them can be counted and stored. Whatever takes
+    /// a problem asks this before it allocates or walks anything.
     ///
     /// # Errors
     /// All mistakes found, each naming the field and what would fit.
     pub fn check(&self) -> Result<(), Findings> {
         let mut findings = Findings::new();
-        for (name, extent) in [("heads", self.heads), ("kv heads", self.kv_heads), ("head dimension", self.head_dim)] {
-            if extent == 0 {
-                findings.push(Finding::new(
-                    Code::TensorShape,
-                    format!("{name} is 0"),
-                    format!("give at least one {name}"),
-                ));
-            }
+        for (name, extent) in [
+            ("batch size B", self.batch),
+            ("query length N", self.n_q),
+            ("key length N_kv", self.n_kv),
+            ("number of heads H", self.heads),
+            ("number of kv heads H_kv", self.kv_heads),
+            ("head dimension D", self.head_dim),
+        ] {
+            findings.extend(check_extent(name, extent).err());
         }
-        if self.kv_heads != 0 && !self.heads.is_multiple_of(self.kv_heads) {
+        for (name, block) in [("block_q", self.blocks.q), ("block_kv", self.blocks.kv)] {
+            findings.extend(check_block(name, block as usize).err());
+        }
+        // The rest calculates with these.
+        findings.into_result(())?;
+        let mut findings = Findings::new();
+        if !self.heads.is_multiple_of(self.kv_heads) {
             findings.push(Finding::new(
                 Code::HeadGroups,
                 format!("{} query heads are not a multiple of {} kv heads", self.heads, self.kv_heads),
                 "use a number of kv heads that divides the number of query heads",
             ));
-        }
-        for (name, block) in [("block_q", self.blocks.q), ("block_kv", self.blocks.kv)] {
-            if block == 0 {
-                findings.push(Finding::new(Code::BlockSize, format!("{name} is 0"), "use 64 or 128"));
-            }
         }
         if !self.scale.is_finite() {
             findings.push(Finding::new(
@@ -231,30 +270,6 @@ impl Problem {
                 format!("scale is {}", self.scale),
                 "use a finite scale, usually 1/sqrt(D)",
             ));
-        }
-        if !self.layout.ranges.is_empty() && (self.layout.len() != self.n_q || self.n_q != self.n_kv) {
-            findings.push(Finding::new(
-                Code::TokenLayout,
-                format!("the layout has {} tokens but N is {} and N_kv is {}", self.layout.len(), self.n_q, self.n_kv),
-                "named ranges need N = N_kv, and their lengths must add up to it",
-            ));
-        }
-        for range in &self.layout.ranges {
-            if let Some(grid) = range.grid.filter(|grid| grid.iter().product::<usize>() != range.len) {
-                findings.push(Finding::new(
-                    Code::TokenLayout,
-                    format!(
-                        "grid {}×{}×{} of {} has {} tokens, not {}",
-                        grid[0],
-                        grid[1],
-                        grid[2],
-                        range.name,
-                        grid.iter().product::<usize>(),
-                        range.len
-                    ),
-                    "make the three extents multiply to the number of tokens of the range",
-                ));
-            }
         }
         if let Some(ragged) = &self.ragged {
             for (name, indptr, most) in [("q", &ragged.q, self.n_q), ("kv", &ragged.kv, self.n_kv)] {
@@ -276,7 +291,44 @@ impl Problem {
                 findings.push(Finding::new(
                     Code::TokenLayout,
                     "a ragged batch has no common layout",
-                    "use a strategy without named ranges, or pad the batch to one length",
+                    "use a strategy without named ranges, or call once for each length",
+                ));
+            }
+        } else if !self.layout.ranges.is_empty() {
+            self.layout.check(self.n_q, self.n_kv, &mut findings);
+        }
+        findings.into_result(())?;
+        self.check_sizes()
+    }
+
+    /// Whether tensors and symbols can be stored.
+    fn check_sizes(&self) -> Result<(), Findings> {
+        let mut findings = Findings::new();
+        for (name, shape) in [("q", self.q_shape()), ("k", self.kv_shape())] {
+            findings.extend(check_tensor_size(name, &shape).err());
+        }
+        findings.into_result(())?;
+        let mut findings = Findings::new();
+        let (t_q, t_kv) = (self.q_blocks(), self.kv_blocks());
+        for (name, axes, shape, bits) in [
+            ("s_c", "[B, H, T_q]", vec![self.batch, self.heads, t_q], [self.batch, t_q, self.heads]),
+            (
+                "s_s",
+                "[B, H, T_q, T_kv]",
+                vec![self.batch, self.heads, t_q, t_kv],
+                [self.batch.saturating_mul(self.heads), t_q, t_kv],
+            ),
+        ] {
+            let [outer, rows, bits] = bits;
+            let bytes = product(&[outer, rows, bits.div_ceil(64), 8]);
+            if bytes > MOST_SYMBOL_BYTES {
+                findings.push(Finding::new(
+                    Code::SymbolShape,
+                    format!("{name} {axes} = {shape:?} is too large: {} GiB", bytes >> 30),
+                    format!(
+                        "a symbol has {} GiB at most; use larger blocks, or split the call by batch items",
+                        MOST_SYMBOL_BYTES >> 30
+                    ),
                 ));
             }
         }
@@ -294,10 +346,66 @@ impl Problem {
                 findings.push(Finding::new(
                     Code::BlockSize,
                     format!("{name} is {block}, which is not a positive multiple of 16"),
-                    format!("use {}", block.next_multiple_of(16)),
+                    format!("use {}", block.min(MOST_BLOCK - 1).next_multiple_of(16)),
                 ));
             }
         }
         findings.into_result(())
     }
+}
+
+/// Most of anything that stands along an axis. Rules and kernels count in 32 bits, and a block more must fit.
+pub(crate) const MOST_EXTENT: usize = 1 << 30;
+/// Most tokens of a block, as in the clause `blocks`.
+pub const MOST_BLOCK: u32 = 1 << 16;
+/// Most bytes of a packed symbol.
+const MOST_SYMBOL_BYTES: usize = 1 << 32;
+
+/// Whether something can be counted along an axis: neither none of it nor too much.
+///
+/// # Errors
+/// A finding that names it.
+pub(crate) fn check_extent(name: &str, extent: usize) -> Result<(), Finding> {
+    match extent {
+        0 => Err(Finding::new(Code::TensorShape, format!("{name} is 0"), "give at least 1")),
+        1..=MOST_EXTENT => Ok(()),
+        _ => Err(Finding::new(
+            Code::TensorShape,
+            format!("{name} is {extent}, which is too large"),
+            format!("give {MOST_EXTENT} at most"),
+        )),
+    }
+}
+
+/// Whether a block may have so many tokens.
+///
+/// # Errors
+/// A finding that names it.
+pub fn check_block(name: &str, block: usize) -> Result<(), Finding> {
+    if (1..=MOST_BLOCK as usize).contains(&block) {
+        return Ok(());
+    }
+    let help = format!("use a multiple of 16 from 16 to {MOST_BLOCK}, usually 64 or 128");
+    Err(Finding::new(Code::BlockSize, format!("{name} is {block}"), help))
+}
+
+/// Whether a tensor of this shape can be addressed in any element type.
+///
+/// # Errors
+/// A finding that names it.
+pub(crate) fn check_tensor_size(name: &str, shape: &[usize]) -> Result<(), Finding> {
+    if product(shape) <= isize::MAX as usize / DType::F32.bytes() {
+        return Ok(());
+    }
+    Err(Finding::new(
+        Code::TensorShape,
+        format!("{name} {shape:?} has more elements than memory can have addresses"),
+        "split the call by batch items, or by heads where no rule reads `head`",
+    ))
+}
+
+/// The product of extents; the largest number if it is larger.
+pub(crate) fn product(extents: &[usize]) -> usize {
+    // A zero stands for nothing however large the others are.
+    if extents.contains(&0) { 0 } else { extents.iter().fold(1, |product, &extent| product.saturating_mul(extent)) }
 }

@@ -3,7 +3,7 @@
 //! Both are generic over what holds the numbers: `&Tensor` and `&CacheSymbol` in host memory, handles of arrays on a device.
 
 use crate::diagnostic::{Code, Finding, Findings};
-use crate::problem::DType;
+use crate::problem::{DType, check_block, check_extent, check_tensor_size, product};
 use crate::symbols::CacheSymbol;
 use crate::tensor::Tensor;
 
@@ -15,7 +15,7 @@ pub trait Shaped {
     fn dtype(&self) -> DType;
     /// Elements that it holds; more or fewer than its shape says only if it was put together by hand.
     fn elements(&self) -> usize {
-        self.shape().iter().product()
+        product(self.shape())
     }
 }
 
@@ -101,24 +101,36 @@ impl Stream {
         [self.batch, self.tokens, self.heads, self.head_dim]
     }
 
-    fn check(&self, findings: &mut Findings) {
-        let finding = |code, what: String, help: &str| Finding::new(code, what, help.to_owned());
-        let extents = [
-            ("heads", self.heads),
-            ("head dimension", self.head_dim),
-            ("model width", self.width),
-            ("block", self.block),
-        ];
-        for (name, extent) in extents {
-            if extent == 0 {
-                findings.push(finding(Code::TensorShape, format!("{name} is 0"), "give at least one"));
-            }
+    /// Checks that the sizes fit each other, and that arrays of them can be counted and stored. A stream may have no rows.
+    ///
+    /// # Errors
+    /// All mistakes found.
+    pub fn check(&self) -> Result<(), Findings> {
+        let mut findings = Findings::new();
+        for (name, extent) in [
+            ("batch size B", self.batch),
+            ("length N", self.tokens),
+            ("number of heads H", self.heads),
+            ("head dimension D", self.head_dim),
+            ("model width C", self.width),
+        ] {
+            findings.extend(check_extent(name, extent).err());
         }
-        if self.first + self.rows > self.tokens {
-            let (end, tokens) = (self.first + self.rows, self.tokens);
-            let what = format!("the stream ends at token {end} of {tokens}");
-            findings.push(finding(Code::TokenLayout, what, "streams lie inside the joint sequence"));
+        findings.extend(check_block("block_q", self.block).err());
+        let end = self.first.saturating_add(self.rows);
+        if end > self.tokens {
+            let what = format!("the stream ends at token {end} of {}", self.tokens);
+            findings.push(Finding::new(Code::TokenLayout, what, "streams lie inside the joint sequence"));
         }
+        findings.into_result(())?;
+        let mut findings = Findings::new();
+        let [batch, rows, width] = self.model_shape();
+        let columns = product(&[self.heads, self.head_dim]);
+        findings.extend(check_tensor_size("[B, N, H, D]", &self.head_shape()).err());
+        findings.extend(check_tensor_size("[B, N, C]", &[batch, rows, width]).err());
+        findings.extend(check_extent("product of heads and head dimension H·D", columns).err());
+        findings.extend(check_tensor_size("[H·D, C]", &[columns, width]).err());
+        findings.into_result(())
     }
 }
 
@@ -293,7 +305,7 @@ impl<T: Shaped, S> GemmQ<T, S> {
     /// All mistakes found, each naming the array, what it is and what it should be.
     pub fn check(&self, q: &impl Shaped, means: Option<&impl Shaped>) -> Result<(), Findings> {
         let (mut findings, stream) = (Findings::new(), &self.stream);
-        stream.check(&mut findings);
+        stream.check()?;
         let (columns, half, dtype) = (stream.heads * stream.head_dim, stream.head_dim / 2, self.x.dtype());
         check_array("x", &self.x, &stream.model_shape(), "[B, N, C]", dtype, &mut findings);
         check_array("w", &self.w, &[columns, stream.width], "[H·D, C]", dtype, &mut findings);
@@ -359,7 +371,7 @@ impl<T: Shaped, S> GemmO<T, S> {
     /// All mistakes found, each naming the array, what it is and what it should be.
     pub fn check(&self, y: &impl Shaped, partial: Option<&impl Shaped>) -> Result<(), Findings> {
         let (mut findings, stream) = (Findings::new(), &self.stream);
-        stream.check(&mut findings);
+        stream.check()?;
         let (columns, dtype, model) = (stream.heads * stream.head_dim, self.o.dtype(), stream.model_shape());
         check_array("o", &self.o, &stream.head_shape(), "[B, N, H, D]", dtype, &mut findings);
         check_array("w", &self.w, &[stream.width, columns], "[C, H·D]", dtype, &mut findings);
@@ -423,7 +435,7 @@ impl<T: Shaped, S> Differences<T, S> {
     /// All mistakes found, each naming the array, what it is and what it should be.
     pub fn check(&self, partials: &[impl Shaped]) -> Result<(), Findings> {
         let (mut findings, stream) = (Findings::new(), &self.stream);
-        stream.check(&mut findings);
+        stream.check()?;
         let (columns, dtype) = (stream.heads * stream.head_dim, self.w.dtype());
         check_array("w", &self.w, &[stream.width, columns], "[C, H·D]", dtype, &mut findings);
         for output in &self.outputs {
@@ -451,6 +463,7 @@ impl<T: Shaped, S> Differences<T, S> {
 /// # Errors
 /// A finding with the shape that it needs.
 pub fn check_cache_symbol(stream: &Stream, s_c: &CacheSymbol) -> Result<(), Findings> {
+    stream.check()?;
     let (found, needed) = ([s_c.batch(), s_c.heads(), s_c.q_blocks()], [stream.batch, stream.heads, stream.blocks()]);
     if found == needed {
         return Ok(());
@@ -467,7 +480,7 @@ fn check_array(name: &str, array: &impl Shaped, shape: &[usize], axes: &str, dty
             format!("this projection needs {axes} = {shape:?}"),
         ));
     }
-    let elements: usize = array.shape().iter().product();
+    let elements = product(array.shape());
     if array.elements() != elements {
         findings.push(Finding::new(
             Code::TensorShape,

@@ -416,6 +416,18 @@ impl Strategy {
         })
     }
 
+    /// Every expression: of maps, of rules over tokens and over blocks, of orders of forecasts, and of the schedule.
+    pub fn exprs(&self) -> impl Iterator<Item = &Expr> {
+        let Schedule { update, dense, degrade } = &self.schedule;
+        let orders = self.rules.iter().filter_map(|rule| match &rule.reuse {
+            Some(Reuse::Taylor(order)) => Some(order),
+            _ => None,
+        });
+        let maps = self.maps.iter().map(|map| &map.value);
+        let tokens = self.mask.iter().chain(&self.score).map(|rule| &rule.value);
+        maps.chain(tokens).chain(self.conditions()).chain(orders).chain(update).chain(dense).chain(degrade)
+    }
+
     /// The symbol that `degrade` asks about, if any.
     pub fn degrades(&self) -> Option<SymbolKind> {
         let mut asked = None;

@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 
-use crate::problem::DType;
+use crate::problem::{DType, product};
 
 /// A contiguous row-major tensor in host memory.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,7 +30,7 @@ impl Tensor {
     /// # Panics
     /// If `values.len()` is not the product of `shape`.
     pub fn from_f32(shape: &[usize], dtype: DType, values: &[f32]) -> Tensor {
-        assert_eq!(values.len(), shape.iter().product::<usize>(), "values do not fill the shape {shape:?}");
+        assert_eq!(values.len(), product(shape), "values do not fill the shape {shape:?}");
         let data = match dtype {
             DType::F32 => Data::F32(values.to_vec()),
             DType::F16 => Data::F16(values.iter().map(|&v| f16::from_f32(v)).collect()),
@@ -44,8 +44,12 @@ impl Tensor {
     /// # Panics
     /// If there are more or fewer bytes than `shape` has elements.
     pub fn from_bytes(shape: &[usize], dtype: DType, bytes: &[u8]) -> Tensor {
-        let expected = shape.iter().product::<usize>() * dtype.bytes();
-        assert_eq!(bytes.len(), expected, "bytes do not fill the shape {shape:?} of {}", dtype.name());
+        assert_eq!(
+            Some(bytes.len()),
+            product(shape).checked_mul(dtype.bytes()),
+            "bytes do not fill the shape {shape:?} of {}",
+            dtype.name()
+        );
         let data = match dtype {
             DType::F32 => Data::F32(bytemuck::pod_collect_to_vec(bytes)),
             DType::F16 => Data::F16(bytemuck::pod_collect_to_vec(bytes)),
@@ -55,8 +59,11 @@ impl Tensor {
     }
 
     /// A tensor of zeros.
+    ///
+    /// # Panics
+    /// If no memory can hold it.
     pub fn zeros(shape: &[usize], dtype: DType) -> Tensor {
-        let n = shape.iter().product();
+        let n = product(shape);
         let data = match dtype {
             DType::F32 => Data::F32(vec![0.0; n]),
             DType::F16 => Data::F16(vec![f16::ZERO; n]),

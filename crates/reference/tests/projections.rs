@@ -282,7 +282,7 @@ fn mistakes_are_findings() {
 
     assert_eq!(code(gemm_q(&call, &mut means, None)), Code::TensorShape);
     let nothing = Stream { block: 0, ..call.stream };
-    assert_eq!(code(gemm_q(&plain_q(nothing, &x, &w), &mut q, Some(&mut means))), Code::TensorShape);
+    assert_eq!(code(gemm_q(&plain_q(nothing, &x, &w), &mut q, Some(&mut means))), Code::BlockSize);
     assert_eq!(code(gemm_q(&plain_q(stream(3, 0, 4, 2), &x, &w), &mut q, None)), Code::TokenLayout);
     let s_c = CacheSymbol::ones(1, 2, 3);
     assert_eq!(code(gemm_q(&GemmQ { s_c: Some(&s_c), ..call.clone() }, &mut q, None)), Code::SymbolShape);

@@ -122,7 +122,8 @@ impl AttentionLayer {
         device: Arc<dyn Device>,
     ) -> Result<AttentionLayer, Error> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        Bound::new(&strategy, &problem, &bindings)?;
+        let moment = Moment { step: 0, steps: place.steps, since_update: 0, layer: place.layer };
+        Bound::new(&strategy, &problem, &bindings)?.check_moment(&moment)?;
         let mask_only = Strategy { rules: Vec::new(), ..strategy.clone() };
         let varying = rule_exprs(&strategy).any(|expr| reads_step(expr, &strategy));
         let id = NEXT.fetch_add(1, Ordering::Relaxed);

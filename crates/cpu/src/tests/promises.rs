@@ -1,5 +1,6 @@
 //! What the documentation says of shapes at the edge, of NaN and infinity, and of mistakes.
 
+use sparsym_ir::problem::Ragged;
 use sparsym_ir::strategy::Blocks;
 use sparsym_ir::tensor::Data;
 use sparsym_ir::{Code, DType, Problem, Tensor};
@@ -54,13 +55,13 @@ fn one_token() {
 }
 
 #[test]
-fn no_tokens() {
-    for (n_q, n_kv) in [(0, 5), (5, 0), (0, 0)] {
-        let case = Case::new(Problem { n_q, n_kv, ..small(0, 2, 8) }, DType::F16, 5);
-        let out = case.run().unwrap();
-        assert!(out.o.to_f32().iter().all(|&x| x == 0.0));
-        assert_eq!(out.lse, vec![f32::NEG_INFINITY; 2 * n_q]);
-    }
+fn an_item_without_keys() {
+    let ragged = Some(Ragged { q: vec![0, 5, 5, 9], kv: vec![0, 0, 7, 9] });
+    let case = Case::new(Problem { batch: 3, n_q: 5, n_kv: 7, ragged, ..small(9, 2, 8) }, DType::F16, 5);
+    let out = case.run().unwrap();
+    assert!(out.o.to_f32()[..5 * 2 * 8].iter().all(|&x| x == 0.0));
+    assert!(out.lse[..5].iter().all(|&x| x == f32::NEG_INFINITY) && out.lse[5..9].iter().all(|x| x.is_finite()));
+    case.check();
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub(super) fn check(bound: &Bound) -> Result<(), Findings> {
         findings.push(Finding::new(
             Code::SequenceLengths,
             format!("rules of {} read Q and K, which need one length for all batch items", strategy.name),
-            "pad the batch to one length, or call once for each length",
+            "call once for each length; padding would count in the values of blocks",
         ));
     }
     let mut seen: Vec<Span> = Vec::new();

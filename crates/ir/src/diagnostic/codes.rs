@@ -170,13 +170,13 @@ codes! {
     }
     Shape {
         TensorShape = "S501", "tensor of the wrong shape",
-            "A tensor's rank or an extent does not fit the problem. Shapes are q and o [B, N, H, D], k and v [B, N_kv, H_kv, D].";
+            "A tensor's rank or an extent does not fit the problem. Shapes are q and o [B, N, H, D], k and v [B, N_kv, H_kv, D]. No extent is 0, none is above 2^30, and the product of all can be addressed.";
         TensorType = "S502", "tensor of the wrong type",
             "q, k, v and cached features of one call share one float type.";
         HeadGroups = "S503", "heads do not form groups",
             "H must be a multiple of H_kv: each group of H / H_kv query heads shares a kv head.";
         BlockSize = "S504", "block size that cannot be used",
-            "Attention is computed in blocks of a positive multiple of 16 tokens; on a GPU a legal tile must divide them. A map over kv blocks that is read at query blocks needs blocks of one size, `kv in q` needs query blocks that are a multiple of kv blocks, and `blocksum` a stride that divides both.";
+            "Attention is computed in blocks of a positive multiple of 16 tokens, at most 65536; on a GPU a legal tile must divide them. A map over kv blocks that is read at query blocks needs blocks of one size, `kv in q` needs query blocks that are a multiple of kv blocks, and `blocksum` a stride that divides both.";
         TokenLayout = "S505", "token layout does not fit",
             "The named ranges of the strategy must be present in the problem's layout and add up to its tokens; a grid's extents must multiply to the tokens of its range.";
         TileLayout = "S506", "tiles do not fit the grid",
@@ -186,15 +186,17 @@ codes! {
         UnknownName = "S508", "no such param, table or input",
             "The name is not declared by the strategy.";
         TableShape = "S509", "table of the wrong shape",
-            "A table needs one extent for each declared axis, and one entry for each combination; triples have a last extent of 3.";
-        InputShape = "S510", "input of the wrong shape",
-            "An input needs one value for each batch item and token: [B, N].";
+            "A table needs one extent for each declared axis, and one entry for each combination; triples have a last extent of 3. An extent is 1 for an entry that holds all along its axis, else the number of query heads, of layers, or of steps of the run. Entries are of the declared type: integers below 2^24, finite floats, or names that the table lists.";
+        InputShape = "S510", "input of the wrong shape or type",
+            "An input needs one value for each batch item and token, in this order: [B, N]. Values are of the declared type: integers below 2^24, 0 and 1 for bool.";
         SymbolShape = "S511", "symbol of the wrong shape",
             "S_c is [B, H, T_q] and S_s is [B, H, T_q, T_kv], with T = ceil(N / block).";
         CacheMissing = "S512", "cached rows without a cache",
             "A forecast needs one feature tensor for each coefficient.";
         SequenceLengths = "S513", "index pointers that do not fit",
             "Ragged batches are given by index pointers that start at 0, never fall and end at the number of tokens.";
+        StepOutside = "S514", "step outside the run",
+            "A run has at least one step and at most 2^20, which count from 0.";
     }
     Target {
         UnknownTarget = "S601", "unknown GPU target",
@@ -202,7 +204,7 @@ codes! {
         NoTile = "S602", "no legal tile",
             "A kernel's tile divides both blocks and fits the shared memory and registers of the target.";
         HeadDimension = "S603", "head dimension without a kernel",
-            "Kernels exist for head dimensions 64, 96, 128 and 256. Others can be padded with zeros.";
+            "Kernels exist for head dimensions 64, 96, 128 and 256. Others can be padded with zeros, if what depends on D stays that of the true one: the scale, `D` in rules, the mean and eps of a normalisation, and which channels a rotary embedding turns together. The help of a finding says how.";
         KernelType = "S604", "type without a kernel",
             "GPU kernels take bf16 and f16; the reference and cpu devices also take f32.";
         RoomNotAvailable = "S605", "room that cannot be generated",

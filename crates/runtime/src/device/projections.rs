@@ -33,6 +33,7 @@ pub struct GemmOOutput {
 /// Findings about arrays that do not fit, or the device's own failure.
 pub fn gemm_q(device: &Arc<dyn Device>, call: &GemmQCall<'_>, means: bool) -> Result<Measured<GemmQOutput>, Error> {
     let (session, stream) = (device.clone().session()?, &call.stream);
+    stream.check()?;
     call.s_c.map_or(Ok(()), |s_c| check_cache_symbol(stream, s_c))?;
     let place = |tensor: &&Tensor| Array::place(&session, "input", tensor);
     let placed = call.try_map(place, |s_c| BitArray::place(&session, "s_c", s_c.rows()))?;
@@ -51,6 +52,7 @@ pub fn gemm_q(device: &Arc<dyn Device>, call: &GemmQCall<'_>, means: bool) -> Re
 /// Findings about arrays that do not fit, or the device's own failure.
 pub fn gemm_o(device: &Arc<dyn Device>, call: &GemmOCall<'_>) -> Result<Measured<GemmOOutput>, Error> {
     let (session, stream) = (device.clone().session()?, &call.stream);
+    stream.check()?;
     call.s_c.map_or(Ok(()), |s_c| check_cache_symbol(stream, s_c))?;
     let place = |tensor: &&Tensor| Array::place(&session, "input", tensor);
     let placed = call.try_map(place, |s_c| BitArray::place(&session, "s_c", s_c.rows()))?;

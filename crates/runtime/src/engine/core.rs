@@ -66,8 +66,9 @@ impl Core {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let LayerSpec { strategy, problem, bindings, place } = &spec;
         let bound = Bound::new(strategy, problem, bindings)?;
-        let schedule = Schedule::new(&bound, *place);
         let moment = Moment { step: 0, steps: place.steps, since_update: 0, layer: place.layer };
+        bound.check_moment(&moment)?;
+        let schedule = Schedule::new(&bound, *place);
         let is_static = strategy.caches() && !strategy.reads_data();
         let varying = [false, true].map(|skips| reads_steps(strategy, skips));
         let idle = is_static && !varying[0] && static_symbols(&bound, &moment).cache.density() == 0.0;

@@ -108,7 +108,7 @@ impl<'w> Layer<'w> {
         if ragged.is_some() || n_q != n_kv {
             return Err(LayerError::NotSelfAttention { n_q, n_kv }.into());
         }
-        let found = parts.iter().map(|part| part.tokens).sum();
+        let found = parts.iter().fold(0, |sum: usize, part| sum.saturating_add(part.tokens));
         if found != n_q {
             return Err(LayerError::Parts { found, expected: n_q }.into());
         }

@@ -32,12 +32,13 @@ pub struct PlannedStep {
 }
 
 impl Schedule {
-    /// Plans a run.
+    /// Plans a run; of more than [`Moment::MOST_STEPS`] steps, which layers refuse, the first ones.
     pub fn new(bound: &Bound<'_>, place: LayerPlace) -> Schedule {
         let LayerPlace { layer, steps } = place;
-        let mut planned: Vec<PlannedStep> = Vec::with_capacity(steps as usize);
+        let planned_steps = steps.min(Moment::MOST_STEPS);
+        let mut planned: Vec<PlannedStep> = Vec::with_capacity(planned_steps as usize);
         let (mut last_update, mut updates) = (None, 0);
-        for step in 0..steps {
+        for step in 0..planned_steps {
             let since_update = last_update.map(|last| step - last as u32);
             let kind = bound.schedule(step, steps, since_update, layer);
             let since_update = since_update.filter(|_| kind == StepKind::Dispatch).unwrap_or(0);

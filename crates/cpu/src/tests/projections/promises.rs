@@ -67,7 +67,7 @@ fn mistakes_are_findings() {
     q.s_c = Some(s_c.clone());
     assert_eq!(code(gemm_q(&q.call(), &mut q.q.clone(), None)), Code::SymbolShape);
     q.stream.block = 0;
-    assert_eq!(code(gemm_q(&q.call(), &mut q.q.clone(), Some(&mut place))), Code::TensorShape);
+    assert_eq!(code(gemm_q(&q.call(), &mut q.q.clone(), Some(&mut place))), Code::BlockSize);
 
     let mut o = CaseO::new(stream, DType::F32, 1);
     let mut y = o.places().0;

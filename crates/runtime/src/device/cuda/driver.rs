@@ -131,7 +131,7 @@ fn advice(code: CUresult) -> &'static str {
         CUresult::CUDA_ERROR_NO_DEVICE | CUresult::CUDA_ERROR_INVALID_DEVICE => {
             "check nvidia-smi and CUDA_VISIBLE_DEVICES, or use the device cpu"
         }
-        CUresult::CUDA_ERROR_OUT_OF_MEMORY => "free GPU memory, or split the call into smaller ones",
+        CUresult::CUDA_ERROR_OUT_OF_MEMORY => "free GPU memory, or split the call by batch items",
         CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION | CUresult::CUDA_ERROR_NO_BINARY_FOR_GPU => {
             "use a libnvrtc that is not newer than the driver, named by SPARSYM_NVRTC"
         }

@@ -28,7 +28,7 @@ pub(super) fn check_extents(bound: &Bound<'_>) -> Result<(), Findings> {
             findings.push(Finding::new(
                 Code::TensorShape,
                 format!("{extent} {name} are too many for one launch"),
-                format!("split the call; a launch takes {most} at most"),
+                format!("split the call by batch items, or by heads where no rule reads `head`; a launch takes {most} at most"),
             ));
         }
     }

@@ -82,13 +82,13 @@ impl<'a> ProjectionCall<'a> {
     pub(super) fn check(&self) -> Result<(), Findings> {
         if !self.stream.width.is_multiple_of(8) {
             let what = format!("a model width of {} cannot be read 16 bytes at a time", self.stream.width);
-            let help = "use a multiple of 8, padding X, Y and weights with zeros, or the cpu device";
+            let help = "pad C in X and weights with zeros to a multiple of 8 and leave out the columns that Y has more, or use the cpu device";
             return Err(Finding::new(Code::NoTile, what, help).into());
         }
         for (name, extent) in [("tokens", self.stream.tokens), ("model width", self.stream.width)] {
             if i32::try_from(extent.saturating_mul(self.stream.batch)).is_err() {
                 let what = format!("{extent} {name} are too many for one launch");
-                return Err(Finding::new(Code::TensorShape, what, "split the call").into());
+                return Err(Finding::new(Code::TensorShape, what, "split the call by batch items or tokens").into());
             }
         }
         Ok(())

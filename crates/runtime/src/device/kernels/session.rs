@@ -14,7 +14,9 @@ use super::backend::{Backend, Contents, Launch};
 use super::buffers::{self, check_extents};
 use super::projection::ProjectionCall;
 use super::{KernelDevice, Loaded};
-use crate::device::session::{Array, AttentionArrays, BitArray, Call, Layout, Session, SymbolsArrays, Values};
+use crate::device::session::{
+    Array, AttentionArrays, BitArray, Call, Layout, Session, SymbolsArrays, Values, check_room,
+};
 use crate::device::{Cost, Device};
 use crate::error::Error;
 
@@ -209,6 +211,7 @@ impl<B: Backend> Session for KernelSession<B> {
     }
 
     fn allocate(&self, name: &str, layout: &Layout) -> Result<u64, Error> {
+        check_room(name, layout)?;
         let state = &mut *self.state();
         let placed = self.device.backend.place(&mut state.memory, name, &Contents::Zeros(layout.bytes()))?;
         state.next += 1;

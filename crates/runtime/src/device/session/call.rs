@@ -253,6 +253,7 @@ impl<'a> Call<'a> {
 
 impl SymbolsArrays<'_> {
     fn check(&self) -> Result<(), Findings> {
+        self.bound.check_moment(&self.moment)?;
         let (problem, strategy) = (self.bound.problem, self.bound.strategy);
         let [b, h, t_q, t_kv] = [problem.batch, problem.heads, problem.q_blocks(), problem.kv_blocks()];
         check_bits("s_c", &self.symbols.cache, [b * t_q, h])?;
@@ -281,6 +282,7 @@ impl SymbolsArrays<'_> {
 
 impl AttentionArrays<'_> {
     fn check(&self) -> Result<(), Findings> {
+        self.bound.check_moment(&self.moment)?;
         let problem = self.bound.problem;
         problem.check_attention_blocks()?;
         let [b, h, t_q, t_kv] = [problem.batch, problem.heads, problem.q_blocks(), problem.kv_blocks()];
@@ -329,7 +331,12 @@ fn check_dtype(name: &str, array: &Array, q: &Array) -> Result<(), Findings> {
         return Ok(());
     }
     let what = format!("{name} is {} but q is {}", array.dtype().name(), q.dtype().name());
-    Err(Finding::new(Code::TensorType, what, "convert one of them; q, k, v and o share one type").into())
+    Err(Finding::new(
+        Code::TensorType,
+        what,
+        "convert to one type that holds the values of all: f16 ends at 65504, bf16 has 8 bits of precision",
+    )
+    .into())
 }
 
 fn check_bits(name: &str, array: &BitArray, [rows, bits]: [usize; 2]) -> Result<(), Findings> {

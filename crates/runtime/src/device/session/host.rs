@@ -12,7 +12,7 @@ use sparsym_ir::{
     Tensor,
 };
 
-use super::{Array, AttentionArrays, BitArray, Call, Cost, Layout, Session, SymbolsArrays, Values};
+use super::{Array, AttentionArrays, BitArray, Call, Cost, Layout, Session, SymbolsArrays, Values, check_room};
 use crate::device::{Device, Measured};
 use crate::error::Error;
 
@@ -54,7 +54,8 @@ impl<D: Projections> Session for HostSession<D> {
         self.device.name()
     }
 
-    fn allocate(&self, _: &str, layout: &Layout) -> Result<u64, Error> {
+    fn allocate(&self, name: &str, layout: &Layout) -> Result<u64, Error> {
+        check_room(name, layout)?;
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         self.arrays().insert(id, layout.zeros());
         Ok(id)

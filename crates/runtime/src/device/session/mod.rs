@@ -116,11 +116,15 @@ pub enum Values {
 }
 
 impl Layout {
-    /// Bytes of the array.
+    /// Bytes of the array; `usize::MAX` if there are more.
     pub fn bytes(&self) -> usize {
+        let product = |extents: &[usize]| match extents.contains(&0) {
+            true => 0,
+            false => extents.iter().fold(1, |product: usize, &extent| product.saturating_mul(extent)),
+        };
         match self {
-            Layout::Tensor { shape, dtype } => shape.iter().product::<usize>() * dtype.bytes(),
-            Layout::Bits { rows, bits } => rows * bits.div_ceil(64) * 8,
+            Layout::Tensor { shape, dtype } => product(shape).saturating_mul(dtype.bytes()),
+            Layout::Bits { rows, bits } => product(&[*rows, bits.div_ceil(64), 8]),
         }
     }
 
@@ -192,4 +196,23 @@ pub enum ArrayError {
         /// That of the values.
         found: Layout,
     },
+    /// More than memory can hold.
+    #[error(
+        "there is no memory for {name}, {bytes} bytes\nhelp: split the call by batch items, or by heads where no rule reads `head`"
+    )]
+    NoRoom {
+        /// Name of the array.
+        name: String,
+        /// Its bytes.
+        bytes: usize,
+    },
+}
+
+/// Whether host memory has room for an array. Allocations without this question end the process where it has none.
+pub(super) fn check_room(name: &str, layout: &Layout) -> Result<(), ArrayError> {
+    let bytes = layout.bytes();
+    match Vec::<u8>::new().try_reserve_exact(bytes) {
+        Ok(()) => Ok(()),
+        Err(_) => Err(ArrayError::NoRoom { name: name.to_owned(), bytes }),
+    }
 }
