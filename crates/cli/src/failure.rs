@@ -48,6 +48,19 @@ impl Failure {
     }
 }
 
+/// Findings in words of the command line: the library names the fields of a problem, and `layout` says how they are given
+/// here.
+pub(crate) fn in_words_of(findings: Findings, layout: &str) -> Findings {
+    let mut reworded = Findings::new();
+    for mut finding in findings {
+        if finding.help.contains("Problem::layout") {
+            finding.help = layout.to_owned();
+        }
+        reworded.push(finding);
+    }
+    reworded
+}
+
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.message)

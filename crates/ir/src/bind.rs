@@ -222,8 +222,14 @@ impl Bindings {
             if expected != found {
                 findings.push(Finding::new(
                     Code::UnknownName,
-                    format!("{} declares {expected} {kind}s but {found} were given", strategy.name),
-                    format!("give one value for each declared {kind}"),
+                    format!(
+                        "{} declares {expected} {kind}(s), and these bindings have {found}: they were made for another strategy",
+                        strategy.name
+                    ),
+                    format!(
+                        "make bindings of {}, by `bindings()` of its struct or `Bindings::defaults`, and give each {kind} a value",
+                        strategy.name
+                    ),
                 ));
             }
         }
@@ -315,7 +321,7 @@ impl Geometry {
                 findings.push(Finding::new(
                     Code::TokenLayout,
                     format!("{} is a (t, h, w) grid but the problem does not give its extents", declared.name),
-                    "give the grid, on the command line with --grid T,H,W",
+                    "give them in `Problem::layout`, for instance `Layout::text_front(n_text, [t, h, w])`",
                 ));
             }
             geometry.ranges.push((start, len));

@@ -12,12 +12,12 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use image::RgbImage;
-use sparsym::ir::{Bound, Strategy};
+use sparsym::ir::{Bound, Findings, Strategy};
 use sparsym::runtime::StepKind;
 
 use crate::args::{Settings, parse_grid};
 use crate::chosen::Chosen;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Outcome, in_words_of};
 use crate::output::{self, Report, write_png};
 use crate::picture::{Panel, Strip, Words, draw_symbols};
 use looks::Looks;
@@ -77,9 +77,12 @@ pub(crate) fn run(args: &ExplainArgs, report: Report) -> Outcome {
     let (problem, mut notes) = example::problem(args, &chosen.strategy)?;
     notes.extend(example::fill(&mut chosen, &problem));
     let bindings = chosen.bindings()?;
-    let bound = Bound::new(&chosen.strategy, &problem, &bindings)?;
+    let bound = Bound::new(&chosen.strategy, &problem, &bindings).map_err(in_flags)?;
     let looks = Looks::new(&bound);
     notes.extend(looks.notes.iter().cloned());
+    if args.settings.set.iter().any(|setting| setting.name == "since_update") {
+        notes.push("since_update follows from the schedule, so its value of --set is not used".to_owned());
+    }
     let run = timeline::follow(&bound, &looks, chosen.moment, shown)?;
 
     let mut files = Vec::new();
@@ -88,6 +91,12 @@ pub(crate) fn run(args: &ExplainArgs, report: Report) -> Outcome {
     }
     let explanation = Explanation::new(&chosen, &bound, &run, notes, files);
     output::print(report, &explanation, || explanation.to_string())
+}
+
+/// What does not fit was said by flags.
+fn in_flags(findings: Findings) -> Failure {
+    let layout = "give the extents with --grid T,H,W, and the tokens of text with --text N";
+    Failure::usage(in_words_of(findings, layout).to_string())
 }
 
 /// The step that was asked for, by `--step` or by `--set step=`.
