@@ -72,7 +72,7 @@ const FAILURES: &[(&[&str], i32)] = &[
     (&["run", "attention", "--device", "cpu", "--input", "in.safetensors", "--output", "no/such/folder/out"], 3),
     (&["demo", "--photo", "wrong.strategy"], 3),
     // The file's tensors are F32, which no kernel takes.
-    (&["run", "attention", "--device", "emulator", "--input", "in.safetensors", "--output", "out.safetensors"], 2),
+    (&["run", "attention", "--device", "emulator", "--input", "in.safetensors", "--output", "out.safetensors"], 3),
 ];
 
 #[test]

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{File, failure, json, read_f32, read_u8};
+use common::{File, failure, json, read_f32, read_u8, sparsym};
 use safetensors::tensor::Dtype;
 use std::path::Path;
 use tempfile::tempdir;
@@ -144,6 +144,54 @@ fn shapes_and_types_that_do_not_fit_are_named() {
         let message = refused(folder.path(), file, &[], 3);
         assert!(message.contains(words), "expected {words:?} in: {message}");
     }
+}
+
+#[test]
+fn mistyped_metadata_is_an_error_and_other_tools_keys_are_a_note() {
+    let folder = tempdir().unwrap();
+    let file = || File::attention(32, 4, 2, 8);
+    for (key, meant) in [("blockq", "block_q"), ("Grid", "grid"), ("text-at", "text_at"), ("layers", "layer")] {
+        let message = refused(folder.path(), file().meta(key, "1"), &[], 3);
+        assert!(message.contains(&format!("metadata {key} is nothing that is read")), "{message}");
+        assert!(message.contains(&format!("did you mean {meant}?")), "{message}");
+    }
+    file().meta("format", "pt").meta("model", "x").write(folder.path());
+    let output = sparsym(folder.path(), &RUN).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("note: in.safetensors has metadata that is not read: format, model"), "{said}");
+}
+
+#[test]
+fn step_and_layer_of_the_metadata_are_those_of_the_rules() {
+    let folder = tempdir().unwrap();
+    let text = "pub Late { skip q, kv where step >= 4 && layer == 1 && kv.block == 1; }";
+    std::fs::write(folder.path().join("late.strategy"), text).unwrap();
+    let file = || File::attention(32, 1, 1, 8).meta("steps", "8").meta("layer", "1");
+    let density = |file: File, more: &[&str]| {
+        run(folder.path(), file, &[&["--strategy", "late.strategy"], more].concat())["density_s"].as_f64().unwrap()
+    };
+    assert_eq!(density(file().meta("step", "3"), &[]), 1.0);
+    assert_eq!(density(file().meta("step", "4"), &[]), 0.5);
+    // The command line has the last word.
+    assert_eq!(density(file().meta("step", "4"), &["--set", "step=0"]), 1.0);
+    let message = refused(folder.path(), file().meta("step", "soon"), &["--strategy", "late.strategy"], 3);
+    assert!(message.contains("metadata step is \"soon\""), "{message}");
+}
+
+#[test]
+fn what_no_kernel_takes_is_a_matter_of_the_file() {
+    let folder = tempdir().unwrap();
+    let refused = |file: File, code: &str| {
+        file.write(folder.path());
+        let args =
+            ["run", "attention", "--device", "emulator", "--input", "in.safetensors", "--output", "out.safetensors"];
+        let message = failure(folder.path(), &args, 3);
+        assert!(message.contains(code), "{message}");
+    };
+    refused(File::attention(32, 2, 2, 64), "[S604]");
+    refused(File::attention(32, 2, 2, 72).for_kernels(), "[S603]");
+    refused(File::attention(32, 2, 2, 64).for_kernels().meta("block_q", "48"), "[S602]");
 }
 
 #[test]

@@ -27,12 +27,12 @@ pub(super) fn run(args: &AttentionArgs, report: Report) -> Outcome {
     input.fill(&mut chosen, &problem)?;
     let chosen = chosen.set_all(&args.settings.set)?;
     let bindings = chosen.bindings()?;
-    let bound = Bound::new(&chosen.strategy, &problem, &bindings)?;
+    let bound = Bound::new(&chosen.strategy, &problem, &bindings).map_err(|findings| input.about_call(findings))?;
     let symbols = symbols(&input, &bound, chosen.moment, (&q, &k), &*device)?;
     let forecast = cache.as_ref().map(|feature| Forecast { features: vec![feature], coefficients: vec![1.0] });
     let call = AttentionCall { bound: &bound, moment: chosen.moment, q: &q, k: &k, v: &v, symbols: &symbols, forecast };
     call.check().map_err(|findings| input.failure(findings))?;
-    let measured = files.measure(|| device.measured_attention(&call))?;
+    let measured = files.measure(|| device.measured_attention(&call)).map_err(|error| input.about_call(error))?;
 
     let result = &measured.value;
     let lse: Vec<u8> = result.lse.iter().flat_map(|value| value.to_le_bytes()).collect();
@@ -64,14 +64,16 @@ fn symbols(
     let (t_q, t_kv) = (bound.problem.q_blocks(), bound.problem.kv_blocks());
     let s_c = input.symbol("s_c", &[batch, heads, t_q], "[B, H, T_q]")?;
     let s_s = input.symbol("s_s", &[batch, heads, t_q, t_kv], "[B, H, T_q, T_kv]")?;
-    let mut symbols = device.symbols(&SymbolsCall { bound, moment, data: Some(data) })?;
+    let mut symbols =
+        device.symbols(&SymbolsCall { bound, moment, data: Some(data) }).map_err(|error| input.about_call(error))?;
     if let Some(s_c) = s_c {
         symbols.cache = CacheSymbol::pack(batch, heads, t_q, &s_c);
     }
     if let Some(s_s) = s_s {
         let mask_only = Strategy { rules: Vec::new(), ..bound.strategy.clone() };
         let mask_only = Bound::new(&mask_only, bound.problem, bound.bindings)?;
-        let masked = device.symbols(&SymbolsCall::without_data(&mask_only, moment))?;
+        let masked = device.symbols(&SymbolsCall::without_data(&mask_only, moment));
+        let masked = masked.map_err(|error| input.about_call(error))?;
         let bytes: Vec<u8> = s_s.iter().zip(masked.skip.unpack()).map(|(asked, possible)| asked & possible).collect();
         symbols.skip = SkipSymbol::pack(batch, heads, t_q, t_kv, &bytes);
     }

@@ -12,12 +12,13 @@ use sparsym::ir::projection::Stream;
 use sparsym::ir::strategy::{Blocks, Element, Table};
 use sparsym::ir::symbols::CacheSymbol;
 use sparsym::ir::tensor::Data;
-use sparsym::ir::{Problem, Strategy, Tensor};
+use sparsym::ir::{Code, Moment, Problem, Strategy, Tensor};
 use sparsym::runtime::Error;
 
+use super::metadata;
 use crate::args::parse_grid;
 use crate::chosen::Chosen;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Outcome, in_words_of};
 use crate::tables;
 use crate::write::write_file;
 
@@ -90,7 +91,21 @@ impl InputFile {
             let more = if data.len() > needed { "more" } else { "fewer" };
             return Err(broken(format!("its header tells of {needed} bytes of data, and there are {more}")));
         }
-        Ok(InputFile { header, data, name })
+        let file = InputFile { header, data, name };
+        file.check_metadata()?;
+        Ok(file)
+    }
+
+    /// Refuses mistyped keys, and notes on stderr those that no room reads.
+    fn check_metadata(&self) -> Outcome {
+        let keys = self.header.metadata().iter().flatten().map(|(key, _)| key.as_str());
+        let foreign = metadata::foreign(keys).map_err(|[key, meant]| {
+            self.failure(format!("metadata {key} is nothing that is read\nhelp: did you mean {meant}?"))
+        })?;
+        if !foreign.is_empty() {
+            eprintln!("note: {} has metadata that is not read: {}", self.name, list(&foreign));
+        }
+        Ok(())
     }
 
     /// All tensors, in order of their names.
@@ -160,7 +175,7 @@ impl InputFile {
         Ok(problem)
     }
 
-    /// Gives `chosen` the tables and inputs that the file holds, tables also as JSON in its metadata.
+    /// Gives `chosen` the step, the layer, the tables and the inputs that the file holds, tables also as JSON in its metadata.
     pub(super) fn fill(&self, chosen: &mut Chosen, problem: &Problem) -> Outcome {
         let names = self.names();
         let mut unread = Vec::new();
@@ -188,6 +203,17 @@ impl InputFile {
             chosen.tables[id] = Some(data.map_err(|words| self.failure(format!("metadata {key}: {words}")))?);
         }
         self.note(&unread);
+        self.moment(&mut chosen.moment)
+    }
+
+    /// The step and layer of the metadata.
+    fn moment(&self, moment: &mut Moment) -> Outcome {
+        if let Some(step) = self.number("step")? {
+            (moment.step, moment.since_update) = (step, step);
+        }
+        moment.steps = self.number("steps")?.unwrap_or(moment.steps);
+        moment.layer = self.number("layer")?.unwrap_or(moment.layer);
+        moment.since_update = self.number("since_update")?.unwrap_or(moment.since_update);
         Ok(())
     }
 
@@ -255,11 +281,28 @@ impl InputFile {
         self.number(key)?.ok_or_else(|| self.failure(format!("there is no metadata {key}, {why}")))
     }
 
-    /// What a device says of a call: findings about shapes and values of a projection can only come from this file.
+    /// What a device says of a projection: findings about shapes and values can only come from this file.
     pub(super) fn about_data(&self, error: Error) -> Failure {
         match error {
             Error::Findings(findings) if findings.iter().all(|f| f.code.family() == Family::Shape) => {
                 self.failure(findings)
+            }
+            other => self.about_call(other),
+        }
+    }
+
+    /// What a device says of a call of a strategy: types, head dimensions and blocks without a kernel are those of this
+    /// file, and so are shapes, but not params.
+    pub(super) fn about_call(&self, error: impl Into<Error>) -> Failure {
+        let error = error.into();
+        let of_kernels = |code| matches!(code, Code::NoTile | Code::HeadDimension | Code::KernelType);
+        match error {
+            Error::Findings(findings) if findings.iter().all(|finding| of_kernels(finding.code)) => {
+                self.failure(findings)
+            }
+            Error::Findings(findings) => {
+                let layout = "give the extents as metadata grid, T,H,W, and the tokens of text as metadata text";
+                Error::Findings(in_words_of(findings, layout)).into()
             }
             other => other.into(),
         }

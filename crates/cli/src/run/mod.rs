@@ -4,6 +4,7 @@ mod attention;
 pub(crate) mod file;
 mod gemm_o;
 mod gemm_q;
+mod metadata;
 mod symbols;
 
 use std::path::PathBuf;
@@ -31,7 +32,7 @@ pub(crate) struct RunArgs {
 enum RoomForm {
     /// One attention call: q, k, v and more in, o and lse out.
     ///
-    /// The symbols are those of the strategy's rules at the step given with --set, or s_c and s_s of the file. They are
+    /// The symbols are those of the strategy's rules at the step given with --set or as metadata, or s_c and s_s of the file. They are
     /// obeyed as they are: the schedule (update when, dense when) belongs to a run of many steps and is not asked.
     Attention(AttentionArgs),
     /// The symbols of a strategy: q and k in, s_c and s_s out.

@@ -21,9 +21,9 @@ pub(super) fn run(args: &SymbolsArgs, report: Report) -> Outcome {
     input.fill(&mut chosen, &problem)?;
     let chosen = chosen.set_all(&args.settings.set)?;
     let bindings = chosen.bindings()?;
-    let bound = Bound::new(&chosen.strategy, &problem, &bindings)?;
+    let bound = Bound::new(&chosen.strategy, &problem, &bindings).map_err(|findings| input.about_call(findings))?;
     let call = SymbolsCall { bound: &bound, moment: chosen.moment, data: Some((&q, &k)) };
-    let measured = files.measure(|| device.measured_symbols(&call))?;
+    let measured = files.measure(|| device.measured_symbols(&call)).map_err(|error| input.about_call(error))?;
 
     let symbols = &measured.value;
     let (batch, heads, t_q, t_kv) = (problem.batch, problem.heads, problem.q_blocks(), problem.kv_blocks());
