@@ -48,13 +48,15 @@ impl Failure {
     }
 }
 
-/// Findings in words of the command line: the library names the fields of a problem, and `layout` says how they are given
+/// Findings in words of the command line: the library speaks of `Problem::layout`, and `extents` says how grids are given
 /// here.
-pub(crate) fn in_words_of(findings: Findings, layout: &str) -> Findings {
+pub(crate) fn in_words_of(findings: Findings, extents: &str) -> Findings {
     let mut reworded = Findings::new();
     for mut finding in findings {
-        if finding.help.contains("Problem::layout") {
-            finding.help = layout.to_owned();
+        if finding.help.contains("`Layout::") {
+            finding.help = extents.to_owned();
+        } else if let Some(help) = finding.help.strip_suffix(" in `Problem::layout`") {
+            finding.help = format!("{help}; those of the command line are text and vision");
         }
         reworded.push(finding);
     }

@@ -115,6 +115,22 @@ fn explain_refuses_what_is_too_large_with_numbers_that_fit() {
 }
 
 #[test]
+fn what_flags_said_is_told_in_flags() {
+    let folder = tempdir().unwrap();
+    let message = failure(folder.path(), &["explain", "radial", "--tokens", "1024"], 2);
+    assert!(message.contains("--grid T,H,W") && !message.contains("Problem::"), "{message}");
+    let message = failure(folder.path(), &["explain", "sliding_tile", "--text", "64", "--grid", "33,45,80"], 2);
+    assert!(message.contains("tiles of 6×8×8 do not divide a grid of 33×45×80"), "{message}");
+    let text = "pub Mine { tokens words, picture; skip q, kv where q in words; }";
+    std::fs::write(folder.path().join("mine.strategy"), text).unwrap();
+    let message = failure(folder.path(), &["explain", "mine.strategy"], 2);
+    assert!(
+        message.contains("name the ranges words and picture; those of the command line are text and vision"),
+        "{message}"
+    );
+}
+
+#[test]
 fn explain_works_for_every_strategy_without_further_words() {
     let folder = tempdir().unwrap();
     for name in sparsym::zoo::all().iter().map(|entry| entry.name.as_str()) {

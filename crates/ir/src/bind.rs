@@ -344,7 +344,7 @@ impl Geometry {
                     findings.push(Finding::new(
                         Code::TokenLayout,
                         format!("the layout has a range {}, which {} does not declare", range.name, strategy.name),
-                        format!("name the ranges {}", names.join(" and ")),
+                        format!("name the ranges {} in `Problem::layout`", names.join(" and ")),
                     ));
                 }
             }

@@ -170,6 +170,15 @@ impl LayoutRange {
     }
 }
 
+/// The first few entries of an index pointer, and how many there are.
+fn first_of(indptr: &[u32]) -> String {
+    const SHOWN: usize = 8;
+    match indptr.len() {
+        0..=SHOWN => format!("{indptr:?}"),
+        n => format!("{n}, {:?} at first", &indptr[..SHOWN]),
+    }
+}
+
 impl Problem {
     /// Self-attention over one sequence length with blocks of 128 and scale 1/√D.
     pub fn self_attention(batch: usize, n: usize, heads: usize, head_dim: usize) -> Problem {
@@ -283,7 +292,11 @@ impl Problem {
                             "the {name} index pointer does not describe {} sequences of at most {most} tokens",
                             self.batch
                         ),
-                        "give B + 1 entries that start at 0 and never fall",
+                        format!(
+                            "give {} entries that start at 0, never fall and are no further apart; found {}",
+                            self.batch.saturating_add(1),
+                            first_of(indptr)
+                        ),
                     ));
                 }
             }

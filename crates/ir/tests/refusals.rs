@@ -232,3 +232,12 @@ fn inputs_by_name_have_the_shape_b_n() {
     let one = Problem::self_attention(1, 30, 1, 64);
     Bindings::defaults(&strategy).input(&strategy, &one, "doc", &[30], vec![0.0; 30]).unwrap();
 }
+
+#[test]
+fn bindings_of_another_strategy_are_said_to_be() {
+    let strategy = with_table(&[TableAxis::Head], Scalar::F32, &[]);
+    let problem = small();
+    let message = only(&Bound::new(&strategy, &problem, &Bindings::default()).unwrap_err(), Code::UnknownName);
+    assert!(message.contains("declares 1 table(s), and these bindings have 0"), "{message}");
+    assert!(message.contains("they were made for another strategy"), "{message}");
+}
