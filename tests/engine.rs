@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use sparsym::ir::problem::{DType, Layout};
 use sparsym::ir::strategy::Blocks;
-use sparsym::ir::{Bindings, Bound, Code, Problem, Strategy, Tensor};
+use sparsym::ir::{Bindings, Bound, Code, Moment, Problem, Strategy, Tensor};
 use sparsym::runtime::device::session::ArrayError;
 use sparsym::runtime::engine::{
     Array, Engine, Layer, LayerError, LayerSpec, LayerState, Linear, Part, Schedule, Weights,
 };
 use sparsym::runtime::step::StepError;
-use sparsym::runtime::{Error, LayerPlace, StepKind, device};
+use sparsym::runtime::{AttentionLayer, AttentionState, Error, LayerPlace, StepKind, device};
 use sparsym::zoo::{FlashOmni, TaylorSeer};
 use sparsym::{StrategyType, compile_str};
 
@@ -240,6 +240,195 @@ fn reset_forgets_and_duplicates_go_their_own_way() {
     assert_eq!(run.step(5, 0.0, &mut first).unwrap(), slope(100.0));
     first.reset();
     assert_eq!(run.step(0, 7.0, &mut first).unwrap(), 7.0);
+}
+
+/// Schedules whose forecasts need more history than a late run has; with kinds D, F and P.
+fn schedules() -> Vec<String> {
+    let mut rules = Vec::new();
+    for order in 0..4 {
+        for update in ["step % 3 == 0", "since_update == 2", "step < 4 || step % 4 == 1", "step % 2 == 0"] {
+            for dense in ["", "dense when step % 5 == 3;", "dense when step < 2;"] {
+                rules.push(format!("cache q by taylor({order}); update when {update}; {dense}"));
+            }
+        }
+    }
+    rules.push("cache q by taylor(min(3, 1 + step / 7)); update when step % 3 == 0;".to_owned());
+    rules
+}
+
+/// Σ D^k (s − s_m)^k / k!, from all Updates that were seen, the newest first, and as far as they reach.
+fn expected(seen: &[(u32, f64)], most: u32, step: u32) -> f64 {
+    let mut differences: Vec<f64> = seen.iter().map(|(_, value)| *value).collect();
+    let (mut sum, mut factor) = (0.0, 1.0);
+    for order in 0..=most {
+        let Some(newest) = differences.first() else { break };
+        sum += factor * newest;
+        factor *= f64::from(step - seen[0].0) / f64::from(order + 1);
+        differences = (1..differences.len())
+            .map(|m| (differences[m - 1] - differences[m]) / f64::from(seen[m - 1].0 - seen[m].0))
+            .collect();
+    }
+    sum
+}
+
+/// A run from `start` on, through something that takes a step as an Update or however it is planned: kinds and outputs
+/// against the Updates that were seen.
+fn check_late_run(
+    what: &str,
+    schedule: &Schedule,
+    start: u32,
+    mut step: impl FnMut(u32, Option<StepKind>) -> Result<(StepKind, Option<u32>, f32), Error>,
+) {
+    let mut seen: Vec<(u32, f64)> = Vec::new();
+    for s in start..schedule.steps() {
+        let planned = schedule.at(s).unwrap();
+        let none_before = planned.kind == StepKind::Dispatch && seen.is_empty();
+        let done = match none_before {
+            true => {
+                let refused = step(s, None);
+                assert!(
+                    matches!(refused, Err(Error::Step(StepError::NoUpdate { step })) if step == s),
+                    "{what} at {s}"
+                );
+                step(s, Some(StepKind::Update))
+            }
+            false => step(s, None),
+        };
+        let (kind, order, value) = done.unwrap_or_else(|error| panic!("{what} from {start} at {s}: {error}"));
+        assert_eq!(kind, if none_before { StepKind::Update } else { planned.kind });
+        match kind {
+            StepKind::Update => seen.insert(0, (s, f64::from(feature(s)))),
+            StepKind::Dense => {}
+            StepKind::Dispatch => {
+                let most = order.unwrap();
+                assert_eq!(most, planned.order.unwrap().min(seen.len() as u32 - 1), "{what} from {start} at {s}");
+                let expected = expected(&seen, most, s);
+                let off = (f64::from(value) - expected).abs();
+                assert!(off <= 1e-5 * expected.abs().max(1.0), "{what} from {start} at {s}: {value}, not {expected}");
+                continue;
+            }
+        }
+        assert_eq!(value, feature(s), "{what} from {start} at {s}");
+    }
+}
+
+#[test]
+fn a_run_starts_at_any_step() {
+    const STEPS: u32 = 12;
+    for device in ["reference", "cpu"] {
+        let engine = Engine::new(Arc::from(device::open(device).unwrap())).unwrap();
+        let weight = one(&engine);
+        for rules in schedules() {
+            let strategy = strategy(&rules);
+            let run = Run::new(&engine, layer(&engine, &weight, &strategy, Bindings::default(), STEPS));
+            let attention = engine.attention(spec(&strategy, Bindings::default(), STEPS), DType::F32).unwrap();
+            let array = |name| engine.array(name, &[1, 1, 1, 1], DType::F32).unwrap();
+            let (q, k, v, o) = (array("q"), array("k"), array("v"), array("o"));
+            let (mut of_layer, mut of_attention) = (run.layer.state().unwrap(), attention.state().unwrap());
+            for start in 0..STEPS {
+                let (memory, schedule) = (engine.workspace_bytes(), run.layer.schedule());
+                check_late_run(&format!("a layer on {device}, {rules}"), schedule, start, |step, kind| {
+                    run.x.write(&scalar(feature(step)))?;
+                    let (x, y) = ([&run.x], [&run.y]);
+                    let done = match kind {
+                        Some(_) => run.layer.update(step, &x, &y, &mut of_layer)?,
+                        None => run.layer.step(step, &x, &y, &mut of_layer)?,
+                    };
+                    Ok((done.kind, done.order, run.y.read()?.to_f32()[0]))
+                });
+                check_late_run(
+                    &format!("attention on {device}, {rules}"),
+                    attention.schedule(),
+                    start,
+                    |step, kind| {
+                        v.write(&Tensor::from_f32(&[1, 1, 1, 1], DType::F32, &[feature(step)]))?;
+                        let qkv = [&q, &k, &v];
+                        let done = match kind {
+                            Some(_) => attention.update(step, qkv, &o, &mut of_attention)?,
+                            None => attention.step(step, qkv, &o, &mut of_attention)?,
+                        };
+                        Ok((done.kind, done.order, o.read()?.to_f32()[0]))
+                    },
+                );
+                assert_eq!(engine.workspace_bytes(), memory, "a step allocated memory");
+                // The same memory again: nothing of this run may be seen by the next.
+                of_layer.reset();
+                of_attention.reset();
+            }
+        }
+    }
+}
+
+/// The loop for host tensors plans as it goes: what it has not seen it does not use.
+#[test]
+fn a_run_of_the_loop_on_tensors_starts_at_any_step() {
+    for rules in schedules() {
+        let strategy = strategy(&rules);
+        let (problem, place) = (Problem::self_attention(1, 1, 1, 1), LayerPlace { layer: 0, steps: 12 });
+        let device = Arc::from(device::open("cpu").unwrap());
+        let layer = AttentionLayer::new(strategy.clone(), problem.clone(), Bindings::default(), place, device).unwrap();
+        let most = |step| {
+            let bindings = Bindings::default();
+            let bound = Bound::new(&strategy, &problem, &bindings).unwrap();
+            bound.taylor_order(&Moment { step, steps: 12, since_update: 1, layer: 0 })
+        };
+        for start in 0..12 {
+            let (mut state, mut seen) = (AttentionState::new(), Vec::new());
+            for step in start..12 {
+                let x = Tensor::from_f32(&[1, 1, 1, 1], DType::F32, &[feature(step)]);
+                let done = layer.step(step, &x, &x, &x, &mut state).unwrap();
+                let value = match done.kind {
+                    StepKind::Dispatch => expected(&seen, most(step), step),
+                    _ => f64::from(feature(step)),
+                };
+                let off = (f64::from(done.o.to_f32()[0]) - value).abs();
+                assert!(off <= 1e-5 * value.abs().max(1.0), "{rules} from {start} at {step}: not {value}");
+                if done.kind == StepKind::Update {
+                    seen.insert(0, (step, f64::from(feature(step))));
+                }
+            }
+            assert_eq!(state.since_update(0), None); // every run has an Update after step 0
+        }
+    }
+}
+
+/// Kernels take the orders of a late run as the reference does; the layer prepared them.
+#[test]
+fn kernels_start_late() {
+    const STEPS: u32 = 9;
+    let run = |device: &str, start: u32| -> Vec<f32> {
+        let engine = Engine::new(Arc::from(device::open(device).unwrap())).unwrap();
+        let problem = Problem { blocks: Blocks { q: 64, kv: 64 }, ..Problem::self_attention(1, 64, 2, 64) };
+        let values = |n: usize, phase: f32| (0..n).map(|n| (n as f32 * phase).sin() / 8.0).collect::<Vec<f32>>();
+        let square = engine.place("w", &Tensor::from_f32(&[128, 64], DType::F16, &values(128 * 64, 0.37))).unwrap();
+        let back = engine.place("w", &Tensor::from_f32(&[64, 128], DType::F16, &values(128 * 64, 0.61))).unwrap();
+        let [to, from] = [&square, &back].map(|weight| Linear { weight, bias: None });
+        let weights = Weights { q: to, k: to, v: to, o: from, q_norm: None, k_norm: None, rope: None };
+        let strategy = strategy("cache q where head == 0 by taylor(2); update when step < 5 || step % 2 == 0;");
+        let (bindings, place) = (Bindings::default(), LayerPlace { layer: 0, steps: STEPS });
+        let spec = LayerSpec { strategy, problem, bindings, place };
+        let layer = engine.layer(spec, vec![Part { tokens: 64, weights }]).unwrap();
+        let (x, y, mut state) = (layer.inputs().unwrap(), layer.outputs().unwrap(), layer.state().unwrap());
+        let mut outputs = Vec::new();
+        let memory = engine.workspace_bytes();
+        for step in start..STEPS {
+            let moved: Vec<f32> = values(64 * 64, 0.13 + 0.01 * step as f32).iter().map(|v| v * 8.0).collect();
+            x[0].write(&Tensor::from_f32(&[1, 64, 64], DType::F16, &moved)).unwrap();
+            layer.step(step, &[&x[0]], &[&y[0]], &mut state).unwrap();
+            outputs.extend(y[0].read().unwrap().to_f32());
+        }
+        assert_eq!(engine.workspace_bytes(), memory, "a step allocated memory");
+        outputs
+    };
+    for start in [3, 4, 6] {
+        let (reference, kernels) = (run("reference", start), run("emulator", start));
+        let most = reference.iter().zip(&kernels).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let largest = reference.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+        assert!(
+            reference.iter().all(|value| value.is_finite()) && most < 2e-2 * largest,
+            "{start}: {most} of {largest}"
+        );
+    }
 }
 
 #[test]

@@ -24,9 +24,9 @@ impl AttentionState {
         AttentionState::default()
     }
 
-    /// Steps since the last Update as of `step`; None before the first.
+    /// Steps since the last Update as of `step`; None before it.
     pub fn since_update(&self, step: u32) -> Option<u32> {
-        self.last_update.map(|update| step - update)
+        self.last_update.and_then(|update| step.checked_sub(update))
     }
 
     /// The symbols of the last step that was not dense.

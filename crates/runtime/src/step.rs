@@ -89,7 +89,9 @@ pub enum StepError {
         steps: u32,
     },
     /// There is nothing to forecast from.
-    #[error("step {step} is a Dispatch, and the state has seen no Update\nhelp: start the run at step 0")]
+    #[error(
+        "step {step} is a Dispatch, and the state has seen no Update\nhelp: start the run at an Update, F in the layer's schedule, or call `update` to make this step one"
+    )]
     NoUpdate {
         /// The step asked for.
         step: u32,

@@ -42,14 +42,15 @@ impl Attention {
     /// # Errors
     /// As [`Layer::step`](super::Layer::step).
     pub fn step(&self, step: u32, qkv: [&Array; 3], o: &Array, state: &mut LayerState) -> Result<StepReport, Error> {
-        match self.core.planned(step, state)?.kind {
+        match self.core.kind(step, state)? {
             StepKind::Update => self.update(step, qkv, o, state),
             StepKind::Dispatch => self.dispatch(step, qkv, o, state),
             StepKind::Dense => self.dense(step, qkv, o, state),
         }
     }
 
-    /// An Update: makes the symbols, computes every row, and remembers them.
+    /// An Update: makes the symbols, computes every row, and remembers them. A state that has seen no Update takes a planned
+    /// Dispatch as one, so that a run may start anywhere.
     ///
     /// # Errors
     /// As [`Attention::step`].
@@ -109,10 +110,10 @@ impl Attention {
         Ok(check_aliases(&[("q", q), ("k", k), ("v", v)], &[("o", o)])?)
     }
 
-    /// Order of a Dispatch's forecast.
+    /// Order of a Dispatch's forecast: as far as the Updates reach that the state has seen.
     fn order(&self, planned: PlannedStep, state: &LayerState) -> Option<u32> {
         let asked = if state.degraded { Some(0) } else { planned.order };
-        asked.filter(|_| self.core.keeps())
+        asked.filter(|_| self.core.keeps()).map(|order| order.min(state.most_order()))
     }
 
     /// A sum of the last outputs.

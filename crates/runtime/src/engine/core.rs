@@ -100,21 +100,43 @@ impl Core {
         self.workspace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the schedule says of a step, if it may come now.
-    pub(super) fn planned(&self, step: u32, state: &LayerState) -> Result<PlannedStep, StepError> {
+    /// The kind of a step, if it may come now.
+    pub(super) fn kind(&self, step: u32, state: &LayerState) -> Result<StepKind, StepError> {
+        match (self.next(step, state)?.kind, state.last_update()) {
+            (StepKind::Dispatch, None) => Err(StepError::NoUpdate { step }),
+            (kind, _) => Ok(kind),
+        }
+    }
+
+    /// What the schedule says of a step that follows the last one. The schedule is that of a run from step 0 on; the state
+    /// may have seen less of it.
+    fn next(&self, step: u32, state: &LayerState) -> Result<PlannedStep, StepError> {
         let steps = self.schedule.steps();
         if state.owner != self.id {
             return Err(StepError::OtherLayer);
         }
         let planned = self.schedule.at(step).ok_or(StepError::BeyondRun { step, steps })?;
         match state.last_step() {
-            Some(last) if step != last + 1 => return Err(StepError::OutOfOrder { step, last }),
-            _ => {}
+            Some(last) if step != last + 1 => Err(StepError::OutOfOrder { step, last }),
+            _ => Ok(planned),
         }
-        if planned.kind == StepKind::Dispatch && state.last_update().is_none() {
-            return Err(StepError::NoUpdate { step });
+    }
+
+    /// What a step of this kind is to a state that has seen these Updates and no others.
+    fn planned(&self, step: u32, kind: StepKind, state: &LayerState) -> Result<PlannedStep, StepError> {
+        let planned = self.next(step, state)?;
+        match (planned.kind, kind, state.last_update()) {
+            (StepKind::Dispatch, StepKind::Dispatch, Some(last)) => {
+                Ok(PlannedStep { since_update: step - last, ..planned })
+            }
+            (StepKind::Dispatch, StepKind::Dispatch, None) => Err(StepError::NoUpdate { step }),
+            // A run may start here: the Dispatches after it have this output and no other.
+            (StepKind::Dispatch, StepKind::Update, None) => {
+                Ok(PlannedStep { kind, since_update: 0, order: planned.order.map(|_| 0) })
+            }
+            (planned_kind, asked, _) if planned_kind == asked => Ok(planned),
+            (planned, asked, _) => Err(StepError::OtherKind { step, asked, planned }),
         }
-        Ok(planned)
     }
 
     /// Checks an input or a result of a step before anything is computed, so that a mistake changes nothing.
@@ -143,10 +165,7 @@ impl Core {
         qkv: [&'a Array; 3],
         state: &LayerState,
     ) -> Result<Work<'a>, Error> {
-        let planned = self.planned(step, state)?;
-        if planned.kind != kind {
-            return Err(StepError::OtherKind { step, asked: kind, planned: planned.kind }.into());
-        }
+        let planned = self.planned(step, kind, state)?;
         self.work_of(step, planned, space, qkv, false)
     }
 
@@ -164,12 +183,15 @@ impl Core {
         Ok(Work { bound, moment, planned, space, qkv, dry, order: None, rooms: Default::default() })
     }
 
-    /// One of each kind of step that the schedule has.
+    /// One of each kind of step that the schedule has, and of each order that a run may have which starts later.
     pub(super) fn kinds_of_steps(&self) -> Vec<(u32, PlannedStep)> {
         let mut seen: Vec<(u32, PlannedStep)> = Vec::new();
         for (step, planned) in (0..self.schedule.steps()).filter_map(|step| Some((step, self.schedule.at(step)?))) {
-            if !seen.iter().any(|(_, known)| (known.kind, known.order) == (planned.kind, planned.order)) {
-                seen.push((step, planned));
+            let orders = planned.order.map_or(vec![None], |most| (0..=most).map(Some).collect());
+            for planned in orders.into_iter().map(|order| PlannedStep { order, ..planned }) {
+                if !seen.iter().any(|(_, known)| (known.kind, known.order) == (planned.kind, planned.order)) {
+                    seen.push((step, planned));
+                }
             }
         }
         seen

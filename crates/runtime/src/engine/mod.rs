@@ -17,6 +17,9 @@
 //! nothing back but S_c and S_s at an Update of a strategy with `degrade when`. Tokens are given as they are stored: a
 //! model permutes them once, before its first layer.
 //!
+//! A run starts at any Update or dense step of the schedule, or with [`Layer::update`] at any step: image to image, or a
+//! run that goes on after another process stopped. Forecasts then grow from order 0 as they do from step 0.
+//!
 //! An application that owns its projections uses [`Attention`]: Q, K and V in, O out.
 
 mod attention;

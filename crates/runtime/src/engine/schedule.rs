@@ -13,6 +13,9 @@ const MOST_ORDER: u32 = 3;
 /// The kinds of all steps of a run at one layer, and what each Update keeps for the steps after it.
 ///
 /// A schedule depends on nothing but the strategy's params, the layer and the number of steps, so it is known beforehand.
+/// It is that of a run from step 0 on. A run may start later (image to image, or where another one stopped), at any Update
+/// or dense step, or with [`Layer::update`](super::Layer::update) at any step at all: then kinds stay as planned, and orders
+/// are limited by the Updates that the state has seen.
 /// `Display` prints F for an Update, P for a Dispatch and D for a dense step, as `FFFPPPPFPPPP`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {

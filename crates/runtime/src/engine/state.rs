@@ -47,7 +47,8 @@ impl LayerState {
         }
     }
 
-    /// Forgets everything: the next step may be any Update or dense one.
+    /// Forgets everything, as a new state: the next step may be any Update or dense one, of step 0 or later. Forecasts start
+    /// at order 0 again.
     pub fn reset(&mut self) {
         self.last_step = AtomicU32::new(NEVER);
         (self.has_symbols, self.kept, self.degraded) = (false, None, false);
@@ -78,9 +79,15 @@ impl LayerState {
         Some(self.last_step.load(Ordering::Relaxed)).filter(|&step| step != NEVER)
     }
 
-    /// The last Update.
+    /// The last Update that was finished.
     pub fn last_update(&self) -> Option<u32> {
-        self.updates.first().copied()
+        let last = self.last_step()?;
+        self.updates.iter().copied().find(|&update| update <= last)
+    }
+
+    /// The highest order of a forecast from the Updates that were seen: one less than there are, as far as outputs are kept.
+    pub(super) fn most_order(&self) -> u32 {
+        self.updates.len().saturating_sub(1) as u32
     }
 
     /// Whether the layer reuses its whole output at every Dispatch, because `degrade when` held after an Update.
@@ -102,6 +109,9 @@ impl LayerState {
     /// The memory for the output of an Update: that of the oldest, or its own if the Update is tried again after the
     /// device failed. None: nobody remembers its output.
     pub(super) fn take_output(&mut self, step: u32) -> Option<Array> {
+        if self.last_step().is_none() && self.updates.first() != Some(&step) {
+            self.updates.clear(); // what the device failed to finish is no part of a run that starts elsewhere
+        }
         let again = self.updates.first() == Some(&step) && !self.outputs.is_empty();
         if again { Some(self.outputs.remove(0)) } else { self.outputs.pop() }
     }

@@ -37,14 +37,15 @@ impl Layer<'_> {
     /// that do not fit, an array that is read and written, or the device's own. The state forgets nothing unless the
     /// device itself failed.
     pub fn step(&self, step: u32, x: &[&Array], y: &[&Array], state: &mut LayerState) -> Result<StepReport, Error> {
-        match self.core.planned(step, state)?.kind {
+        match self.core.kind(step, state)? {
             StepKind::Update => self.update(step, x, y, state),
             StepKind::Dispatch => self.dispatch(step, x, y, state),
             StepKind::Dense => self.dense(step, x, y, state),
         }
     }
 
-    /// An Update: computes everything, makes the symbols, and keeps what the Dispatches after it start from.
+    /// An Update: computes everything, makes the symbols, and keeps what the Dispatches after it start from. A state that
+    /// has seen no Update takes a planned Dispatch as one, so that a run may start anywhere.
     ///
     /// # Errors
     /// As [`Layer::step`].
@@ -131,7 +132,8 @@ impl Layer<'_> {
         let Some(order) = work.planned.order.filter(|_| self.core.keeps()) else {
             return self.gemm_o(work, ends, Heads::All, o);
         };
-        let order = if state.degraded { 0 } else { order };
+        // A run that started late has fewer outputs than the schedule counts.
+        let order = if state.degraded { 0 } else { order.min(state.most_order()) };
         self.gemm_o(work, ends, Heads::Both(state), o)?;
         if order > 0 {
             self.differences(work, state, order)?;
@@ -205,6 +207,7 @@ impl Layer<'_> {
             StepKind::Update => {
                 // As many Updates before it as its order needs.
                 state.updates = (1..=planned.order.unwrap_or(0)).map(|n| step.saturating_sub(n)).collect();
+                state.count_step(step.saturating_sub(1));
                 self.update_in(&mut work, ends, state)
             }
             StepKind::Dispatch => {
