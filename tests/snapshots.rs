@@ -5,6 +5,7 @@
 
 use std::process::Command;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use sparsym::codegen::{CachedRows, Kernel, Projection, Room, Sequences, Target};
 use sparsym::ir::Strategy;
@@ -108,6 +109,28 @@ fn rendering_is_the_same_in_every_process() {
     let other = std::fs::read_to_string(&file).expect("the child wrote its texts");
     std::fs::remove_file(&file).expect("the file is ours");
     assert!(!texts.is_empty() && texts == other, "two processes rendered different texts");
+}
+
+/// A text costs no more than reading its binary from the cache. The least of a few tries is taken, because this machine has
+/// other work; the bar is for builds in which this crate is optimised, as it is here in every profile.
+#[test]
+fn a_text_is_made_in_milliseconds() {
+    let bar = Duration::from_millis(5);
+    let mut slowest = (Duration::ZERO, String::new());
+    for entry in sparsym::zoo::all() {
+        for room in [Room::GemmQ, Room::Symbols, Room::Attention, Room::GemmO] {
+            let wanted = plain(&entry.strategy, room);
+            let made = |_| {
+                let start = Instant::now();
+                let kernel = on_sm_80(&wanted);
+                (start.elapsed(), kernel.map(|kernel| kernel.name))
+            };
+            let (least, name) = (0..5).map(made).min().expect("there were tries");
+            slowest = slowest.max((least, format!("{} of {}", name.unwrap_or_default(), entry.name)));
+        }
+    }
+    let (time, name) = slowest;
+    assert!(time < bar, "{name} took {time:?}, and {bar:?} is the most");
 }
 
 fn plain(strategy: &Strategy, room: Room) -> Wanted {

@@ -16,10 +16,10 @@ macro_rules! templates {
 }
 
 /// Files of parts that come before `struct Params`.
-pub(crate) const BEFORE_PARAMS: [Template; 2] = templates!["parts/types.cuh", "parts/constants.cuh"];
+pub(crate) static BEFORE_PARAMS: [Template; 2] = templates!["parts/types.cuh", "parts/constants.cuh"];
 
 /// Files of parts that come after it. A part may use only parts of earlier files, or earlier ones of its own.
-pub(crate) const AFTER_PARAMS: [Template; 26] = templates![
+pub(crate) static AFTER_PARAMS: [Template; 26] = templates![
     "ptx/special_registers.cuh",
     "ptx/convert.cuh",
     "ptx/math.cuh",
@@ -48,29 +48,28 @@ pub(crate) const AFTER_PARAMS: [Template; 26] = templates![
     "parts/special_values.cuh",
 ];
 
-/// The room files, and the header.
-pub(crate) const HEADER: Template =
-    Template { path: "parts/header.cuh", text: include_str!("../templates/parts/header.cuh") };
-/// Attention for sm_80-class targets.
-pub(crate) const ATTENTION: Template =
-    Template { path: "attention.cu", text: include_str!("../templates/attention.cu") };
-/// Symbols, from what rules say of blocks.
-pub(crate) const SYMBOLS: Template = Template { path: "symbols.cu", text: include_str!("../templates/symbols.cu") };
-
-/// A projection to heads.
-pub(crate) const GEMM_Q: Template = Template { path: "gemm_q.cu", text: include_str!("../templates/gemm_q.cu") };
-/// A projection back to the model width.
-pub(crate) const GEMM_O: Template = Template { path: "gemm_o.cu", text: include_str!("../templates/gemm_o.cu") };
-
-macro_rules! steps {
+macro_rules! files {
     ($($(#[$doc:meta])* $name:ident = $path:literal;)*) => {
         $($(#[$doc])*
         pub(crate) static $name: Template =
             Template { path: $path, text: include_str!(concat!("../templates/", $path)) };)*
+
+        /// The files that are no files of parts.
+        pub(crate) static FILES: [&Template; [$($path),*].len()] = [$(&$name),*];
     };
 }
 
-steps! {
+files! {
+    /// What a file says of itself.
+    HEADER = "parts/header.cuh";
+    /// Attention for sm_80-class targets.
+    ATTENTION = "attention.cu";
+    /// Symbols, from what rules say of blocks.
+    SYMBOLS = "symbols.cu";
+    /// A projection to heads.
+    GEMM_Q = "gemm_q.cu";
+    /// A projection back to the model width.
+    GEMM_O = "gemm_o.cu";
     /// Means and self-similarities of blocks.
     POOL = "symbols/pool.cu";
     /// Means of all tokens.

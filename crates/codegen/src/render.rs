@@ -3,6 +3,11 @@
 //! Syntax of templates: `${ value }`, statement lines `//% …`, template comments `//# …`, each on a line of its own. A
 //! file of parts is cut at `//# part NAME` lines; a part is in the kernel exactly when its name occurs in what is already
 //! there, so nobody keeps include lists and nothing unused can appear.
+//!
+//! Templates are read once in a process; a part is specialised when it is pulled in, so a text costs what is in it.
+
+use std::collections::HashSet;
+use std::sync::LazyLock;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
@@ -13,7 +18,7 @@ use crate::lower::Rules;
 use crate::params::{Field, Params};
 use crate::plan::{Plan, Room};
 use crate::projection;
-use crate::registry::{AFTER_PARAMS, ATTENTION, BEFORE_PARAMS, GEMM_O, GEMM_Q, HEADER, SYMBOLS, Template};
+use crate::registry::{AFTER_PARAMS, ATTENTION, BEFORE_PARAMS, FILES, GEMM_O, GEMM_Q, HEADER, SYMBOLS, Template};
 
 /// A kernel's text before its parameter struct is known.
 pub(crate) struct Text {
@@ -27,63 +32,76 @@ pub(crate) struct Text {
 /// A stretch of text from one template.
 struct Section {
     template: &'static str,
-    name: String,
     text: String,
 }
 
+/// A part of a file of parts; its name is that of its template, too.
+struct Part {
+    file: &'static str,
+    name: &'static str,
+}
+
+/// All templates, read.
+struct Library {
+    environment: Environment<'static>,
+    before_params: Vec<Part>,
+    after_params: Vec<Part>,
+}
+
+static LIBRARY: LazyLock<Library> = LazyLock::new(Library::new);
+
 /// Specialises the room and pulls in what it uses.
 pub(crate) fn render(plan: &Plan, rules: &Rules, fields: &[Field]) -> Text {
-    let environment = environment();
-    let expand = |template: &Template, step: Value| expand(&environment, template, plan, rules, step);
+    let expander = Expander::new(plan, rules);
     let room = match plan.room {
         Room::GemmQ => &GEMM_Q,
         Room::Symbols => &SYMBOLS,
         Room::Attention => &ATTENTION,
         Room::GemmO => &GEMM_O,
     };
-    let section = |template: &'static str, text: String| Section { template, name: String::new(), text };
-    let of_rules = |text: &String| section("the strategy's rules", text.clone());
+    let of_rules = |text: &String| Section { template: "the strategy's rules", text: text.clone() };
+    let of_file =
+        |file: &Template, step: Value| Section { template: file.path, text: expander.of_step(file.path, step) };
     let mut sections = vec![of_rules(&rules.shared_functions)];
     for step in &rules.steps {
-        let text = expand(step.template, step.values.clone());
-        sections.extend([of_rules(&step.functions), section(step.template.path, text)]);
+        sections.extend([of_rules(&step.functions), of_file(step.template, step.values.clone())]);
     }
-    sections.extend([of_rules(&rules.functions), section(room.path, expand(room, Value::UNDEFINED))]);
+    sections.extend([of_rules(&rules.functions), of_file(room, Value::UNDEFINED)]);
     sections.retain(|section| !section.text.is_empty());
-    let parts = AFTER_PARAMS.iter().flat_map(|file| cut(file, &expand(file, Value::UNDEFINED))).collect();
-    let sections = pull(parts, sections);
+    let texts: Vec<&str> = sections.iter().map(|section| section.text.as_str()).collect();
+    let mut pulled = pull(&LIBRARY.after_params, &texts, &expander);
+    pulled.append(&mut sections);
+    let sections = pulled;
     let body: String = sections.iter().map(|section| section.text.as_str()).collect();
 
     let declaration = Params::of_text(fields.to_vec(), &body).declaration();
-    let tail = vec![Section { template: "", name: String::new(), text: declaration + &body }];
-    let parts = BEFORE_PARAMS.iter().flat_map(|file| cut(file, &expand(file, Value::UNDEFINED))).collect();
-    let mut before = pull(parts, tail);
-    before.pop();
-    Text { header: expand(&HEADER, Value::UNDEFINED), body, sections, before }
+    let before = pull(&LIBRARY.before_params, &[&declaration, &body], &expander);
+    Text { header: expander.expand(HEADER.path), body, sections, before }
 }
 
 impl Text {
     /// The whole file, and which template each stretch of it comes from.
     pub(crate) fn finish(self, params: &Params) -> (String, Vec<Origin>) {
-        let declaration =
-            Section { template: "the parameter struct", name: "Params".to_owned(), text: params.declaration() };
-        let header = Section { template: HEADER.path, name: String::new(), text: self.header };
+        let declaration = Section { template: "the parameter struct", text: params.declaration() };
+        let header = Section { template: HEADER.path, text: self.header };
         let all = std::iter::once(header).chain(self.before).chain(std::iter::once(declaration)).chain(self.sections);
         let (mut source, mut origins): (String, Vec<Origin>) = (String::new(), Vec::new());
-        let mut previous = "";
+        let (mut previous, mut lines) = ("", 0);
         for section in all {
             // One-line parts of a file (types, constants) stand together; everything else is set apart by a blank line.
             let one_line = section.text.lines().count() == 1 || section.text.starts_with("constexpr");
             let apart = !one_line || section.template != previous;
             if !source.is_empty() && apart {
                 source.push('\n');
+                lines += 1;
             }
             previous = section.template;
-            let first_line = source.lines().count() + 1;
             if origins.last().is_none_or(|origin: &Origin| origin.template != section.template) {
-                origins.push(Origin { first_line, template: section.template.to_owned() });
+                origins.push(Origin { first_line: lines + 1, template: section.template.to_owned() });
             }
-            source.push_str(section.text.trim_start_matches('\n'));
+            let text = section.text.trim_start_matches('\n');
+            lines += text.matches('\n').count();
+            source.push_str(text);
         }
         let source = without_blank_runs(&source);
         for leftover in ["${", "//%", "//#", "/*%"] {
@@ -110,66 +128,92 @@ fn environment() -> Environment<'static> {
     environment
 }
 
-/// A template is part of the program: if it does not expand, that is a bug here, reported with its line and variables.
-fn expand(environment: &Environment<'_>, template: &Template, plan: &Plan, rules: &Rules, step: Value) -> String {
-    // `//# part` lines must survive expansion to be cut at; a template comment would vanish.
-    let source = template.text.replace("//# part ", PART);
-    environment
-        .render_named_str(
-            template.path,
-            &source,
-            context! {
-                plan => Serde(plan),
-                rules => Serde(rules),
-                entry => rules.launches.last().map(|launch| &launch.entry),
-                header => header(plan, rules),
-                cached => projection::sums_cached_heads_alone(plan),
-                step => step,
-            },
-        )
-        .unwrap_or_else(|error| panic!("template {} does not expand: {error:#}", template.path))
-}
-
-const PART: &str = "//@part ";
-
-fn cut(file: &Template, text: &str) -> Vec<Section> {
-    let mut sections = Vec::new();
-    for piece in text.split(PART).skip(1) {
-        let (name, text) = piece.split_once('\n').unwrap_or((piece, ""));
-        sections.push(Section { template: file.path, name: name.trim().to_owned(), text: text.to_owned() });
+impl Library {
+    fn new() -> Library {
+        let mut environment = environment();
+        let mut add = |name: &'static str, text: &'static str| {
+            environment
+                .add_template(name, text)
+                .unwrap_or_else(|error| panic!("template {name} cannot be read: {error:#}"));
+        };
+        for file in FILES {
+            add(file.path, file.text);
+        }
+        let mut parts = |files: &'static [Template]| {
+            let mut parts = Vec::new();
+            for file in files {
+                for piece in file.text.split("//# part ").skip(1) {
+                    let (name, text) = piece.split_once('\n').unwrap_or((piece, ""));
+                    add(name.trim(), text);
+                    parts.push(Part { file: file.path, name: name.trim() });
+                }
+            }
+            parts
+        };
+        let (before_params, after_params) = (parts(&BEFORE_PARAMS), parts(&AFTER_PARAMS));
+        Library { environment, before_params, after_params }
     }
-    sections
 }
 
-/// Adds, in front of `tail`, every part whose name occurs in what is already there, until nothing changes. The parts keep
-/// their order.
-fn pull(parts: Vec<Section>, tail: Vec<Section>) -> Vec<Section> {
-    let mut text: String = tail.iter().map(|section| section.text.as_str()).collect();
-    let mut used = vec![false; parts.len()];
+/// What templates of one kernel read.
+struct Expander {
+    values: Value,
+}
+
+impl Expander {
+    fn new(plan: &Plan, rules: &Rules) -> Expander {
+        let values = context! {
+            plan => Serde(plan),
+            rules => Serde(rules),
+            entry => rules.launches.last().map(|launch| &launch.entry),
+            header => header(plan, rules),
+            cached => projection::sums_cached_heads_alone(plan),
+            step => Value::UNDEFINED,
+        };
+        Expander { values }
+    }
+
+    fn of_step(&self, template: &str, step: Value) -> String {
+        self.expand_with(template, context! { step, ..self.values.clone() })
+    }
+
+    fn expand(&self, template: &str) -> String {
+        self.expand_with(template, self.values.clone())
+    }
+
+    /// A template is part of the program: if it does not expand, that is a bug here, reported with its line and variables.
+    fn expand_with(&self, template: &str, values: Value) -> String {
+        let read = LIBRARY.environment.get_template(template);
+        read.and_then(|template| template.render(values))
+            .unwrap_or_else(|error| panic!("template {template} does not expand: {error:#}"))
+    }
+}
+
+/// Every part whose name occurs in these texts, or in a part that does, in the order of the parts.
+fn pull(parts: &[Part], texts: &[&str], expander: &Expander) -> Vec<Section> {
+    let mut known: HashSet<String> = texts.iter().flat_map(|text| words(text)).map(str::to_owned).collect();
+    let mut pulled: Vec<Option<String>> = parts.iter().map(|_| None).collect();
     loop {
-        let before = used.iter().filter(|&&u| u).count();
-        for (part, used) in parts.iter().zip(&mut used) {
-            if !*used && has_word(&text, &part.name) {
-                *used = true;
-                text.push_str(&part.text);
+        let before = pulled.iter().flatten().count();
+        for (part, pulled) in parts.iter().zip(&mut pulled) {
+            if pulled.is_none() && known.contains(part.name) {
+                let text = expander.expand(part.name);
+                known.extend(words(&text).map(str::to_owned));
+                *pulled = Some(text);
             }
         }
-        if used.iter().filter(|&&u| u).count() == before {
+        if pulled.iter().flatten().count() == before {
             break;
         }
     }
-    parts.into_iter().zip(used).filter_map(|(part, used)| used.then_some(part)).chain(tail).collect()
+    let pairs = parts.iter().zip(pulled);
+    pairs.filter_map(|(part, text)| Some(Section { template: part.file, text: text? })).collect()
 }
 
-/// Whether `word` occurs in the code (not in the comments) of `text` as a whole identifier.
-fn has_word(text: &str, word: &str) -> bool {
-    let in_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    text.lines().map(|line| line.split("//").next().unwrap_or("")).any(|line| {
-        line.match_indices(word).any(|(at, _)| {
-            !line[..at].chars().next_back().is_some_and(in_word)
-                && !line[at + word.len()..].chars().next().is_some_and(in_word)
-        })
-    })
+/// The identifiers, keywords and numbers of a text, without its comments.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let code = text.lines().map(|line| line.split("//").next().unwrap_or(""));
+    code.flat_map(|line| line.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))).filter(|word| !word.is_empty())
 }
 
 fn without_blank_runs(text: &str) -> String {
