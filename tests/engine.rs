@@ -431,6 +431,32 @@ fn kernels_start_late() {
     }
 }
 
+/// Up to four arrays, any factors, rounded once; on kernels too.
+#[test]
+fn sums_are_rounded_once() {
+    for device in ["reference", "cpu", "emulator"] {
+        let engine = Engine::new(Arc::from(device::open(device).unwrap())).unwrap();
+        let shape = [2, 70, 24];
+        let sum = engine.sum(shape, DType::F16).unwrap();
+        let values = |phase: f32| -> Vec<f32> { (0..2 * 70 * 24).map(|n| (n as f32 * phase).sin()).collect() };
+        let tensors = [0.1, 0.2, 0.3, 0.4].map(|phase| Tensor::from_f32(&shape, DType::F16, &values(phase)));
+        let arrays = tensors.each_ref().map(|tensor| engine.place("x", tensor).unwrap());
+        let y = engine.array("y", &shape, DType::F16).unwrap();
+        for (terms, factors) in [(1, [-2.0; 4]), (2, [1.0; 4]), (4, [0.5, -1.0, 3.0, 0.25])] {
+            let named: Vec<(f32, &Array)> = factors.into_iter().zip(&arrays).take(terms).collect();
+            sum.run(&named, &y).unwrap();
+            let mut expected = vec![0.0; 2 * 70 * 24];
+            for (factor, tensor) in factors.iter().zip(&tensors).take(terms) {
+                expected.iter_mut().zip(tensor.to_f32()).for_each(|(sum, value)| *sum += factor * value);
+            }
+            assert_eq!(y.read().unwrap(), Tensor::from_f32(&shape, DType::F16, &expected), "{device}, {terms} terms");
+        }
+        let five: Vec<(f32, &Array)> = (0..5).map(|n| (1.0, &arrays[n % 4])).collect();
+        assert_eq!(code(sum.run(&five, &y).unwrap_err()), Code::CacheMissing);
+        assert!(matches!(sum.run(&[(1.0, &y)], &y), Err(Error::Array(ArrayError::Aliased { .. }))));
+    }
+}
+
 #[test]
 fn memory_goes_in_any_order() {
     let engine = engine();

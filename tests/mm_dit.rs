@@ -6,10 +6,10 @@ use sparsym::ir::problem::DType;
 use sparsym::ir::{Bindings, Strategy, Tensor};
 use sparsym::runtime::device;
 use sparsym::runtime::device::Device;
-use sparsym::runtime::engine::Engine;
+use sparsym::runtime::engine::{Copied, Engine};
 use sparsym::zoo::{FlashOmni, TaylorSeer, Window};
 use sparsym::{StrategyType, compile_str};
-use sparsym_mm_dit::{Block, BlockWeights, Shape, input};
+use sparsym_mm_dit::{Block, BlockWeights, Inputs, Shape, input};
 
 const STEPS: u32 = 20;
 
@@ -56,6 +56,35 @@ fn distance(a: &[f32], b: &[f32]) -> f64 {
 /// Largest distance of any step.
 fn most(a: &[Vec<f32>], b: &[Vec<f32>]) -> f64 {
     a.iter().zip(b).map(|(a, b)| distance(a, b)).fold(0.0, f64::max)
+}
+
+/// Hidden states stay where they are: from input to output a step copies nothing, and it is the same step.
+#[test]
+fn a_step_copies_nothing() {
+    for (device, dtype, steps) in [("cpu", DType::F32, STEPS), ("emulator", DType::F16, 5)] {
+        let engine = Engine::new(Arc::from(device::open(device).unwrap())).unwrap();
+        let weights = BlockWeights::random(&engine, &Shape::SMALL, dtype, 1).unwrap();
+        let inputs = Inputs::new(&engine, &Shape::SMALL, 2, dtype).unwrap();
+        for (name, strategy, bindings) in strategies() {
+            let block = Block::new(&engine, Shape::SMALL, &weights, strategy, &bindings, steps).unwrap();
+            let (mut here, mut there) = (block.state().unwrap(), block.state().unwrap());
+            let outputs = block.outputs().unwrap();
+            for step in 0..steps {
+                let before = engine.copied();
+                let (x, _) = inputs.at(step, steps).unwrap();
+                block.step_on_device(step, x, [&outputs[0], &outputs[1]], &mut there).unwrap();
+                let Copied { to_device, to_host } = engine.copied() - before;
+                // `degrade when` asks the host for the densities of the symbols, each word of 64 bits.
+                let asks = strategy.schedule.degrade.is_some();
+                let symbols = there.layers().map(|state| state.symbols().filter(|_| asks).map_or(0, |s| s.bytes()));
+                let most = symbols.into_iter().sum::<usize>() as u64;
+                assert!(to_device.max(to_host) <= most, "{name} on {device}, step {step}: {to_device} and {to_host} B");
+                let done = block.step(step, &x.map(|x| x.read().unwrap()), &mut here).unwrap();
+                let found = outputs.iter().map(|output| output.read().unwrap());
+                assert!([done.text, done.vision].into_iter().eq(found), "{name} on {device}, step {step}");
+            }
+        }
+    }
 }
 
 #[test]

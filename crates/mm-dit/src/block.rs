@@ -1,22 +1,23 @@
 //! The block: a double-stream layer, then a single-stream layer.
 
-use sparsym::ir::problem::DType;
 use sparsym::ir::{Bindings, Strategy, Tensor};
-use sparsym::runtime::engine::{Array, Engine, Layer, LayerSpec, LayerState, Part, StepReport};
+use sparsym::runtime::engine::{Array, Engine, Layer, LayerSpec, LayerState, Part, StepReport, Sum};
 use sparsym::runtime::{Error, LayerPlace};
 
 use crate::{BlockWeights, Shape};
 
-/// Two attention layers and the arrays between them.
+/// Two attention layers and the arrays between them. Everything stays on the device.
 pub struct Block<'w> {
     double: Layer<'w>,
     single: Layer<'w>,
-    shape: Shape,
-    dtype: DType,
-    x: Vec<Array>,
+    /// What a layer gives.
     y: Vec<Array>,
-    x_single: Vec<Array>,
-    y_single: Vec<Array>,
+    /// What stands between the layers.
+    hidden: Vec<Array>,
+    /// Residual connections of text and of vision.
+    sums: Vec<Sum>,
+    /// For steps from host memory.
+    ends: [Vec<Array>; 2],
 }
 
 /// What the layers of one run remember.
@@ -25,7 +26,15 @@ pub struct BlockState {
     single: LayerState,
 }
 
-/// What a step of a block gives.
+/// What a step of a block did.
+pub struct BlockReport {
+    /// Of the double-stream and of the single-stream layer.
+    pub layers: [StepReport; 2],
+    /// Milliseconds of the residual connections.
+    pub sums: f64,
+}
+
+/// What a step of a block gives, in host memory.
 pub struct BlockStep {
     /// `[1, text, C]`.
     pub text: Tensor,
@@ -57,12 +66,23 @@ impl<'w> Block<'w> {
             };
             engine.layer(spec, parts)
         };
-        let [text, vision] = [(shape.text, weights.text()), (shape.vision(), weights.vision())]
-            .map(|(tokens, weights)| Part { tokens, weights });
-        let double = layer(0, vec![text, vision])?;
-        let single = layer(1, vec![Part { tokens: shape.tokens(), weights: weights.single() }])?;
-        let (x, y, x_single, y_single) = (double.inputs()?, double.outputs()?, single.inputs()?, single.outputs()?);
-        Ok(Block { double, single, shape, dtype: weights.dtype, x, y, x_single, y_single })
+        let tokens = [shape.text, shape.vision()];
+        let parts = |weights: [_; 2]| {
+            let parts = tokens.into_iter().zip(weights);
+            parts.map(|(tokens, weights)| Part { tokens, weights }).collect::<Vec<_>>()
+        };
+        let double = layer(0, parts([weights.text(), weights.vision()]))?;
+        // One stream with one set of weights; in two parts, because it is kept in two arrays.
+        let single = layer(1, parts([weights.single(), weights.single()]))?;
+        let sums = tokens.map(|tokens| engine.sum([1, tokens, shape.width], weights.dtype));
+        Ok(Block {
+            y: double.outputs()?,
+            hidden: double.inputs()?,
+            sums: sums.into_iter().collect::<Result<_, _>>()?,
+            ends: [double.inputs()?, double.outputs()?],
+            double,
+            single,
+        })
     }
 
     /// Memory for one run.
@@ -78,40 +98,51 @@ impl<'w> Block<'w> {
         &self.double
     }
 
-    /// One step: text and vision, each plus what the two layers add to it.
+    /// One step: text and vision, each plus what the two layers add to it. `outputs` are none of the `inputs`.
+    ///
+    /// # Errors
+    /// What [`Layer::step`] has against it.
+    pub fn step_on_device(
+        &self,
+        step: u32,
+        inputs: [&Array; 2],
+        outputs: [&Array; 2],
+        state: &mut BlockState,
+    ) -> Result<BlockReport, Error> {
+        let (y, hidden) = (refs(&self.y), refs(&self.hidden));
+        let double = self.double.step(step, &inputs, &y, &mut state.double)?;
+        let mut sums = self.add(inputs, &hidden)?;
+        let single = self.single.step(step, &hidden, &y, &mut state.single)?;
+        sums += self.add([hidden[0], hidden[1]], &outputs)?;
+        Ok(BlockReport { layers: [double, single], sums })
+    }
+
+    /// The same from host memory and back.
     ///
     /// # Errors
     /// What [`Layer::step`] has against it.
     pub fn step(&self, step: u32, inputs: &[Tensor; 2], state: &mut BlockState) -> Result<BlockStep, Error> {
-        for (x, input) in self.x.iter().zip(inputs) {
-            x.write(&self.normalised(input))?;
-        }
-        let double = self.double.step(step, &refs(&self.x), &refs(&self.y), &mut state.double)?;
-        let [text, vision] = inputs;
-        let hidden = [added(text, &self.y[0].read()?), added(vision, &self.y[1].read()?)];
-
-        let joint = Tensor::from_f32(&[1, self.shape.tokens(), self.shape.width], self.dtype, &hidden.concat());
-        self.x_single[0].write(&self.normalised(&joint))?;
-        let single = self.single.step(step, &refs(&self.x_single), &refs(&self.y_single), &mut state.single)?;
-        let output = added(&joint, &self.y_single[0].read()?);
-
-        let (text, vision) = output.split_at(self.shape.text * self.shape.width);
-        let tensor = |values: &[f32]| {
-            Tensor::from_f32(&[1, values.len() / self.shape.width, self.shape.width], self.dtype, values)
-        };
-        Ok(BlockStep { text: tensor(text), vision: tensor(vision), reports: [double, single] })
+        let [x, out] = &self.ends;
+        x.iter().zip(inputs).try_for_each(|(x, input)| x.write(input))?;
+        let reports = self.step_on_device(step, [&x[0], &x[1]], [&out[0], &out[1]], state)?.layers;
+        Ok(BlockStep { text: out[0].read()?, vision: out[1].read()?, reports })
     }
 
-    /// Each token less its mean, over its deviation.
-    fn normalised(&self, x: &Tensor) -> Tensor {
-        let mut values = x.to_f32();
-        for token in values.chunks_exact_mut(self.shape.width) {
-            let n = token.len() as f32;
-            let mean = token.iter().sum::<f32>() / n;
-            let deviation = (token.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / n + 1e-6).sqrt();
-            token.iter_mut().for_each(|x| *x = (*x - mean) / deviation);
+    /// Arrays for the results of a step.
+    ///
+    /// # Errors
+    /// If the device has no room for them.
+    pub fn outputs(&self) -> Result<Vec<Array>, Error> {
+        self.double.outputs()
+    }
+
+    /// `to` = `x` + y of the last layer; milliseconds.
+    fn add(&self, x: [&Array; 2], to: &[&Array]) -> Result<f64, Error> {
+        let mut ms = 0.0;
+        for (part, sum) in self.sums.iter().enumerate() {
+            ms += sum.run(&[(1.0, x[part]), (1.0, &self.y[part])], to[part])?.ms;
         }
-        Tensor::from_f32(&x.shape, self.dtype, &values)
+        Ok(ms)
     }
 }
 
@@ -132,8 +163,4 @@ impl BlockState {
 
 fn refs(arrays: &[Array]) -> Vec<&Array> {
     arrays.iter().collect()
-}
-
-fn added(x: &Tensor, y: &Tensor) -> Vec<f32> {
-    x.to_f32().iter().zip(y.to_f32()).map(|(x, y)| x + y).collect()
 }

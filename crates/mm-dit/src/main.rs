@@ -1,17 +1,18 @@
 //! `cargo run --release -p sparsym-mm-dit -- --help`
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use clap::Parser;
 use comfy_table::{CellAlignment, Table, presets::NOTHING};
 use sparsym::ir::strategy::{Scalar, Value};
 use sparsym::ir::{Bindings, Strategy};
-use sparsym::runtime::engine::{Engine, LayerState};
+use sparsym::runtime::engine::{Copied, Engine, LayerState};
 use sparsym::runtime::{StepKind, device};
 use sparsym::zoo;
 use sparsym_mm_dit::count::{self, Machine, ROOMS, StepWork, Work};
-use sparsym_mm_dit::{Block, BlockWeights, Shape, input};
+use sparsym_mm_dit::{Block, BlockWeights, Inputs, Shape};
 
 /// Runs an MM-DiT block through denoising steps, and counts what larger ones would compute with the same symbols.
 #[derive(Parser)]
@@ -38,23 +39,38 @@ fn main() -> Result<()> {
     let mut shapes = Shape::TO_RUN.into_iter().chain(Shape::TO_COUNT);
     let shape = shapes.find(|shape| shape.name == args.shape).context("no such shape")?;
     let engine = Engine::new(Arc::from(device::open(&args.device)?))?;
-    let weights = BlockWeights::random(&engine, &shape, engine.finest_dtype(), 1)?;
-    let dense = run(&engine, shape, &weights, &Strategy::dense(), &Bindings::default(), args.steps)?;
+    let (start, dtype) = (Instant::now(), engine.finest_dtype());
+    let weights = BlockWeights::random(&engine, &shape, dtype, 1)?;
+    let model = Model { engine: &engine, shape, weights: &weights, inputs: Inputs::new(&engine, &shape, 2, dtype)? };
+    println!(
+        "weights and inputs made and placed in {:.2} s, {}",
+        start.elapsed().as_secs_f64(),
+        crossed(engine.copied())
+    );
+    let dense = run(&model, &Strategy::dense(), &Bindings::default(), args.steps)?;
     println!("dense on {}, {}: {}", engine.device(), shape.name, measured(dense.ms, dense.ms));
+    println!("{}", dense.time);
     for name in &args.strategy {
         let entry = zoo::find(name).with_context(|| format!("the zoo has no {name}"))?;
         let (strategy, mut bindings) = (&entry.strategy, entry.defaults.clone());
         args.set.iter().try_for_each(|setting| set(strategy, &mut bindings, setting))?;
-        let Run { steps, ms, table, memory, schedule } =
-            run(&engine, shape, &weights, strategy, &bindings, args.steps)?;
+        let Run { steps, ms, time, table, memory, schedule } = run(&model, strategy, &bindings, args.steps)?;
         println!("\n{} on {}, {}: {schedule}", strategy.name, engine.device(), shape.name);
         println!("{memory}\n\n{table}\n\nShares of a dense step's work; symbols have none there.");
-        println!("\nmeasured, both layers: {}", measured(ms, dense.ms));
+        println!("\nmeasured, both layers: {}\n{time}", measured(ms, dense.ms));
         for shape in &Shape::TO_COUNT {
             totals(shape, &steps);
         }
     }
     Ok(())
+}
+
+/// What all loops run.
+struct Model<'a> {
+    engine: &'a Engine,
+    shape: Shape,
+    weights: &'a BlockWeights,
+    inputs: Inputs,
 }
 
 /// What a loop did.
@@ -63,32 +79,36 @@ struct Run {
     steps: Vec<StepWork>,
     /// Milliseconds of the rooms of both layers.
     ms: [f64; 4],
+    /// Of the clock on the wall, and who had it.
+    time: String,
     table: Table,
     memory: String,
     schedule: String,
 }
 
 /// Runs the loop.
-fn run(
-    engine: &Engine,
-    shape: Shape,
-    weights: &BlockWeights,
-    strategy: &Strategy,
-    bindings: &Bindings,
-    steps: u32,
-) -> Result<Run> {
+fn run(model: &Model<'_>, strategy: &Strategy, bindings: &Bindings, steps: u32) -> Result<Run> {
+    let &Model { engine, shape, weights, ref inputs } = model;
+    let start = Instant::now();
     let block = Block::new(engine, shape, weights, strategy, bindings, steps)?;
-    let mut state = block.state()?;
+    let (mut state, outputs) = (block.state()?, block.outputs()?);
+    let made = start.elapsed().as_secs_f64();
     let [double, single] = state.layers().map(LayerState::bytes);
     let memory = format!("state {double} + {single} B, workspace {} B", engine.workspace_bytes());
     let mut table = table(&["step", "kind", "order", "S_c", "S_s∧S_c", "gemm_q", "symbols", "attention", "gemm_o"]);
-    let (mut works, mut ms) = (Vec::new(), [0.0; 4]);
+    let (mut works, mut ms, mut sums, mut wall, mut copied) = (Vec::new(), [0.0; 4], 0.0, 0.0, Copied::default());
     for step in 0..steps {
-        let done = block.step(step, &input(&shape, step, steps, 2, engine.finest_dtype()), &mut state)?;
-        for report in &done.reports {
+        let (start, before) = (Instant::now(), engine.copied());
+        let (x, mixing) = inputs.at(step, steps)?;
+        let done = block.step_on_device(step, x, [&outputs[0], &outputs[1]], &mut state)?;
+        wall += start.elapsed().as_secs_f64();
+        let Copied { to_device, to_host } = engine.copied() - before;
+        (copied.to_device, copied.to_host) = (copied.to_device + to_device, copied.to_host + to_host);
+        sums += mixing + done.sums;
+        for report in &done.layers {
             ms.iter_mut().zip(&report.rooms).for_each(|(ms, room)| *ms += room.ms);
         }
-        let report = &done.reports[0];
+        let report = &done.layers[0];
         let planned = block.double().schedule().at(step).context("a step of the run")?;
         let work = step_work(&block, state.layers()[0], report.kind, planned.order)?;
         let dense = count::step(&shape, &StepWork { kind: StepKind::Dense, ..work });
@@ -100,7 +120,19 @@ fn run(
         table.add_row([step.to_string(), kind, order].into_iter().chain(densities).chain(shares));
         works.push(work);
     }
-    Ok(Run { steps: works, ms, table, memory, schedule: block.double().schedule().to_string() })
+    let kernels = (ms.iter().sum::<f64>() + sums) / 1e3;
+    let time = format!(
+        "steps took {wall:.3} s: rooms {:.3} s, inputs and residuals {:.3} s, host {:.3} s; {}; prepared in {made:.2} s",
+        kernels - sums / 1e3,
+        sums / 1e3,
+        wall - kernels,
+        crossed(copied)
+    );
+    Ok(Run { steps: works, ms, time, table, memory, schedule: block.double().schedule().to_string() })
+}
+
+fn crossed(Copied { to_device, to_host }: Copied) -> String {
+    format!("copied {:.2} MB to the device and {:.2} MB back", to_device as f64 / 1e6, to_host as f64 / 1e6)
 }
 
 /// Milliseconds of each room, and their share of a dense run's.

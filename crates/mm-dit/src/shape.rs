@@ -1,13 +1,8 @@
-//! Sizes of a block and its inputs.
+//! Sizes of a block.
 
-use std::f32::consts::PI;
-
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, StandardNormal};
-use sparsym::ir::problem::{DType, Layout};
+use sparsym::ir::Problem;
+use sparsym::ir::problem::Layout;
 use sparsym::ir::strategy::Blocks;
-use sparsym::ir::{Problem, Tensor};
 
 /// Sizes of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,16 +60,4 @@ impl Shape {
         let blocks = Blocks { q: self.block, kv: self.block };
         Problem { blocks, layout, ..Problem::self_attention(1, self.tokens(), self.heads, self.head_dim) }
     }
-}
-
-/// Text `[1, text, C]` and vision `[1, vision, C]` at a step: fixed noise that turns slowly into other noise.
-pub fn input(shape: &Shape, step: u32, steps: u32, seed: u64, dtype: DType) -> [Tensor; 2] {
-    let phase = 0.5 * PI * step as f32 / steps as f32;
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    [shape.text, shape.vision()].map(|tokens| {
-        let mut noise = || -> f32 { StandardNormal.sample(&mut rng) };
-        let value = |_| noise() * phase.cos() + noise() * phase.sin();
-        let values: Vec<f32> = (0..tokens * shape.width).map(value).collect();
-        Tensor::from_f32(&[1, tokens, shape.width], dtype, &values)
-    })
 }

@@ -1,8 +1,5 @@
 //! Weights of a block, made up: normal, of a size that keeps activations near 1.
 
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, StandardNormal};
 use sparsym::ir::Tensor;
 use sparsym::ir::problem::DType;
 use sparsym::ir::projection::{RmsNorm, Rope, RopePairs};
@@ -10,6 +7,7 @@ use sparsym::runtime::Error;
 use sparsym::runtime::engine::{Array, Engine, Linear, Weights};
 
 use crate::Shape;
+use crate::random::Source;
 
 /// Base of the wavelengths of a rotary embedding.
 const ROPE_BASE: f32 = 10_000.0;
@@ -46,7 +44,7 @@ impl BlockWeights {
     /// # Errors
     /// If the device has no room for them.
     pub fn random(engine: &Engine, shape: &Shape, dtype: DType, seed: u64) -> Result<BlockWeights, Error> {
-        let mut maker = Maker { engine, shape, dtype, rng: ChaCha8Rng::seed_from_u64(seed) };
+        let mut maker = Maker { engine, shape, dtype, source: Source::new(seed) };
         let [text, vision, single] = [maker.stream()?, maker.stream()?, maker.stream()?];
         let [cos, sin] = rope_tables(shape);
         let (cos, sin) = (engine.place("rope_cos", &cos)?, engine.place("rope_sin", &sin)?);
@@ -83,7 +81,7 @@ struct Maker<'a> {
     engine: &'a Engine,
     shape: &'a Shape,
     dtype: DType,
-    rng: ChaCha8Rng,
+    source: Source,
 }
 
 impl Maker<'_> {
@@ -108,9 +106,8 @@ impl Maker<'_> {
     }
 
     fn array(&mut self, shape: &[usize], mean: f32, spread: f32) -> Result<Array, Error> {
-        let mut value = |_| -> f32 { mean + spread * Distribution::<f32>::sample(&StandardNormal, &mut self.rng) };
-        let values: Vec<f32> = (0..shape.iter().product()).map(&mut value).collect();
-        self.engine.place("weights", &Tensor::from_f32(shape, self.dtype, &values))
+        let weights = self.source.tensor(shape, self.dtype, |normal| mean + spread * normal());
+        self.engine.place("weights", &weights)
     }
 }
 

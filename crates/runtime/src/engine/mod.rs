@@ -12,6 +12,7 @@
 //! * [`Layer`]: strategy, shapes and borrowed weights; [`Layer::update`] and [`Layer::dispatch`] are the two pages to read.
 //! * [`Schedule`]: what each step is, known beforehand.
 //! * [`LayerState`]: what one run of one layer remembers.
+//! * [`Sum`]: residual connections, so that hidden states stay on the device; [`Engine::copied`] counts what does not.
 //!
 //! All memory is allocated when a layer and its state are made; a step allocates none on a device with kernels, and reads
 //! nothing back but S_c and S_s at an Update of a strategy with `degrade when`. Tokens are given as they are stored: a
@@ -29,18 +30,20 @@ mod layer;
 mod schedule;
 mod state;
 mod step;
+mod sum;
 mod workspace;
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use sparsym_ir::{DType, Tensor};
 
-pub use crate::device::session::{Array, BitArray, SymbolArrays};
+pub use crate::device::session::{Array, BitArray, Copied, SymbolArrays};
 pub use attention::Attention;
 pub use layer::{Layer, LayerError, LayerSpec, Linear, Part, Weights};
 pub use schedule::{PlannedStep, Schedule};
 pub use state::LayerState;
 pub use step::StepReport;
+pub use sum::Sum;
 
 use crate::device::session::Session;
 use crate::device::{Cost, Device};
@@ -104,6 +107,19 @@ impl Engine {
     /// Findings about shapes and values, or the device's own.
     pub fn attention(&self, spec: LayerSpec, dtype: DType) -> Result<Attention, Error> {
         Attention::new(self, spec, dtype)
+    }
+
+    /// Sums of arrays of this shape, `[B, rows, C]`, for what a model adds between its layers.
+    ///
+    /// # Errors
+    /// Findings about sizes that the device has no kernel for, or the device's own.
+    pub fn sum(&self, shape: [usize; 3], dtype: DType) -> Result<Sum, Error> {
+        Sum::new(self, shape, dtype)
+    }
+
+    /// What was copied between the host and the device so far.
+    pub fn copied(&self) -> Copied {
+        self.session.copied()
     }
 
     /// Bytes of all workspaces: activations between the rooms, and what kernels need beside their arrays.

@@ -15,7 +15,7 @@ use super::buffers::{self, check_extents};
 use super::projection::ProjectionCall;
 use super::{KernelDevice, Loaded};
 use crate::device::session::{
-    Array, AttentionArrays, BitArray, Call, Layout, Session, SymbolsArrays, Values, check_room,
+    Array, AttentionArrays, BitArray, Call, Copied, Layout, Session, SymbolsArrays, Values, check_room,
 };
 use crate::device::{Cost, Device};
 use crate::error::Error;
@@ -33,6 +33,7 @@ struct State<B: Backend> {
     /// Workspaces and what rules read, shared by all calls: calls run one after another.
     kept: HashMap<Kept, B::Buffer>,
     kept_bytes: usize,
+    copied: Copied,
 }
 
 /// A buffer that a call needs beside its arrays.
@@ -65,7 +66,10 @@ impl<B: Backend> KernelSession<B> {
     pub(super) fn new(device: Arc<KernelDevice<B>>) -> KernelSession<B> {
         let memory = device.backend.memory();
         let (arrays, kept) = (HashMap::new(), HashMap::new());
-        KernelSession { device, state: Mutex::new(State { memory, arrays, next: 0, kept, kept_bytes: 0 }) }
+        KernelSession {
+            device,
+            state: Mutex::new(State { memory, arrays, next: 0, kept, kept_bytes: 0, copied: Copied::default() }),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State<B>> {
@@ -191,6 +195,9 @@ impl<B: Backend> State<B> {
         }
         let placed = backend.place(&mut self.memory, name, &contents)?;
         let address = backend.address(&placed);
+        if let Contents::Input(bytes) = &contents {
+            self.copied.to_device += bytes.len() as u64;
+        }
         self.kept_bytes += contents.bytes();
         self.kept.insert(key, placed);
         Ok(address)
@@ -228,12 +235,14 @@ impl<B: Backend> Session for KernelSession<B> {
 
     fn write(&self, id: u64, values: Values) -> Result<(), Error> {
         let state = &mut *self.state();
+        state.copied.to_device += values.bytes().len() as u64;
         self.device.backend.write(&mut state.memory, state.arrays.get_mut(&id).expect("a live handle"), values.bytes())
     }
 
     fn read(&self, id: u64, layout: &Layout) -> Result<Values, Error> {
-        let state = self.state();
+        let state = &mut *self.state();
         let bytes = self.device.backend.download(&state.memory, &state.arrays[&id])?;
+        state.copied.to_host += bytes.len() as u64;
         Ok(Values::from_bytes(layout, &bytes))
     }
 
@@ -274,6 +283,10 @@ impl<B: Backend> Session for KernelSession<B> {
 
     fn workspace_bytes(&self) -> usize {
         self.state().kept_bytes
+    }
+
+    fn copied(&self) -> Copied {
+        self.state().copied
     }
 }
 

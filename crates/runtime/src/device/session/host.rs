@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sparsym_ir::projection::Stream;
 use sparsym_ir::symbols::{BitRows, CacheSymbol, SkipSymbol};
@@ -12,7 +12,7 @@ use sparsym_ir::{
     Tensor,
 };
 
-use super::{Array, AttentionArrays, BitArray, Call, Cost, Layout, Session, SymbolsArrays, Values, check_room};
+use super::{Array, AttentionArrays, BitArray, Call, Copied, Cost, Layout, Session, SymbolsArrays, Values, check_room};
 use crate::device::{Device, Measured};
 use crate::error::Error;
 
@@ -33,6 +33,7 @@ pub(in crate::device) struct HostSession<D> {
     device: Arc<D>,
     arrays: Mutex<Arrays>,
     next: AtomicU64,
+    copied: Mutex<Copied>,
 }
 
 type Arrays = HashMap<u64, Values>;
@@ -41,11 +42,15 @@ type Sure<T> = Result<T, Infallible>;
 impl<D: Projections> HostSession<D> {
     /// Nothing yet.
     pub(in crate::device) fn new(device: Arc<D>) -> HostSession<D> {
-        HostSession { device, arrays: Mutex::default(), next: AtomicU64::new(0) }
+        HostSession { device, arrays: Mutex::default(), next: AtomicU64::new(0), copied: Mutex::default() }
     }
 
-    fn arrays(&self) -> std::sync::MutexGuard<'_, Arrays> {
+    fn arrays(&self) -> MutexGuard<'_, Arrays> {
         self.arrays.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn counter(&self) -> MutexGuard<'_, Copied> {
+        self.copied.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -66,11 +71,13 @@ impl<D: Projections> Session for HostSession<D> {
     }
 
     fn write(&self, id: u64, values: Values) -> Result<(), Error> {
+        self.counter().to_device += values.bytes().len() as u64;
         self.arrays().insert(id, values);
         Ok(())
     }
 
     fn read(&self, id: u64, layout: &Layout) -> Result<Values, Error> {
+        self.counter().to_host += layout.bytes() as u64;
         Ok(self.arrays().get(&id).cloned().unwrap_or_else(|| layout.zeros()))
     }
 
@@ -142,6 +149,10 @@ impl<D: Projections> Session for HostSession<D> {
 
     fn workspace_bytes(&self) -> usize {
         0
+    }
+
+    fn copied(&self) -> Copied {
+        *self.counter()
     }
 }
 

@@ -85,6 +85,28 @@ pub trait Session: Send + Sync {
 
     /// Bytes of workspace that calls have needed so far beside their arrays.
     fn workspace_bytes(&self) -> usize;
+
+    /// What [`write`](Session::write) and [`read`](Session::read) have copied so far, and what rules read of tables and
+    /// inputs.
+    fn copied(&self) -> Copied;
+}
+
+/// Bytes that crossed between the host and a device. Of a device in host memory: that would have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Copied {
+    /// From the host.
+    pub to_device: u64,
+    /// Back.
+    pub to_host: u64,
+}
+
+impl std::ops::Sub for Copied {
+    type Output = Copied;
+
+    /// What was copied since an earlier count.
+    fn sub(self, earlier: Copied) -> Copied {
+        Copied { to_device: self.to_device - earlier.to_device, to_host: self.to_host - earlier.to_host }
+    }
 }
 
 /// What an array holds.
