@@ -48,6 +48,14 @@
 //! and 512·C for each result of GEMM-O that is not f32 or is shared out by columns, because there are fewer than four bands
 //! for each thread. Half-precision inputs are converted a band at a time, 512·C or 512·H·D bytes.
 //!
+//! Cargo compiles dependencies of a debug build without optimisation, and this crate then takes 30 to 100 times as long. A
+//! library cannot choose that; an application can, in its `Cargo.toml`:
+//!
+//! ```toml
+//! [profile.dev.package."*"]
+//! opt-level = 3
+//! ```
+//!
 //! Non-goals: no schedule is followed, no result is kept between calls, and the oracle is
 //! another crate: this one is tuned, so it is checked like any device.
 //!
@@ -107,6 +115,17 @@ use sparsym_ir::{
 };
 
 use features::BlockFeatures;
+
+/// Whether this crate was compiled with optimisation, whatever else the profile says.
+pub const OPTIMISED: bool = is_optimised(option_env!("SPARSYM_OPT_LEVEL"));
+
+/// Of the level that the build script was told; None: another build system, which is not known to be slow.
+const fn is_optimised(level: Option<&str>) -> bool {
+    match level {
+        Some(level) => !matches!(level.as_bytes(), b"0"),
+        None => true,
+    }
+}
 
 /// Computes one attention call on all threads of the current rayon pool.
 ///

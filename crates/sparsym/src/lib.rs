@@ -41,6 +41,16 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Debug builds
+//!
+//! Cargo compiles the dependencies of a debug build without optimisation, and the CPU device then takes 30 to 100 times as
+//! long; it says so once, through `tracing`. An application changes that in its `Cargo.toml`:
+//!
+//! ```toml
+//! [profile.dev.package."*"]
+//! opt-level = 3
+//! ```
+//!
 //! # What is where
 //!
 //! | module | for |
