@@ -1,6 +1,7 @@
 //! Symbols of rules that read no tensor data.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use crate::bind::{Bound, Moment};
 use crate::classify::{Classifier, Coverage};
@@ -35,10 +36,10 @@ pub(crate) fn symbols_with(bound: &Bound, moment: &Moment, maps: Option<&MapValu
     let mut cache = CacheSymbol::ones(batch, heads, t_q);
     let mut skip = Vec::with_capacity(batch * heads * words);
     let mut full = Vec::with_capacity(if classifier.is_some() { batch * heads * words } else { 0 });
-    let mut known: HashMap<Key, (usize, usize)> = HashMap::new();
+    let (reads, mut known) = (Reads::of(bound), HashMap::<Key, (usize, usize)>::new());
     for b in 0..batch {
         for h in 0..heads {
-            let key = Key::of(bound, moment, b, h, classifier.as_ref());
+            let key = reads.key(bound, moment, b, h, classifier.as_ref());
             if let (Some(&(known_b, known_h)), None) = (known.get(&key), maps) {
                 let from = (known_b * heads + known_h) * words;
                 skip.extend_from_within(from..from + words);
@@ -77,41 +78,84 @@ struct Key {
     sheet: Option<usize>,
     batch: Option<usize>,
     head: Option<usize>,
+    /// The first batch item of which rules see the same tokens.
+    tokens: Option<usize>,
     /// Bits of the entries of every table that a rule reads.
     tables: Vec<u32>,
 }
 
-impl Key {
-    fn of(bound: &Bound, moment: &Moment, b: usize, h: usize, classifier: Option<&Classifier>) -> Key {
-        let conditions: Vec<&Expr> = bound.strategy.rules.iter().filter_map(condition).collect();
-        let reads =
-            |global: Global| conditions.iter().any(|condition| condition.any(|e| e.kind == ExprKind::Global(global)));
+/// What the conditions of block rules read that may differ between batch items and heads.
+struct Reads {
+    batch: bool,
+    head: bool,
+    tables: Vec<usize>,
+    /// For each batch item the first one with the same tokens; None: no rule looks at tokens that may differ.
+    alike: Option<Vec<usize>>,
+}
+
+impl Reads {
+    fn of(bound: &Bound) -> Reads {
+        let strategy = bound.strategy;
+        let conditions: Vec<&Expr> = strategy.rules.iter().filter_map(condition).collect();
+        let any =
+            |test: &dyn Fn(&ExprKind) -> bool| conditions.iter().any(|condition| condition.any(|e| test(&e.kind)));
+        let table = |id: &usize| any(&|kind| matches!(kind, ExprKind::Table(table) if table.0 == *id));
+        let input = |id: &usize| any(&|kind| matches!(kind, ExprKind::Input(input, _) if input.0 == *id));
+        let inputs: Vec<usize> = (0..strategy.inputs.len()).filter(input).collect();
+        // Which tokens a block of a ragged batch has is seen by covers alone: other rules count blocks of the whole batch.
+        let lengths = bound.problem.ragged.is_some() && any(&|kind| matches!(kind, ExprKind::Cover(_)));
+        Reads {
+            batch: any(&|kind| *kind == ExprKind::Global(Global::Batch)),
+            head: any(&|kind| *kind == ExprKind::Global(Global::Head)),
+            tables: (0..strategy.tables.len()).filter(table).collect(),
+            alike: (lengths || !inputs.is_empty()).then(|| alike(bound, &inputs)),
+        }
+    }
+
+    fn key(&self, bound: &Bound, moment: &Moment, b: usize, h: usize, classifier: Option<&Classifier>) -> Key {
         let mut tables = Vec::new();
-        for (id, table) in bound.strategy.tables.iter().enumerate() {
-            let read = |condition: &&Expr| condition.any(|e| matches!(e.kind, ExprKind::Table(t) if t.0 == id));
-            if conditions.iter().any(read) {
-                let data = &bound.bindings.tables[id];
-                let indices: Vec<usize> = table
-                    .axes
-                    .iter()
-                    .map(|axis| match axis {
-                        TableAxis::Step => moment.step as usize,
-                        TableAxis::Layer => moment.layer as usize,
-                        TableAxis::Head => h,
-                    })
-                    .collect();
-                let numbers = data.values.len() / data.shape.iter().product::<usize>().max(1);
-                let entry = data.entry(&indices) * numbers;
-                tables.extend(data.values[entry..entry + numbers].iter().map(|v| v.to_bits()));
-            }
+        for &id in &self.tables {
+            let data = &bound.bindings.tables[id];
+            let axes = bound.strategy.tables[id].axes.iter();
+            let indices: Vec<usize> = axes
+                .map(|axis| match axis {
+                    TableAxis::Step => moment.step as usize,
+                    TableAxis::Layer => moment.layer as usize,
+                    TableAxis::Head => h,
+                })
+                .collect();
+            let numbers = data.values.len() / data.shape.iter().product::<usize>().max(1);
+            let entry = data.entry(&indices) * numbers;
+            tables.extend(data.values[entry..entry + numbers].iter().map(|v| v.to_bits()));
         }
         Key {
             sheet: classifier.map(|classifier| classifier.sheet(b, h)),
-            batch: reads(Global::Batch).then_some(b),
-            head: reads(Global::Head).then_some(h),
+            batch: self.batch.then_some(b),
+            head: self.head.then_some(h),
+            tokens: self.alike.as_ref().map(|alike| alike[b]),
             tables,
         }
     }
+}
+
+/// For each batch item the first one of the same lengths and the same values of these inputs, bit for bit.
+fn alike(bound: &Bound, inputs: &[usize]) -> Vec<usize> {
+    let same = |a: usize, b: usize| {
+        let rows = |b: usize| [bound.problem.q_rows(b), bound.problem.kv_rows(b)];
+        rows(a).into_iter().zip(rows(b)).all(|(a, b)| {
+            let bits = |id: usize, rows: Range<usize>| {
+                let values = bound.bindings.inputs[id].values.get(rows).unwrap_or(&[]);
+                values.iter().map(|value| value.to_bits())
+            };
+            a.len() == b.len() && inputs.iter().all(|&id| bits(id, a.clone()).eq(bits(id, b.clone())))
+        })
+    };
+    let mut first: Vec<usize> = Vec::new();
+    for b in 0..bound.problem.batch {
+        let known = (0..b).find(|&a| first[a] == a && same(a, b));
+        first.push(known.unwrap_or(b));
+    }
+    first
 }
 
 fn condition(rule: &BlockRule) -> Option<&Expr> {

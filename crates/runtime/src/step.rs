@@ -22,6 +22,7 @@ use sparsym_ir::symbols::CacheSymbol;
 use sparsym_ir::{AttentionCall, Forecast, Problem, Symbols, SymbolsCall, Tensor};
 
 use crate::device::{Device, Measured};
+use crate::engine::{LayerError, Schedule};
 use crate::error::Error;
 use crate::state::{AttentionState, History};
 
@@ -124,8 +125,9 @@ impl AttentionLayer {
         device: Arc<dyn Device>,
     ) -> Result<AttentionLayer, Error> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let moment = Moment { step: 0, steps: place.steps, since_update: 0, layer: place.layer };
-        Bound::new(&strategy, &problem, &bindings)?.check_moment(&moment)?;
+        let bound = Bound::new(&strategy, &problem, &bindings)?;
+        bound.check_moment(&Moment { step: 0, steps: place.steps, since_update: 0, layer: place.layer })?;
+        check_mask(&strategy, &Schedule::new(&bound, place))?;
         let mask_only = Strategy { rules: Vec::new(), ..strategy.clone() };
         let varying = rule_exprs(&strategy).any(|expr| reads_step(expr, &strategy));
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -308,6 +310,15 @@ pub(crate) fn rule_exprs(strategy: &Strategy) -> impl Iterator<Item = &Expr> {
         When::Otherwise => None,
     });
     strategy.mask.iter().map(|mask| &mask.value).chain(conditions)
+}
+
+/// Symbols of rules over Q and K are kept from Update to Update, and with them which pairs the mask lets through.
+pub(crate) fn check_mask(strategy: &Strategy, schedule: &Schedule) -> Result<(), LayerError> {
+    let varies = strategy.mask.iter().any(|mask| reads_step(&mask.value, strategy));
+    match varies && strategy.reads_data() && schedule.most_order().is_some() {
+        true => Err(LayerError::VaryingMask { strategy: strategy.snake_name() }),
+        false => Ok(()),
+    }
 }
 
 pub(crate) fn reads_step(expr: &Expr, strategy: &Strategy) -> bool {

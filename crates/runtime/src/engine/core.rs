@@ -16,7 +16,7 @@ use super::workspace::{Sizes, Workspace};
 use super::{Array, BitArray, Cost, Engine, LayerSpec, LayerState, PlannedStep, Schedule, StepReport, SymbolArrays};
 use crate::device::session::{ArrayError, AttentionArrays, Call, ForecastArrays, Session, SymbolsArrays};
 use crate::error::Error;
-use crate::step::{StepError, reads_step, rule_exprs};
+use crate::step::{StepError, check_mask, reads_step, rule_exprs};
 
 /// A strategy on an engine.
 pub(super) struct Core {
@@ -69,6 +69,7 @@ impl Core {
         let moment = Moment { step: 0, steps: place.steps, since_update: 0, layer: place.layer };
         bound.check_moment(&moment)?;
         let schedule = Schedule::new(&bound, *place);
+        check_mask(strategy, &schedule)?;
         let is_static = strategy.caches() && !strategy.reads_data();
         let varying = [false, true].map(|skips| reads_steps(strategy, skips));
         let idle = is_static && !varying[0] && static_symbols(&bound, &moment).cache.density() == 0.0;

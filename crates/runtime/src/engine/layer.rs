@@ -94,6 +94,14 @@ pub enum LayerError {
         /// The strategy.
         strategy: String,
     },
+    /// The mask may differ between an Update and the Dispatches after it, but symbols are kept between them.
+    #[error(
+        "the mask of {strategy} changes from step to step, but its symbols are kept from one Update to the next, because rules read Q and K\nhelp: read the step in block rules, or leave out `update when`, so that symbols are made at every step"
+    )]
+    VaryingMask {
+        /// The strategy.
+        strategy: String,
+    },
 }
 
 /// An attention layer with its projections.

@@ -18,7 +18,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sparsym_codegen::{Argument, Buffer, CachedRows, Kernel, Request, Room, Scale, Sequences, Target};
 use sparsym_ir::bind::Bound;
-use sparsym_ir::strategy::Strategy;
 use sparsym_ir::symbols::{BitRows, CacheSymbol, SkipSymbol};
 use sparsym_ir::{AttentionCall, AttentionOutput, DType, Symbols, SymbolsCall, Tensor};
 
@@ -122,9 +121,7 @@ impl<B: Backend> KernelDevice<B> {
 
     /// The loaded kernel of a request; generated and compiled when it is first asked for.
     fn kernel(&self, request: &Request<'_>) -> Result<Arc<Loaded<B>>, Error> {
-        let strategy = serde_json::to_string(request.strategy).unwrap_or_default();
-        let request_but_strategy = Request { strategy: &Strategy::dense(), ..request.clone() };
-        let key = format!("{request_but_strategy:?} {strategy}");
+        let key = format!("{request:?}"); // all of it, strategy included: a text depends on nothing else
         let map = || self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = map().get(&key) {
             return Ok(found.clone());
