@@ -89,6 +89,16 @@ pub enum Copies {
     Earliest,
 }
 
+/// Most threads of a CTA along each axis, and most CTAs of a grid: what every GPU has.
+const MOST_BLOCK: [u32; 3] = [1024, 1024, 64];
+const MOST_GRID: [u32; 3] = [i32::MAX as u32, 65_535, 65_535];
+
+/// The axis along which there are too many, and how many there may be.
+fn over(given: [u32; 3], most: [u32; 3]) -> Option<(&'static str, u32)> {
+    let axes = ["x", "y", "z"].into_iter().zip(most);
+    axes.zip(given).find(|((_, most), given)| given > most).map(|(axis, _)| axis)
+}
+
 impl Kernel {
     /// Runs the kernel to its end.
     ///
@@ -136,6 +146,7 @@ impl Kernel {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
         };
+        let threads = state.threads_that_fit(threads).map_err(refused)?;
         let counts = state.run(threads).map_err(LaunchError::Trap)?;
         Ok(Stats::new(code, launch, &counts, end.saturating_sub(u64::from(shared::FIRST)) as u32))
     }
@@ -147,12 +158,18 @@ impl Kernel {
         if !(1..=1024).contains(&threads) {
             return Err(format!("a CTA of {:?} threads; it has 1 to 1024", launch.block));
         }
-        let most = |limit: Option<[u32; 3]>| limit.map(|limit| limit.iter().product::<u32>());
-        if let Some(most) = most(source.directives.max_threads).filter(|most| threads > *most) {
+        if let Some((axis, most)) = over(launch.block, MOST_BLOCK) {
+            return Err(format!("a CTA of {:?} threads; along {axis} it has at most {most}", launch.block));
+        }
+        let most = |limit: [u32; 3]| limit.iter().fold(1u32, |product, &n| product.saturating_mul(n));
+        if let Some(most) = source.directives.max_threads.map(most).filter(|most| threads > *most) {
             return Err(format!("{threads} threads of a CTA, and the kernel is compiled for at most {most}"));
         }
         if let Some(required) = source.directives.required_threads.filter(|required| *required != launch.block) {
             return Err(format!("CTAs of {:?} threads, and the kernel is compiled for {required:?}", launch.block));
+        }
+        if let Some((axis, most)) = over(launch.grid, MOST_GRID) {
+            return Err(format!("a grid of {:?} CTAs; along {axis} it has at most {most}", launch.grid));
         }
         if launch.grid.iter().try_fold(1u32, |product, &n| product.checked_mul(n)).is_none() {
             return Err(format!("a grid of {:?} CTAs; at most {} run", launch.grid, u32::MAX));

@@ -97,28 +97,31 @@ fn meeting_points(blocks: &[Block]) -> Vec<Option<usize>> {
             successors[at].push(end);
         }
     }
-    loop {
-        let mut reaches = vec![false; end + 1];
-        reaches[end] = true;
-        let mut changed = true;
-        while changed {
-            changed = false;
-            for at in (0..end).rev() {
-                if !reaches[at] && successors[at].iter().any(|&to| reaches[to]) {
-                    reaches[at] = true;
-                    changed = true;
-                }
-            }
-        }
-        match (0..end).find(|&at| !reaches[at]) {
-            Some(lost) => successors[lost].push(end),
-            None => break,
-        }
-    }
     for (at, list) in successors.iter().enumerate() {
         for &to in list {
             predecessors[to].push(at);
         }
+    }
+    let mut reaches = vec![false; end + 1];
+    let mark = |from: usize, reaches: &mut [bool]| {
+        let mut left = vec![from];
+        while let Some(at) = left.pop() {
+            if !std::mem::replace(&mut reaches[at], true) {
+                left.extend(&predecessors[at]);
+            }
+        }
+    };
+    mark(end, &mut reaches);
+    let mut lost = Vec::new();
+    for at in 0..end {
+        if !reaches[at] {
+            lost.push(at);
+            mark(at, &mut reaches);
+        }
+    }
+    for at in lost {
+        successors[at].push(end);
+        predecessors[end].push(at);
     }
     let from_end = postorder(end, &predecessors);
     let mut number = vec![0; end + 1];
@@ -190,54 +193,71 @@ fn postorder(from: usize, successors: &[Vec<usize>]) -> Vec<usize> {
     out
 }
 
+/// Steps that following the lives of registers may take: far more than the kernels of a compiler need. What is left then
+/// lives everywhere, which is sound, and takes more rows.
+const MOST_STEPS: usize = 1 << 28;
+
 /// Where each register lives: the first and the last instruction at which it must have a row of its own.
 pub(super) fn intervals(steps: &[Step], flow: &Flow, registers: usize) -> Vec<Option<(usize, usize)>> {
-    let words = registers.div_ceil(64);
-    let set = |bits: &mut [u64], id: RegisterId| bits[id.0 as usize / 64] |= 1 << (id.0 % 64);
-    let clear = |bits: &mut [u64], id: RegisterId| bits[id.0 as usize / 64] &= !(1 << (id.0 % 64));
-    // What is alive before a block, given what is alive after it.
-    let before = |block: &Block, mut live: Vec<u64>| {
-        for step in steps[block.first..block.end].iter().rev() {
-            // Lanes that skip it still need the old value.
-            if !step.guarded {
-                step.writes.iter().for_each(|&id| clear(&mut live, id));
-            } else {
-                step.writes.iter().for_each(|&id| set(&mut live, id));
+    let blocks = flow.blocks.len();
+    let mut predecessors = vec![Vec::new(); blocks];
+    let mut block_of = vec![0; steps.len()];
+    for (at, block) in flow.blocks.iter().enumerate() {
+        block.successors.iter().for_each(|&to| predecessors[to].push(at));
+        block_of[block.first..block.end].fill(at);
+    }
+    let mut touched: Vec<Vec<usize>> = vec![Vec::new(); registers];
+    for (at, step) in steps.iter().enumerate() {
+        for id in step.reads.iter().chain(&step.writes) {
+            let places = &mut touched[id.0 as usize];
+            if places.last() != Some(&at) {
+                places.push(at);
             }
-            step.reads.iter().for_each(|&id| set(&mut live, id));
-        }
-        live
-    };
-    let mut alive_in = vec![vec![0u64; words]; flow.blocks.len()];
-    let after = |alive_in: &[Vec<u64>], block: &Block| {
-        let mut live = vec![0u64; words];
-        for &to in &block.successors {
-            live.iter_mut().zip(&alive_in[to]).for_each(|(bits, more)| *bits |= more);
-        }
-        live
-    };
-    let mut changed = true;
-    while changed {
-        changed = false;
-        for (at, block) in flow.blocks.iter().enumerate().rev() {
-            let live = before(block, after(&alive_in, block));
-            changed |= live != alive_in[at];
-            alive_in[at] = live;
         }
     }
-    let mut out: Vec<Option<(usize, usize)>> = vec![None; registers];
-    let mut extend = |id: usize, at: usize| {
-        let interval = out[id].get_or_insert((at, at));
-        *interval = (interval.0.min(at), interval.1.max(at));
-    };
-    for (at, block) in flow.blocks.iter().enumerate() {
-        let ones =
-            |bits: &[u64]| -> Vec<usize> { (0..registers).filter(|id| bits[id / 64] >> (id % 64) & 1 == 1).collect() };
-        ones(&alive_in[at]).into_iter().for_each(|id| extend(id, block.first));
-        ones(&after(&alive_in, block)).into_iter().for_each(|id| extend(id, block.end - 1));
-        for (offset, step) in steps[block.first..block.end].iter().enumerate() {
-            step.reads.iter().chain(&step.writes).for_each(|id| extend(id.0 as usize, block.first + offset));
+    // For each block, the last register that was found alive at its start, and the last one that it writes before it reads.
+    let (mut alive, mut begins) = (vec![usize::MAX; blocks], vec![usize::MAX; blocks]);
+    let mut taken = 0;
+    let mut out = vec![None; registers];
+    for (id, places) in touched.iter().enumerate() {
+        let (Some(&first), Some(&last)) = (places.first(), places.last()) else { continue };
+        let mut interval = (first, last);
+        let is = |found: &RegisterId| found.0 as usize == id;
+        // Blocks at whose start the value is wanted: its first use there is a read, or a write that lanes may skip.
+        let mut wanted = Vec::new();
+        let mut seen = usize::MAX;
+        for &at in places {
+            let block = block_of[at];
+            if block != seen {
+                seen = block;
+                let step = &steps[at];
+                if step.guarded || step.reads.iter().any(is) {
+                    wanted.push(block);
+                } else {
+                    begins[block] = id;
+                }
+            }
         }
+        while let Some(at) = wanted.pop() {
+            if std::mem::replace(&mut alive[at], id) == id {
+                continue;
+            }
+            taken += 1 + predecessors[at].len();
+            interval = (interval.0.min(flow.blocks[at].first), interval.1.max(flow.blocks[at].first));
+            for &from in &predecessors[at] {
+                // It must last until the end of a block that leads here.
+                let end = flow.blocks[from].end - 1;
+                interval = (interval.0.min(end), interval.1.max(end));
+                if begins[from] != id {
+                    wanted.push(from);
+                }
+            }
+            if taken > MOST_STEPS {
+                interval = (0, steps.len() - 1);
+                break;
+            }
+        }
+        out[id] = Some(interval);
     }
     out
 }

@@ -27,6 +27,8 @@ pub(crate) struct Layout {
 /// Most bytes that constants or a stack frame may take: what a GPU has.
 const MOST_CONSTANT_BYTES: u64 = 64 * 1024;
 const MOST_LOCAL_BYTES: u64 = 512 * 1024;
+/// Most bytes of parameters that any GPU takes.
+const MOST_PARAM_BYTES: u64 = 32_764;
 /// Most bytes of shared memory that any GPU gives to a CTA, and some more.
 pub(crate) const MOST_SHARED_BYTES: u64 = 256 * 1024;
 
@@ -39,7 +41,11 @@ impl Layout {
         let mut layout = Layout::default();
         for param in &function.params {
             layout.addresses.insert(param.name.clone(), (Space::Param, param.offset));
-            layout.param_bytes = layout.param_bytes.max(param.offset + param.bytes);
+            layout.param_bytes = layout.param_bytes.max(param.offset.saturating_add(param.bytes));
+        }
+        if layout.param_bytes > MOST_PARAM_BYTES {
+            let what = format!("{} bytes of parameters; a kernel has at most {MOST_PARAM_BYTES}", layout.param_bytes);
+            return Err((function.position, what));
         }
         let mut end = u64::from(shared::FIRST);
         let mut dynamic = Vec::new();
@@ -52,8 +58,10 @@ impl Layout {
                     end = base.saturating_add(bytes).saturating_add(GAP);
                     if end > u64::from(shared::FIRST) + MOST_SHARED_BYTES {
                         return refuse(format!(
-                            "{} and the variables before it take more shared memory than a CTA has",
-                            variable.name
+                            "{} and the variables before it take {} bytes of shared memory; a CTA has at most {}",
+                            variable.name,
+                            end - u64::from(shared::FIRST),
+                            MOST_SHARED_BYTES
                         ));
                     }
                     layout.place(&variable.name, Space::Shared, base);
@@ -63,14 +71,22 @@ impl Layout {
                     let base = layout.local_bytes.next_multiple_of(variable.align.clamp(1, 1 << 20));
                     layout.local_bytes = base.saturating_add(bytes);
                     if layout.local_bytes > MOST_LOCAL_BYTES {
-                        return refuse(format!("{} takes more local memory than a thread has", variable.name));
+                        return refuse(format!(
+                            "{} and the variables before it take {} bytes of local memory; a thread has at most {}",
+                            variable.name, layout.local_bytes, MOST_LOCAL_BYTES
+                        ));
                     }
                     layout.place(&variable.name, Space::Local, base);
                 }
                 (syntax::Space::Const, Some(bytes)) => {
                     let base = (layout.constants.len() as u64).next_multiple_of(variable.align.clamp(1, 1 << 16));
                     if base.saturating_add(bytes) > MOST_CONSTANT_BYTES {
-                        return refuse(format!("{} and the constants before it take more than 64 KiB", variable.name));
+                        return refuse(format!(
+                            "{} and the constants before it take {} bytes; a module has at most {}",
+                            variable.name,
+                            base.saturating_add(bytes),
+                            MOST_CONSTANT_BYTES
+                        ));
                     }
                     layout.constants.resize(base as usize, 0);
                     layout.constants.extend(initial_bytes(variable, bytes as usize));

@@ -1,6 +1,7 @@
 //! From syntax to something that runs: registers become rows, labels become places, spellings become functions.
 
 mod flow;
+mod kinds;
 mod layout;
 mod operands;
 mod rows;
@@ -118,7 +119,8 @@ impl Code {
         }
         let classes: Vec<Class> = source.registers.iter().map(|register| class_of(register.class)).collect();
         let mut rows = Rows::new();
-        let mut decoder = operands::Decoder { layout: &layout, classes: &classes, rows: &mut rows };
+        let mut decoder =
+            operands::Decoder { layout: &layout, registers: &source.registers, classes: &classes, rows: &mut rows };
         let mut drafts = Vec::with_capacity(source.body.len());
         let mut steps = Vec::with_capacity(source.body.len());
         for (index, instruction) in source.body.iter().enumerate() {

@@ -1,5 +1,6 @@
 //! Operands to rows.
 
+use super::kinds::{Constants, Kinds, Place};
 use super::special::Special;
 use super::{
     ALWAYS, Address, Instruction, Layout, MOST_ROWS, NOWHERE, Refusal, Rows, Run, guard, rows, run_of, select,
@@ -7,11 +8,13 @@ use super::{
 use crate::isa::Form;
 use crate::isa::form::{Class, Flow, Operand};
 use crate::machine::lanes::INVERTED;
+use crate::memory::Space;
 use crate::syntax::{self, AddressBase, RegisterId};
 
 /// What turns operands into rows.
 pub(super) struct Decoder<'a> {
     pub(super) layout: &'a Layout,
+    pub(super) registers: &'a [syntax::Register],
     pub(super) classes: &'a [Class],
     pub(super) rows: &'a mut Rows,
 }
@@ -82,7 +85,8 @@ impl Draft {
 impl Decoder<'_> {
     /// The first form that has the spelling and takes the operands.
     pub(super) fn draft(&mut self, instruction: &syntax::Instruction) -> Result<Draft, Refusal> {
-        let mut last = None;
+        // Of the first form with as many operands, if there is one: it is the plainest.
+        let mut why: Option<(bool, Refusal)> = None;
         for (form, chosen) in select(instruction)? {
             let mut draft =
                 Draft { instruction: empty(form), registers: Vec::new(), bases: [None; 2], guard: instruction.guard };
@@ -96,10 +100,15 @@ impl Decoder<'_> {
                     })?;
                     return Ok(draft);
                 }
-                Err(refusal) => last = Some(refusal),
+                Err(refusal) => {
+                    let counted = form.operands.len() == instruction.operands.len();
+                    if why.as_ref().is_none_or(|(known, _)| counted && !known) {
+                        why = Some((counted, refusal));
+                    }
+                }
             }
         }
-        Err(last.unwrap_or_else(|| Refusal("the emulator has no such instruction".to_owned())))
+        Err(why.map_or_else(|| Refusal("the emulator has no such instruction".to_owned()), |(_, refusal)| refusal))
     }
 
     fn operands(
@@ -108,59 +117,73 @@ impl Decoder<'_> {
         instruction: &syntax::Instruction,
         draft: &mut Draft,
     ) -> Result<(), Refusal> {
+        if let Some(guard) = instruction.guard
+            && self.class(guard.register) != Class::Predicate
+        {
+            return Err(Refusal(format!("its guard {} is no predicate", self.name(guard.register))));
+        }
         let given = &instruction.operands;
         if given.len() != form.operands.len() {
             return Err(Refusal(format!("it takes {} operands, not {}", form.operands.len(), given.len())));
         }
+        let kinds = Kinds::of(instruction);
         let mut addresses = 0;
         for (number, (wanted, given)) in form.operands.iter().zip(given).enumerate() {
             let refuse = |what: &str| Err(Refusal(format!("operand {} must be {what}", number + 1)));
+            let place = |class, list| kinds.place(form, number, class, elements(list).len());
             match (wanted, given) {
                 (Operand::Label, syntax::Operand::Label(_)) => {}
-                (Operand::Number, syntax::Operand::Integer(value)) => draft.instruction.number = *value as i64,
+                (Operand::Number, syntax::Operand::Integer(value)) => match i64::try_from(*value) {
+                    Ok(value) if form.opcode() != "lop3" || (0..256).contains(&value) => {
+                        draft.instruction.number = value;
+                    }
+                    _ => return refuse("a smaller number"),
+                },
                 (Operand::Address, syntax::Operand::Address { base, offset, coordinates })
                     if coordinates.is_empty() =>
                 {
-                    let (address, register) = self.address(base, *offset)?;
+                    let (address, register) = self.address(base, *offset, kinds.space(addresses))?;
                     draft.instruction.addresses[addresses] = address;
                     draft.bases[addresses] = register;
                     addresses += 1;
                 }
                 (Operand::OutPair(first, second), syntax::Operand::Pair(one, other)) => {
-                    self.written(draft, Some(*first), one)?;
-                    self.written(draft, Some(*second), other)?;
+                    self.written(draft, Some(*first), place(Some(*first), one), one)?;
+                    self.written(draft, Some(*second), place(Some(*second), other), other)?;
                 }
                 (Operand::OutPair(first, _), one) => {
-                    self.written(draft, Some(*first), one)?;
+                    self.written(draft, Some(*first), place(Some(*first), one), one)?;
                     push(draft, rows::SINK, Slot::Fixed)?;
                 }
-                (Operand::Out(class), one) => self.written(draft, Some(*class), one)?,
-                (Operand::OutAny, one) => self.written(draft, None, one)?,
-                (Operand::In(class), one) => self.read(draft, Some(*class), one)?,
-                (Operand::InAny, one) => self.read(draft, None, one)?,
+                (Operand::Out(class), one) => {
+                    self.written(draft, Some(*class), place(Some(*class), one), one)?;
+                }
+                (Operand::OutAny, one) => self.written(draft, None, place(None, one), one)?,
+                (Operand::In(class), one) => self.read(draft, Some(*class), place(Some(*class), one), &kinds, one)?,
+                (Operand::InAny, one) => self.read(draft, None, place(None, one), &kinds, one)?,
                 (Operand::OutList(class), list) => {
                     for one in elements(list) {
-                        self.written(draft, Some(*class), one)?;
+                        self.written(draft, Some(*class), place(Some(*class), list), one)?;
                     }
                 }
                 (Operand::OutListAny, list) => {
                     for one in elements(list) {
-                        self.written(draft, None, one)?;
+                        self.written(draft, None, place(None, list), one)?;
                     }
                 }
                 (Operand::InListAny, list) => {
                     for one in elements(list) {
-                        self.read(draft, None, one)?;
+                        self.read(draft, None, place(None, list), &kinds, one)?;
                     }
                 }
                 (Operand::OutBraces(class, count), list) if in_braces(list, *count) => {
                     for one in elements(list) {
-                        self.written(draft, Some(*class), one)?;
+                        self.written(draft, Some(*class), place(Some(*class), list), one)?;
                     }
                 }
                 (Operand::InBraces(class, count), list) if in_braces(list, *count) => {
                     for one in elements(list) {
-                        self.read(draft, Some(*class), one)?;
+                        self.read(draft, Some(*class), place(Some(*class), list), &kinds, one)?;
                     }
                 }
                 (Operand::OutBraces(_, count) | Operand::InBraces(_, count), _) => {
@@ -175,10 +198,16 @@ impl Decoder<'_> {
     }
 
     /// A place that is written. Without a class, a register of 16, 32 or 64 bits.
-    fn written(&mut self, draft: &mut Draft, class: Option<Class>, operand: &syntax::Operand) -> Result<(), Refusal> {
+    fn written(
+        &mut self,
+        draft: &mut Draft,
+        class: Option<Class>,
+        place: Place,
+        operand: &syntax::Operand,
+    ) -> Result<(), Refusal> {
         match operand {
             syntax::Operand::Register(id) => {
-                self.expect(*id, class)?;
+                self.expect(*id, class, place)?;
                 mark_wide(draft, self.class(*id));
                 push(draft, 0, Slot::Write(*id))
             }
@@ -188,20 +217,38 @@ impl Decoder<'_> {
     }
 
     /// A value that is read. Without a class, a register of 16, 32 or 64 bits, or an immediate.
-    fn read(&mut self, draft: &mut Draft, class: Option<Class>, operand: &syntax::Operand) -> Result<(), Refusal> {
+    fn read(
+        &mut self,
+        draft: &mut Draft,
+        class: Option<Class>,
+        place: Place,
+        kinds: &Kinds<'_>,
+        operand: &syntax::Operand,
+    ) -> Result<(), Refusal> {
         let wanted = class.unwrap_or(Class::Wide);
+        let constants = place.constants();
+        let floats = matches!(constants, Constants::Floats | Constants::Any) && place.holds_words();
         let row = match operand {
             syntax::Operand::Register(id) => {
-                self.expect(*id, class)?;
+                self.expect(*id, class, place)?;
                 mark_wide(draft, self.class(*id));
                 return push(draft, 0, Slot::Read(*id));
             }
             syntax::Operand::NotRegister(id) => {
-                self.expect(*id, Some(Class::Predicate))?;
-                self.expect(*id, class)?;
+                self.expect(*id, Some(Class::Predicate), place)?;
+                self.expect(*id, class, place)?;
                 return push(draft, 0, Slot::ReadInverted(*id));
             }
-            syntax::Operand::Integer(value) => self.rows.constant(wanted, trim(wanted, *value as u64)),
+            syntax::Operand::Integer(value) => match constants {
+                Constants::Floats => return Err(Refusal("an integer stands where a float is needed".to_owned())),
+                Constants::Truths if !(-1..=1).contains(value) => {
+                    return Err(Refusal(format!("{value} stands where a predicate is needed")));
+                }
+                _ => self.rows.constant(wanted, trim(wanted, *value as u64)),
+            },
+            syntax::Operand::Float32(_) | syntax::Operand::Float64(_) if !floats => {
+                return Err(Refusal("a float stands where none is needed".to_owned()));
+            }
             syntax::Operand::Float32(bits) if wanted == Class::Word => self.rows.constant(wanted, u64::from(*bits)),
             syntax::Operand::Float32(bits) => self.rows.constant(wanted, f64::from(f32::from_bits(*bits)).to_bits()),
             syntax::Operand::Float64(bits) if wanted == Class::Word => {
@@ -209,11 +256,20 @@ impl Decoder<'_> {
             }
             syntax::Operand::Float64(bits) => self.rows.constant(wanted, *bits),
             syntax::Operand::Special(name) => {
+                if !matches!(constants, Constants::Integers | Constants::Any) || !place.holds_words() {
+                    return Err(Refusal(format!("{name} stands where no special register can")));
+                }
                 let special = Special::parse(name).ok_or_else(|| Refusal(format!("{name} is not modelled")))?;
                 self.rows.special(wanted, special)
             }
             syntax::Operand::Symbol { name, offset } => {
-                let (_, address) = self.symbol(name)?;
+                let (space, address) = self.symbol(name)?;
+                if !matches!(constants, Constants::Integers | Constants::Any) || !place.holds_words() {
+                    return Err(Refusal(format!("the address of {name} stands where no address can")));
+                }
+                if kinds.leaves_space() {
+                    in_space(name, space, kinds.space(0))?;
+                }
                 self.rows.constant(wanted, trim(wanted, address.wrapping_add(*offset as u64)))
             }
             _ => return Err(Refusal("a value must be a register or an immediate".to_owned())),
@@ -222,14 +278,23 @@ impl Decoder<'_> {
         push(draft, row, Slot::Fixed)
     }
 
-    fn address(&mut self, base: &AddressBase, offset: i64) -> Result<(Address, Option<RegisterId>), Refusal> {
+    fn address(
+        &mut self,
+        base: &AddressBase,
+        offset: i64,
+        named: Option<Space>,
+    ) -> Result<(Address, Option<RegisterId>), Refusal> {
         Ok(match base {
-            AddressBase::Register(id) => match self.class(*id) {
-                Class::Predicate => return Err(Refusal("an address cannot be a predicate".to_owned())),
-                class => (Address { row: 0, wide: class == Class::Wide, offset }, Some(*id)),
+            AddressBase::Register(id) => match (self.class(*id), self.registers[id.0 as usize].class) {
+                (Class::Predicate, _) => return Err(Refusal("an address cannot be a predicate".to_owned())),
+                (_, syntax::RegisterClass::B16) => {
+                    return Err(Refusal("an address cannot be a register of 16 bits".to_owned()));
+                }
+                (class, _) => (Address { row: 0, wide: class == Class::Wide, offset }, Some(*id)),
             },
             AddressBase::Symbol(name) => {
-                let (_, address) = self.symbol(name)?;
+                let (space, address) = self.symbol(name)?;
+                in_space(name, space, named)?;
                 let row = self.rows.constant(Class::Wide, address);
                 (Address { row, wide: true, offset }, None)
             }
@@ -250,19 +315,27 @@ impl Decoder<'_> {
         self.classes[id.0 as usize]
     }
 
-    fn expect(&self, id: RegisterId, class: Option<Class>) -> Result<(), Refusal> {
-        let (has, fits) =
-            (self.class(id), class.map_or(self.class(id) != Class::Predicate, |class| class == self.class(id)));
-        let name = |class: Class| match class {
-            Class::Predicate => "a predicate",
-            Class::Word => "a register of at most 32 bits",
-            Class::Wide => "a register of 64 bits",
-        };
-        match (fits, class) {
-            (true, _) => Ok(()),
-            (false, Some(class)) => Err(Refusal(format!("{} stands where {} is needed", name(has), name(class)))),
-            (false, None) => Err(Refusal("a predicate stands where a register is needed".to_owned())),
+    fn name(&self, id: RegisterId) -> &str {
+        &self.registers[id.0 as usize].name
+    }
+
+    /// Whether a register has the row that the form wants, and the width that the types say.
+    fn expect(&self, id: RegisterId, class: Option<Class>, place: Place) -> Result<(), Refusal> {
+        let fits = class.map_or(self.class(id) != Class::Predicate, |class| class == self.class(id));
+        match place.refuses_register(self.registers[id.0 as usize].class) {
+            Some(why) => Err(Refusal(format!("{}: {why}", self.name(id)))),
+            None if !fits => Err(Refusal(format!("{} is a register of another kind than is needed", self.name(id)))),
+            None => Ok(()),
         }
+    }
+}
+
+/// Whether a variable lies where the instruction looks.
+fn in_space(name: &str, space: Space, named: Option<Space>) -> Result<(), Refusal> {
+    match named {
+        Some(named) if named == space => Ok(()),
+        Some(named) => Err(Refusal(format!("{name} lies in {space} memory, not in {named} memory"))),
+        None => Err(Refusal(format!("{name} lies in {space} memory: its address is no generic one"))),
     }
 }
 

@@ -1,10 +1,11 @@
 //! One launch: what all its CTAs share, and which host thread runs which.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::counts::Counts;
 use super::cta::{Cta, Progress};
+use super::lanes::WARP;
 use crate::decode::Code;
 use crate::launch::{Copies, Schedule};
 use crate::memory::Region;
@@ -39,6 +40,8 @@ pub(crate) struct LaunchState<'a> {
 
 /// CTAs that are on the machine at once when they may wait for each other: as many as a large GPU has multiprocessors.
 const RESIDENT: usize = 132;
+/// Bytes of this machine that the CTAs which run at once may take: what kernels of compilers need is a small part of it.
+const MOST_BYTES: u64 = 4 << 30;
 /// Warp instructions of a CTA before another one runs, when they may wait for each other.
 const TURN: u64 = 4096;
 
@@ -52,6 +55,41 @@ impl LaunchState<'_> {
         Err(Box::new(Fault::Limit { instructions: self.limit }))
     }
 
+    /// How many of that many host threads can run CTAs at once within [`MOST_BYTES`].
+    ///
+    /// # Errors
+    /// What the CTAs take that must be there together, if that is more.
+    pub(crate) fn threads_that_fit(&self, threads: usize) -> Result<usize, String> {
+        let ctas = u64::from(self.grid.iter().product::<u32>());
+        let together = if self.code.independent { 1 } else { ctas.min(RESIDENT as u64) };
+        let one = self.bytes_of_cta();
+        let wanted = one.saturating_mul(together);
+        if wanted > MOST_BYTES {
+            return Err(format!(
+                "{together} CTAs at once would take {wanted} bytes of this machine's memory, more than {MOST_BYTES}: \
+                 {} registers and a stack frame of {} bytes for each of {} threads, and their shared memory",
+                self.code.register_rows,
+                self.code.layout.local_bytes,
+                self.block.iter().product::<u32>(),
+            ));
+        }
+        Ok(threads.min((MOST_BYTES / one.max(1)) as usize).max(1))
+    }
+
+    /// What a CTA takes of the memory of this machine: values, and what is known of each byte.
+    fn bytes_of_cta(&self) -> u64 {
+        let warps = u64::from(self.block.iter().product::<u32>().div_ceil(WARP as u32));
+        let row = 4 * WARP as u64;
+        let registers = u64::from(self.code.register_rows) * row;
+        // A byte of the shadow for each word of each lane.
+        let local = self.code.layout.local_bytes.div_ceil(4) * (row + WARP as u64);
+        let shared = self.shared_variables.iter().map(|v| v.base + v.bytes).max().unwrap_or(0);
+        // The last write, and the last read of each warp: a stamp for every four bytes and one for every sixteen.
+        let notes = if self.races { (warps + 1) * (shared * 2 + shared / 2) } else { 0 };
+        let counts = self.code.instructions.len() as u64 * 8 * (warps + 5);
+        warps * (registers + local) + shared + shared / 8 + notes + counts
+    }
+
     /// Runs all CTAs on that many host threads.
     pub(crate) fn run(&self, threads: usize) -> Result<Counts, Box<Trap>> {
         let ctas = self.grid.iter().product::<u32>();
@@ -61,10 +99,11 @@ impl LaunchState<'_> {
             let mut counts = counts();
             return self.run_by_turns(ctas, &mut counts).map(|()| counts);
         }
-        let next = AtomicU32::new(0);
+        // Wider than the number of CTAs: every thread takes one number too many.
+        let next = AtomicU64::new(0);
         // The trap of the first CTA that has one is reported, whichever is found first: CTAs before it still run.
         let first_trap: Mutex<Option<(u32, Box<Trap>)>> = Mutex::new(None);
-        let stop_before = AtomicU32::new(ctas);
+        let stop_before = AtomicU64::new(u64::from(ctas));
         let work = || {
             let mut counts = counts();
             loop {
@@ -72,8 +111,9 @@ impl LaunchState<'_> {
                 if number >= stop_before.load(Relaxed) {
                     return counts;
                 }
+                let number = number as u32;
                 if let Err(trap) = Cta::new(self, number).run(self, &mut counts, u64::MAX) {
-                    stop_before.fetch_min(number, Relaxed);
+                    stop_before.fetch_min(u64::from(number), Relaxed);
                     let mut first = first_trap.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                     if first.as_ref().is_none_or(|(known, _)| number < *known) {
                         *first = Some((number, trap));
