@@ -34,8 +34,10 @@ pub use render::render;
 
 /// Compiles a strategy from text: `pub Name { … }`, or the whole `strategy! { … }`.
 ///
+/// Text is read on a thread of its own, so this is not for procedural macros: there, [`compile_tokens`].
+///
 /// # Errors
-/// All mistakes found, in source order. Warnings alone are no mistake; [`compile_str_warned`] gives them.
+/// The mistakes found, in source order. Warnings alone are no mistake; [`compile_str_warned`] gives them.
 pub fn compile_str(name: &str, text: &str) -> Result<Strategy, Findings> {
     compile_str_warned(name, text).map(|(strategy, _)| strategy)
 }
@@ -43,8 +45,25 @@ pub fn compile_str(name: &str, text: &str) -> Result<Strategy, Findings> {
 /// As [`compile_str`], with the warnings about a strategy that compiles: what it declares and never reads.
 ///
 /// # Errors
-/// All mistakes found, and the warnings among them, in source order.
+/// The mistakes found, and the warnings among them, in source order.
 pub fn compile_str_warned(name: &str, text: &str) -> Result<(Strategy, Findings), Findings> {
+    // The lexer keeps every text that it reads in a table of the thread, as long as the thread lives: a service that
+    // compiles all day would grow without end.
+    let compile = || compile_text(name, text);
+    std::thread::scope(|scope| {
+        let reader = std::thread::Builder::new().name("strategy".to_owned()).stack_size(STACK_BYTES);
+        match reader.spawn_scoped(scope, compile) {
+            Ok(reader) => reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            // No threads on this machine, or no more.
+            Err(_) => compile(),
+        }
+    })
+}
+
+/// As a main thread has: expressions nest up to a limit, and are walked by recursion.
+const STACK_BYTES: usize = 8 << 20;
+
+fn compile_text(name: &str, text: &str) -> Result<(Strategy, Findings), Findings> {
     let tokens = syntax::lex(text)?;
     if tokens.is_empty() {
         let message = format!("{name} holds no strategy");
@@ -56,7 +75,7 @@ pub fn compile_str_warned(name: &str, text: &str) -> Result<(Strategy, Findings)
 /// Compiles a strategy from the tokens of a macro call.
 ///
 /// # Errors
-/// All mistakes found, in source order.
+/// The mistakes found, in source order.
 pub fn compile_tokens(tokens: TokenStream) -> Result<Strategy, Findings> {
     warned(tokens).map(|(strategy, _)| strategy)
 }

@@ -2,18 +2,28 @@
 
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::quote;
-use sparsym_ir::diagnostic::Severity;
+use sparsym_ir::diagnostic::{MOST_FINDINGS, Severity};
 use sparsym_ir::span::Place;
 use sparsym_ir::{Finding, Findings};
 
-/// One message of the compiler for each finding: a `compile_error!`, or a warning.
+/// One message of the compiler for each finding: a `compile_error!`, or a warning. At most a hundred, and one that counts the
+/// others.
 pub(crate) fn of(findings: &Findings, tokens: &TokenStream) -> TokenStream {
     let places = Places::new(tokens);
     let message = |finding: &Finding| match finding.code.severity() {
         Severity::Error => places.error(finding).into_compile_error(),
         Severity::Warning => places.warning(finding),
     };
-    findings.iter().map(message).collect()
+    let mut shown: Vec<&Finding> = findings.iter().collect();
+    let more = shown.len().saturating_sub(MOST_FINDINGS);
+    if more > 0 {
+        // No warning takes the place of an error.
+        shown.sort_by_key(|finding| finding.code.severity() == Severity::Warning);
+        shown.truncate(MOST_FINDINGS);
+    }
+    let more = (more > 0 && findings.has_errors())
+        .then(|| syn::Error::new(Span::call_site(), format!("and {more} more")).into_compile_error());
+    shown.into_iter().map(message).chain(more).collect()
 }
 
 /// The compiler's spans of all tokens. Findings carry places as plain numbers; this leads back.
@@ -65,15 +75,20 @@ fn message(finding: &Finding) -> String {
     message
 }
 
+/// Without recursion: brackets may nest so deep that there is a finding about it.
 fn collect(tokens: TokenStream, spans: &mut Vec<Span>) {
-    for token in tokens {
-        match token {
-            TokenTree::Group(group) => {
+    let mut open = vec![(tokens.into_iter(), None)];
+    while let Some((level, close)) = open.last_mut() {
+        match level.next() {
+            Some(TokenTree::Group(group)) => {
                 spans.push(group.span_open());
-                collect(group.stream(), spans);
-                spans.push(group.span_close());
+                open.push((group.stream().into_iter(), Some(group.span_close())));
             }
-            token => spans.push(token.span()),
+            Some(token) => spans.push(token.span()),
+            None => {
+                spans.extend(*close);
+                open.pop();
+            }
         }
     }
 }

@@ -1,22 +1,31 @@
 //! Does a `keep` or `compute` rule change anything?
 
-use sparsym_ir::strategy::{BlockRule, Strategy, When};
+use std::collections::HashSet;
+
+use sparsym_ir::span::Place;
+use sparsym_ir::strategy::{Strategy, When};
 use sparsym_ir::{Code, Finding, Findings};
 
-use super::same_symbol;
-
 pub(super) fn check(strategy: &Strategy, findings: &mut Findings) {
+    // A rule that is wrong in another way has been reported.
+    let reported: HashSet<Place> = findings.iter().filter_map(|finding| finding.span.map(|span| span.start)).collect();
+    // Where the last `otherwise` stands that clears a symbol: of S_c, of S_s.
+    let mut otherwise = [None; 2];
     for (index, rule) in strategy.rules.iter().enumerate() {
-        // A rule that is wrong in another way has been reported.
-        let reported = findings.iter().any(|finding| finding.span.is_some_and(|s| s.start == rule.span.start));
-        if !rule.action.bit() || reported {
+        if !rule.action.bit() && rule.when == When::Otherwise {
+            otherwise[usize::from(rule.action.writes_skip_symbol())] = Some(index);
+        }
+    }
+    let mut above = [false; 2];
+    for (index, rule) in strategy.rules.iter().enumerate() {
+        let symbol = usize::from(rule.action.writes_skip_symbol());
+        if !rule.action.bit() {
+            above[symbol] = true;
             continue;
         }
         // A rule under which the block would not be computed: one above, or the `otherwise` below.
-        let clears = |other: &BlockRule| same_symbol(rule.action, other.action) && !other.action.bit();
-        let above = strategy.rules[..index].iter().any(clears);
-        let below = strategy.rules[index..].iter().any(|other| clears(other) && other.when == When::Otherwise);
-        if rule.when != When::Otherwise && (above || below) {
+        let cleared = above[symbol] || otherwise[symbol].is_some_and(|below| below > index);
+        if reported.contains(&rule.span.start) || (rule.when != When::Otherwise && cleared) {
             continue;
         }
         let (name, undone) = match rule.action.writes_skip_symbol() {

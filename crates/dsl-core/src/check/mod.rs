@@ -80,7 +80,7 @@ fn push_joined(mistakes: Vec<Finding>, findings: &mut Findings) {
     let mut mistakes = mistakes.into_iter();
     let Some(first) = mistakes.next() else { return };
     let places = mistakes.filter_map(|mistake| mistake.span);
-    findings.push(places.fold(first, |finding, place| finding.label(place, "also here")));
+    findings.push(first.also_at(places));
 }
 
 /// Whether two actions write the same symbol.

@@ -1,5 +1,7 @@
 //! Declarations: params, tables, inputs, token ranges, block sizes.
 
+use std::collections::BTreeMap;
+
 use sparsym_ir::expr::Type;
 use sparsym_ir::strategy::{
     Blocks, Element, Grid, Input, InputId, Param, ParamId, RangeId, Scalar, Table, TableAxis, TableId, TokenRange,
@@ -183,8 +185,9 @@ fn variants(table: &Name, names: &[Name]) -> Result<Vec<String>, Finding> {
         let message = format!("the entries of table `{}` have no names", table.text);
         return Err(Finding::at(Code::UnexpectedToken, table.span, message, "write `of { full, arrow, reuse }`"));
     }
-    for (index, name) in names.iter().enumerate() {
-        if let Some(first) = names[..index].iter().find(|first| first.text == name.text) {
+    let mut known: BTreeMap<&str, &Name> = BTreeMap::new();
+    for name in names {
+        if let Some(first) = known.insert(&name.text, name) {
             let message = format!("`{}` names two entries", name.text);
             let finding = Finding::at(Code::DuplicateName, name.span, message, "name each entry once");
             return Err(finding.label(first.span, "first named here"));

@@ -5,7 +5,7 @@ use sparsym_ir::strategy::{Element, Grid, MapAxis, Strategy};
 use sparsym_ir::{Code, Finding, Findings, Span};
 
 use super::rule::range_id;
-use super::scope::{Scope, Symbol, Wanted, describe};
+use super::scope::{MOST_OPERANDS, Scope, Symbol, Wanted, describe};
 use super::variables::{Variables, blocks_of};
 use crate::syntax::ast::{self, LiteralKind, Name};
 use crate::syntax::words::{GLOBALS, TENSORS, closest};
@@ -112,6 +112,11 @@ impl<'a> Resolver<'a> {
         let value = self.expr(value)?;
         if depth(&value) > MAX_DEPTH {
             return self.too_large(value.span);
+        }
+        if !self.scope.spend(self.nodes) {
+            let message = "the expressions of the strategy have too many operands".to_owned();
+            let help = format!("at most {MOST_OPERANDS} in all, `let` names replaced: use a table, an input or a map");
+            return self.wrong(Code::TooLarge, value.span, message, help);
         }
         self.check_place(&value).then_some(value)
     }
@@ -260,12 +265,12 @@ impl<'a> Resolver<'a> {
                 (ExprKind::Table(id), ty)
             }
             Symbol::Map(id) => return self.whole_map(id, name),
-            Symbol::Let(value) => {
-                self.nodes += count(&value);
+            Symbol::Let(value, operands) => {
+                self.nodes += operands;
                 if self.nodes > MAX_NODES {
                     return self.too_large(span);
                 }
-                return Some(*value);
+                return Some(Expr::clone(&value));
             }
             Symbol::Poisoned => return None,
             other @ (Symbol::Input(_) | Symbol::Range(_)) => {

@@ -3,11 +3,13 @@
 //! A map is written with variables, `let p[q, kv] = …`, or without. Without, whole maps and products of tensors are
 //! combined by arithmetic, and all of them are over the same blocks.
 
+use std::rc::Rc;
+
 use sparsym_ir::expr::{Expr, ExprKind, Side, Type};
 use sparsym_ir::strategy::{Map, MapAxis, MapId, RangeId, Strategy};
 use sparsym_ir::{Code, Finding, Findings, Span};
 
-use super::expr::{Grain, Resolver, Setting};
+use super::expr::{Grain, Resolver, Setting, count};
 use super::rule::range_id;
 use super::scope::{Scope, Symbol};
 use super::variables::{Variables, blocks_of, check_names};
@@ -26,7 +28,10 @@ pub(super) fn resolve_let(
 ) {
     if written.is_empty() && !reads_data(value, scope) {
         let value = Resolver::new(strategy, scope, findings, Setting::Let, Variables::default()).any(value);
-        let symbol = value.map_or(Symbol::Poisoned, |value| Symbol::Let(Box::new(value)));
+        let symbol = value.map_or(Symbol::Poisoned, |value| {
+            let operands = count(&value);
+            Symbol::Let(Rc::new(value), operands)
+        });
         if scope.claim(name, findings) {
             scope.declare(name, symbol);
         }

@@ -1,6 +1,7 @@
 //! The names that a strategy declares.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use sparsym_ir::strategy::{InputId, MapId, ParamId, RangeId, Strategy, TableId};
 use sparsym_ir::{Code, Expr, Finding, Findings, Span};
@@ -15,7 +16,8 @@ pub(super) enum Symbol {
     Table(TableId),
     Input(InputId),
     Range(RangeId),
-    Let(Box<Expr>),
+    /// A value, shared by all that read it, and its operands.
+    Let(Rc<Expr>, usize),
     Map(MapId),
     /// Its declaration is wrong; reading it is not reported again.
     Poisoned,
@@ -49,7 +51,7 @@ impl Wanted {
             Symbol::Range(_) => self == Wanted::Range,
             Symbol::Input(_) => self != Wanted::Range,
             Symbol::Map(_) => matches!(self, Wanted::Indexed | Wanted::Value),
-            Symbol::Param(_) | Symbol::Table(_) | Symbol::Let(_) => self == Wanted::Value,
+            Symbol::Param(_) | Symbol::Table(_) | Symbol::Let(..) => self == Wanted::Value,
         }
     }
 }
@@ -61,7 +63,16 @@ pub(super) struct Scope {
     variables: BTreeMap<String, Span>,
     /// Whether some declaration could not be read.
     incomplete: bool,
+    /// Names that may still be compared with one that is not defined.
+    comparisons: usize,
+    /// Operands that expressions may still have, `let` names replaced.
+    operands: usize,
 }
+
+/// Names that are compared, for all hints together: each mistake on its own would look at every name.
+const MOST_COMPARISONS: usize = 400_000;
+/// Operands of all expressions of a strategy after their `let` names are replaced.
+pub(super) const MOST_OPERANDS: usize = 1 << 20;
 
 impl Scope {
     pub(super) fn new(poisoned: &[String]) -> Scope {
@@ -73,6 +84,8 @@ impl Scope {
             entries: poisoned.iter().map(entry).collect(),
             variables: BTreeMap::new(),
             incomplete: !poisoned.is_empty(),
+            comparisons: MOST_COMPARISONS,
+            operands: MOST_OPERANDS,
         }
     }
 
@@ -136,8 +149,10 @@ impl Scope {
             entry.read = true;
             return Some(entry.symbol.clone());
         }
-        let fit = self.entries.iter().filter(|(_, entry)| entry.declared && wanted.takes(&entry.symbol));
-        let help = match closest(&name.text, fit.map(|(name, _)| name.as_str()).chain(others.iter().copied())) {
+        let fit = self.entries.iter().take(self.comparisons);
+        let fit = fit.filter(|(_, entry)| entry.declared && wanted.takes(&entry.symbol)).map(|(name, _)| name.as_str());
+        self.comparisons -= self.entries.len().min(self.comparisons);
+        let help = match closest(&name.text, fit.chain(others.iter().copied())) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => "declare it above with `param`, `table`, `input`, `tokens` or `let`".to_owned(),
         };
@@ -146,6 +161,13 @@ impl Scope {
         let entry = Entry { symbol: Symbol::Poisoned, span: name.span, read: true, declared: false };
         self.entries.insert(name.text.clone(), entry);
         None
+    }
+
+    /// Takes operands from those that the strategy may have; whether there were as many.
+    pub(super) fn spend(&mut self, operands: usize) -> bool {
+        let left = self.operands.checked_sub(operands);
+        self.operands = left.unwrap_or(0);
+        left.is_some()
     }
 
     /// Whether the name's declaration is wrong, or its absence was reported already.
@@ -165,7 +187,7 @@ impl Scope {
             return;
         }
         for (name, entry) in &self.entries {
-            if matches!(entry.symbol, Symbol::Let(_)) && !entry.read {
+            if matches!(entry.symbol, Symbol::Let(..)) && !entry.read {
                 findings.push(Finding::at(
                     Code::UnusedName,
                     entry.span,
@@ -184,7 +206,7 @@ pub(super) fn describe(symbol: &Symbol) -> &'static str {
         Symbol::Table(_) => "a table",
         Symbol::Input(_) => "an input",
         Symbol::Range(_) => "a token range",
-        Symbol::Let(_) => "a `let` value",
+        Symbol::Let(..) => "a `let` value",
         Symbol::Map(_) => "a map",
         Symbol::Poisoned => "unknown",
     }
@@ -192,9 +214,11 @@ pub(super) fn describe(symbol: &Symbol) -> &'static str {
 
 /// Token ranges by name, for a hint.
 pub(super) fn range_names(strategy: &Strategy) -> String {
-    let names: Vec<String> = strategy.tokens.iter().map(|range| format!("`{}`", range.name)).collect();
-    match names.is_empty() {
-        true => "declare ranges with `tokens text, vision;`".to_owned(),
-        false => format!("the ranges are {}", names.join(", ")),
+    const MOST: usize = 10;
+    let names: Vec<String> = strategy.tokens.iter().take(MOST).map(|range| format!("`{}`", range.name)).collect();
+    match strategy.tokens.len() {
+        0 => "declare ranges with `tokens text, vision;`".to_owned(),
+        ..=MOST => format!("the ranges are {}", names.join(", ")),
+        all => format!("the ranges are {} and {} more", names.join(", "), all - MOST),
     }
 }

@@ -9,6 +9,9 @@ use super::scope::Symbol;
 use crate::syntax::ast;
 use crate::syntax::words::closest;
 
+/// Names of entries that a hint looks at.
+const MOST_NAMES: usize = 50;
+
 impl Resolver<'_> {
     /// A comparison of a table with names; None if this is none.
     pub(super) fn variants(
@@ -46,7 +49,7 @@ impl Resolver<'_> {
         let ast::ExprKind::Name(name) = &value.kind else { return None };
         let id = match self.scope.peek(name)? {
             Symbol::Table(id) => *id,
-            Symbol::Let(value) => match value.kind {
+            Symbol::Let(value, _) => match value.kind {
                 ExprKind::Table(id) => id,
                 _ => return None,
             },
@@ -61,14 +64,15 @@ impl Resolver<'_> {
 
     fn variant(&mut self, id: TableId, written: &ast::Expr) -> Option<Expr> {
         let table = &self.strategy.tables[id.0];
-        let names = || table.variants.iter().map(String::as_str);
+        // The first of them: a hint, not a listing.
+        let names = || table.variants.iter().map(String::as_str).take(MOST_NAMES);
         let span = written.span;
         let ast::ExprKind::Name(text) = &written.kind else {
             let message = format!("`{}` is compared with something that is not the name of an entry", table.name);
             let help = format!("its entries are {}", names().collect::<Vec<_>>().join(", "));
             return self.wrong(Code::UnknownVariant, span, message, help);
         };
-        let Some(index) = names().position(|name| name == text) else {
+        let Some(index) = table.variants.iter().position(|name| name == text) else {
             let message = format!("table `{}` has no entry `{text}`", table.name);
             let help = match closest(text, names()) {
                 Some(meant) => format!("did you mean `{meant}`?"),

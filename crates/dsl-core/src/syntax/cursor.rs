@@ -9,6 +9,10 @@ use super::ast::{Literal, LiteralKind, Name};
 use super::lex::span;
 use super::words::CLAUSES;
 
+/// Characters that a number may have.
+const MOST_DIGITS: usize = 400;
+const NUMBERS: &str = "integers are at most 2147483647, floats are finite in 32 bits";
+
 /// What a parsing function gives: the thing, or the one finding that explains why not.
 pub(crate) type Parsed<T> = Result<T, Problem>;
 
@@ -120,6 +124,11 @@ impl<'a> Cursor<'a> {
         let Some((literal, rest)) = self.tokens.literal() else { return Ok(None) };
         (self.last, self.tokens) = (span(literal.span()), rest);
         let text = literal.to_string();
+        // Reading digits takes time with the square of their number, and so many are too large anyway.
+        if text.len() > MOST_DIGITS && text.starts_with(|c: char| c.is_ascii_digit()) {
+            let start: String = text.chars().take(20).collect();
+            return Err(self.bad_literal(format!("`{start}…` has {} characters", text.len()), NUMBERS));
+        }
         let kind = match Lit::new(literal) {
             Lit::Int(int) if int.suffix().is_empty() => int.base10_parse::<i64>().ok().map(LiteralKind::Int),
             Lit::Float(float) if float.suffix().is_empty() => float.base10_parse::<f64>().ok().map(LiteralKind::Float),
@@ -135,10 +144,7 @@ impl<'a> Cursor<'a> {
         };
         match kind {
             Some(kind) if fits => Ok(Some(Literal { kind, span: self.last })),
-            _ => Err(self.bad_literal(
-                format!("`{text}` is too large"),
-                "integers are at most 2147483647, floats are finite in 32 bits",
-            )),
+            _ => Err(self.bad_literal(format!("`{text}` is too large"), NUMBERS)),
         }
     }
 

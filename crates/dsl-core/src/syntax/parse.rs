@@ -163,7 +163,7 @@ impl Parser<'_> {
             "sampled attention rows and clusters of tokens are not in this version",
             "use maps of pooled blocks: `pool(Q) . pool(K)`",
         );
-        self.findings.push(places.fold(finding, |finding, place| finding.label(place, "also here")));
+        self.findings.push(finding.also_at(places));
     }
 }
 

@@ -98,12 +98,19 @@ pub(crate) fn reserved(word: &str) -> Option<&'static str> {
     }
 }
 
+/// Longer names are not compared: the work grows with the product of the lengths.
+const MOST_COMPARED: usize = 64;
+
 /// The candidate that the author most likely meant.
 pub(crate) fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let near = |candidate: &str| 1 + candidate.len() / 4;
     candidates
         .into_iter()
+        // A distance is at least the difference of the lengths, which costs nothing.
+        .filter(|candidate| candidate.len().max(word.len()) <= MOST_COMPARED)
+        .filter(|candidate| candidate.chars().count().abs_diff(word.chars().count()) <= near(candidate))
         .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
-        .filter(|&(distance, candidate)| distance <= 1 + candidate.len() / 4 && distance < candidate.len())
+        .filter(|&(distance, candidate)| distance <= near(candidate) && distance < candidate.len())
         .min_by_key(|&(distance, _)| distance)
         .map(|(_, candidate)| candidate)
 }

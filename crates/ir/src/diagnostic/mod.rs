@@ -40,6 +40,17 @@ impl Finding {
         self.labels.push((span, words.into()));
         self
     }
+
+    /// Adds places where the same mistake was made: the first few, and how many there are beyond.
+    pub fn also_at(mut self, places: impl IntoIterator<Item = Span>) -> Finding {
+        let mut places = places.into_iter();
+        self.labels.extend(places.by_ref().take(MOST_PLACES).map(|place| (place, "also here".to_owned())));
+        let more = places.count();
+        if let Some((_, words)) = self.labels.last_mut().filter(|_| more > 0) {
+            *words = format!("also here, and at {more} more");
+        }
+        self
+    }
 }
 
 impl std::fmt::Display for Finding {
@@ -54,9 +65,18 @@ impl std::fmt::Display for Finding {
 
 impl std::error::Error for Finding {}
 
-/// All mistakes of one stage, in source order.
+/// Findings that are kept of one stage: nobody reads more, and one slip can cause any number.
+pub const MOST_FINDINGS: usize = 100;
+
+/// Further places that one finding names.
+const MOST_PLACES: usize = 20;
+
+/// The mistakes of one stage, in source order: the first hundred, and how many there are beyond.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Findings(Vec<Finding>);
+pub struct Findings {
+    list: Vec<Finding>,
+    more: usize,
+}
 
 impl Findings {
     /// None so far.
@@ -66,45 +86,64 @@ impl Findings {
 
     /// Adds one.
     pub fn push(&mut self, finding: Finding) {
-        self.0.push(finding);
+        self.list.push(finding);
     }
 
-    /// `Ok(value)` if there are no errors, else all findings in source order.
+    /// `Ok(value)` if there are no errors, else the findings in source order, at most [`MOST_FINDINGS`] of them.
     pub fn into_result<T>(self, value: T) -> Result<T, Findings> {
         self.into_warned(value).map(|(value, _)| value)
     }
 
-    /// The value and the warnings if there are no errors, else all findings; in source order.
+    /// The value and the warnings if there are no errors, else the findings; in source order, at most [`MOST_FINDINGS`] of
+    /// them, and errors rather than warnings.
     pub fn into_warned<T>(mut self, value: T) -> Result<(T, Findings), Findings> {
-        self.0.sort_by_key(|finding| finding.span.map(|span| span.start));
-        if self.has_errors() { Err(self) } else { Ok((value, self)) }
+        self.list.sort_by_key(|finding| finding.span.map(|span| span.start));
+        let (all, errors) = (self.list.len(), self.list.iter().filter(|finding| is_error(finding)).count());
+        let mut warnings = MOST_FINDINGS.saturating_sub(errors);
+        self.list.retain(|finding| {
+            let room = warnings > 0;
+            warnings -= usize::from(room && !is_error(finding));
+            room || is_error(finding)
+        });
+        self.list.truncate(MOST_FINDINGS);
+        self.more += all - self.list.len();
+        if errors > 0 { Err(self) } else { Ok((value, self)) }
     }
 
     /// Whether one of them is an error.
     pub fn has_errors(&self) -> bool {
-        self.0.iter().any(|finding| finding.code.severity() == Severity::Error)
+        self.list.iter().any(is_error)
     }
 
     /// The findings.
     pub fn iter(&self) -> std::slice::Iter<'_, Finding> {
-        self.0.iter()
+        self.list.iter()
+    }
+
+    /// How many there are beyond those that were kept.
+    pub fn more(&self) -> usize {
+        self.more
     }
 
     /// Whether there are none, warnings included.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.list.is_empty()
     }
+}
+
+fn is_error(finding: &Finding) -> bool {
+    finding.code.severity() == Severity::Error
 }
 
 impl From<Finding> for Findings {
     fn from(finding: Finding) -> Findings {
-        Findings(vec![finding])
+        Findings { list: vec![finding], more: 0 }
     }
 }
 
 impl Extend<Finding> for Findings {
     fn extend<I: IntoIterator<Item = Finding>>(&mut self, findings: I) {
-        self.0.extend(findings);
+        self.list.extend(findings);
     }
 }
 
@@ -112,17 +151,20 @@ impl IntoIterator for Findings {
     type Item = Finding;
     type IntoIter = std::vec::IntoIter<Finding>;
     fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
+        self.list.into_iter()
     }
 }
 
 impl std::fmt::Display for Findings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (index, finding) in self.0.iter().enumerate() {
+        for (index, finding) in self.list.iter().enumerate() {
             if index > 0 {
                 f.write_str("\n")?;
             }
             finding.fmt(f)?;
+        }
+        if self.more > 0 {
+            write!(f, "\nand {} more", self.more)?;
         }
         Ok(())
     }
