@@ -161,7 +161,7 @@ fn decoding_takes_time_that_grows_with_the_text() {
     time("endless loops", &lines(&|at| format!("@%p1 bra L{at}; bra M{at}; L{at}: bra L{at}; M{at}:"))).unwrap();
     // As many registers as blocks, each alive in all of them: more than can be followed, and more than there are rows.
     let mut crowd = lines(&|at| format!("mov.u32 %r{at}, 7;"));
-    crowd += &lines(&|at| format!("@%p1 bra END; add.u32 %r0, %r0, 7;"));
+    crowd += &lines(&|_| "@%p1 bra END; add.u32 %r0, %r0, 7;".to_owned());
     crowd += &lines(&|at| format!("add.u32 %r0, %r0, %r{at};"));
     let error = time("registers", &crowd).unwrap_err().to_string();
     assert!(error.contains("registers are alive at once"), "{error}");
