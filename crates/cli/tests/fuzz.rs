@@ -204,6 +204,7 @@ fn files() -> Vec<(Vec<&'static str>, File)> {
             .meta("head_dim", "16")
             .meta("block_q", "16")
             .meta("rope", "half")
+            .meta("norm_eps", "1e-6")
     };
     let gemm_o = || {
         File::default()
@@ -216,11 +217,11 @@ fn files() -> Vec<(Vec<&'static str>, File)> {
     };
     vec![
         (vec!["run", "attention"], attention()),
-        (vec!["run", "attention"], attention().u8("s_c", &[1, 3, 2], &[1; 6]).u8("s_s", &[1, 2, 3, 3], &[1; 18])),
-        (vec!["run", "attention", "--strategy", "sliding_tile"], attention().meta("text", "8").meta("grid", "2,4,4")),
+        (vec!["run", "attention"], attention().u8("s_c", &[1, 2, 3], &[1; 6]).u8("s_s", &[1, 2, 3, 3], &[1; 18])),
+        (vec!["run", "attention", "--strategy", "neighborhood"], attention().meta("text", "16").meta("grid", "1,4,6")),
         (vec!["run", "attention", "--strategy", "window", "--set", "reach=9"], attention().meta("scale", "0.5")),
         (vec!["run", "attention", "--strategy", "document"], attention().f32("inputs.document", &[1, 40], &[1.0; 40])),
-        (vec!["run", "symbols", "--strategy", "flash_omni"], attention().meta("text", "8").meta("grid", "2,4,4")),
+        (vec!["run", "symbols", "--strategy", "flash_omni"], attention().meta("text", "16").meta("grid", "1,4,6")),
         (vec!["run", "symbols", "--strategy", "sparge"], attention()),
         (vec!["run", "gemm_q"], gemm_q()),
         (vec!["run", "gemm_o"], gemm_o()),
@@ -414,12 +415,15 @@ fn damaged_files_end_with_a_status_of_the_contract() {
         let files = ["--device", device, "--input", "in.safetensors", "--output", "out.safetensors"];
         ends_well(folder.path(), &[args, &files].concat())
     };
+    let mut refused = Vec::new();
     for (args, bytes) in &files {
         std::fs::write(&input, bytes).unwrap();
         let end = run(args, "reference");
-        let said = std::fs::read_to_string(folder.path().join("stderr")).unwrap();
-        assert_eq!(end.as_deref(), Ok("ended with 0"), "{args:?} said: {said}");
+        if end.as_deref() != Ok("ended with 0") {
+            refused.push((args, end, std::fs::read_to_string(folder.path().join("stderr")).unwrap()));
+        }
     }
+    assert!(refused.is_empty(), "files that are right: {refused:#?}");
     look("fuzz of files", |number| {
         let mut numbers = Numbers(number);
         let (args, bytes) = numbers.one_of(&files);
