@@ -175,6 +175,7 @@ fn step_and_layer_of_the_metadata_are_those_of_the_rules() {
     assert_eq!(density(file().meta("step", "4"), &[]), 0.5);
     // The command line has the last word.
     assert_eq!(density(file().meta("step", "4"), &["--set", "step=0"]), 1.0);
+    std::fs::remove_file(folder.path().join("out.safetensors")).unwrap();
     let message = refused(folder.path(), file().meta("step", "soon"), &["--strategy", "late.strategy"], 3);
     assert!(message.contains("metadata step is \"soon\""), "{message}");
 }
