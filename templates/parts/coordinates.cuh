@@ -45,8 +45,9 @@ static __device__ __forceinline__ GridPoint triple_at(const int* entry) {
 }
 //# part near_on_axis
 // The window of `window` tiles around `a`, moved inwards at the borders so that it keeps its size.
+// A reach beyond these ends says the same as the end.
 static __device__ __forceinline__ bool near_on_axis(int a, int b, int window, int tiles) {
-    const int reach = window / 2;
+    const int reach = max(-1, min(window / 2, tiles));
     return abs(max(reach, min(a, tiles - 1 - reach)) - b) <= reach;
 }
 //# part near

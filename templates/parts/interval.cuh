@@ -179,7 +179,7 @@ static __device__ __forceinline__ u32 is_not_zero(Interval a) {
 static __device__ __forceinline__ u32 is_near_on_axis(Interval a, Interval b, int window,
                                                       int tiles) {
     const Interval reach = exactly(window / 2);
-    const Interval centre = most_of(reach, least_of(a, exactly(tiles - 1 - window / 2)));
+    const Interval centre = most_of(reach, least_of(a, exactly((i64)tiles - 1 - window / 2)));
     return is_at_most(distance(sum_of(centre, scaled(b, -1))), reach);
 }
 //# part is_near

@@ -6,7 +6,8 @@ struct Span {
 //# part block_span
 // Tokens of a block in a sequence of `n` tokens; none if the block lies past its end.
 static __device__ __forceinline__ Span block_span(int block, int size, int n) {
-    return Span{block * size, min(block * size + size, n) - 1};
+    const int first = block * size;
+    return Span{first, first + min(size, n - first) - 1};
 }
 //# part tokens_of
 // Number of tokens of a block.

@@ -5,10 +5,18 @@ static __device__ __forceinline__ float exp2_approx(float x) {
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
     return y;
 }
+//# part divide_approx
+// a / b to 2 ulp, for any b.
+static __device__ __forceinline__ float divide_approx(float a, float b) {
+    float y;
+    asm("div.full.f32 %0, %1, %2;" : "=f"(y) : "f"(a), "f"(b));
+    return y;
+}
 //# part log2_approx
+// Not flushed: the logarithm of a subnormal is finite.
 static __device__ __forceinline__ float log2_approx(float x) {
     float y;
-    asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    asm("lg2.approx.f32 %0, %1;" : "=f"(y) : "f"(x));
     return y;
 }
 //# part rsqrt_approx

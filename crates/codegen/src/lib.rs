@@ -19,6 +19,7 @@
 
 mod kernel;
 mod lower;
+mod names;
 mod padding;
 mod params;
 mod plan;
@@ -43,9 +44,10 @@ use sparsym_ir::Findings;
 /// Findings S601 to S605: what does not fit, and what would.
 pub fn generate(request: &Request<'_>) -> Result<Kernel, Findings> {
     let plan = plan::plan(request)?;
+    let strategy = names::in_ascii(request.strategy);
     // What rules read of tensor data is computed step by step, a launch each.
-    let staged = (plan.room == Room::Symbols).then(|| sparsym_ir::data::stages(request.strategy));
-    let request = Request { strategy: staged.as_ref().unwrap_or(request.strategy), ..request.clone() };
+    let staged = (plan.room == Room::Symbols).then(|| sparsym_ir::data::stages(&strategy));
+    let request = Request { strategy: staged.as_ref().unwrap_or(&strategy), ..request.clone() };
     let rules = lower::rules(&request, &plan);
     let fields = match plan.room {
         Room::GemmQ | Room::GemmO => projection::candidates(plan.room),

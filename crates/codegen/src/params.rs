@@ -227,9 +227,9 @@ pub(crate) fn candidates(strategy: &Strategy, cuts: &[Buffer]) -> Vec<Field> {
         let ty = if float { "const float*" } else { "const int*" };
         let axes: Vec<&str> = table.axes.iter().map(|axis| axis.name()).collect();
         add(&format!("table_{}", table.name), ty, B(Buffer::Table(index)), &format!("[{}]", axes.join(", ")));
-        let at = format!("table_{}_entry", table.name);
+        let at = format!("entry_of_{}", table.name);
         add(&at, "int", N(Number::TableEntry(index)), "of head 0 at this step and layer");
-        let last = format!("table_{}_last_head", table.name);
+        let last = format!("last_head_of_{}", table.name);
         add(&last, "int", N(Number::TableLastHead(index)), "that has an entry");
     }
     for (index, input) in strategy.inputs.iter().enumerate() {
@@ -285,10 +285,22 @@ pub(crate) fn candidates(strategy: &Strategy, cuts: &[Buffer]) -> Vec<Field> {
     add("mask_fits", "int", N(Number::MaskFits), "0 if a sum in the mask may leave 32 bits");
     for (index, param) in strategy.params.iter().enumerate() {
         let ty = if param.scalar == Scalar::F32 { "float" } else { "int" };
-        let doc = param.doc.lines().next().unwrap_or_default().trim().trim_end_matches('.').to_owned();
-        add(&param_field(&param.name), ty, N(Number::Param(index)), &doc);
+        add(&param_field(&param.name), ty, N(Number::Param(index)), &comment(&param.doc));
     }
     fields
+}
+
+/// The first line of a doc as a comment that ends where the line ends, for every compiler.
+fn comment(doc: &str) -> String {
+    let line = doc.lines().next().unwrap_or_default();
+    let is_line = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    let line: String = line.chars().map(|c| if is_line(c) { ' ' } else { c }).collect();
+    // Older C++ reads `??/` as a backslash, and newer compilers warn of it.
+    let line = line.replace("??/", "?? /");
+    let line = line.trim().trim_end_matches('.').trim_end();
+    // A backslash at the end would make the next line a comment too.
+    let full_stop = if line.ends_with('\\') { "." } else { "" };
+    format!("{line}{full_stop}")
 }
 
 /// Field of a range's ends; prefixed so that it cannot meet another field.

@@ -111,16 +111,22 @@ pub enum CachedRows {
 /// Which factors on Q·K a kernel must bear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub enum Scale {
-    /// Positive ones, as 1/√D: the factor is folded into the exponential.
+    /// Positive ones, as 1/√D, that take no finite logit out of f32 on its way to base 2: the factor is folded into the
+    /// exponential.
     Positive,
     /// Any finite one: the factor is applied to every logit.
     Any,
 }
 
 impl Scale {
-    /// The class of a factor.
-    pub fn of(scale: f32) -> Scale {
-        if scale > 0.0 { Scale::Positive } else { Scale::Any }
+    /// The class of a factor on products of this element type.
+    pub fn of(scale: f32, dtype: DType) -> Scale {
+        let most = match dtype {
+            // Products of f16 are far from the largest f32; a factor like that means that logits are large.
+            DType::F16 => 64.0,
+            DType::Bf16 | DType::F32 => std::f32::consts::LN_2,
+        };
+        if scale > 0.0 && scale <= most { Scale::Positive } else { Scale::Any }
     }
 }
 

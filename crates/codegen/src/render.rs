@@ -82,6 +82,13 @@ pub(crate) fn render(plan: &Plan, rules: &Rules, fields: &[Field]) -> Text {
 impl Text {
     /// The whole file, and which template each stretch of it comes from.
     pub(crate) fn finish(self, params: &Params) -> (String, Vec<Origin>) {
+        // Users' docs stand in the declaration alone, and may hold what they like.
+        let made = [&self.before, &self.sections].into_iter().flatten();
+        for text in made.map(|section| section.text.as_str()).chain([self.header.as_str()]) {
+            for leftover in ["${", "//%", "//#", "/*%"] {
+                assert!(!text.contains(leftover), "a template left {leftover} in {text}");
+            }
+        }
         let declaration = Section { template: "the parameter struct", text: params.declaration() };
         let header = Section { template: HEADER.path, text: self.header };
         let all = std::iter::once(header).chain(self.before).chain(std::iter::once(declaration)).chain(self.sections);
@@ -103,11 +110,7 @@ impl Text {
             lines += text.matches('\n').count();
             source.push_str(text);
         }
-        let source = without_blank_runs(&source);
-        for leftover in ["${", "//%", "//#", "/*%"] {
-            assert!(!source.contains(leftover), "a template left {leftover} in {}", params.fields.len());
-        }
-        (source, origins)
+        (without_blank_runs(&source), origins)
     }
 }
 

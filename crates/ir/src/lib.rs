@@ -31,6 +31,7 @@ pub mod data;
 pub mod diagnostic;
 pub mod eval;
 pub mod expr;
+pub mod integers;
 pub mod problem;
 pub mod projection;
 pub mod span;

@@ -215,11 +215,12 @@ impl<'a> Reader<'a> {
             Function::Near => {
                 let (V::T(a), V::T(b), V::T(window)) = (a[0], a[1], a[2]) else { return V::B(false) };
                 let grid = self.bound.geometry.grid.as_ref();
-                let tiles = |axis: usize| grid.map_or(0, |grid| (grid.extent[axis] / grid.tile[axis].max(1)) as i32);
+                let tiles = |axis: usize| grid.map_or(0, |grid| (grid.extent[axis] / grid.tile[axis].max(1)) as i64);
                 V::B((0..3).all(|axis| {
-                    let r = window[axis] / 2;
-                    let c = int(most(V::I(r), least(V::I(a[axis]), V::I(tiles(axis) - 1 - r))));
-                    (c - b[axis]).abs() <= r
+                    let (a, b, r) = (i64::from(a[axis]), i64::from(b[axis]), i64::from(window[axis] / 2));
+                    let c = if a > tiles(axis) - 1 - r { tiles(axis) - 1 - r } else { a };
+                    let c = if c < r { r } else { c };
+                    b - c <= r && c - b <= r
                 }))
             }
             Function::Floor => V::I(f(0).floor() as i32),

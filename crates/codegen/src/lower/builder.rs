@@ -391,7 +391,7 @@ impl<'a> Lowering<'a> {
         let share = self.once("float", "share", "Of a percentile.", &percentile.share);
         let words = "the number of the percentile".to_owned();
         let values = context! {
-            bound => format!("max((int)floorf(__fmul_rn({share}, (float)elements)), 1)"),
+            bound => format!("max(__float2int_rd(__fmul_rn({share}, (float)elements)), 1)"),
             bound_type => "int",
             measure => "number",
             descending => false,

@@ -196,7 +196,7 @@ impl MapStep<'_> {
     ) {
         let builder = self.lowering.builder.expect("the symbols room has one");
         let values = context! { title => Builder::title(&title(self.map)), target => format!("{}[{}]", self.field, self.target), ..values };
-        builder.step(&self.map.name, template, threads, grid, values);
+        builder.step(&format!("map_{}", self.map.name), template, threads, grid, values);
     }
 
     /// The value, 0 outside the ranges of the map's axes.

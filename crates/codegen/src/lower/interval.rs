@@ -40,7 +40,7 @@ impl Intervals<'_> {
             };
             for input in &self.lowering.strategy.inputs {
                 let value = format!("values_in(p.input_{} + {first}, cell.{side_name})", input.name);
-                declare("Interval", format!("{}_{side_name}", input.name), value);
+                declare("Interval", format!("input_{}_{side_name}", input.name), value);
             }
         }
         locals
@@ -118,7 +118,7 @@ impl Intervals<'_> {
     }
 
     fn input(&self, id: InputId, side: Side) -> String {
-        format!("{}_{}", self.lowering.strategy.inputs[id.0].name, side.name())
+        format!("input_{}_{}", self.lowering.strategy.inputs[id.0].name, side.name())
     }
 }
 
@@ -170,7 +170,7 @@ impl Number for Text {
         let mut terms = self.0.clone();
         for (factor, names) in &other.0 {
             match terms.iter_mut().find(|(_, known)| known == names) {
-                Some((known, _)) => *known += factor,
+                Some((known, _)) => *known = known.saturating_add(*factor),
                 None => terms.push((*factor, names.clone())),
             }
         }
@@ -183,7 +183,9 @@ impl Number for Text {
         for (a, left) in &self.0 {
             for (b, right) in &other.0 {
                 let names = left.iter().chain(right).cloned().collect();
-                product = product.plus(&Text(vec![(a * b, names)]));
+                // Where a factor leaves 64 bits the mask does not fit, unless the factor meets position 0 alone.
+                let factor = a.saturating_mul(*b).max(-i64::MAX);
+                product = product.plus(&Text(vec![(factor, names)]));
             }
         }
         product

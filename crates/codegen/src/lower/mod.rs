@@ -12,7 +12,7 @@ mod text;
 
 use sparsym_ir::Expr;
 use sparsym_ir::expr::{BinaryOp, Coordinate, ExprKind, Function, Global, Side, Type, UnaryOp};
-use sparsym_ir::strategy::{Element, Scalar, Strategy, TableAxis, TokenRule};
+use sparsym_ir::strategy::{Element, Scalar, Strategy, TableAxis, TokenRule, Value};
 
 use serde::Serialize;
 
@@ -208,8 +208,7 @@ impl<'a> Lowering<'a> {
     fn with_strength(&self, expr: &Expr) -> (String, u8) {
         match &expr.kind {
             ExprKind::Bool(value) => (value.to_string(), ATOM),
-            ExprKind::Int(value) if *value < 0 => (value.to_string(), UNARY),
-            ExprKind::Int(value) => (value.to_string(), ATOM),
+            ExprKind::Int(value) => integer(*value as i32),
             ExprKind::Float(value) => float(*value),
             ExprKind::Triple(parts) => {
                 let parts: Vec<String> = parts.iter().map(|part| self.expr(part)).collect();
@@ -258,6 +257,9 @@ impl<'a> Lowering<'a> {
             ExprKind::Reduce(reduction, running, value) => (self.reduce(*reduction, running, value), ATOM),
             ExprKind::Cover(cover) => (self.cover(cover), ATOM),
             ExprKind::Percentile(percentile) => (self.percentile(percentile), ATOM),
+            ExprKind::Unary(UnaryOp::Neg, a) if self.may_wrap(expr) => {
+                (format!("wrapping_neg({})", self.expr(a)), ATOM)
+            }
             ExprKind::Unary(op, a) => match op {
                 UnaryOp::Neg => (format!("-{}", self.within(a, ATOM)), UNARY),
                 UnaryOp::Not if a.any(|e| matches!(e.kind, ExprKind::Order(_))) => negated(self.within(a, UNARY)),
@@ -265,7 +267,8 @@ impl<'a> Lowering<'a> {
                 UnaryOp::ToFloat => (format!("(float){}", self.within(a, ATOM)), UNARY),
             },
             ExprKind::Binary(BinaryOp::Div, a, b) if expr.ty == Type::Float && self.floats == Floats::Fast => {
-                (format!("__fdividef({}, {})", self.expr(a), self.expr(b)), ATOM)
+                let divide = if self.is_normal(b) { "divide_by_normal" } else { "divide_approx" };
+                (format!("{divide}({}, {})", self.expr(a), self.expr(b)), ATOM)
             }
             // The compiler may not fuse this product with a sum.
             ExprKind::Binary(BinaryOp::Mul, a, b) if expr.ty == Type::Float && self.floats == Floats::Exact => {
@@ -273,6 +276,9 @@ impl<'a> Lowering<'a> {
             }
             ExprKind::Binary(BinaryOp::Rem, a, b) if expr.ty == Type::Float => {
                 (format!("fmodf({}, {})", self.expr(a), self.expr(b)), ATOM)
+            }
+            ExprKind::Binary(op, a, b) if self.may_wrap(expr) => {
+                (format!("{}({}, {})", wrapping(*op), self.expr(a), self.expr(b)), ATOM)
             }
             ExprKind::Binary(op, a, b) => {
                 if let Some(cut) = self.cut(*op, a, b) {
@@ -296,6 +302,9 @@ impl<'a> Lowering<'a> {
                 };
                 (format!("{left} {} {right}", op.symbol()), own)
             }
+            ExprKind::Call(Function::Abs, args) if self.may_wrap(expr) => {
+                (format!("wrapping_abs({})", self.expr(&args[0])), ATOM)
+            }
             ExprKind::Call(function, args) => (self.call(*function, args, expr.ty), ATOM),
             ExprKind::Softmax(_) | ExprKind::BlockSum(_) | ExprKind::Order(_) | ExprKind::Density(_) => {
                 unreachable!(
@@ -304,6 +313,30 @@ impl<'a> Lowering<'a> {
                 )
             }
         }
+    }
+
+    /// Whether a float is 0 or of a size whose reciprocal is surely finite.
+    fn is_normal(&self, expr: &Expr) -> bool {
+        const LEAST: f64 = 1e-36;
+        let end = |end: Option<Value>| match end {
+            Some(Value::Float(end)) => Some(end),
+            _ => None,
+        };
+        match &expr.kind {
+            ExprKind::Float(value) => value.abs() >= LEAST,
+            ExprKind::Param(id) => {
+                let param = &self.strategy.params[id.0];
+                end(param.min).is_some_and(|min| min >= LEAST) || end(param.max).is_some_and(|max| max <= -LEAST)
+            }
+            ExprKind::Unary(UnaryOp::ToFloat, _) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether C leaves the result of an integer operation undefined somewhere; most are provably inside 32 bits, and stay
+    /// what people write.
+    fn may_wrap(&self, expr: &Expr) -> bool {
+        sparsym_ir::integers::may_wrap(self.strategy, expr)
     }
 
     fn global(&self, global: Global) -> String {
@@ -340,8 +373,8 @@ impl<'a> Lowering<'a> {
         let table = &self.strategy.tables[id];
         let field = format!("p.table_{}", table.name);
         let entry = match table.axes.contains(&TableAxis::Head) {
-            true => format!("{field}_entry + min({}, {field}_last_head)", self.head),
-            false => format!("{field}_entry"),
+            true => format!("p.entry_of_{0} + min({1}, p.last_head_of_{0})", table.name, self.head),
+            false => format!("p.entry_of_{}", table.name),
         };
         match table.element {
             Element::Three(_) if self.level != Level::Tokens => (format!("table_{}", table.name), ATOM),
@@ -367,8 +400,9 @@ impl<'a> Lowering<'a> {
             {
                 format!("{}f({})", function.name(), a[0])
             }
-            Function::Floor => format!("(int)floorf({})", a[0]),
-            Function::Ceil => format!("(int)ceilf({})", a[0]),
+            // A cast is undefined for what no integer holds; these take the nearest integer, and 0 for NaN.
+            Function::Floor => format!("__float2int_rd({})", a[0]),
+            Function::Ceil => format!("__float2int_ru({})", a[0]),
             Function::Sqrt => format!("sqrtf({})", a[0]),
             Function::Tanh => format!("tanh_by_exp2({})", a[0]),
             Function::Exp => format!("exp2_approx(({}) * kLog2E)", a[0]),
@@ -396,8 +430,27 @@ fn negated(text: String) -> (String, u8) {
     }
 }
 
+/// The function that does this operation in 32 bits whatever its operands are.
+fn wrapping(op: BinaryOp) -> &'static str {
+    match op {
+        BinaryOp::Add => "wrapping_add",
+        BinaryOp::Sub => "wrapping_sub",
+        BinaryOp::Mul => "wrapping_mul",
+        BinaryOp::Div => "wrapping_div",
+        _ => "wrapping_rem",
+    }
+}
+
+/// An integer literal that C reads as an int: it has none of -2^31.
+fn integer(value: i32) -> (String, u8) {
+    match value {
+        i32::MIN => ("(-2147483647 - 1)".to_owned(), ATOM),
+        value => (value.to_string(), if value < 0 { UNARY } else { ATOM }),
+    }
+}
+
 /// A float literal that C reads as exactly this f32.
 fn float(value: f64) -> (String, u8) {
     let value = value as f32;
-    (format!("{value:?}f"), if value < 0.0 { UNARY } else { ATOM })
+    (format!("{value:?}f"), if value.is_sign_negative() { UNARY } else { ATOM })
 }

@@ -86,8 +86,8 @@ pub(super) fn tables(body: &str, strategy: &Strategy) -> String {
         let word = format!("table_{}", table.name);
         if names(body, &word) {
             let entry = match table.axes.contains(&TableAxis::Head) {
-                true => format!("p.{word}_entry + min(h, p.{word}_last_head)"),
-                false => format!("p.{word}_entry"),
+                true => format!("p.entry_of_{0} + min(h, p.last_head_of_{0})", table.name),
+                false => format!("p.entry_of_{}", table.name),
             };
             locals.push_str(&format!("    const GridPoint {word} = triple_at(\n        p.{word} + 3 * ({entry}));\n"));
         }

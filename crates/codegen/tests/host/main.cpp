@@ -36,6 +36,11 @@ static inline uint32_t __ballot_sync(uint32_t, bool vote) {
 
 static inline int __clz(int x) { return x == 0 ? 32 : __builtin_clz(x); }
 static inline float __fmul_rn(float a, float b) { return a * b; }
+static inline int to_int(float x) {
+    return x != x ? 0 : x >= 2147483648.0f ? INT32_MAX : x < -2147483648.0f ? INT32_MIN : (int)x;
+}
+static inline int __float2int_rd(float x) { return to_int(floorf(x)); }
+static inline int __float2int_ru(float x) { return to_int(ceilf(x)); }
 static inline int min(int a, int b) { return a < b ? a : b; }
 static inline int max(int a, int b) { return a > b ? a : b; }
 static inline long long min(long long a, long long b) { return a < b ? a : b; }

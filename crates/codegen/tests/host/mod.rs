@@ -38,9 +38,16 @@ impl Program {
         let source = folder.path().join("main.cpp");
         std::fs::write(&source, text).expect("the program's text is written");
         let compiler = std::env::var("CXX").unwrap_or("c++".to_owned());
-        // Device integers wrap, and no product is fused with a sum.
+        // No product is fused with a sum, and no operation is undefined: the program stops at the first that is.
         let output = Command::new(&compiler)
-            .args(["-std=c++17", "-O1", "-fwrapv", "-ffp-contract=off", "-Wno-unknown-pragmas", "-o"])
+            .args([
+                "-std=c++17",
+                "-O1",
+                "-ffp-contract=off",
+                "-Wno-unknown-pragmas",
+                "-fsanitize-undefined-trap-on-error",
+            ])
+            .args(["-fsanitize=signed-integer-overflow,integer-divide-by-zero,float-cast-overflow,shift", "-o"])
             .args([&executable(folder.path()), &source])
             .output()
             .unwrap_or_else(|error| {

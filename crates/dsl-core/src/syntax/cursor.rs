@@ -117,6 +117,15 @@ impl<'a> Cursor<'a> {
 
     /// The next literal without sign, if one comes next.
     pub(crate) fn literal(&mut self) -> Parsed<Option<Literal>> {
+        self.literal_up_to(i64::from(i32::MAX))
+    }
+
+    /// The literal behind a minus that was read: there is one more negative integer than there are positive ones.
+    pub(crate) fn literal_after_minus(&mut self) -> Parsed<Option<Literal>> {
+        self.literal_up_to(-i64::from(i32::MIN))
+    }
+
+    fn literal_up_to(&mut self, most: i64) -> Parsed<Option<Literal>> {
         if let Some(value) = [("true", true), ("false", false)].into_iter().find(|(word, _)| self.at_word(word)) {
             self.skip_token();
             return Ok(Some(Literal { kind: LiteralKind::Bool(value.1), span: self.last }));
@@ -138,7 +147,7 @@ impl<'a> Cursor<'a> {
             _ => return Err(self.bad_literal(format!("`{text}` is not a number"), "use integers, floats, true, false")),
         };
         let fits = match kind {
-            Some(LiteralKind::Int(value)) => value <= i64::from(i32::MAX),
+            Some(LiteralKind::Int(value)) => value <= most,
             Some(LiteralKind::Float(value)) => (value as f32).is_finite(),
             _ => false,
         };

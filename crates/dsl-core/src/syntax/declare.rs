@@ -44,7 +44,8 @@ fn range(cursor: &mut Cursor) -> Parsed<ParamRange> {
 fn signed(cursor: &mut Cursor, form: &str) -> Parsed<Literal> {
     let start = cursor.here();
     let negative = cursor.eat("-");
-    let literal = cursor.literal()?.ok_or_else(|| cursor.unexpected("a number, `true` or `false`", form))?;
+    let literal = if negative { cursor.literal_after_minus()? } else { cursor.literal()? };
+    let literal = literal.ok_or_else(|| cursor.unexpected("a number, `true` or `false`", form))?;
     let kind = match literal.kind {
         LiteralKind::Int(value) if negative => LiteralKind::Int(-value),
         LiteralKind::Float(value) if negative => LiteralKind::Float(-value),

@@ -23,7 +23,7 @@ use proc_macro2::Delimiter;
 use sparsym_ir::expr::{BinaryOp, UnaryOp};
 use sparsym_ir::{Code, Finding, Span};
 
-use super::ast::{Expr, ExprKind, Name};
+use super::ast::{Expr, ExprKind, LiteralKind, Name};
 use super::binder;
 use super::cursor::{Cursor, Parsed, Problem};
 use super::words::LATER_FUNCTIONS;
@@ -112,9 +112,25 @@ fn unary(cursor: &mut Cursor, nesting: usize) -> Parsed<Expr> {
         () if cursor.eat("!") => UnaryOp::Not,
         () => return postfix(cursor, nesting),
     };
+    if op == UnaryOp::Neg
+        && let Some(least) = least_integer(cursor)
+    {
+        return node(ExprKind::Literal(least), cursor.since(start), 0);
+    }
     let operand = unary(cursor, nesting + 1)?;
     let (span, depth) = (start.to(operand.span), operand.depth);
     node(ExprKind::Unary(op, Box::new(operand)), span, depth)
+}
+
+/// Behind a minus: reads the one number that is no integer without it.
+fn least_integer(cursor: &mut Cursor) -> Option<LiteralKind> {
+    const LEAST: i64 = i32::MIN as i64;
+    let mut attempt = cursor.clone();
+    let literal = attempt.literal_after_minus().ok()??;
+    matches!(literal.kind, LiteralKind::Int(value) if value == -LEAST).then(|| {
+        *cursor = attempt;
+        LiteralKind::Int(LEAST)
+    })
 }
 
 fn postfix(cursor: &mut Cursor, nesting: usize) -> Parsed<Expr> {

@@ -12,8 +12,9 @@
 //! ```
 
 use crate::expr::{BinaryOp, Coordinate, Expr, ExprKind, Function, Side, Type, UnaryOp};
+use crate::integers::bounds;
 use crate::span::Span;
-use crate::strategy::{Element, RangeId, Scalar, Strategy, Value};
+use crate::strategy::{RangeId, Strategy};
 
 /// A mask as a [`Formula`], with the cuts that its literals name.
 #[derive(Clone, Debug, PartialEq)]
@@ -170,7 +171,7 @@ impl Atoms {
                 }
             }
         };
-        let legal = |leaf: &Expr| legal_values(strategy, leaf);
+        let legal = |uniform: &Expr| bounds(strategy, uniform);
         let most = i32::MAX as usize; // tokens of any sequence
         let safe = [a, b].into_iter().all(|side| stays_in_32_bits(side, [most, most], &legal));
         Some(if safe { exact } else { Formula::Guarded { comparison: comparison.clone(), exact: Box::new(exact) } })
@@ -252,34 +253,6 @@ fn extent(expr: &Expr, tokens: [usize; 2], uniform: &dyn Fn(&Expr) -> [i64; 2]) 
         _ => return None,
     };
     (lo >= i64::from(i32::MIN) && hi <= i64::from(i32::MAX)).then_some([lo, hi])
-}
-
-/// Values that a uniform integer expression can have under any bindings.
-fn legal_values(strategy: &Strategy, expr: &Expr) -> [i64; 2] {
-    const BELOW_2_24: i64 = (1 << 24) - 1; // what a table may hold
-    let any = [i64::from(i32::MIN), i64::from(i32::MAX)];
-    let scalar = |scalar: Scalar, most: i64| match scalar {
-        Scalar::Bool => [0, 1],
-        Scalar::U32 => [0, most],
-        Scalar::I32 | Scalar::F32 => [-most - 1, most],
-    };
-    match &expr.kind {
-        ExprKind::Int(value) => [*value, *value],
-        ExprKind::Global(_) => [0, any[1]],
-        ExprKind::Param(id) => {
-            let param = &strategy.params[id.0];
-            let [least, most] = scalar(param.scalar, any[1]);
-            let int = |end: Option<Value>| match end {
-                Some(Value::Int(value)) => Some(value),
-                _ => None,
-            };
-            [int(param.min).unwrap_or(least).max(least), int(param.max).unwrap_or(most).min(most)]
-        }
-        ExprKind::Table(id) => match strategy.tables[id.0].element {
-            Element::One(of) | Element::Three(of) => scalar(of, BELOW_2_24),
-        },
-        _ => any,
-    }
 }
 
 fn not(formula: Formula) -> Formula {
@@ -474,7 +447,7 @@ fn clear_spans(expr: &mut Expr) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::strategy::{Param, ParamId};
+    use crate::strategy::{Param, ParamId, Scalar, Value};
 
     fn expr(kind: ExprKind, ty: Type) -> Expr {
         Expr { kind, ty, span: Span::default() }

@@ -11,9 +11,9 @@ use crate::strategy::{Map, MapAxis, MapId, Strategy, When};
 /// * an expression over (q, kv) with [`Dot`](ExprKind::Dot) products of one kind, none of them below a reduction;
 /// * any other expression without these three;
 ///
-/// and rules read them as maps. Added maps have no name that an author could write.
+/// and rules read them as maps. Added maps have names of their own.
 pub fn stages(strategy: &Strategy) -> Strategy {
-    let mut staging = Staging { maps: Vec::new() };
+    let mut staging = Staging { maps: Vec::new(), taken: strategy.maps.iter().map(|map| map.name.clone()).collect() };
     // A map keeps its place among the maps before it, so all numbers change.
     let mut numbers: Vec<MapId> = Vec::new();
     for map in &strategy.maps {
@@ -41,6 +41,8 @@ pub fn stages(strategy: &Strategy) -> Strategy {
 
 struct Staging {
     maps: Vec<Map>,
+    /// Names of the strategy's maps.
+    taken: Vec<String>,
 }
 
 /// What may stay where it stands.
@@ -96,7 +98,10 @@ impl Staging {
         });
         let index = known.unwrap_or_else(|| {
             let axis = |&side: &Side| MapAxis { variable: side.name().to_owned(), side, range: None };
-            let name = format!("stage_{}", self.maps.len());
+            let mut name = format!("stage_{}", self.maps.len());
+            while self.taken.contains(&name) {
+                name.push('_');
+            }
             self.maps.push(Map { name, axes: sides.iter().map(axis).collect(), value: stage, span });
             self.maps.len() - 1
         });

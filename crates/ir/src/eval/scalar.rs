@@ -347,9 +347,9 @@ impl<'a> Scope<'a> {
 /// Sliding Tile Attention's rule on each axis; see [`Function::Near`].
 pub(crate) fn near(a: [i32; 3], b: [i32; 3], window: [i32; 3], tiles: [i32; 3]) -> bool {
     (0..3).all(|axis| {
-        let r = window[axis] / 2;
-        let centre = a[axis].min(tiles[axis].wrapping_sub(1).wrapping_sub(r)).max(r);
-        centre.wrapping_sub(b[axis]).wrapping_abs() <= r
+        let [a, b, tiles] = [a[axis], b[axis], tiles[axis]].map(i64::from);
+        let r = i64::from(window[axis] / 2);
+        (a.min(tiles - 1 - r).max(r) - b).abs() <= r
     })
 }
 
