@@ -129,7 +129,7 @@ static __device__ __forceinline__ void multiply_qk(float (&s)[kRowTiles][kTileKv
 }
 //% if plan.score
 
-// S ← score(S · scale), base 2
+// S ← score(S · scale)
 static __device__ __forceinline__ void apply_score(float (&s)[kRowTiles][kTileKv / 8][4],
                                                    const Params& p, const Tile& tile,
                                                    int first_kv) {
@@ -151,7 +151,7 @@ static __device__ __forceinline__ void apply_score(float (&s)[kRowTiles][kTileKv
 //% if rules.score_reads_kv
                 const int kv = min(first_kv + n * 8 + e % 2, tile.n_kv - 1);
 //% endif
-                s[m][n][e] = kLog2E * score(${ rules.score_arguments });
+                s[m][n][e] = score(${ rules.score_arguments });
             }
         }
     }
@@ -323,7 +323,7 @@ static __device__ __forceinline__ void conclude(Accumulator& acc,
 
 // ---- finish ------------------------------------------------------------------------------------
 
-// O ← O / l and lse = ln(2^m · l). The warp's rows of the Q tile carry O to 16-byte stores.
+// O ← O / l and lse = ${ "m + ln l" if plan.score else "ln(2^m · l)" }. The warp's rows of the Q tile carry O to 16-byte stores.
 static __device__ __forceinline__ void finish(const Params& p, Accumulator& acc, u32 q_tile) {
     const Tile tile = setup(p);
     const int warp_q = warp_row();
@@ -341,7 +341,7 @@ static __device__ __forceinline__ void finish(const Params& p, Accumulator& acc,
             if (column == 0 && tile.first_q + warp_q + row < tile.n_q) {
                 p.lse[lse_offset(p, tile, warp_q + row)] =
                     l == 0.0f ? kNegativeInfinity
-                              : (acc.m[m][r] + log2_approx(l)) * kLn2;
+                              : ${ "acc.m[m][r] + log2_approx(l) * kLn2" if plan.score else "(acc.m[m][r] + log2_approx(l)) * kLn2" };
             }
             #pragma unroll
             for (int d = 0; d < kHeadDim / 8; ++d) {

@@ -63,7 +63,11 @@ constexpr int kOutChunks = kOutBytes / 16;
 //# part kNegativeInfinity
 constexpr float kNegativeInfinity = __builtin_bit_cast(float, 0xff800000u);
 //# part kHeadroom
-constexpr float kHeadroom = 8.0f;    // powers of 2 by which P may exceed 1
+constexpr float kHeadroom = ${ "5.5451774f" if plan.score else "8.0f" };    // powers of ${ "e" if plan.score else "2" } by which P may exceed ${ "its due" if plan.dtype == "bf16" else "1" }
+//# part kReserve
+// Powers of ${ "e" if plan.score else "2" } by which P lies below 1, and O and l with it: so a sum of many of the
+// largest values is finite before it is divided by l.
+constexpr float kReserve = ${ "16.635532f" if plan.score else "24.0f" };
 //# part kLeast
 // Where the running maximum starts. Not -∞, so that no ∞ - ∞ arises in rows without a pair.
 constexpr float kLeast = -3.4028235e38f;

@@ -47,27 +47,32 @@ static __device__ __forceinline__ void copy_logits(float (&to)[kRowTiles][kTileK
     }
 }
 //# part row_maximum
-// max(m, rowmax S) of row r of row tile m, in powers of 2.
-static __device__ __forceinline__ float row_maximum(const Accumulator& acc,
-                                                    const float (&s)[kRowTiles][kTileKv / 8][4],
+// rowmax S of row r of row tile m${ ", in powers of 2" if not plan.score }.
+static __device__ __forceinline__ float row_maximum(const float (&s)[kRowTiles][kTileKv / 8][4],
                                                     int m, int r${ ", float scale" if not plan.score }) {
     float most = s[m][0][2 * r];
     #pragma unroll
     for (int n = 0; n < kTileKv / 8; ++n) {
         most = fmaxf(most, fmaxf(s[m][n][2 * r], s[m][n][2 * r + 1]));
     }
-    return fmaxf(acc.m[m][r], quad_max(most)${ " * scale" if not plan.score });
+    return quad_max(most)${ " * scale" if not plan.score };
 }
 //# part rescale
-// m' = most;  l ← l·2^(m - m');  O ← O·2^(m - m')
+//% set e = "e" if plan.score else "2"
+// m' = max(m, most${ " + reserve" if plan.dtype == "bf16" });  l ← l·${ e }^(m - m');  O ← O·${ e }^(m - m')
 static __device__ __forceinline__ void rescale(Accumulator& acc,
                                                const float (&most)[kRowTiles][2]) {
     #pragma unroll
     for (int m = 0; m < kRowTiles; ++m) {
         #pragma unroll
         for (int r = 0; r < 2; ++r) {
-            const float factor = exp2_approx(acc.m[m][r] - most[m][r]);
-            acc.m[m][r] = most[m][r];
+            const float raised = fmaxf(acc.m[m][r], most[m][r]${ " + kReserve" if plan.dtype == "bf16" });
+//% if plan.score
+            const float factor = exp2_approx((acc.m[m][r] - raised) * kLog2E);
+//% else
+            const float factor = exp2_approx(acc.m[m][r] - raised);
+//% endif
+            acc.m[m][r] = raised;
             acc.l[m][r] *= factor;
             #pragma unroll
             for (int d = 0; d < kHeadDim / 8; ++d) {
@@ -88,8 +93,8 @@ static __device__ __forceinline__ void raise_maxima(Accumulator& acc,
     for (int m = 0; m < kRowTiles; ++m) {
         #pragma unroll
         for (int r = 0; r < 2; ++r) {
-            most[m][r] = row_maximum(acc, s, m, r${ ", scale" if not plan.score });
-            outgrown |= most[m][r] - acc.m[m][r] > kHeadroom;
+            most[m][r] = row_maximum(s, m, r${ ", scale" if not plan.score });
+            outgrown |= most[m][r] - acc.m[m][r] > kHeadroom${ " - kReserve" if plan.dtype == "bf16" };
         }
     }
     if (__any_sync(0xffffffffu, outgrown)) {
@@ -97,7 +102,7 @@ static __device__ __forceinline__ void raise_maxima(Accumulator& acc,
     }
 }
 //# part weigh
-// P = 2^(S - m) for eight columns of row tile m, and l ← l + rowsum P
+// P = ${ "e" if plan.score else "2" }^(S - m) for eight columns of row tile m, and l ← l + rowsum P
 static __device__ __forceinline__ void weigh(u32 (&prob)[kRowTiles][kTileKv / 16][4],
                                              Accumulator& acc,
                                              const float (&s)[kRowTiles][kTileKv / 8][4], int m,
@@ -105,8 +110,9 @@ static __device__ __forceinline__ void weigh(u32 (&prob)[kRowTiles][kTileKv / 16
     #pragma unroll
     for (int r = 0; r < 2; ++r) {
 //% if plan.score
-        const float low = exp2_approx(s[m][n][2 * r] - acc.m[m][r]);
-        const float high = exp2_approx(s[m][n][2 * r + 1] - acc.m[m][r]);
+        // Base 2 comes last: a multiple of a score by log2(e) need not be finite.
+        const float low = exp2_approx((s[m][n][2 * r] - acc.m[m][r]) * kLog2E);
+        const float high = exp2_approx((s[m][n][2 * r + 1] - acc.m[m][r]) * kLog2E);
 //% else
         const float low = exp2_approx(fmaf(s[m][n][2 * r], scale, -acc.m[m][r]));
         const float high = exp2_approx(fmaf(s[m][n][2 * r + 1], scale, -acc.m[m][r]));

@@ -125,7 +125,7 @@ pub fn wanted_by_zoo() -> Vec<Wanted> {
             let f16 = Wanted { dtype: DType::F16, ..bare.clone() };
             let blocks_of_64 = Wanted { blocks: Blocks { q: 64, kv: 64 }, ..bare.clone() };
             out.extend([bare, full, blocks_of_64]);
-            // The types differ in conversions alone; the corpus runs f16 at other head dimensions.
+            // The types differ in conversions and in bf16's reserve; the corpus runs f16 at other head dimensions.
             out.extend((head_dim == 128).then_some(f16));
         }
         out.push(Wanted::plain(&strategy, Room::Symbols));

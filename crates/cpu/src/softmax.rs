@@ -13,16 +13,25 @@ pub(crate) struct RowState {
     pub(crate) l: Vec<f32>,
     /// exp(m before - m after) of the last strip: the factor that O is behind by.
     pub(crate) correction: Vec<f32>,
+    /// P, l and O are smaller by so many powers of 2, so that sums of the largest values are finite before they are divided
+    /// by l.
+    reserve: f32,
 }
 
 impl RowState {
-    /// State of that many rows before their first strip.
-    pub(crate) fn new(rows: usize) -> RowState {
-        RowState { m: vec![f32::NEG_INFINITY; rows], l: vec![0.0; rows], correction: vec![0.0; rows] }
+    /// State of that many rows before their first strip, of which each has at most `keys` logits.
+    pub(crate) fn new(rows: usize, keys: usize) -> RowState {
+        let reserve = keys.max(1).next_power_of_two().trailing_zeros() as f32;
+        RowState { m: vec![f32::NEG_INFINITY; rows], l: vec![0.0; rows], correction: vec![0.0; rows], reserve }
+    }
+
+    /// ln Σ exp(logit) of a row that has a logit.
+    pub(crate) fn lse(&self, row: usize) -> f32 {
+        self.m[row] + (self.l[row].ln() + self.reserve * std::f32::consts::LN_2)
     }
 }
 
-/// Replaces the logits S of a strip by P = exp(S - m) and brings the state up to date.
+/// Replaces the logits S of a strip by P = exp(S - m) / 2^reserve and brings the state up to date.
 ///
 /// `s` has one row of `stride` floats for each query row, of which the first `width` belong to the strip. A logit of -inf
 /// weighs nothing, whatever m is; a NaN makes P of its element and l of its row NaN.
@@ -46,7 +55,7 @@ impl WithSimd for Strip<'_> {
 
     #[inline(always)]
     fn with_simd<V: Simd>(self, simd: V) {
-        let RowState { m, l, correction } = self.state;
+        let RowState { m, l, correction, reserve } = self.state;
         let rows = self.s.chunks_mut(self.stride);
         for (((row, m), l), correction) in rows.zip(m.iter_mut()).zip(l.iter_mut()).zip(correction.iter_mut()) {
             let (row, _) = V::as_mut_simd_f32s(&mut row[..self.width]);
@@ -54,8 +63,8 @@ impl WithSimd for Strip<'_> {
             *m = before.max(row_max(simd, row));
             // exp(-inf - -inf) would be NaN; measured from 0 a row without any pair keeps P = 0.
             let from = if *m == f32::NEG_INFINITY { 0.0 } else { *m };
-            let sum = exponentiate(simd, row, from);
-            *correction = simd.reduce_max_f32s(exp(simd, simd.splat_f32s(before - from)));
+            let sum = exponentiate(simd, row, from, *reserve);
+            *correction = simd.reduce_max_f32s(exp(simd, simd.splat_f32s(before - from), 0.0));
             *l = *l * *correction + sum;
         }
     }
@@ -78,39 +87,39 @@ fn row_max<V: Simd>(simd: V, row: &[V::f32s]) -> f32 {
     simd.reduce_max_f32s(simd.max_f32s(simd.max_f32s(a, b), simd.max_f32s(c, d)))
 }
 
-/// row = exp(row - from); gives the sum.
+/// row = exp(row - from) / 2^reserve; gives the sum.
 #[inline(always)]
-fn exponentiate<V: Simd>(simd: V, row: &mut [V::f32s], from: f32) -> f32 {
+fn exponentiate<V: Simd>(simd: V, row: &mut [V::f32s], from: f32, reserve: f32) -> f32 {
     let from = simd.splat_f32s(from);
     let mut sum = [simd.splat_f32s(0.0); 4];
     let (quads, rest) = row.as_chunks_mut::<4>();
     for quad in quads {
         for (sum, x) in sum.iter_mut().zip(quad) {
-            *x = exp(simd, simd.sub_f32s(*x, from));
+            *x = exp(simd, simd.sub_f32s(*x, from), reserve);
             *sum = simd.add_f32s(*sum, *x);
         }
     }
     for x in rest {
-        *x = exp(simd, simd.sub_f32s(*x, from));
+        *x = exp(simd, simd.sub_f32s(*x, from), reserve);
         sum[0] = simd.add_f32s(sum[0], *x);
     }
     let [a, b, c, d] = sum;
     simd.reduce_sum_f32s(simd.add_f32s(simd.add_f32s(a, b), simd.add_f32s(c, d)))
 }
 
-/// exp(x) for x <= 0 (and a rounding error above): 0 below -86.6 and for -inf, NaN for NaN.
+/// exp(x) / 2^reserve for x <= 0 (and a rounding error above): 0 where it is below 2^-125, so for -inf; NaN for NaN.
 ///
-/// x·log2(e) = n + r with integer n and |r| <= 1/2; 2^r is the polynomial of Cephes' `exp2f` and 2^n is made from its
-/// bits. The relative error is at most 2.5e-7 + 8e-8·|x|, measured by the tests.
+/// x·log2(e) = n + r with integer n and |r| <= 1/2; 2^r is the polynomial of Cephes' `exp2f` and 2^(n - reserve) is made
+/// from its bits: the reserve, an integer, costs nothing and rounds nothing. The relative error is at most 2.5e-7 + 8e-8·|x|, measured by the tests.
 #[inline(always)]
-fn exp<V: Simd>(simd: V, x: V::f32s) -> V::f32s {
-    /// 1.5·2^23 rounds its addend to an integer in the low mantissa bits; + 127 is the exponent's bias.
-    const ROUND: f32 = 12_582_912.0 + 127.0;
+fn exp<V: Simd>(simd: V, x: V::f32s, reserve: f32) -> V::f32s {
+    // 1.5·2^23 rounds its addend to an integer in the low mantissa bits; + 127 is the exponent's bias.
+    let round = simd.splat_f32s(12_582_912.0 + 127.0 - reserve);
     const POLYNOMIAL: [f32; 7] =
         [1.535_336_2e-4, 1.339_887_4e-3, 9.618_437e-3, 5.550_332_5e-2, 2.402_264_8e-1, 6.931_472e-1, 1.0];
     let t = simd.mul_f32s(x, simd.splat_f32s(std::f32::consts::LOG2_E));
-    let shifted = simd.add_f32s(t, simd.splat_f32s(ROUND));
-    let r = simd.sub_f32s(t, simd.sub_f32s(shifted, simd.splat_f32s(ROUND)));
+    let shifted = simd.add_f32s(t, round);
+    let r = simd.sub_f32s(t, simd.sub_f32s(shifted, round));
     let mut p = simd.splat_f32s(POLYNOMIAL[0]);
     for &c in &POLYNOMIAL[1..] {
         p = simd.mul_add_e_f32s(p, r, simd.splat_f32s(c));
@@ -118,7 +127,7 @@ fn exp<V: Simd>(simd: V, x: V::f32s) -> V::f32s {
     let power = simd.wrapping_dyn_shl_u32s(simd.transmute_u32s_f32s(shifted), simd.splat_u32s(23));
     // A product, not an addition of exponents: it keeps the NaN that p is for x = NaN.
     let value = simd.mul_f32s(p, simd.transmute_f32s_u32s(power));
-    simd.select_f32s(simd.less_than_f32s(t, simd.splat_f32s(-125.0)), simd.splat_f32s(0.0), value)
+    simd.select_f32s(simd.less_than_f32s(t, simd.splat_f32s(reserve - 125.0)), simd.splat_f32s(0.0), value)
 }
 
 #[cfg(test)]
@@ -126,25 +135,25 @@ mod tests {
     use super::*;
 
     /// exp of each, through the path that the strips take.
-    fn exp_of(values: &[f32]) -> Vec<f32> {
-        struct Each<'a>(&'a [f32]);
+    fn exp_of(values: &[f32], reserve: f32) -> Vec<f32> {
+        struct Each<'a>(&'a [f32], f32);
         impl WithSimd for Each<'_> {
             type Output = Vec<f32>;
             #[inline(always)]
             fn with_simd<V: Simd>(self, simd: V) -> Vec<f32> {
                 self.0
                     .iter()
-                    .map(|&x| simd.reduce_sum_f32s(exp(simd, simd.splat_f32s(x))) / V::F32_LANES as f32)
+                    .map(|&x| simd.reduce_sum_f32s(exp(simd, simd.splat_f32s(x), self.1)) / V::F32_LANES as f32)
                     .collect()
             }
         }
-        Arch::new().dispatch(Each(values))
+        Arch::new().dispatch(Each(values, reserve))
     }
 
     #[test]
     fn exp_keeps_its_error_bound() {
         let xs: Vec<f32> = (0..200_000).map(|n| n as f32 * -4.3e-4).collect();
-        for (&x, y) in xs.iter().zip(exp_of(&xs)) {
+        for (&x, y) in xs.iter().zip(exp_of(&xs, 0.0)) {
             let exact = f64::from(x).exp();
             let error = (f64::from(y) - exact).abs() / exact;
             assert!(error <= 2.5e-7 + 8e-8 * f64::from(x).abs(), "exp({x}) = {y}, relative error {error:e}");
@@ -154,26 +163,34 @@ mod tests {
     #[test]
     fn exp_at_the_edges() {
         let payload = f32::from_bits(0x7fc0_0001);
-        let out = exp_of(&[0.0, -0.0, -90.0, -1e30, f32::NEG_INFINITY, f32::NAN, payload]);
-        assert_eq!(out[..5], [1.0, 1.0, 0.0, 0.0, 0.0]);
-        assert!(out[5].is_nan() && out[6].is_nan());
+        for reserve in [0.0f32, 7.0, 31.0] {
+            let one = (-reserve).exp2();
+            let values = [0.0, -0.0, -90.0, -1e30, f32::MIN, f32::NEG_INFINITY, f32::NAN, payload];
+            let out = exp_of(&values, reserve);
+            assert_eq!(out[..6], [one, one, 0.0, 0.0, 0.0, 0.0]);
+            assert!(out[6].is_nan() && out[7].is_nan());
+            let least: f32 = (reserve - 125.0) / std::f32::consts::LOG2_E * 0.999;
+            assert!(
+                (exp_of(&[least], reserve)[0] / (-125f32).exp2()).log2().abs() < 0.2,
+                "the last power is not garbage"
+            );
+        }
     }
 
     #[test]
     fn strips_add_up_to_one_softmax() {
         let logits: Vec<f32> = (0..96).map(|n| ((n * 37 % 96) as f32 - 50.0) / 7.0).collect();
-        let mut state = RowState::new(1);
+        let mut state = RowState::new(1, 96);
         for part in logits.chunks(32) {
             strip(&mut part.to_vec(), 32, 32, &mut state);
         }
         let exact: f64 = logits.iter().map(|&x| f64::from(x).exp()).sum();
-        let (m, l) = (f64::from(state.m[0]), f64::from(state.l[0]));
-        assert!((m + l.ln() - exact.ln()).abs() < 1e-6);
+        assert!((f64::from(state.lse(0)) - exact.ln()).abs() < 1e-6);
     }
 
     #[test]
     fn a_row_of_minus_infinity_weighs_nothing() {
-        let (mut s, mut state) = (vec![f32::NEG_INFINITY; 16], RowState::new(1));
+        let (mut s, mut state) = (vec![f32::NEG_INFINITY; 16], RowState::new(1, 16));
         strip(&mut s, 16, 16, &mut state);
         assert_eq!((s, state.l[0]), (vec![0.0; 16], 0.0));
     }

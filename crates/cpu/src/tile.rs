@@ -55,17 +55,18 @@ struct Part {
 }
 
 impl Scratch {
-    /// For tiles of that many query rows, before their first strip.
-    fn new(rows: usize, head_dim: usize) -> Scratch {
+    /// For tiles of that many query rows, before their first strip; each row sees at most `keys` tokens.
+    fn new(rows: usize, keys: usize, head_dim: usize) -> Scratch {
         let matrix = || Buffer::new(rows * head_dim);
-        Scratch { q: matrix(), s: Buffer::new(rows * STRIDE), o: matrix(), state: RowState::new(rows) }
+        Scratch { q: matrix(), s: Buffer::new(rows * STRIDE), o: matrix(), state: RowState::new(rows, keys) }
     }
 }
 
 impl<T: Element> Tile<'_, T> {
     /// Writes the tile of O and gives the LSE of its rows.
     pub(crate) fn attend(&mut self, head: &Head) -> Vec<f32> {
-        let scratch = &mut Scratch::new(self.rows.len(), head.call.bound.problem.head_dim);
+        let problem = head.call.bound.problem;
+        let scratch = &mut Scratch::new(self.rows.len(), problem.n_kv, problem.head_dim);
         self.load_q(head, scratch);
         let symbols = head.call.symbols;
         let block = head.call.bound.problem.blocks.kv as usize;
@@ -199,19 +200,19 @@ impl<T: Element> Tile<'_, T> {
         }
     }
 
-    /// o = O / l and lse = m + ln l; 0 and -inf for a row without any pair.
+    /// o = O / l and its lse; 0 and -inf for a row without any pair.
     fn finish(&mut self, scratch: &mut Scratch) -> Vec<f32> {
         let d = scratch.o.len() / self.rows.len();
-        let Scratch { o, state: RowState { m, l, .. }, .. } = scratch;
+        let Scratch { o, state, .. } = scratch;
         let mut lse = Vec::with_capacity(self.rows.len());
         for (row, out) in self.rows.iter_mut().enumerate() {
-            let (o, l) = (&mut o[row * d..(row + 1) * d], l[row]);
+            let (o, l) = (&mut o[row * d..(row + 1) * d], state.l[row]);
             if l == 0.0 {
                 out.fill(T::ZERO);
                 lse.push(f32::NEG_INFINITY);
             } else {
                 T::narrow(o, 1.0 / l, out);
-                lse.push(m[row] + l.ln());
+                lse.push(state.lse(row));
             }
         }
         lse

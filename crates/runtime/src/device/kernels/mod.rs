@@ -102,7 +102,7 @@ impl<B: Backend> KernelDevice<B> {
                 // O starts as zeros, which is what such rows are without a forecast.
                 false => CachedRows::LeftToCaller,
             },
-            scale: Scale::of(bound.problem.scale),
+            scale: Scale::of(bound.problem.scale, dtype),
             ..Request::new(bound.strategy, Room::Attention, self.target())
         }
     }
