@@ -2,6 +2,7 @@
 
 use sparsym_ir::expr::Coordinate::{Cell, H, T, Tile, W};
 use sparsym_ir::expr::ExprKind;
+use sparsym_ir::expr::Global::{FrameLen, GridH, GridT, GridW};
 use sparsym_ir::strategy::{Grid, Strategy};
 use sparsym_ir::{Code, Finding, Findings};
 
@@ -39,6 +40,9 @@ pub(super) fn check_declared(strategy: &Strategy, findings: &mut Findings) {
                 }
                 (ExprKind::Coordinate(_, T | H | W | Cell), None) => {
                     ("no range is a grid", "declare one: `tokens text, vision(t, h, w);`")
+                }
+                (ExprKind::Global(GridT | GridH | GridW | FrameLen), None) => {
+                    ("no range is a grid, so it has no extents", "declare one: `tokens text, vision(t, h, w);`")
                 }
                 (ExprKind::Cover(cover), None) if cover.per_frame => {
                     ("no range is a grid, so there are no frames", "declare one: `tokens text, vision(t, h, w);`")

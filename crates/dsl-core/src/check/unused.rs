@@ -31,7 +31,7 @@ pub(super) fn check(strategy: &Strategy, findings: &mut Findings) {
             ExprKind::Map(id, _) => maps[id.0] = true,
             ExprKind::InRange(..)
             | ExprKind::Coordinate(_, T | H | W | Cell | Tile)
-            | ExprKind::Global(Global::FrameLen) => ranges = true,
+            | ExprKind::Global(Global::GridT | Global::GridH | Global::GridW | Global::FrameLen) => ranges = true,
             ExprKind::Reduce(_, running, _) => ranges |= matches!(running.within, Within::Range(_)),
             ExprKind::Softmax(softmax) => ranges |= matches!(softmax.over.within, Within::Range(_)),
             ExprKind::Cover(cover) => ranges |= cover.per_frame,
