@@ -4,9 +4,10 @@
 mod random;
 
 use proptest::prelude::*;
+use proptest::strategy::{Strategy as _, ValueTree as _};
 use random::{Setting, at, binary, call, expr, global, in_range, int};
 use sparsym_ir::bind::TableData;
-use sparsym_ir::classify::{Classifier, Coverage};
+use sparsym_ir::classify::{Classifier, Coverage, Doubt};
 use sparsym_ir::eval::{Prepared, StepKind};
 use sparsym_ir::expr::{BinaryOp, Coordinate, ExprKind, Function, Global, Side, Type};
 use sparsym_ir::static_symbols::static_symbols;
@@ -40,6 +41,11 @@ proptest! {
 
     #[test]
     fn neighbourhoods_on_a_grid_are_classified_exactly(setting in random::neighbourhood_setting()) {
+        each_pair(&setting, exactly)?;
+    }
+
+    #[test]
+    fn comparisons_of_one_coordinate_are_classified_exactly(setting in random::grid_setting()) {
         each_pair(&setting, exactly)?;
     }
 
@@ -99,6 +105,88 @@ fn each_pair(
     Ok(())
 }
 
+/// Of random masks of every kind, how many empty and full block pairs are called partial. A mask with a remainder or an
+/// unsorted input may be; hardly any other.
+#[test]
+fn few_block_pairs_are_partial_needlessly() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let (needless, settled) = (std::cell::Cell::new(0_usize), std::cell::Cell::new(0_usize));
+    for _ in 0..300 {
+        let setting = random::any_setting().new_tree(&mut runner).unwrap().current();
+        let counted = each_pair(&setting, |coverage, passing, pairs, _| {
+            if passing == 0 || passing == pairs {
+                settled.set(settled.get() + 1);
+                needless.set(needless.get() + usize::from(coverage == Coverage::Partial));
+            }
+            Ok(())
+        });
+        counted.unwrap();
+    }
+    let (needless, settled) = (needless.get(), settled.get());
+    println!("{needless} of {settled} empty or full block pairs are called partial");
+    assert!(needless * 50 < settled, "{needless} of {settled}");
+}
+
+/// Issue inputs: at the sizes of a video, by brute force over a few rows of blocks.
+#[test]
+fn cells_of_a_video_are_classified_exactly() {
+    let cell = |side| at(side, Coordinate::Cell);
+    let difference = binary(BinaryOp::Sub, cell(Side::Q), cell(Side::Kv));
+    let near = |axis, reach| {
+        let difference = binary(BinaryOp::Sub, at(Side::Q, axis), at(Side::Kv, axis));
+        binary(BinaryOp::Le, call(Function::Abs, vec![difference], Type::Int), int(reach))
+    };
+    let and = |a, b| binary(BinaryOp::And, a, b);
+    let masks = [
+        ("q.cell == kv.cell", binary(BinaryOp::Eq, cell(Side::Q), cell(Side::Kv))),
+        (
+            "abs(q.cell - kv.cell) <= 80",
+            binary(BinaryOp::Le, call(Function::Abs, vec![difference], Type::Int), int(80)),
+        ),
+        (
+            "abs(q.t - kv.t) <= 2 && abs(q.h - kv.h) <= 4 && abs(q.w - kv.w) <= 6",
+            and(near(Coordinate::T, 2), and(near(Coordinate::H, 4), near(Coordinate::W, 6))),
+        ),
+    ];
+    for (words, mask) in masks {
+        for tiled in [None, Some([3, 9, 8])] {
+            let grid = tiled.map_or(Grid::Raster, Grid::Tiled);
+            let range = |name: &str, grid| TokenRange { name: name.to_owned(), grid, span: Span::default() };
+            let rules = Strategy {
+                tokens: vec![range("text", None), range("vision", Some(grid))],
+                mask: Some(TokenRule { value: mask.clone(), span: Span::default() }),
+                ..Strategy::dense()
+            };
+            let layout = Layout::text_front(256, [9, 45, 80]);
+            let problem = Problem { layout: layout.clone(), ..Problem::self_attention(1, layout.len(), 1, 64) };
+            let setting = Setting { rules, problem, bindings: Bindings::default(), moment: Moment::default() };
+            let bound = setting.bound();
+            let classifier = Classifier::new(&bound, &setting.moment);
+            let prepared = Prepared::new(&bound, setting.moment, 0, 0, &setting.rules.mask.as_ref().unwrap().value);
+            let (mut kept, mut all) = (0, 0);
+            for i in (0..setting.problem.q_blocks()).step_by(41) {
+                for j in 0..setting.problem.kv_blocks() {
+                    let mut passing = 0;
+                    let columns = (j * 128..((j + 1) * 128).min(setting.problem.n_kv)).len();
+                    let rows = i * 128..((i + 1) * 128).min(setting.problem.n_q);
+                    for q in rows.clone() {
+                        let mut row = vec![false; columns];
+                        prepared.mask_row(q, j * 128, &mut row);
+                        passing += row.iter().filter(|&&pass| pass).count();
+                    }
+                    let coverage = classifier.classify(0, 0, i, j);
+                    exactly(coverage, passing, rows.len() * columns, format!("{words} i {i} j {j} {tiled:?}")).unwrap();
+                    (kept, all) = (kept + usize::from(coverage != Coverage::Empty), all + 1);
+                }
+            }
+            println!(
+                "{words}, tiles {tiled:?}: {:.1} % of block pairs are computed",
+                100.0 * f64::from(kept as u32) / f64::from(all)
+            );
+        }
+    }
+}
+
 fn exactly(coverage: Coverage, passing: usize, pairs: usize, place: String) -> Result<(), TestCaseError> {
     let expected = match passing {
         0 => Coverage::Empty,
@@ -127,6 +215,33 @@ fn an_infinite_reach_wraps_and_is_left_to_the_element_test() {
     assert!(bound.mask_at(&setting.moment, 0, 0, 0, 9));
     assert!(!bound.mask_at(&setting.moment, 0, 0, 1, 9), "1 + i32::MAX wraps");
     assert_eq!(Classifier::new(&bound, &setting.moment).classify(0, 0, 0, 0), Coverage::Partial);
+}
+
+#[test]
+fn what_cannot_be_classified_is_named() {
+    let named = |mask: Expr, n: usize| {
+        let setting = Setting {
+            rules: Strategy { mask: Some(TokenRule { value: mask, span: Span::default() }), ..Strategy::dense() },
+            problem: Problem::self_attention(1, n, 1, 64),
+            bindings: Bindings::default(),
+            moment: Moment::default(),
+        };
+        let bound = setting.bound();
+        let found = Classifier::new(&bound, &setting.moment).unclassified(4);
+        found.iter().map(|found| (found.doubt, found.share)).collect::<Vec<_>>()
+    };
+    let pos = |side| at(side, Coordinate::Pos);
+    let sum = binary(BinaryOp::Add, pos(Side::Q), pos(Side::Kv));
+    let never = binary(BinaryOp::Rem, binary(BinaryOp::Mul, sum, int(64)), int(64));
+    assert_eq!(named(binary(BinaryOp::Eq, never, int(1)), 600), [(Doubt::Remainder, 1.0)]);
+    let far = binary(BinaryOp::Add, pos(Side::Q), int(i64::from(i32::MAX)));
+    assert_eq!(named(binary(BinaryOp::Le, pos(Side::Kv), far), 600), [(Doubt::Wraps, 1.0)]);
+    let parity = binary(BinaryOp::Rem, binary(BinaryOp::Sub, pos(Side::Q), pos(Side::Kv)), int(2));
+    assert_eq!(
+        named(binary(BinaryOp::Eq, parity, int(0)), 600),
+        [],
+        "half of every block pair passes, and that is known"
+    );
 }
 
 /// Strategies reference FX4, column A: one axis of n tiles of 16 tokens, window k.

@@ -44,3 +44,15 @@ static __device__ __forceinline__ int end_of_box(const Params& p, Span span) {
     const int most = min(span.last + 1, p.grid_end) - span.first;
     return span.first + grid_run(p, span.first - p.grid_first, most) - 1;
 }
+//# part take_run
+// Takes tokens off the front of a span that lie all inside the grid or all outside it.
+static __device__ __forceinline__ Span take_run(const Params& p, Span& rest) {
+    Span next = rest;
+    if (rest.first < p.grid_first) {
+        next.last = min(rest.last, p.grid_first - 1);
+    } else if (rest.first < p.grid_end) {
+        next.last = min(rest.last, p.grid_end - 1);
+    }
+    rest.first = next.last + 1;
+    return next;
+}

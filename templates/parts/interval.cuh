@@ -21,9 +21,13 @@ static __device__ __forceinline__ Interval anything() {
     return Interval{kLeastInt, kMostInt};
 }
 //# part wrapped
-// A result as 32 bits: anything if it may have wrapped.
+// A result as 32 bits: anything if its ends wrap apart.
 static __device__ __forceinline__ Interval wrapped(Interval a) {
-    return a.first < kLeastInt || a.last > kMostInt ? anything() : a;
+    const i64 turns = (a.first - kLeastInt) >> 32;
+    if (turns != (a.last - kLeastInt) >> 32) {
+        return anything();
+    }
+    return Interval{a.first - turns * 4294967296LL, a.last - turns * 4294967296LL};
 }
 //# part scaled
 static __device__ __forceinline__ Interval scaled(Interval a, i64 factor) {
@@ -145,18 +149,67 @@ static __device__ __forceinline__ Interval values_in(const int* values, Span tok
     }
     return found;
 }
-//# part box_of_points
-// Tokens that fill a box of the grid: the first has the least coordinates, the last the largest.
-static __device__ __forceinline__ Box box_of_points(GridPoint first, GridPoint last) {
-    return Box{{first.t, last.t}, {first.h, last.h}, {first.w, last.w}};
+//# part point_of
+static __device__ __forceinline__ Box point_of(GridPoint at) {
+    return Box{{at.t, at.t}, {at.h, at.h}, {at.w, at.w}};
 }
-//# part grid_box
-static __device__ __forceinline__ Box grid_box(const Params& p, Span tokens) {
-    return box_of_points(grid_point(p, tokens.first), grid_point(p, tokens.last));
+//# part hull_of_run
+// The least box that holds a run in raster order inside the box from `low` to `high`, as far as
+// rows and planes tell.
+static __device__ __forceinline__ Box hull_of_run(GridPoint first, GridPoint last, GridPoint low,
+                                                  GridPoint high) {
+    const bool in_plane = first.t == last.t;
+    const bool in_row = in_plane && first.h == last.h;
+    return Box{{first.t, last.t},
+               {in_plane ? first.h : low.h, in_plane ? last.h : high.h},
+               {in_row ? first.w : low.w, in_row ? last.w : high.w}};
 }
 //# part tile_box
+// Tiles of tokens that lie all inside the grid or all outside it.
 static __device__ __forceinline__ Box tile_box(const Params& p, Span tokens) {
-    return box_of_points(tile_point(p, tokens.first), tile_point(p, tokens.last));
+    return hull_of_run(tile_point(p, tokens.first), tile_point(p, tokens.last), GridPoint{0, 0, 0},
+                       GridPoint{0, p.tiles_h - 1, p.tiles_w - 1});
+}
+//# part is_point
+static __device__ __forceinline__ bool is_point(Box box) {
+    return box.t.first == box.t.last && box.h.first == box.h.last && box.w.first == box.w.last;
+}
+//# part grid_box
+// Coordinates of tokens that lie all inside the grid or all outside it.
+static __device__ __forceinline__ Box grid_box(const Params& p, Span tokens) {
+    const GridPoint first = grid_point(p, tokens.first);
+    const GridPoint last = grid_point(p, tokens.last);
+//% if plan.tiled
+    const Box tile = tile_box(p, tokens);
+    const GridPoint low = {(int)tile.t.first * p.tile_t, (int)tile.h.first * p.tile_h,
+                           (int)tile.w.first * p.tile_w};
+    const GridPoint high = {(int)tile.t.last * p.tile_t + p.tile_t - 1,
+                            (int)tile.h.last * p.tile_h + p.tile_h - 1,
+                            (int)tile.w.last * p.tile_w + p.tile_w - 1};
+    if (!is_point(tile)) {
+        return Box{{low.t, high.t}, {low.h, high.h}, {low.w, high.w}};
+    }
+//% else
+    const GridPoint low = {0, 0, 0};
+    const GridPoint high = {0, p.grid_h - 1, p.grid_w - 1};
+//% endif
+    return hull_of_run(first, last, low, high);
+}
+//# part cells_of_run
+// Places in their frames of tokens that lie all inside the grid or all outside it. Inside one row,
+// or over rows as wide as the grid, they follow one another as positions do.
+static __device__ __forceinline__ Interval cells_of_run(const Params& p, Span tokens) {
+    const Box box = grid_box(p, tokens);
+//% if plan.tiled
+    const bool one_row = box.h.first == box.h.last || p.tile_w == p.grid_w;
+    const bool follows = is_point(tile_box(p, tokens)) && box.t.first == box.t.last && one_row;
+//% else
+    const bool follows = box.t.first == box.t.last;
+//% endif
+    if (follows) {
+        return Interval{cell_in_frame(p, tokens.first), cell_in_frame(p, tokens.last)};
+    }
+    return Interval{box.h.first * p.grid_w + box.w.first, box.h.last * p.grid_w + box.w.last};
 }
 //# part is_less
 static __device__ __forceinline__ u32 is_less(Interval a, Interval b) {
@@ -174,16 +227,23 @@ static __device__ __forceinline__ u32 is_equal(Interval a, Interval b) {
 static __device__ __forceinline__ u32 is_not_zero(Interval a) {
     return decided(a.first > 0 || a.last < 0, a.first == 0 && a.last == 0);
 }
+//# part is_same_point
+static __device__ __forceinline__ u32 is_same_point(Box a, Box b) {
+    return all_of(all_of(is_equal(a.t, b.t), is_equal(a.h, b.h)), is_equal(a.w, b.w));
+}
 //# part is_near_on_axis
 // near_on_axis over intervals; monotone in both.
-static __device__ __forceinline__ u32 is_near_on_axis(Interval a, Interval b, int window,
+static __device__ __forceinline__ u32 is_near_on_axis(Interval a, Interval b, Interval window,
                                                       int tiles) {
-    const Interval reach = exactly(window / 2);
-    const Interval centre = most_of(reach, least_of(a, exactly((i64)tiles - 1 - window / 2)));
+    if (window.first != window.last) {
+        return kMixed;
+    }
+    const Interval reach = exactly((int)window.first / 2);
+    const Interval centre = most_of(reach, least_of(a, exactly(tiles - 1 - reach.first)));
     return is_at_most(distance(sum_of(centre, scaled(b, -1))), reach);
 }
 //# part is_near
-static __device__ __forceinline__ u32 is_near(const Params& p, Box a, Box b, GridPoint window) {
+static __device__ __forceinline__ u32 is_near(const Params& p, Box a, Box b, Box window) {
     return all_of(all_of(is_near_on_axis(a.t, b.t, window.t, p.tiles_t),
                          is_near_on_axis(a.h, b.h, window.h, p.tiles_h)),
                   is_near_on_axis(a.w, b.w, window.w, p.tiles_w));

@@ -20,3 +20,13 @@ static __device__ __forceinline__ u32 all_of(u32 a, u32 b) {
 static __device__ __forceinline__ u32 any_of(u32 a, u32 b) {
     return ((a | b) & kPass) | (a & b & kFail);
 }
+//# part is_same_verdict
+static __device__ __forceinline__ u32 is_same_verdict(u32 a, u32 b) {
+    return any_of(all_of(a, b), all_of(negated(a), negated(b)));
+}
+//# part is_within
+// Whether the tokens of a span lie in the range from `first` up to, but without, `end`.
+static __device__ __forceinline__ u32 is_within(Span tokens, int first, int end) {
+    return decided(tokens.first >= first && tokens.last < end,
+                   tokens.last < first || tokens.first >= end);
+}

@@ -82,6 +82,47 @@ pub(crate) fn neighbourhood_setting() -> impl Strategy<Value = Setting> {
     })
 }
 
+/// Masks over a grid whose classification is exact: comparisons that are affine in one coordinate of q, of kv or of both,
+/// joined by && || ! and ==; ranges, tiles and windows of tiles among them.
+pub(crate) fn grid_setting() -> impl Strategy<Value = Setting> {
+    let named = shape().prop_filter("a grid", |shape| shape.named);
+    named.prop_flat_map(|shape| {
+        let ranges = (side(), 0usize..2).prop_map(|(side, id)| in_range(side, id));
+        let near = Just(call(
+            Function::Near,
+            vec![at(Side::Q, Coordinate::Tile), at(Side::Kv, Coordinate::Tile), window()],
+            Type::Bool,
+        ));
+        let same_tile = prop_oneof![Just(BinaryOp::Eq), Just(BinaryOp::Ne)]
+            .prop_map(|op| binary(op, at(Side::Q, Coordinate::Tile), at(Side::Kv, Coordinate::Tile)));
+        let atoms = prop_oneof![9 => coordinate_atom(), 2 => ranges, 1 => near, 1 => same_tile];
+        (joined(atoms), values(shape, -60..60)).prop_map(|(mask, setting)| setting.masked(mask))
+    })
+}
+
+/// A comparison that is affine in one coordinate of q, of kv or of both, also under abs, min and max.
+fn coordinate_atom() -> impl Strategy<Value = Expr> {
+    use Coordinate::{Cell, H, Pos, T, W};
+    let coordinate = prop_oneof![1 => Just(Pos), 2 => Just(T), 2 => Just(H), 2 => Just(W), 3 => Just(Cell)];
+    let factor = || prop_oneof![4 => Just(1i64), 2 => Just(-1), 1 => Just(2), 1 => Just(-3)];
+    (coordinate, factor(), factor(), comparison(), -12i64..30, 0..8).prop_map(|(coordinate, a, b, op, bound, form)| {
+        let scaled = |side, factor| match factor {
+            1 => at(side, coordinate),
+            _ => binary(BinaryOp::Mul, int(factor), at(side, coordinate)),
+        };
+        let difference = || binary(BinaryOp::Sub, at(Side::Q, coordinate), at(Side::Kv, coordinate));
+        match form {
+            0 => binary(op, scaled(Side::Q, a), int(bound)),
+            1 => binary(op, scaled(Side::Kv, b), int(bound)),
+            2 => binary(op, binary(BinaryOp::Add, scaled(Side::Q, a), scaled(Side::Kv, b)), int(bound)),
+            3 => binary(op, scaled(Side::Q, a), binary(BinaryOp::Add, scaled(Side::Kv, b), int(bound % 5))),
+            4 => binary(op, at(Side::Q, coordinate), at(Side::Kv, coordinate)),
+            5 => binary(op, call(Function::Max, vec![difference(), int(-3)], Type::Int), int(bound % 7)),
+            _ => binary(op, call(Function::Abs, vec![difference()], Type::Int), int(bound.abs() % 9)),
+        }
+    })
+}
+
 pub(crate) fn expr(kind: ExprKind, ty: Type) -> Expr {
     Expr { kind, ty, span: Span::default() }
 }
@@ -341,7 +382,7 @@ fn affine_atom(named: bool) -> BoxedStrategy<Expr> {
 
 /// Comparisons that only interval arithmetic judges.
 fn other_atom(shape: &Shape) -> BoxedStrategy<Expr> {
-    use Coordinate::{H, T, Tile, W};
+    use Coordinate::{Cell, H, T, Tile, W};
     let divided = (side(), 1i64..70, comparison(), 1i64..70, any::<bool>()).prop_map(|(side, a, op, b, rem)| {
         let div = if rem { BinaryOp::Rem } else { BinaryOp::Div };
         let other = if side == Side::Q { Side::Kv } else { Side::Q };
@@ -359,6 +400,16 @@ fn other_atom(shape: &Shape) -> BoxedStrategy<Expr> {
     let product = (uniform(), comparison()).prop_map(|(bound, op)| {
         binary(op, binary(BinaryOp::Mul, pos(Side::Q), binary(BinaryOp::Mul, pos(Side::Kv), bound.clone())), bound)
     });
+    let wild = (side(), -3i64..40, comparison(), 0..4).prop_map(|(side, shift, op, which)| {
+        let x = to_float(binary(BinaryOp::Sub, pos(side), int(shift)));
+        let value = match which {
+            0 => call(Function::Sqrt, vec![x], Type::Float),
+            1 => call(Function::Log, vec![x], Type::Float),
+            2 => binary(BinaryOp::Div, float(1.0), x),
+            _ => call(Function::Exp, vec![binary(BinaryOp::Mul, x, float(9.0))], Type::Float),
+        };
+        binary(op, value, float(1.5))
+    });
     let floats = (-3.0f64..3.0, comparison(), 0..7).prop_map(|(factor, op, which)| {
         let slope = expr(ExprKind::Param(ParamId(2)), Type::Float);
         let q = binary(BinaryOp::Mul, to_float(pos(Side::Q)), float(factor));
@@ -374,7 +425,7 @@ fn other_atom(shape: &Shape) -> BoxedStrategy<Expr> {
         };
         binary(op, left, binary(BinaryOp::Add, to_float(pos(Side::Kv)), slope))
     });
-    let mut all = vec![divided.boxed(), dilated.boxed(), skewed.boxed(), product.boxed(), floats.boxed()];
+    let mut all = vec![divided.boxed(), dilated.boxed(), skewed.boxed(), product.boxed(), floats.boxed(), wild.boxed()];
     if shape.same_tokens {
         let document =
             comparison().prop_map(|op| binary(op, input(0, Side::Q, Type::Int), input(0, Side::Kv, Type::Int)));
@@ -383,7 +434,7 @@ fn other_atom(shape: &Shape) -> BoxedStrategy<Expr> {
         all.extend([document.boxed(), weight.boxed(), side().prop_map(|side| input(2, side, Type::Bool)).boxed()]);
     }
     if shape.named {
-        let axis = || prop_oneof![Just(T), Just(H), Just(W)];
+        let axis = || prop_oneof![Just(T), Just(H), Just(W), Just(Cell)];
         let same_axis = (axis(), -3i64..4, comparison()).prop_map(|(axis, bound, op)| {
             binary(op, binary(BinaryOp::Sub, at(Side::Q, axis), at(Side::Kv, axis)), int(bound))
         });
@@ -397,7 +448,19 @@ fn other_atom(shape: &Shape) -> BoxedStrategy<Expr> {
         let near = Just(call(Function::Near, vec![at(Side::Q, Tile), at(Side::Kv, Tile), window()], Type::Bool));
         let same_tile = prop_oneof![Just(BinaryOp::Eq), Just(BinaryOp::Ne)]
             .prop_map(|op| binary(op, at(Side::Q, Tile), at(Side::Kv, Tile)));
+        let disc = (0i64..9).prop_map(|bound| {
+            let square = |axis| {
+                let distance = binary(BinaryOp::Sub, at(Side::Q, axis), at(Side::Kv, axis));
+                binary(BinaryOp::Mul, distance.clone(), distance)
+            };
+            binary(BinaryOp::Le, binary(BinaryOp::Add, square(H), square(W)), int(bound))
+        });
+        let slanted = (-2.0f64..2.0, -2.0f64..2.0, axis(), comparison()).prop_map(|(a, b, axis, op)| {
+            let scaled = |side, factor| binary(BinaryOp::Mul, to_float(at(side, axis)), float(factor));
+            binary(op, scaled(Side::Q, a), scaled(Side::Kv, b))
+        });
         all.extend([same_axis.boxed(), radial.boxed(), one_axis.boxed(), near.boxed(), same_tile.boxed()]);
+        all.extend([disc.boxed(), slanted.boxed()]);
     }
     proptest::strategy::Union::new(all).boxed()
 }

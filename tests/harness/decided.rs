@@ -1,7 +1,8 @@
 //! Which symbols a device may give.
 
+use sparsym::ir::static_symbols::static_symbols;
 use sparsym::ir::symbols::SkipSymbol;
-use sparsym::ir::{Symbols, SymbolsCall};
+use sparsym::ir::{Bound, Strategy, Symbols, SymbolsCall};
 use sparsym_reference::margin::Margins;
 
 use crate::devices;
@@ -15,13 +16,41 @@ pub struct Decided {
     /// By the oracle.
     pub symbols: Symbols,
     margins: Margins,
+    /// What classification gives, where rules do not read Q and K; else of the mask alone.
+    classified: Symbols,
+    reads_data: bool,
 }
 
 impl Decided {
     /// Asks the oracle.
     pub fn new(call: &SymbolsCall<'_>) -> Decided {
         let (symbols, margins) = devices::oracle_symbols(call);
-        Decided { symbols, margins }
+        let reads_data = call.bound.strategy.reads_data();
+        let mask_only = Strategy { rules: Vec::new(), ..call.bound.strategy.clone() };
+        let bound = Bound {
+            strategy: if reads_data { &mask_only } else { call.bound.strategy },
+            geometry: call.bound.geometry.clone(),
+            ..*call.bound
+        };
+        Decided { symbols, margins, classified: static_symbols(&bound, &call.moment), reads_data }
+    }
+
+    /// Compares what a device that classifies gave with the classification of the host. All of them give the same bits: which
+    /// block pairs are called partial, too, but for near ties of block rules.
+    ///
+    /// # Errors
+    /// Which symbol differs, and at which bit.
+    pub fn check_classified(&self, given: &Symbols) -> Result<(), String> {
+        let surely = vec![f32::INFINITY; self.classified.full.as_ref().map_or(0, |full| full.unpack().len())];
+        let exact = |_: u8, _: u8| false;
+        if let (Some(host), Some(given)) = (&self.classified.full, &given.full) {
+            differences("s_f of the host's classification", &host.unpack(), &given.unpack(), &surely, exact)?;
+        }
+        if !self.reads_data {
+            let (host, given) = (self.classified.skip.unpack(), given.skip.unpack());
+            differences("s_s of the host's classification", &host, &given, &self.margins.skip, exact)?;
+        }
+        Ok(())
     }
 
     /// Compares what a device gave, bit by bit. Gives the number of bits that differ because the decision is a near tie.

@@ -3,11 +3,11 @@
 //! A field exists only if the text reads it (`p.name`), so no kernel has a parameter that it does not use.
 
 use sparsym_ir::bind::{Bound, GridGeometry, Moment};
+use sparsym_ir::classify::mask_fits;
 use sparsym_ir::expr::{Global, Side};
 use sparsym_ir::problem::Problem;
 use sparsym_ir::strategy::{Element, Scalar, Strategy, TableAxis, Value};
 
-use crate::lower::mask_fits;
 use crate::projection::{MOST_ORDERS, MOST_PARTIALS, StreamNumber};
 
 /// Fields of the kernel's parameter struct.

@@ -19,7 +19,7 @@ macro_rules! templates {
 pub(crate) static BEFORE_PARAMS: [Template; 2] = templates!["parts/types.cuh", "parts/constants.cuh"];
 
 /// Files of parts that come after it. A part may use only parts of earlier files, or earlier ones of its own.
-pub(crate) static AFTER_PARAMS: [Template; 26] = templates![
+pub(crate) static AFTER_PARAMS: [Template; 28] = templates![
     "ptx/special_registers.cuh",
     "ptx/convert.cuh",
     "ptx/math.cuh",
@@ -44,7 +44,9 @@ pub(crate) static AFTER_PARAMS: [Template; 26] = templates![
     "parts/cells.cuh",
     "parts/grid_box.cuh",
     "parts/verdict.cuh",
+    "parts/quarters.cuh",
     "parts/interval.cuh",
+    "parts/floats.cuh",
     "parts/special_values.cuh",
 ];
 

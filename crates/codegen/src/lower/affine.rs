@@ -1,30 +1,23 @@
-//! Affine integers a · q.pos + b · kv.pos + c inside a mask, with factors that may be known at run time only; and the
-//! question that the host answers for the device: can any of them leave 32 bits?
+//! Affine integers a · q.pos + b · kv.pos + c inside a mask, with factors that are known at run time only.
 
 use sparsym_ir::Expr;
-use sparsym_ir::bind::{Bound, Moment};
-use sparsym_ir::classify::atoms::stays_in_32_bits;
-use sparsym_ir::classify::{Atoms, Formula};
 use sparsym_ir::expr::{BinaryOp, Coordinate, ExprKind, Side, Type, UnaryOp};
 
-/// Factors of q.pos and kv.pos, and the constant, as 64-bit numbers or text of them.
+/// Factors of q.pos and kv.pos, and the constant.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Affine<N> {
-    pub(super) q: N,
-    pub(super) kv: N,
-    pub(super) constant: N,
+pub(super) struct Affine {
+    pub(super) q: Number,
+    pub(super) kv: Number,
+    pub(super) constant: Number,
 }
 
-/// Numbers that an affine form is made of.
-pub(super) trait Number: Clone {
-    fn of(value: i64) -> Self;
-    fn plus(&self, other: &Self) -> Self;
-    fn times(&self, other: &Self) -> Self;
-}
+/// A 64-bit number of the text: a sum of products.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Number(Vec<(i64, Vec<String>)>);
 
-/// The affine form of an integer expression, if it has one; `uniform` gives the value of what reads no token.
-pub(super) fn affine<N: Number>(expr: &Expr, uniform: &dyn Fn(&Expr) -> N) -> Option<Affine<N>> {
-    let number = N::of;
+/// The affine form of an integer expression, if it has one; `uniform` spells what reads no token.
+pub(super) fn affine(expr: &Expr, uniform: &dyn Fn(&Expr) -> Number) -> Option<Affine> {
+    let number = Number::of;
     if expr.ty != Type::Int {
         return None;
     }
@@ -41,81 +34,86 @@ pub(super) fn affine<N: Number>(expr: &Expr, uniform: &dyn Fn(&Expr) -> N) -> Op
         }
         ExprKind::Unary(UnaryOp::Neg, a) => Some(of(a)?.times(&number(-1))),
         ExprKind::Binary(BinaryOp::Add, a, b) => Some(of(a)?.plus(&of(b)?)),
-        ExprKind::Binary(BinaryOp::Sub, a, b) => Some(of(a)?.plus(&of(b)?.times(&number(-1)))),
+        ExprKind::Binary(BinaryOp::Sub, a, b) => Some(of(a)?.minus(&of(b)?)),
         ExprKind::Binary(BinaryOp::Mul, a, b) if !a.reads_tokens() => Some(of(b)?.times(&uniform(a))),
         ExprKind::Binary(BinaryOp::Mul, a, b) if !b.reads_tokens() => Some(of(a)?.times(&uniform(b))),
         _ => None,
     }
 }
 
-impl<N: Number> Affine<N> {
-    fn plus(&self, other: &Self) -> Self {
+impl Affine {
+    fn plus(&self, other: &Affine) -> Affine {
         Affine { q: self.q.plus(&other.q), kv: self.kv.plus(&other.kv), constant: self.constant.plus(&other.constant) }
     }
 
-    fn times(&self, factor: &N) -> Self {
+    pub(super) fn minus(&self, other: &Affine) -> Affine {
+        self.plus(&other.times(&Number::of(-1)))
+    }
+
+    fn times(&self, factor: &Number) -> Affine {
         Affine { q: self.q.times(factor), kv: self.kv.times(factor), constant: self.constant.times(factor) }
     }
-}
 
-impl Number for i64 {
-    fn of(value: i64) -> i64 {
-        value
-    }
-
-    fn plus(&self, other: &i64) -> i64 {
-        self.saturating_add(*other)
-    }
-
-    fn times(&self, other: &i64) -> i64 {
-        self.saturating_mul(*other)
+    /// As an interval over a cell.
+    pub(super) fn show(&self) -> String {
+        format!("affine(cell, {}, {}, {})", self.q.show(), self.kv.show(), self.constant.show())
     }
 }
 
-/// Whether no affine integer of the mask leaves 32 bits in this call, so that it may be judged in 64. If one does, the
-/// device calls every block pair partial.
-pub(crate) fn mask_fits(bound: &Bound<'_>, moment: &Moment) -> bool {
-    let Some(mask) = &bound.strategy.mask else { return true };
-    let atoms = Atoms::of(bound.strategy, &mask.value);
-    let problem = bound.problem;
-    let tokens = [problem.n_q, problem.n_kv];
-    let places = || (0..problem.batch).flat_map(|b| (0..problem.heads).map(move |h| (b, h)));
-    questions(&atoms.formula).iter().all(|expr| {
-        places().all(|(b, h)| {
-            let value = |e: &Expr| i64::from(bound.integer_at(moment, b, h, e));
-            stays_in_32_bits(expr, tokens, &|e| [value(e); 2])
-        })
-    })
-}
-
-/// Whether the answer of [`mask_fits`] may be no for some legal call of the strategy.
-pub(super) fn may_not_fit(formula: &Formula) -> bool {
-    let most = i32::MAX as usize;
-    let any = |e: &Expr| match e.kind {
-        ExprKind::Int(value) => [value; 2],
-        _ => [i64::from(i32::MIN), i64::from(i32::MAX)],
-    };
-    questions(formula).iter().any(|expr| !stays_in_32_bits(expr, [most, most], &any))
-}
-
-/// The integers that must stay in 32 bits: sides of guarded comparisons, and affine parts of opaque ones.
-fn questions(formula: &Formula) -> Vec<&Expr> {
-    match formula {
-        Formula::Guarded { comparison, .. } => comparison.children(),
-        Formula::Opaque(expr) => affine_parts(expr),
-        Formula::Not(inner) => questions(inner),
-        Formula::And(parts) | Formula::Or(parts) => parts.iter().flat_map(questions).collect(),
-        Formula::Uniform(_) | Formula::NotPositive(_) | Formula::Reached(..) => Vec::new(),
+impl Number {
+    pub(super) fn of(value: i64) -> Number {
+        Number(vec![(value, Vec::new())])
     }
-}
 
-/// The largest subexpressions that read tokens and are affine.
-fn affine_parts(expr: &Expr) -> Vec<&Expr> {
-    if !expr.reads_tokens() {
-        return Vec::new();
+    /// What reads no token, in these words.
+    pub(super) fn uniform(text: String, kind: &ExprKind) -> Number {
+        match kind {
+            ExprKind::Int(value) => Number::of(*value),
+            _ => Number(vec![(1, vec![format!("(i64){text}")])]),
+        }
     }
-    if affine(expr, &|_| 1i64).is_some() {
-        return vec![expr];
+
+    fn plus(&self, other: &Number) -> Number {
+        let mut terms = self.0.clone();
+        for (factor, names) in &other.0 {
+            match terms.iter_mut().find(|(_, known)| known == names) {
+                Some((known, _)) => *known = known.saturating_add(*factor),
+                None => terms.push((*factor, names.clone())),
+            }
+        }
+        terms.retain(|(factor, _)| *factor != 0);
+        Number(terms)
     }
-    expr.children().into_iter().flat_map(affine_parts).collect()
+
+    fn times(&self, other: &Number) -> Number {
+        let mut product = Number(Vec::new());
+        for (a, left) in &self.0 {
+            for (b, right) in &other.0 {
+                let names = left.iter().chain(right).cloned().collect();
+                // Where a factor leaves 64 bits the mask does not fit, unless the factor meets position 0 alone.
+                let factor = a.saturating_mul(*b).max(-i64::MAX);
+                product = product.plus(&Number(vec![(factor, names)]));
+            }
+        }
+        product
+    }
+
+    fn show(&self) -> String {
+        let mut out = String::new();
+        for (factor, names) in &self.0 {
+            let mut product: Vec<String> = names.clone();
+            let size = factor.unsigned_abs();
+            if size != 1 || product.is_empty() {
+                product.insert(0, size.to_string());
+            }
+            match (out.is_empty(), *factor < 0) {
+                (true, false) => {}
+                (true, true) => out.push('-'),
+                (false, false) => out.push_str(" + "),
+                (false, true) => out.push_str(" - "),
+            }
+            out.push_str(&product.join(" * "));
+        }
+        if out.is_empty() { "0".to_owned() } else { out }
+    }
 }

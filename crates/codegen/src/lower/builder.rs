@@ -4,15 +4,14 @@ use std::cell::{Cell, RefCell};
 
 use sparsym_ir::Expr;
 use sparsym_ir::expr::{
-    Axis, BinaryOp, Cover, CoverRule, ExprKind, Line, Measure, Order, Percentile, Reduction, Running, Side, Type,
-    UnaryOp, Within,
+    Axis, BinaryOp, ExprKind, Line, Measure, Order, Percentile, Reduction, Running, Side, Type, UnaryOp, Within,
 };
 use sparsym_ir::strategy::{BlockRule, RangeId, When};
 
 use minijinja::context;
 
 use super::text::{define, names, signature, statement};
-use super::{ATOM, Level, Lowering, UNARY, negated, strength, symbols};
+use super::{Lowering, UNARY, negated, strength, symbols};
 use crate::kernel::{GridAxis, Launch};
 use crate::params::{Buffer, range_field};
 use crate::plan::Plan;
@@ -33,9 +32,9 @@ pub(crate) struct Step {
 pub(crate) struct Builder<'a> {
     pub(super) plan: &'a Plan,
     /// Functions since the last step.
-    functions: RefCell<Vec<String>>,
+    pub(super) functions: RefCell<Vec<String>>,
     /// Name and body of every function.
-    known: RefCell<Vec<Function>>,
+    pub(super) known: RefCell<Vec<Function>>,
     pub(super) steps: RefCell<Vec<Step>>,
     pub(super) cuts: RefCell<Vec<Buffer>>,
     /// The rule whose condition is lowered.
@@ -53,10 +52,10 @@ struct LineOf {
 /// A device function over blocks.
 #[derive(Clone)]
 pub(super) struct Function {
-    name: String,
-    body: String,
+    pub(super) name: String,
+    pub(super) body: String,
     /// The variable that it binds itself.
-    bound: Option<&'static str>,
+    pub(super) bound: Option<&'static str>,
 }
 
 /// Names that functions over blocks may use: word, parameter, argument.
@@ -165,7 +164,7 @@ impl<'a> Builder<'a> {
     }
 
     /// A name that no other function has.
-    fn fresh(&self, stem: &str) -> String {
+    pub(super) fn fresh(&self, stem: &str) -> String {
         let first = format!("{stem}_");
         let n = self.known.borrow().iter().filter(|known| known.name.starts_with(&first)).count();
         format!("{first}{n}")
@@ -197,7 +196,7 @@ pub(super) fn place(axes: [bool; 2], indices: [&str; 2]) -> String {
 }
 
 impl<'a> Lowering<'a> {
-    fn builder(&self) -> &'a Builder<'a> {
+    pub(super) fn builder(&self) -> &'a Builder<'a> {
         self.builder.expect("only rules over blocks have these expressions")
     }
 
@@ -207,7 +206,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// `b` where it stands for the rows of a batch item in inputs.
-    fn input_rows(&self) -> &'static str {
+    pub(super) fn input_rows(&self) -> &'static str {
         if self.builder().plan.ragged { "p.kv_indptr[b]" } else { "(i64)b * p.n_kv" }
     }
 
@@ -481,84 +480,6 @@ impl<'a> Lowering<'a> {
         builder.step(&format!("cut_{n}"), &CUT, threads, [x, GridAxis::Heads, GridAxis::Batch], values);
         format!("{} < p.cut_{n}[{at}]", key.call(&WORDS))
     }
-
-    /// A token rule as a call of a function of two positions.
-    fn passes(&self, mask: &str) -> String {
-        let builder = self.builder();
-        let words = [WORDS[0], WORDS[1], WORDS[2], ["q", "int q", "q"], ["kv", "int kv", "kv"]];
-        let (parameters, arguments) = signature(mask, &words);
-        let body = statement("return ", mask, ";");
-        let known = builder.known.borrow().iter().find(|known| known.body == body).map(|known| known.name.clone());
-        let name = known.unwrap_or_else(|| {
-            let name = builder.fresh("passes");
-            let comment = "Whether a token pair passes the rule of a cover.";
-            builder.functions.borrow_mut().push(define(comment, &format!("bool {name}"), &parameters, &body));
-            builder.known.borrow_mut().push(Function { name: name.clone(), body, bound: None });
-            name
-        });
-        format!("{name}({arguments})")
-    }
-
-    /// `cover(any: …)` as a call of a function over the spans of two blocks.
-    pub(super) fn cover(&self, cover: &Cover) -> String {
-        let builder = self.builder();
-        let tokens = Lowering { level: Level::Tokens, input_rows: self.input_rows(), ..*self };
-        let mask = self.passes(&tokens.expr(&cover.mask));
-        let (comment, body) = match &cover.rule {
-            CoverRule::Any => ("Whether some token pair of two spans passes.", loops(&mask, "true", "false")),
-            CoverRule::All => {
-                let fails = format!("!{mask}");
-                ("Whether all token pairs of two spans pass.", loops(&fails, "false", "true"))
-            }
-            CoverRule::Fraction { least, share } => {
-                let (least, share) = (self.within(least, ATOM), self.within(share, ATOM));
-                ("Whether enough kv tokens of a span are dense.", fraction(&mask, &least, &share))
-            }
-        };
-        let words = |own: bool| {
-            let mut words: Vec<[&str; 3]> = WORDS[..3].to_vec();
-            words.extend(match own {
-                true => [["rows", "Span rows", "rows"], ["columns", "Span columns", "columns"]],
-                false => [["rows", "Span rows", "q"], ["columns", "Span columns", "kv"]],
-            });
-            words
-        };
-        let define_once = |name: String, comment: &str, body: String| -> String {
-            let known = builder.known.borrow().iter().find(|known| known.body == body).map(|known| known.name.clone());
-            known.unwrap_or_else(|| {
-                let (parameters, _) = signature(&body, &words(true));
-                builder.functions.borrow_mut().push(define(comment, &format!("bool {name}"), &parameters, &body));
-                builder.known.borrow_mut().push(Function { name: name.clone(), body, bound: None });
-                name
-            })
-        };
-        let name = define_once(builder.fresh("covers"), comment, body.clone());
-        if !cover.per_frame {
-            return format!("{name}({})", signature(&body, &words(false)).1);
-        }
-        let (_, arguments) = signature(&body, &words(true));
-        let body = format!(
-            "    for (Span rest_q = q_block; rest_q.first <= rest_q.last;) {{\n        \
-             const Span rows = take_frame(p, rest_q);\n        \
-             for (Span rest_kv = kv_block; rest_kv.first <= rest_kv.last;) {{\n            \
-             const Span columns = take_frame(p, rest_kv);\n            \
-             if ({name}({arguments})) {{\n                return true;\n            }}\n        }}\n    }}\n    \
-             return false;\n"
-        );
-        let words: Vec<[&str; 3]> = WORDS[..3]
-            .iter()
-            .copied()
-            .chain([["q_block", "Span q_block", "q"], ["kv_block", "Span kv_block", "kv"]])
-            .collect();
-        let in_frames = format!("{name}_in_frames");
-        let (parameters, arguments) = signature(&body, &words);
-        if !builder.known.borrow().iter().any(|known| known.body == body) {
-            let comment = "The same for some pair of frames of two blocks.";
-            builder.functions.borrow_mut().push(define(comment, &format!("bool {in_frames}"), &parameters, &body));
-            builder.known.borrow_mut().push(Function { name: in_frames.clone(), body, bound: None });
-        }
-        format!("{in_frames}({arguments})")
-    }
 }
 
 /// The negation of a condition of `takes`.
@@ -626,25 +547,6 @@ fn replace_word(text: &str, word: &str, by: &str) -> String {
         rest = &rest[at + word.len()..];
     }
     out + rest
-}
-
-/// Loops over token pairs that return `found` at the first one with this condition.
-fn loops(condition: &str, found: &str, else_: &str) -> String {
-    format!(
-        "    for (int q = rows.first; q <= rows.last; ++q) {{\n        \
-         for (int kv = columns.first; kv <= columns.last; ++kv) {{\n            \
-         if ({condition}) {{\n                return {found};\n            }}\n        }}\n    }}\n    return {else_};\n"
-    )
-}
-
-fn fraction(mask: &str, least: &str, share: &str) -> String {
-    format!(
-        "    int seen = 0;\n    int dense = 0;\n    \
-         for (int kv = columns.first; kv <= columns.last; ++kv) {{\n        int pairs = 0;\n        \
-         for (int q = rows.first; q <= rows.last; ++q) {{\n            pairs += {mask} ? 1 : 0;\n        }}\n        \
-         seen += pairs > 0;\n        dense += (float)pairs / (float)kBlockQ > {least};\n    }}\n    \
-         return seen > 0 && (float)dense / (float)seen > {share};\n"
-    )
 }
 
 /// Parameters that a step's locals declare from the indices of its CTA, as far as `text` names them.

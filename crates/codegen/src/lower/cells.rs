@@ -1,16 +1,16 @@
 //! The mask over cells of token pairs: cuts on q.pos, kv.pos and their difference, and a walk over what lies between.
 //!
 //! The walk is that of `sparsym_ir::classify`, without sorting: from the first position of a cell, its last one is the
-//! last before the nearest cut.
+//! last before the nearest cut. A cell whose verdict intervals cannot tell is walked in quarters, as there.
 
 use sparsym_ir::Expr;
-use sparsym_ir::classify::{Atoms, Axis, Formula};
+use sparsym_ir::classify::{Atoms, Axis, Formula, MOST_PARTS, are_rare, may_not_fit};
 use sparsym_ir::expr::{Coordinate, ExprKind};
 
 use super::cuts::{AXES, Cuts};
 use super::formula::{self, Judge};
 use super::text::{define, joined, names, signature, statement};
-use super::{Lowering, affine, symbols};
+use super::{Lowering, symbols};
 use crate::plan::Plan;
 
 /// A mask as CUDA.
@@ -30,6 +30,9 @@ const WORDS: [[&str; 3]; 5] = [
     ["cell", "const Cell& cell", "cell"],
 ];
 
+/// The same for a part of a cell.
+const PART_WORDS: [[&str; 3]; 5] = [WORDS[0], WORDS[1], WORDS[2], WORDS[3], ["cell", "const Cell& part", "part"]];
+
 pub(super) fn lower(lowering: &Lowering, plan: &Plan, mask: &Expr) -> Mask {
     let atoms = Atoms::of(lowering.strategy, mask);
     let formula = formula::simplified(&atoms.formula);
@@ -39,7 +42,8 @@ pub(super) fn lower(lowering: &Lowering, plan: &Plan, mask: &Expr) -> Mask {
         plan,
         opaque,
         boxes: opaque && mask.any(reads_grid),
-        guarded: affine::may_not_fit(&atoms.formula),
+        guarded: may_not_fit(&atoms.formula),
+        rare: are_rare(&atoms.formula),
         cuts: Cuts::of(lowering, &atoms),
         formula,
     }
@@ -47,7 +51,7 @@ pub(super) fn lower(lowering: &Lowering, plan: &Plan, mask: &Expr) -> Mask {
 }
 
 fn reads_grid(expr: &Expr) -> bool {
-    let on_grid = |c: &Coordinate| matches!(c, Coordinate::T | Coordinate::H | Coordinate::W | Coordinate::Tile);
+    let on_grid = |c: &Coordinate| !matches!(c, Coordinate::Pos | Coordinate::Block | Coordinate::Len);
     matches!(&expr.kind, ExprKind::Coordinate(_, c) if on_grid(c))
 }
 
@@ -62,6 +66,8 @@ struct Cells<'a> {
     boxes: bool,
     /// Whether the host must check that sums stay in 32 bits.
     guarded: bool,
+    /// Whether quarters of a cell are walked until all of it is known.
+    rare: bool,
 }
 
 impl Cells<'_> {
@@ -102,7 +108,30 @@ impl Cells<'_> {
         let body = symbols::tables(&body, self.lowering.strategy) + &body;
         let (parameters, arguments) = signature(&body, &WORDS);
         functions.push(define("The verdict of the mask over a cell.", "u32 judge", &parameters, &body));
-        [String::new(), format!("judge({arguments})")]
+        let body = self.search_body(&signature(&body, &PART_WORDS).1);
+        let comment = "The verdict over a cell; where judge cannot tell, over its quarters.";
+        functions.push(define(comment, "u32 search", &parameters, &body));
+        [String::new(), format!("search({arguments})")]
+    }
+
+    /// The body of the function that judges a cell by its parts.
+    fn search_body(&self, arguments: &str) -> String {
+        let [count, counted, limit] = match self.rare {
+            true => [String::new(), String::new(), String::new()],
+            false => [
+                "    int judged = 0;\n".to_owned(),
+                "        judged += found != 0;\n".to_owned(),
+                format!(" && judged < {MOST_PARTS}"),
+            ],
+        };
+        format!(
+            "    const int levels = quarter_levels(cell);\n    Quarter at = {{0, 0, 0}};\n    u32 verdict = 0;\n{count}    \
+             for (;;) {{\n        const Cell part = quarter_of(cell, at, levels);\n        \
+             const u32 found = is_empty(part) ? 0 : judge({arguments});\n{counted}        \
+             if (found == kMixed && at.depth < 2 * levels{limit}) {{\n            ++at.depth;\n            \
+             continue;\n        }}\n        verdict |= found;\n        \
+             if (verdict == kMixed || !goes_on(at, levels)) {{\n            return verdict;\n        }}\n    }}\n"
+        )
     }
 
     /// As `judge`, where the mask is the same for all pairs of a cell.
@@ -120,10 +149,6 @@ impl Cells<'_> {
 
     /// Loops over the cells of the axes that are cut; inside, one verdict.
     fn walk(&self, takes: &[Option<String>; 3], [prepare, verdict]: &[String; 2]) -> String {
-        if self.opaque && !names(verdict, "cell") {
-            // Comparisons of floats are not judged: what is left is the same in every cell.
-            return format!("    return {verdict};\n");
-        }
         let span = |n: usize| if takes[n].is_some() { format!("{}_cell", AXES[n].1) } else { AXES[n].1.to_owned() };
         let differences = format!("differences({}, {})", span(0), span(1));
         let mut lines = vec![(1, "u32 verdict = 0;".to_owned())];

@@ -5,7 +5,7 @@ use sparsym_ir::classify::{Axis, Formula};
 use sparsym_ir::expr::{BinaryOp, ExprKind, Type};
 
 use super::cuts::{AXES, Cuts, sum};
-use super::interval::Intervals;
+use super::interval::{Intervals, Sums};
 use super::text::statement;
 use super::{ATOM, Lowering, UNARY, strength};
 
@@ -165,7 +165,7 @@ impl Judge<'_> {
     }
 
     fn intervals(&self) -> Intervals<'_> {
-        Intervals { lowering: self.lowering, ragged: self.ragged }
+        Intervals { lowering: self.lowering, ragged: self.ragged, sums: Sums::Fit }
     }
 
     fn verdict(&self, formula: &Formula) -> String {

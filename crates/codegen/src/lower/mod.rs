@@ -3,6 +3,7 @@
 mod affine;
 mod builder;
 mod cells;
+mod cover;
 mod cuts;
 mod data;
 mod formula;
@@ -16,7 +17,6 @@ use sparsym_ir::strategy::{Element, Scalar, Strategy, TableAxis, TokenRule, Valu
 
 use serde::Serialize;
 
-pub(crate) use affine::mask_fits;
 pub(crate) use builder::Step;
 pub use data::reads_means_alone;
 pub(crate) use symbols::SymbolRules;

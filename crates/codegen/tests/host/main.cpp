@@ -41,6 +41,19 @@ static inline int to_int(float x) {
 }
 static inline int __float2int_rd(float x) { return to_int(floorf(x)); }
 static inline int __float2int_ru(float x) { return to_int(ceilf(x)); }
+static inline float __fadd_rn(float a, float b) { return a + b; }
+static inline float __fsub_rn(float a, float b) { return a - b; }
+static inline float __fdiv_rn(float a, float b) { return a / b; }
+static inline float __int_as_float(int x) {
+    float f;
+    memcpy(&f, &x, sizeof f);
+    return f;
+}
+static inline int __float_as_int(float x) {
+    int n;
+    memcpy(&n, &x, sizeof n);
+    return n;
+}
 static inline int min(int a, int b) { return a < b ? a : b; }
 static inline int max(int a, int b) { return a > b ? a : b; }
 static inline long long min(long long a, long long b) { return a < b ? a : b; }

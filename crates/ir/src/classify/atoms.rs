@@ -131,6 +131,12 @@ impl Atoms {
                     Formula::Or(vec![Formula::And(vec![a.clone(), b.clone()]), Formula::And(vec![not(a), not(b)])]);
                 if *op == Eq { same } else { not(same) }
             }
+            // The same place in the frame is the same row and column: in tiled order these have intervals, places have not.
+            ExprKind::Binary(op @ (Eq | Ne), a, b) if is_place(a) && is_place(b) => {
+                let same = [Coordinate::H, Coordinate::W].map(|axis| Formula::Opaque(same_on(axis, a, b, expr)));
+                let same = Formula::And(same.into());
+                if *op == Eq { same } else { not(same) }
+            }
             ExprKind::Binary(op @ (Lt | Le | Gt | Ge | Eq | Ne), a, b) if a.ty == Type::Int => {
                 self.lower_comparison(strategy, expr, *op, a, b).unwrap_or_else(|| Formula::Opaque(expr.clone()))
             }
@@ -207,6 +213,20 @@ impl Atoms {
         }
         Formula::Reached(axis, index)
     }
+}
+
+fn is_place(expr: &Expr) -> bool {
+    matches!(expr.kind, ExprKind::Coordinate(_, Coordinate::Cell))
+}
+
+/// `a == b` of another coordinate of the same tokens.
+fn same_on(coordinate: Coordinate, a: &Expr, b: &Expr, whole: &Expr) -> Expr {
+    let along = |place: &Expr| match place.kind {
+        ExprKind::Coordinate(side, _) => Expr { kind: ExprKind::Coordinate(side, coordinate), ..place.clone() },
+        _ => place.clone(),
+    };
+    let kind = ExprKind::Binary(BinaryOp::Eq, Box::new(along(a)), Box::new(along(b)));
+    Expr { kind, ..whole.clone() }
 }
 
 /// Whether no operation that reads a token inside this integer expression can leave 32 bits, over sequences of

@@ -1,14 +1,13 @@
 //! Interval arithmetic over a cell of token pairs: what is left of a mask when the affine literals are taken out.
 //!
-//! Integers are intervals of i64; a result that leaves 32 bits may have wrapped, so it becomes the full 32-bit range.
-//! Floats are intervals of f32: rounding to nearest is monotone, so the operation on the ends gives the ends. Functions
-//! that devices round differently are widened.
+//! Integers are intervals of i64; of a result that leaves 32 bits the ends wrap, and where they wrap apart it becomes the
+//! full 32-bit range. Floats are in [`Floats`]. Kernels do the same, operation for operation.
 
 use crate::eval::{Datum, Scope, bit_length};
-use crate::expr::{BinaryOp, Coordinate, Expr, ExprKind, Function, Side, UnaryOp};
+use crate::expr::{BinaryOp, Coordinate, Expr, ExprKind, Function, Side, Type, UnaryOp};
 use crate::strategy::InputId;
 
-use super::atoms::stays_in_32_bits;
+use super::floats::Floats;
 use super::pieces::Piece;
 
 /// The integers from `lo` to `hi`, both included.
@@ -33,7 +32,7 @@ impl Interval {
         Interval::new(self.lo.min(other.lo), self.hi.max(other.hi))
     }
 
-    fn minus(self, other: Interval) -> Interval {
+    pub(super) fn minus(self, other: Interval) -> Interval {
         Interval::new(self.lo - other.hi, self.hi - other.lo)
     }
 
@@ -42,13 +41,18 @@ impl Interval {
         Interval::new(a.min(b), a.max(b))
     }
 
-    fn meet(self, other: Interval) -> Interval {
+    pub(super) fn meet(self, other: Interval) -> Interval {
         Interval::new(self.lo.max(other.lo), self.hi.min(other.hi))
     }
 
-    /// The interval as a 32-bit result: everything if it may have wrapped.
+    /// The interval as a 32-bit result: everything if its ends wrap apart.
     fn wrapped(self) -> Interval {
-        if self.lo < Interval::INT.lo || self.hi > Interval::INT.hi { Interval::INT } else { self }
+        let turns = |x: i64| (x - Interval::INT.lo) >> 32;
+        if turns(self.lo) != turns(self.hi) {
+            return Interval::INT;
+        }
+        let turned = turns(self.lo) << 32;
+        Interval::new(self.lo - turned, self.hi - turned)
     }
 
     fn corners(self, other: Interval, f: impl Fn(i64, i64) -> i64) -> Interval {
@@ -68,8 +72,7 @@ impl Interval {
 pub(super) enum Range {
     Truth(Option<bool>),
     Int(Interval),
-    /// From the first to the second, neither NaN; None: anything, NaN too.
-    Float(Option<(f32, f32)>),
+    Float(Floats),
     Triple([Interval; 3]),
 }
 
@@ -78,6 +81,14 @@ pub(super) struct Cell<'c> {
     pub(super) q: &'c Piece,
     pub(super) kv: &'c Piece,
     pub(super) diff: Interval,
+    /// q.cell - kv.cell.
+    pub(super) cells: Interval,
+}
+
+impl<'c> Cell<'c> {
+    pub(super) fn new(q: &'c Piece, kv: &'c Piece, diff: Interval) -> Cell<'c> {
+        Cell { q, kv, diff, cells: q.cell.minus(kv.cell) }
+    }
 }
 
 /// An expression with all values folded that are the same for a batch item and head.
@@ -89,6 +100,9 @@ pub(super) enum Node {
     /// How the affine number compares with 0; in 64 bits.
     Sign(BinaryOp, [i64; 3]),
     Grid(Side, usize),
+    Place(Side),
+    /// q.cell - kv.cell.
+    PlaceDifference,
     Tile(Side),
     Input(Side, InputId),
     Triple(Box<[Node; 3]>),
@@ -101,26 +115,26 @@ pub(super) enum Node {
 }
 
 impl Node {
-    pub(super) fn new(scope: &Scope, tokens: [usize; 2], expr: &Expr) -> Node {
+    /// Of an expression whose affine integers stay in 32 bits.
+    pub(super) fn new(scope: &Scope, expr: &Expr) -> Node {
         if !expr.reads_tokens() {
             return Node::Known(match scope.eval(expr) {
                 Datum::Bool(v) => Range::Truth(Some(v)),
                 Datum::Int(v) => Range::Int(Interval::one(i64::from(v))),
-                Datum::Float(v) => Range::Float((!v.is_nan()).then_some((v, v))),
+                Datum::Float(v) => Range::Float(Floats::one(v)),
                 Datum::Triple(v) => Range::Triple(v.map(|v| Interval::one(i64::from(v)))),
             });
         }
         let value = |e: &Expr| i64::from(scope.eval(e).int());
-        if let Some(terms) = affine(expr, &value)
-            && stays_in_32_bits(expr, tokens, &|e| [value(e); 2])
-        {
+        if let Some(terms) = affine(expr, &value) {
             return Node::Affine(terms);
         }
-        let node = |e: &Expr| Node::new(scope, tokens, e);
+        let node = |e: &Expr| Node::new(scope, e);
         match &expr.kind {
             ExprKind::Coordinate(side, Coordinate::T) => Node::Grid(*side, 0),
             ExprKind::Coordinate(side, Coordinate::H) => Node::Grid(*side, 1),
             ExprKind::Coordinate(side, Coordinate::W) => Node::Grid(*side, 2),
+            ExprKind::Coordinate(side, Coordinate::Cell) => Node::Place(*side),
             ExprKind::Coordinate(side, Coordinate::Tile) => Node::Tile(*side),
             ExprKind::Input(id, side) => Node::Input(*side, *id),
             ExprKind::Triple(parts) => Node::Triple(Box::new([node(&parts[0]), node(&parts[1]), node(&parts[2])])),
@@ -129,6 +143,7 @@ impl Node {
                 (Node::Affine(a), Node::Affine(b)) if is_comparison(*op) => {
                     Node::Sign(*op, [a[0] - b[0], a[1] - b[1], a[2] - b[2]])
                 }
+                (Node::Place(Side::Q), Node::Place(Side::Kv)) if *op == BinaryOp::Sub => Node::PlaceDifference,
                 (a, b) => Node::Binary(*op, Box::new([a, b])),
             },
             ExprKind::Call(Function::Near, args) if args.len() == 3 => {
@@ -154,6 +169,8 @@ impl Node {
             Node::Affine(terms) => Range::Int(affine_interval(terms, cell)),
             Node::Sign(op, terms) => Range::Truth(compare(*op, affine_interval(terms, cell), Interval::one(0))),
             Node::Grid(side, axis) => Range::Int(piece(side).at[*axis]),
+            Node::Place(side) => Range::Int(piece(side).cell),
+            Node::PlaceDifference => Range::Int(cell.cells),
             Node::Tile(side) => Range::Triple(piece(side).tile),
             Node::Input(side, id) => piece(side).inputs.get(id.0).copied().unwrap_or(Range::Truth(None)),
             Node::Triple(parts) => Range::Triple([0, 1, 2].map(|axis| parts[axis].range(cell).int())),
@@ -173,6 +190,20 @@ impl Node {
 }
 
 impl Range {
+    pub(super) fn hull(&self, other: &Range) -> Range {
+        match (*self, *other) {
+            (Range::Int(a), Range::Int(b)) => Range::Int(a.hull(b)),
+            (Range::Float(a), Range::Float(b)) => Range::Float(a.hull(b)),
+            (a, b) => {
+                if a == b {
+                    a
+                } else {
+                    Range::Truth(None)
+                }
+            }
+        }
+    }
+
     fn int(self) -> Interval {
         match self {
             Range::Int(interval) => interval,
@@ -180,10 +211,10 @@ impl Range {
         }
     }
 
-    fn float(self) -> Option<(f32, f32)> {
+    fn float(self) -> Floats {
         match self {
-            Range::Float(interval) => interval,
-            _ => None,
+            Range::Float(floats) => floats,
+            _ => Floats::ANY,
         }
     }
 
@@ -197,6 +228,9 @@ impl Range {
 
 /// Factors of q.pos and kv.pos and the constant, if the expression is affine.
 fn affine(expr: &Expr, value: &dyn Fn(&Expr) -> i64) -> Option<[i64; 3]> {
+    if expr.ty != Type::Int {
+        return None;
+    }
     if !expr.reads_tokens() {
         return Some([0, 0, value(expr)]);
     }
@@ -240,7 +274,7 @@ fn compare(op: BinaryOp, a: Interval, b: Interval) -> Option<bool> {
     order(op, (a.lo, a.hi), (b.lo, b.hi))
 }
 
-fn order<T: PartialOrd>(op: BinaryOp, a: (T, T), b: (T, T)) -> Option<bool> {
+pub(super) fn order<T: PartialOrd>(op: BinaryOp, a: (T, T), b: (T, T)) -> Option<bool> {
     let decide = |always: bool, never: bool| if always { Some(true) } else { never.then_some(false) };
     match op {
         BinaryOp::Lt => decide(a.1 < b.0, a.0 >= b.1),
@@ -254,30 +288,26 @@ fn order<T: PartialOrd>(op: BinaryOp, a: (T, T), b: (T, T)) -> Option<bool> {
 }
 
 fn near(a: [Interval; 3], b: [Interval; 3], window: [Interval; 3], tiles: [i32; 3]) -> Option<bool> {
-    let mut all = Some(true);
-    for axis in 0..3 {
-        if window[axis].lo != window[axis].hi {
-            return None;
-        }
-        let r = window[axis].lo / 2;
+    let axes = [0, 1, 2].map(|axis| {
+        let r = (window[axis].lo == window[axis].hi).then_some(window[axis].lo / 2)?;
         let high = i64::from(tiles[axis]) - 1 - r;
         let centre = Interval::new(a[axis].lo.min(high).max(r), a[axis].hi.min(high).max(r));
-        match compare(BinaryOp::Le, centre.minus(b[axis]).abs(), Interval::one(r)) {
-            Some(true) => {}
-            Some(false) => return Some(false),
-            None => all = None,
-        }
-    }
-    all
+        compare(BinaryOp::Le, centre.minus(b[axis]).abs(), Interval::one(r))
+    });
+    all(axes)
+}
+
+fn all(axes: [Option<bool>; 3]) -> Option<bool> {
+    if axes.contains(&Some(false)) { Some(false) } else { (!axes.contains(&None)).then_some(true) }
 }
 
 fn unary(op: UnaryOp, a: Range) -> Range {
     match (op, a) {
         (UnaryOp::Not, Range::Truth(truth)) => Range::Truth(truth.map(|v| !v)),
         (UnaryOp::Neg, Range::Int(a)) => Range::Int(a.scaled(-1).wrapped()),
-        (UnaryOp::Neg, Range::Float(a)) => Range::Float(a.map(|(lo, hi)| (-hi, -lo))),
-        (UnaryOp::ToFloat, Range::Int(a)) => Range::Float(Some((a.lo as f32, a.hi as f32))),
-        (UnaryOp::ToFloat, _) => Range::Float(None),
+        (UnaryOp::Neg, Range::Float(a)) => Range::Float(a.negated()),
+        (UnaryOp::ToFloat, Range::Int(a)) => Range::Float(Floats { lo: a.lo as f32, hi: a.hi as f32, nan: false }),
+        (UnaryOp::ToFloat, _) => Range::Float(Floats::ANY),
         _ => Range::Truth(None),
     }
 }
@@ -286,17 +316,10 @@ fn binary(op: BinaryOp, a: Range, b: Range) -> Range {
     match (a, b) {
         (Range::Int(a), Range::Int(b)) if is_comparison(op) => Range::Truth(compare(op, a, b)),
         (Range::Int(a), Range::Int(b)) => Range::Int(binary_int(op, a, b)),
-        (Range::Float(a), Range::Float(b)) if is_comparison(op) => {
-            Range::Truth(a.zip(b).and_then(|(a, b)| order(op, a, b)))
-        }
-        (Range::Float(a), Range::Float(b)) => Range::Float(a.zip(b).and_then(|(a, b)| binary_float(op, a, b))),
+        (Range::Float(a), Range::Float(b)) if is_comparison(op) => Range::Truth(Floats::compare(op, a, b)),
+        (Range::Float(a), Range::Float(b)) => Range::Float(Floats::binary(op, a, b)),
         (Range::Triple(a), Range::Triple(b)) => {
-            let axes = [0, 1, 2].map(|axis| compare(BinaryOp::Eq, a[axis], b[axis]));
-            let same = match axes {
-                _ if axes.contains(&Some(false)) => Some(false),
-                _ if axes.contains(&None) => None,
-                _ => Some(true),
-            };
+            let same = all([0, 1, 2].map(|axis| compare(BinaryOp::Eq, a[axis], b[axis])));
             Range::Truth(if op == BinaryOp::Ne { same.map(|v| !v) } else { same })
         }
         (Range::Truth(a), Range::Truth(b)) => Range::Truth(match op {
@@ -334,31 +357,17 @@ fn remainder(a: Interval, b: Interval) -> Interval {
     Interval::new(if a.lo < 0 { -most } else { 0 }, if a.hi > 0 { most } else { 0 })
 }
 
-fn binary_float(op: BinaryOp, a: (f32, f32), b: (f32, f32)) -> Option<(f32, f32)> {
-    let ends = [a.0, a.1, b.0, b.1];
-    match op {
-        _ if ends.iter().any(|v| v.is_infinite()) => None, // inf - inf or 0 · inf may lie inside
-        BinaryOp::Add => Some((a.0 + b.0, a.1 + b.1)),
-        BinaryOp::Sub => Some((a.0 - b.1, a.1 - b.0)),
-        BinaryOp::Mul => corners(a, b, |x, y| x * y),
-        BinaryOp::Div if b.0 > 0.0 || b.1 < 0.0 => corners(a, b, |x, y| x / y),
-        _ => None,
-    }
-}
-
-fn corners(a: (f32, f32), b: (f32, f32), f: impl Fn(f32, f32) -> f32) -> Option<(f32, f32)> {
-    let all = [f(a.0, b.0), f(a.0, b.1), f(a.1, b.0), f(a.1, b.1)];
-    Some((all.into_iter().fold(f32::INFINITY, f32::min), all.into_iter().fold(f32::NEG_INFINITY, f32::max)))
-}
-
 fn call(function: Function, a: Range, b: Range, c: Range) -> Range {
-    if let (Range::Float(x), Function::Floor | Function::Ceil) = (a, function) {
-        let round = |v: f32| i64::from(if function == Function::Floor { v.floor() } else { v.ceil() } as i32);
-        return Range::Int(x.map_or(Interval::INT, |(lo, hi)| Interval::new(round(lo), round(hi))));
-    }
     match a {
+        Range::Float(x) if matches!(function, Function::Floor | Function::Ceil) => {
+            // Past 32 bits it stops at their ends, and NaN becomes 0.
+            let round = |v: f32| i64::from(if function == Function::Floor { v.floor() } else { v.ceil() } as i32);
+            let numbers = (x.lo <= x.hi).then(|| Interval::new(round(x.lo), round(x.hi)));
+            let zero = x.nan.then_some(Interval::one(0));
+            Range::Int(numbers.into_iter().chain(zero).reduce(Interval::hull).unwrap_or(Interval::INT))
+        }
         Range::Int(a) => Range::Int(call_int(function, a, b.int(), c.int())),
-        Range::Float(a) => Range::Float(a.and_then(|a| call_float(function, a, b.float(), c.float()))),
+        Range::Float(a) => Range::Float(Floats::call(function, a, b.float(), c.float())),
         _ => Range::Truth(None),
     }
 }
@@ -373,29 +382,5 @@ fn call_int(function: Function, a: Interval, b: Interval, c: Interval) -> Interv
         Function::Clamp => most(least(a, c), b),
         Function::BitLength => Interval::new(i64::from(bit_length(a.lo as i32)), i64::from(bit_length(a.hi as i32))),
         _ => Interval::INT,
-    }
-}
-
-fn call_float(function: Function, a: (f32, f32), b: Option<(f32, f32)>, c: Option<(f32, f32)>) -> Option<(f32, f32)> {
-    let least = |a: (f32, f32), b: (f32, f32)| (a.0.min(b.0), a.1.min(b.1));
-    let most = |a: (f32, f32), b: (f32, f32)| (a.0.max(b.0), a.1.max(b.1));
-    // Devices agree on these to a few units in the last place only.
-    let widened = |f: fn(f32) -> f32| {
-        let (lo, hi) = (f(a.0), f(a.1));
-        (lo.is_finite() && hi.is_finite()).then_some((lo - lo.abs() * 1e-5 - 1e-30, hi + hi.abs() * 1e-5 + 1e-30))
-    };
-    match function {
-        Function::Abs if a.0 <= 0.0 && a.1 >= 0.0 => Some((0.0, a.1.max(-a.0))),
-        Function::Abs => Some((a.0.abs().min(a.1.abs()), a.0.abs().max(a.1.abs()))),
-        Function::Min => Some(least(a, b?)),
-        Function::Max => Some(most(a, b?)),
-        Function::Clamp => Some(most(least(a, c?), b?)),
-        Function::Sqrt => widened(f32::sqrt),
-        Function::Tanh => widened(f32::tanh),
-        Function::Exp => widened(f32::exp),
-        Function::Exp2 => widened(f32::exp2),
-        Function::Log => widened(f32::ln),
-        Function::Log2 => widened(f32::log2),
-        _ => None,
     }
 }

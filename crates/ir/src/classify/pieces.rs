@@ -1,13 +1,15 @@
-//! A block's tokens, cut into runs on which every coordinate ranges over a full interval.
+//! A block's tokens, cut into runs on which every coordinate ranges over a full interval; and what the coordinates of any
+//! run range over at most.
 
 use crate::bind::GridGeometry;
 use crate::eval::Scope;
-use crate::expr::Side;
+use crate::expr::{Coordinate, Expr, ExprKind, Side};
 use crate::strategy::{InputId, Scalar};
 
+use super::floats::Floats;
 use super::interval::{Interval, Range};
 
-/// Consecutive tokens of one side, and what their coordinates range over.
+/// Consecutive tokens of one side, inside the grid or outside it, and what their coordinates range over.
 #[derive(Clone, Debug)]
 pub(super) struct Piece {
     pub(super) pos: Interval,
@@ -15,6 +17,10 @@ pub(super) struct Piece {
     pub(super) at: [Interval; 3],
     /// The tile's t, h, w; -1 outside the grid.
     pub(super) tile: [Interval; 3],
+    /// Place in the frame; -1 outside the grid.
+    pub(super) cell: Interval,
+    /// cell - pos, if that is the same for all tokens.
+    pub(super) shift: Option<i64>,
     /// Least and largest value of each input; empty if the mask reads none.
     pub(super) inputs: Vec<Range>,
 }
@@ -28,33 +34,44 @@ pub(super) struct Block {
     pub(super) pieces: Vec<Piece>,
 }
 
-/// How one side of a mask is cut.
-pub(super) struct Cutter<'a> {
-    pub(super) scope: Scope<'a>,
-    pub(super) side: Side,
-    /// Tokens of this side.
-    pub(super) tokens: usize,
-    /// Ascending cuts of this side's pos.
-    pub(super) cuts: Vec<i64>,
+/// What the mask reads of the tokens of one side.
+#[derive(Clone, Debug)]
+pub(super) struct Tokens {
     /// The grid, if the mask reads its coordinates.
-    pub(super) grid: Option<GridGeometry>,
-    /// Whether the mask reads inputs.
-    pub(super) inputs: bool,
+    grid: Option<GridGeometry>,
+    /// Whether it reads rows: h, w or the tile.
+    rows: bool,
+    /// The inputs' values by position, if the mask reads any.
+    inputs: Vec<(Scalar, Vec<f32>)>,
 }
 
-impl Cutter<'_> {
-    /// The blocks of `size` tokens, `n_blocks` of them.
-    pub(super) fn blocks(&self, size: usize, n_blocks: usize) -> Vec<Block> {
-        (0..n_blocks).map(|block| self.block(block * size, ((block + 1) * size).min(self.tokens))).collect()
+impl Tokens {
+    pub(super) fn new(scope: &Scope, side: Side, mask: &Expr) -> Tokens {
+        let reads = |test: fn(&Coordinate) -> bool| {
+            mask.any(|e| matches!(&e.kind, ExprKind::Coordinate(_, coordinate) if test(coordinate)))
+        };
+        let grid = reads(|c| !matches!(c, Coordinate::Pos | Coordinate::Block | Coordinate::Len));
+        let inputs = mask.any(|e| matches!(e.kind, ExprKind::Input(..)));
+        let declared = scope.bound.strategy.inputs.iter().enumerate().filter(|_| inputs);
+        Tokens {
+            grid: scope.bound.geometry.grid.filter(|of| grid && !of.is_empty()),
+            rows: reads(|c| matches!(c, Coordinate::H | Coordinate::W | Coordinate::Tile)),
+            inputs: declared.map(|(id, input)| (input.scalar, scope.input_row(InputId(id), side).to_vec())).collect(),
+        }
     }
 
-    fn block(&self, start: usize, end: usize) -> Block {
+    /// The blocks of `size` tokens, `n_blocks` of them, of a sequence of `tokens`, cut at ascending `cuts`.
+    pub(super) fn blocks(&self, size: usize, n_blocks: usize, tokens: usize, cuts: &[i64]) -> Vec<Block> {
+        (0..n_blocks).map(|block| self.block(block * size, ((block + 1) * size).min(tokens), cuts)).collect()
+    }
+
+    fn block(&self, start: usize, end: usize, cuts: &[i64]) -> Block {
         let mut pieces: Vec<Piece> = Vec::new();
         let mut at = start;
         while at < end {
-            let next_cut = self.cuts.iter().copied().find(|&cut| cut > at as i64);
+            let next_cut = cuts.iter().copied().find(|&cut| cut > at as i64);
             let stop = next_cut.map_or(end, |cut| cut.min(end as i64) as usize);
-            let piece = self.piece(at, stop);
+            let piece = self.piece(at, at + self.box_len(at, stop) - 1);
             at = piece.pos.hi as usize + 1;
             pieces.push(piece);
         }
@@ -62,65 +79,82 @@ impl Cutter<'_> {
         Block { whole, pieces }
     }
 
-    /// The longest piece from `start` on that ends before `stop`.
-    fn piece(&self, start: usize, stop: usize) -> Piece {
-        let outside = [Interval::one(-1); 3];
-        let (len, at, tile) = match &self.grid {
-            None => (stop - start, outside, outside),
-            Some(grid) if start < grid.start => ((grid.start - start).min(stop - start), outside, outside),
-            Some(grid) if start >= grid.start + grid.len() => (stop - start, outside, outside),
-            Some(grid) => {
-                let stop = stop.min(grid.start + grid.len());
-                grid_box(grid, start - grid.start, stop - start)
-            }
-        };
-        let pos = Interval::new(start as i64, (start + len) as i64 - 1);
-        Piece { pos, at, tile, inputs: self.input_ranges(start, start + len) }
+    /// The tokens of a run, cut where the grid begins and ends and, where places in the frame do not follow positions, into
+    /// boxes.
+    pub(super) fn pieces(&self, (first, last): (usize, usize)) -> Vec<Piece> {
+        let mut pieces: Vec<Piece> = Vec::new();
+        let mut at = first;
+        while at <= last {
+            let bounds = self.grid.iter().flat_map(|grid| [grid.start, grid.start + grid.len()]);
+            let stop = bounds.filter(|&bound| bound > at).min().map_or(last, |bound| last.min(bound - 1));
+            let whole = self.piece(at, stop);
+            let piece = match self.rows || (self.grid.is_some() && whole.shift.is_none()) {
+                true => self.piece(at, at + self.box_len(at, stop + 1) - 1),
+                false => whole,
+            };
+            at = piece.pos.hi as usize + 1;
+            pieces.push(piece);
+        }
+        pieces
     }
 
-    fn input_ranges(&self, start: usize, end: usize) -> Vec<Range> {
-        if !self.inputs {
-            return Vec::new();
+    /// Length of the longest run from `start` on that ends before `stop` and lies outside the grid or fills a box of it.
+    fn box_len(&self, start: usize, stop: usize) -> usize {
+        match &self.grid {
+            Some(grid) if start < grid.start => grid.start.min(stop) - start,
+            Some(grid) if start < grid.start + grid.len() => {
+                grid_run(grid, start - grid.start, stop.min(grid.start + grid.len()) - start)
+            }
+            _ => stop - start,
         }
-        let declared = self.scope.bound.strategy.inputs.iter().enumerate();
-        declared
-            .map(|(id, input)| range_of(input.scalar, self.scope.input_row(InputId(id), self.side), start, end))
-            .collect()
+    }
+
+    /// What the tokens `first..=last` range over. They lie all inside the grid or all outside it.
+    pub(super) fn piece(&self, first: usize, last: usize) -> Piece {
+        let pos = Interval::new(first as i64, last as i64);
+        let outside = Interval::one(-1);
+        let inputs = self.inputs.iter().map(|(scalar, values)| range_of(*scalar, values, first, last + 1)).collect();
+        match self.grid.as_ref().filter(|grid| (grid.start..grid.start + grid.len()).contains(&first)) {
+            None => Piece { pos, at: [outside; 3], tile: [outside; 3], cell: outside, shift: None, inputs },
+            Some(grid) => {
+                let (at, tile) = grid_hull(grid, first - grid.start, last - grid.start);
+                let width = grid.extent[2] as i64;
+                let cell = |h: i64, w: i64| h * width + w;
+                let (hull, [_, h, w]) = (Interval::new(cell(at[1].lo, at[2].lo), cell(at[1].hi, at[2].hi)), at);
+                let in_one_tile = tile.iter().all(|axis| axis.lo == axis.hi);
+                let runs = in_one_tile && at[0].lo == at[0].hi && (h.lo == h.hi || grid.tile[2] == grid.extent[2]);
+                if !runs {
+                    return Piece { pos, at, tile, cell: hull, shift: None, inputs };
+                }
+                // Inside one row, or over rows as wide as the grid, places follow one another as positions do.
+                let start = grid.coordinates(first).map_or(w.lo, |(at, _)| cell(at[1] as i64, at[2] as i64));
+                let cell = Interval::new(start, start + pos.hi - pos.lo);
+                Piece { pos, at, tile, cell, shift: Some(cell.lo - pos.lo), inputs }
+            }
+        }
     }
 }
 
 impl Piece {
     fn hull(&self, other: &Piece) -> Piece {
         let hull = |a: &[Interval; 3], b: &[Interval; 3]| [0, 1, 2].map(|axis| a[axis].hull(b[axis]));
-        let inputs = self.inputs.iter().zip(&other.inputs).map(|(a, b)| match (*a, *b) {
-            (Range::Int(a), Range::Int(b)) => Range::Int(a.hull(b)),
-            (Range::Float(Some(a)), Range::Float(Some(b))) => Range::Float(Some((a.0.min(b.0), a.1.max(b.1)))),
-            (Range::Float(_), _) => Range::Float(None),
-            (a, b) => {
-                if a == b {
-                    a
-                } else {
-                    Range::Truth(None)
-                }
-            }
-        });
         Piece {
             pos: self.pos.hull(other.pos),
             at: hull(&self.at, &other.at),
             tile: hull(&self.tile, &other.tile),
-            inputs: inputs.collect(),
+            cell: self.cell.hull(other.cell),
+            shift: self.shift.filter(|_| self.shift == other.shift),
+            inputs: self.inputs.iter().zip(&other.inputs).map(|(a, b)| a.hull(b)).collect(),
         }
     }
 }
 
 fn range_of(scalar: Scalar, values: &[f32], start: usize, end: usize) -> Range {
-    let Some(values) = values.get(start..end) else { return Range::Float(None) };
-    let (mut lo, mut hi, mut nan) = (f32::INFINITY, f32::NEG_INFINITY, false);
-    for &value in values {
-        (lo, hi, nan) = (lo.min(value), hi.max(value), nan | value.is_nan());
-    }
+    let Some(values) = values.get(start..end) else { return Range::Truth(None) };
+    let floats = values.iter().fold(Floats::NONE, |known, &value| known.hull(Floats::one(value)));
+    let (lo, hi, nan) = (floats.lo, floats.hi, floats.nan);
     match scalar {
-        Scalar::F32 => Range::Float((!nan).then_some((lo, hi))),
+        Scalar::F32 => Range::Float(floats),
         Scalar::Bool => Range::Truth(match (nan, lo == 0.0 && hi == 0.0, lo > 0.0 || hi < 0.0) {
             (false, true, _) => Some(false),
             (false, _, true) => Some(true),
@@ -133,47 +167,57 @@ fn range_of(scalar: Scalar, values: &[f32], start: usize, end: usize) -> Range {
     }
 }
 
-/// The longest run of at most `most` tokens from grid index `index` on that fills a box of the grid: part of a row, whole
-/// rows, or whole planes, of one tile or (where whole tiles follow) of the grid of tiles. Any run of tokens falls into at
-/// most 15 such boxes. Returns its length, its extent in (t, h, w), and that of its tiles.
-fn grid_box(grid: &GridGeometry, index: usize, most: usize) -> (usize, [Interval; 3], [Interval; 3]) {
+/// Length of the longest run of at most `most` tokens from grid index `index` on that fills a box of the grid: part of a
+/// row, whole rows, or whole planes, of one tile or (where whole tiles follow) of the grid of tiles. Any run of tokens falls
+/// into at most 15 such boxes.
+fn grid_run(grid: &GridGeometry, index: usize, most: usize) -> usize {
     let tile_len = grid.tile_len();
-    let (first_tile, inner) = (index / tile_len, index % tile_len);
-    let (len, tile, at) = if inner == 0 && most >= tile_len {
-        let (tiles, tile) = raster_box(grid.tiles(), first_tile, most / tile_len);
-        let at = [0, 1, 2].map(|axis| {
-            let size = grid.tile[axis] as i64;
-            Interval::new(tile[axis].lo * size, (tile[axis].hi + 1) * size - 1)
-        });
-        (tiles * tile_len, tile, at)
+    let inner = index % tile_len;
+    if inner == 0 && most >= tile_len {
+        box_run(grid.tiles(), index / tile_len, most / tile_len) * tile_len
     } else {
-        let (_, tile) = raster_box(grid.tiles(), first_tile, 1);
-        let (len, inside) = raster_box(grid.tile, inner, most.min(tile_len - inner));
-        let at = [0, 1, 2].map(|axis| {
-            let origin = tile[axis].lo * grid.tile[axis] as i64;
-            Interval::new(origin + inside[axis].lo, origin + inside[axis].hi)
-        });
-        (len, tile, at)
-    };
-    (len, at, tile)
+        box_run(grid.tile, inner, most.min(tile_len - inner))
+    }
 }
 
-/// The longest run from `index` on in raster order, of at most `most` elements, that fills a box; its length and extent.
-fn raster_box(extent: [usize; 3], index: usize, most: usize) -> (usize, [Interval; 3]) {
-    let [_, rows, width] = extent;
+/// Length of the longest run from `index` on in raster order, of at most `most` elements, that fills a box.
+fn box_run([_, rows, width]: [usize; 3], index: usize, most: usize) -> usize {
     let plane = rows * width;
-    let (t, h, w) = (index / plane, index / width % rows, index % width);
-    let run = |first: usize, len: usize| Interval::new(first as i64, (first + len) as i64 - 1);
-    if h == 0 && w == 0 && most >= plane {
-        let planes = most / plane;
-        (planes * plane, [run(t, planes), run(0, rows), run(0, width)])
-    } else if w == 0 && most >= width {
-        let n_rows = (most / width).min(rows - h);
-        (n_rows * width, [run(t, 1), run(h, n_rows), run(0, width)])
+    if index.is_multiple_of(plane) && most >= plane {
+        most / plane * plane
+    } else if index.is_multiple_of(width) && most >= width {
+        (most / width).min(rows - index / width % rows) * width
     } else {
-        let len = most.min(width - w);
-        (len, [run(t, 1), run(h, 1), run(w, len)])
+        most.min(width - index % width)
     }
+}
+
+/// The least box of the grid that holds the grid indices `first..=last`, as far as rows and planes tell, and that of their
+/// tiles. Of a run that fills a box it is that box.
+fn grid_hull(grid: &GridGeometry, first: usize, last: usize) -> ([Interval; 3], [Interval; 3]) {
+    let tile_len = grid.tile_len();
+    let tile = raster_hull(grid.tiles(), first / tile_len, last / tile_len);
+    let inside = match first / tile_len == last / tile_len {
+        true => raster_hull(grid.tile, first % tile_len, last % tile_len),
+        false => grid.tile.map(|size| Interval::new(0, size as i64 - 1)),
+    };
+    let at = [0, 1, 2].map(|axis| {
+        let size = grid.tile[axis] as i64;
+        Interval::new(tile[axis].lo * size + inside[axis].lo, tile[axis].hi * size + inside[axis].hi)
+    });
+    (at, tile)
+}
+
+fn raster_hull([_, rows, width]: [usize; 3], first: usize, last: usize) -> [Interval; 3] {
+    let point = |index: usize| [index / (rows * width), index / width % rows, index % width].map(|x| x as i64);
+    let (a, b) = (point(first), point(last));
+    let full = |size: usize| Interval::new(0, size as i64 - 1);
+    let one_plane = a[0] == b[0];
+    [
+        Interval::new(a[0], b[0]),
+        if one_plane { Interval::new(a[1], b[1]) } else { full(rows) },
+        if one_plane && a[1] == b[1] { Interval::new(a[2], b[2]) } else { full(width) },
+    ]
 }
 
 #[cfg(test)]
@@ -184,14 +228,15 @@ mod tests {
     #[test]
     fn boxes_of_a_tiled_grid_are_exact() {
         let grid = GridGeometry { range: RangeId(0), start: 0, extent: [4, 4, 6], tile: [2, 2, 3] };
+        let inside = |value: [usize; 3], hull: [Interval; 3]| {
+            (0..3).all(|axis| (hull[axis].lo..=hull[axis].hi).contains(&(value[axis] as i64)))
+        };
         for start in 0..grid.len() {
             for end in start + 1..=grid.len() {
                 let (mut index, mut boxes) = (start, 0);
                 while index < end {
-                    let (len, at, tile) = grid_box(&grid, index, end - index);
-                    let inside = |value: [usize; 3], hull: [Interval; 3]| {
-                        (0..3).all(|axis| (hull[axis].lo..=hull[axis].hi).contains(&(value[axis] as i64)))
-                    };
+                    let len = grid_run(&grid, index, end - index);
+                    let (at, tile) = grid_hull(&grid, index, index + len - 1);
                     let volume: i64 = at.iter().map(|axis| axis.hi - axis.lo + 1).product();
                     assert_eq!(volume, len as i64);
                     for token in index..index + len {
@@ -201,6 +246,11 @@ mod tests {
                     (index, boxes) = (index + len, boxes + 1);
                 }
                 assert!(boxes <= 15, "{boxes} boxes for {start}..{end}");
+                let (at, tile) = grid_hull(&grid, start, end - 1);
+                for token in start..end {
+                    let (token_at, token_tile) = grid.coordinates(token).unwrap();
+                    assert!(inside(token_at, at) && inside(token_tile, tile), "any run lies in its hull");
+                }
             }
         }
     }
