@@ -18,6 +18,7 @@ mod permute;
 pub mod projections;
 mod reference;
 pub mod session;
+mod unclassified;
 
 use std::sync::Arc;
 
@@ -32,6 +33,7 @@ pub use kernels::{Backend, KernelDevice};
 pub use measured::{Cost, Measured};
 pub use reference::Reference;
 pub use session::{Array, BitArray, Session};
+pub(crate) use unclassified::warn_once;
 
 use crate::error::Error;
 
@@ -68,6 +70,7 @@ pub trait Device: Send + Sync {
     /// # Errors
     /// All that [`SymbolsCall::check`] finds, findings about what the device cannot make, or its own failure.
     fn measured_symbols(&self, call: &SymbolsCall<'_>) -> Result<Measured<Symbols>, Error> {
+        warn_once(call.bound, &call.moment);
         let Some(permutation) = Permutation::of(call.bound) else { return self.stored_symbols(call) };
         call.check()?;
         let bindings = permutation.bindings(call.bound.bindings);

@@ -70,6 +70,7 @@ impl Core {
         bound.check_moment(&moment)?;
         let schedule = Schedule::new(&bound, *place);
         check_mask(strategy, &schedule)?;
+        crate::device::warn_once(&bound, &moment);
         let is_static = strategy.caches() && !strategy.reads_data();
         let varying = [false, true].map(|skips| reads_steps(strategy, skips));
         let idle = is_static && !varying[0] && static_symbols(&bound, &moment).cache.density() == 0.0;
