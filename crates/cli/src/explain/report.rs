@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use sparsym::dsl_core;
 use sparsym::ir::Bound;
+use sparsym::ir::classify::{Classifier, Unclassified, may_be_unclassified};
 use sparsym::runtime::StepKind;
 
 use super::predict::{self, Prediction, Waste};
@@ -71,6 +72,7 @@ impl Explanation {
         if one_of > 1 {
             notes.push(format!("waste is that of one in {one_of} partial blocks"));
         }
+        notes.extend(unclassified(bound, run));
         let predicted = predict::predict(&run.steps);
         Explanation {
             name: strategy.name.clone(),
@@ -99,6 +101,26 @@ impl Explanation {
             files,
         }
     }
+}
+
+/// For each part of the mask that could not be decided for some block pairs: which, why, and what form could be.
+fn unclassified(bound: &Bound<'_>, run: &Timeline) -> Vec<String> {
+    /// Query blocks that are looked at, spread over the sequence.
+    const ROWS: usize = 64;
+    if !may_be_unclassified(bound, &run.made) {
+        return Vec::new();
+    }
+    let words = |found: Unclassified| {
+        format!(
+            "the mask could not be classified for {:.1} % of block pairs, which are tested token by token: {}, in {}; to have \
+             it classified, {}",
+            100.0 * found.share,
+            found.doubt.reason(),
+            dsl_core::print_mask_part(bound.strategy, &found.expr),
+            found.doubt.help()
+        )
+    };
+    Classifier::new(bound, &run.made).unclassified(ROWS).into_iter().map(words).collect()
 }
 
 /// What the step shown is, and whose symbols it obeys.
