@@ -55,7 +55,11 @@ pub(crate) fn run(args: &CacheArgs, report: Report) -> Outcome {
 /// Folder, entries and size in one line.
 pub(crate) fn describe(stats: &Stats) -> String {
     match &stats.folder {
-        Some(folder) => format!("{}: {} entries, {} bytes", folder.display(), stats.entries, stats.bytes),
+        Some(folder) => {
+            let why =
+                stats.not_used.as_ref().map_or(String::new(), |reason| format!("; not used, because it {reason}"));
+            format!("{}: {} entries, {} bytes{why}", folder.display(), stats.entries, stats.bytes)
+        }
         None => "no folder: none of SPARSYM_CACHE, XDG_CACHE_HOME and HOME is set".to_owned(),
     }
 }

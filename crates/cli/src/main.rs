@@ -8,7 +8,7 @@
 //! ```text
 //! main ─► args ─► demo | list | explain | emit | compile | run | bench | doctor | cache
 //!                   │      (chosen: which strategy, with which values; device: where)
-//!                   └────► output, write, picture, failure
+//!                   └────► output, write, picture, failure, warnings
 //! ```
 
 mod args;
@@ -27,6 +27,7 @@ mod output;
 mod picture;
 mod run;
 mod tables;
+mod warnings;
 mod write;
 
 use std::process::ExitCode;
@@ -38,6 +39,7 @@ use output::Report;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    warnings::show();
     let report = if cli.json { Report::Json } else { Report::Text };
     let outcome = match &cli.form {
         Form::Demo(args) => demo::run(args, report),

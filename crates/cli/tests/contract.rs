@@ -4,7 +4,7 @@ mod common;
 
 use std::path::Path;
 
-use common::{File, failure, json, read_f32, read_u8, sparsym};
+use common::{File, failure, json, read_f32, read_u8, sparsym, success};
 use sparsym::ir::{AttentionCall, Bindings, Bound, DType, Moment, Problem, SymbolsCall, Tensor};
 use sparsym::runtime::device;
 use tempfile::tempdir;
@@ -104,6 +104,40 @@ fn compile_reports_a_kernel_without_spills() {
         assert_eq!(first["cache"], "miss", "{room}");
         assert_eq!(json(folder.path(), &args)["cache"], "hit", "{room}");
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_cache_that_others_may_write_is_not_used_and_said_once() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempdir().unwrap();
+    let args = ["compile", "dense", "--room", "attention", "--target", "sm_80", "--head-dim", "64", "--json"];
+    let outcome = |mode: u32| {
+        let cache = folder.path().join("cache");
+        std::fs::create_dir_all(&cache).unwrap();
+        std::fs::set_permissions(&cache, PermissionsExt::from_mode(mode)).unwrap();
+        let done = sparsym(folder.path(), &args).output().unwrap();
+        let found: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+        (found["cache"].as_str().unwrap().to_owned(), String::from_utf8(done.stderr).unwrap())
+    };
+    assert_eq!(outcome(0o700), ("miss".to_owned(), String::new()));
+    assert_eq!(outcome(0o700), ("hit".to_owned(), String::new()));
+    let (found, said) = outcome(0o777);
+    assert_eq!(found, "miss");
+    assert_eq!(said.matches("warning: ").count(), 1, "{said}");
+    assert!(said.contains("mode 777") && said.contains("chmod go-w"), "{said}");
+    assert!(success(folder.path(), &["cache"]).contains("not used"));
+    assert_eq!(outcome(0o700).0, "hit");
+    // A link in the place of an entry is one nowhere: not when it is loaded, and not for stats and verify.
+    let cache = folder.path().join("cache");
+    let entry = std::fs::read_dir(&cache).unwrap().next().unwrap().unwrap().path();
+    std::fs::rename(&entry, folder.path().join("elsewhere")).unwrap();
+    std::os::unix::fs::symlink(folder.path().join("elsewhere"), &entry).unwrap();
+    assert_eq!(json(folder.path(), &["cache", "stats"])["entries"], 0);
+    assert_eq!(json(folder.path(), &["cache", "verify"])["good"], 0);
+    let (found, said) = outcome(0o700);
+    assert!(found == "miss" && said.contains("is a link"), "{found}: {said}");
+    assert_eq!(outcome(0o700).0, "hit");
 }
 
 #[test]

@@ -3,23 +3,29 @@
 //! An entry is one file, `<key>.kernel`, where the key is the SHA-256 of all that decides the compiled bytes. It holds its
 //! own digest, which is verified whenever it is read: an entry that was truncated, altered or renamed is deleted and
 //! compiled again. Files appear by rename, so two processes never see half an entry, and the last one wins.
+//!
+//! What is loaded runs, so an entry counts only if nobody else can have put it there: a regular file of this user, in a
+//! folder of this user that no other may write. Anything else is a miss, and said once. Loading, `verify` and `stats` go
+//! by the same rule.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::Error;
-use crate::nvrtc::Image;
+use crate::nvrtc::{Image, Spills};
 
 /// A folder of compiled kernels, shared by any number of threads and processes.
 #[derive(Debug)]
 pub struct Cache {
     folder: Option<PathBuf>,
     counters: Counters,
+    /// Whether it was said that something is not taken.
+    said: AtomicBool,
 }
 
 /// What happened since this [`Cache`] was opened.
@@ -40,6 +46,8 @@ pub struct Key(String);
 pub struct Stats {
     /// The folder; None: there is no place for one, and every look-up is a miss.
     pub folder: Option<PathBuf>,
+    /// Why nothing in the folder counts; None: its entries do.
+    pub not_used: Option<String>,
     /// Entries on disk.
     pub entries: u64,
     /// Their bytes.
@@ -98,7 +106,7 @@ impl Cache {
     }
 
     fn over(folder: Option<PathBuf>) -> Cache {
-        Cache { folder, counters: Counters::default() }
+        Cache { folder, counters: Counters::default(), said: AtomicBool::new(false) }
     }
 
     /// The folder, if there is a place for one.
@@ -112,6 +120,7 @@ impl Cache {
             Ok(bytes) => self.decode_or_delete(&path, &bytes, &key.0),
             Err(error) => {
                 if error.kind() != std::io::ErrorKind::NotFound {
+                    self.say(&path, &error);
                     self.count_failure("read", &path, &error);
                 }
                 None
@@ -126,7 +135,11 @@ impl Cache {
     pub fn store(&self, key: &Key, image: &Image) {
         let (Some(folder), Some(path)) = (&self.folder, self.path(key)) else { return };
         let write = || -> std::io::Result<()> {
-            fs::create_dir_all(folder)?;
+            create_folder(folder)?;
+            if let Some(reason) = self.not_used() {
+                self.say(folder, &reason);
+                return Ok(());
+            }
             let mut file = tempfile::Builder::new().prefix(UNFINISHED.0).suffix(UNFINISHED.1).tempfile_in(folder)?;
             file.write_all(&encode(key, image)?)?;
             file.persist(&path).map_err(|error| error.error)?;
@@ -139,10 +152,15 @@ impl Cache {
 
     /// What the folder holds, and what this process did.
     pub fn stats(&self) -> Stats {
-        let sizes: Vec<u64> = self.own_files(is_entry).iter().map(|(_, bytes)| *bytes).collect();
+        let not_used = self.not_used();
+        let sizes: Vec<u64> = match not_used {
+            None => self.own_files(is_entry).iter().map(|(_, bytes)| *bytes).collect(),
+            Some(_) => Vec::new(),
+        };
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Stats {
             folder: self.folder.clone(),
+            not_used,
             entries: sizes.len() as u64,
             bytes: sizes.iter().sum(),
             hits: count(&self.counters.hits),
@@ -172,6 +190,10 @@ impl Cache {
     /// Reads every entry, and deletes those that are damaged.
     pub fn verify(&self) -> Verified {
         let mut verified = Verified::default();
+        if let (Some(folder), Some(reason)) = (&self.folder, self.not_used()) {
+            self.say(folder, &reason);
+            return verified;
+        }
         for (path, _) in self.own_files(is_entry) {
             let key = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             match self.read(&path).map(|bytes| self.decode_or_delete(&path, &bytes, &key)) {
@@ -183,16 +205,59 @@ impl Cache {
         verified
     }
 
+    /// Kernels of the folder that spill registers, each with its compiler.
+    pub fn spilling(&self) -> Vec<(Spills, String)> {
+        if self.not_used().is_some() {
+            return Vec::new();
+        }
+        let image = |(path, _): (PathBuf, u64)| {
+            let key = path.file_stem()?.to_string_lossy().into_owned();
+            let image = decode(&self.read(&path).ok()?, &key)?;
+            Some((image.spills()?, image.compiler))
+        };
+        self.own_files(is_entry).into_iter().filter_map(image).collect()
+    }
+
     fn path(&self, key: &Key) -> Option<PathBuf> {
         self.folder.as_ref().map(|folder| folder.join(format!("{}{SUFFIX}", key.0)))
     }
 
+    /// The bytes of an entry that counts.
     fn read(&self, path: &Path) -> std::io::Result<Vec<u8>> {
-        let data = fs::metadata(path)?;
-        if !data.is_file() || data.len() > MOST_BYTES {
-            return Err(std::io::Error::other("is not a file of a sensible size"));
+        let named = fs::symlink_metadata(path)?;
+        let refuse = |reason: String| Err(std::io::Error::other(reason));
+        if let Some(reason) = self.not_used() {
+            return refuse(format!("its folder {reason}"));
         }
-        fs::read(path)
+        if let Some(reason) = not_an_entry(&named) {
+            return refuse(reason);
+        }
+        // Another may have taken its place meanwhile: what is read is what was looked at.
+        let file = owner::open(path)?;
+        let opened = file.metadata()?;
+        if let Some(reason) = not_an_entry(&opened) {
+            return refuse(reason);
+        }
+        let mut bytes = Vec::with_capacity(opened.len() as usize);
+        file.take(MOST_BYTES).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Why nothing in the folder counts; None: its entries do, or there is no folder.
+    fn not_used(&self) -> Option<String> {
+        let data = fs::metadata(self.folder.as_ref()?).ok()?;
+        owner::objection(&data)
+    }
+
+    /// Says once that something is not taken, and why.
+    fn say(&self, path: &Path, reason: &dyn std::fmt::Display) {
+        if !self.said.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "the kernel cache does not take {}: it {reason}; kernels are compiled instead. Entries are files of this user \
+                 in a folder that nobody else may write",
+                path.display()
+            );
+        }
     }
 
     fn decode_or_delete(&self, path: &Path, bytes: &[u8], key: &str) -> Option<Image> {
@@ -207,7 +272,7 @@ impl Cache {
         image
     }
 
-    /// Plain files of the folder whose name passes, with their sizes; links are not followed.
+    /// Files of this user in the folder whose name passes, with their sizes; links are not followed.
     fn own_files(&self, wanted: impl Fn(&str) -> bool) -> Vec<(PathBuf, u64)> {
         let Some(entries) = self.folder.as_ref().and_then(|folder| fs::read_dir(folder).ok()) else {
             return Vec::new();
@@ -215,7 +280,10 @@ impl Cache {
         entries
             .flatten()
             .filter(|entry| wanted(&entry.file_name().to_string_lossy()))
-            .filter_map(|entry| Some((entry.path(), entry.metadata().ok().filter(|data| data.is_file())?.len())))
+            .filter_map(|entry| {
+                let data = entry.metadata().ok().filter(|data| not_an_entry(data).is_none())?;
+                Some((entry.path(), data.len()))
+            })
             .collect()
     }
 
@@ -276,6 +344,70 @@ fn decode(bytes: &[u8], key: &str) -> Option<Image> {
     let (cubin, ptx) = rest.split_at_checked(header.cubin_bytes)?;
     let fits = header.key == key && ptx.len() == header.ptx_bytes;
     fits.then(|| Image { cubin: cubin.to_vec(), ptx: ptx.to_vec(), ..header.image })
+}
+
+/// Why what has these data is no entry, whatever its name; None: it may be one.
+fn not_an_entry(data: &fs::Metadata) -> Option<String> {
+    if !data.is_file() {
+        return Some(format!("is a {}, not a file", if data.is_symlink() { "link" } else { "folder or device" }));
+    }
+    if data.len() > MOST_BYTES {
+        return Some(format!("has {} bytes, more than any kernel", data.len()));
+    }
+    owner::objection(data)
+}
+
+/// Makes the folder and those above it, open to this user alone.
+fn create_folder(folder: &Path) -> std::io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+/// Whose a file or folder is, and who may write it.
+#[cfg(unix)]
+mod owner {
+    use std::fs::{File, Metadata, OpenOptions};
+    use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+    use std::path::Path;
+
+    use rustix::fs::OFlags;
+
+    /// Leave to write, of the group and of everybody.
+    const OTHERS_WRITE: u32 = 0o022;
+
+    /// Why somebody else may have written it; None: nobody can.
+    pub(super) fn objection(data: &Metadata) -> Option<String> {
+        let user = rustix::process::geteuid().as_raw();
+        if data.uid() != user {
+            return Some(format!("belongs to user {}, and this is user {user}", data.uid()));
+        }
+        (data.mode() & OTHERS_WRITE != 0).then(|| {
+            format!("may be written by other users (mode {:o}); `chmod go-w` mends that", data.mode() & 0o7777)
+        })
+    }
+
+    /// Opens what has this name, not what it links to, and does not wait for the other end of a pipe.
+    pub(super) fn open(path: &Path) -> std::io::Result<File> {
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)
+    }
+}
+
+/// Elsewhere a user's folders are their own.
+#[cfg(not(unix))]
+mod owner {
+    use std::fs::{File, Metadata};
+
+    pub(super) fn objection(_: &Metadata) -> Option<String> {
+        None
+    }
+
+    pub(super) fn open(path: &std::path::Path) -> std::io::Result<File> {
+        File::open(path)
+    }
 }
 
 fn is_entry(name: &str) -> bool {

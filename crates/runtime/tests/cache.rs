@@ -120,6 +120,92 @@ fn verify_keeps_the_good_and_clear_touches_nothing_foreign() {
     assert_eq!(cache.stats().failures, 1);
 }
 
+/// The folder's mode, after this.
+fn set_mode(path: &std::path::Path, mode: u32) {
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_link_to_a_good_entry_is_no_entry() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::at(folder.path().join("cache"));
+    cache.store(&key("a"), &image(1));
+    let (place, elsewhere) = (only_file(&folder.path().join("cache")), folder.path().join("elsewhere"));
+    fs::rename(&place, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &place).unwrap();
+    assert_eq!(cache.load(&key("a")), None);
+    let verified = cache.verify();
+    assert_eq!((verified.good, verified.corrupt, cache.stats().entries), (0, 0, 0));
+    // The next compilation takes the link's place, and leaves what it pointed to alone.
+    cache.store(&key("a"), &image(2));
+    assert_eq!(cache.load(&key("a")), Some(image(2)));
+    assert_eq!((cache.verify().good, cache.stats().entries, cache.clear().unwrap()), (1, 1, 1));
+    assert!(elsewhere.is_file());
+}
+
+#[test]
+fn what_others_may_write_is_a_miss() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::at(folder.path());
+    cache.store(&key("a"), &image(1));
+    for mode in [0o777, 0o770, 0o1777] {
+        set_mode(folder.path(), mode);
+        assert_eq!(cache.load(&key("a")), None, "{mode:o}");
+        let stats = cache.stats();
+        assert_eq!(stats.entries, 0);
+        assert!(stats.not_used.is_some_and(|why| why.contains(&format!("mode {mode:o}"))), "{mode:o}");
+        assert_eq!(cache.verify().good, 0);
+        cache.store(&key("b"), &image(2));
+    }
+    set_mode(folder.path(), 0o755);
+    assert_eq!(cache.load(&key("a")), Some(image(1)));
+    assert_eq!(cache.load(&key("b")), None, "nothing is stored where nothing is taken from");
+    set_mode(&only_file(folder.path()), 0o666);
+    assert_eq!(cache.load(&key("a")), None);
+    assert_eq!(cache.stats().entries, 0);
+}
+
+#[test]
+fn entries_of_another_user_are_misses() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::at(folder.path());
+    cache.store(&key("a"), &image(1));
+    // Only the superuser gives files away.
+    if let Err(error) = std::os::unix::fs::chown(only_file(folder.path()), Some(12_345), None) {
+        println!("not run: a file cannot be given to another user here: {error}");
+        return;
+    }
+    assert_eq!(cache.load(&key("a")), None);
+    assert_eq!((cache.verify().good, cache.stats().entries), (0, 0));
+    cache.store(&key("a"), &image(2));
+    assert_eq!(cache.load(&key("a")), Some(image(2)), "an own entry takes its place");
+    std::os::unix::fs::chown(folder.path(), Some(12_345), None).unwrap();
+    assert_eq!(cache.load(&key("a")), None);
+    assert!(cache.stats().not_used.is_some_and(|why| why.contains("user 12345")));
+}
+
+#[test]
+fn a_folder_that_the_cache_makes_is_this_users_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::at(folder.path().join("made"));
+    cache.store(&key("a"), &image(1));
+    let mode =
+        std::os::unix::fs::PermissionsExt::mode(&fs::metadata(folder.path().join("made")).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o700);
+}
+
+#[test]
+fn a_copy_under_the_name_of_another_key_is_a_miss() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::at(folder.path());
+    cache.store(&key("a"), &image(1));
+    let other = folder.path().join(format!("{}.kernel", key("b")));
+    fs::copy(only_file(folder.path()), &other).unwrap();
+    assert_eq!(cache.load(&key("b")), None);
+    assert!(!other.exists());
+    assert_eq!(cache.load(&key("a")), Some(image(1)));
+}
+
 #[test]
 fn no_folder_and_unwritable_folders_are_misses() {
     let folder = tempfile::tempdir().unwrap();
