@@ -64,7 +64,7 @@ static __device__ __forceinline__ void write_forecast(const Params& p, const Til
         *(uint4*)(p.o + offset) = packed;
     }
     for (int row = threadIdx.x; row < rows; row += kThreads) {
-        p.lse[lse_offset(p, tile, row)] = kNegativeInfinity;
+        p.lse[lse_offset(p, tile, row)] = negative_infinity();
     }
 }
 //% endif
@@ -169,7 +169,7 @@ static __device__ __forceinline__ void cut_tail(float (&s)[kRowTiles][kTileKv / 
             #pragma unroll
             for (int e = 0; e < 4; ++e) {
                 if (first_kv + n * 8 + e % 2 >= n_kv) {
-                    s[m][n][e] = kNegativeInfinity;
+                    s[m][n][e] = negative_infinity();
                 }
             }
         }
@@ -200,7 +200,7 @@ static __device__ __forceinline__ void apply_mask(float (&s)[kRowTiles][kTileKv 
                 const int kv = min(first_kv + n * 8 + e % 2, tile.n_kv - 1);
 //% endif
                 if (!mask(${ rules.mask_arguments })) {
-                    s[m][n][e] = kNegativeInfinity;
+                    s[m][n][e] = negative_infinity();
                 }
             }
         }
@@ -340,7 +340,7 @@ static __device__ __forceinline__ void finish(const Params& p, Accumulator& acc,
             const int row = fragment_row() + m * 16 + r * 8;
             if (column == 0 && tile.first_q + warp_q + row < tile.n_q) {
                 p.lse[lse_offset(p, tile, warp_q + row)] =
-                    l == 0.0f ? kNegativeInfinity
+                    l == 0.0f ? negative_infinity()
                               : ${ "acc.m[m][r] + log2_approx(l) * kLn2" if plan.score else "(acc.m[m][r] + log2_approx(l)) * kLn2" };
             }
             #pragma unroll

@@ -2,7 +2,8 @@
 //! sm_80's.
 //!
 //! Ends with a table of registers and compile times. With `SPARSYM_COMPILE_REPORT` set to a file, the same goes there as
-//! lines of kernel, tab, result: `cargo xtask nvrtc-matrix` reads them.
+//! lines of kernel, tab, result: `cargo xtask nvrtc-matrix` reads them. With `SPARSYM_COMPILE_SPILLS=told` spills and stacks
+//! are in the report and fail nothing: for compilers that are taken and not tuned for.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -85,8 +86,10 @@ fn judge(image: &Image) -> (Outcome, Result<(), Failed>) {
     // Of several functions: the most registers, and whatever one of them spills.
     let spills = most(|found| found.spill_stores + found.spill_loads).unwrap_or(0);
     let words = format!("{registers}\t{spills}\t{version}");
+    let told = std::env::var("SPARSYM_COMPILE_SPILLS").is_ok_and(|spills| spills == "told");
     let verdict = match (spills, most(|found| found.stack).unwrap_or(0)) {
         (0, 0) => Ok(()),
+        _ if told => Ok(()),
         (spills, stack) => Err(format!("{spills} bytes of spills, {stack} bytes of stack").into()),
     };
     (Outcome { words, compile_ms: image.compile_ms }, verdict)

@@ -60,8 +60,6 @@ constexpr int kGroupTiles = 16;    // row tiles whose operands are meant to stay
 constexpr int kOutBytes = (kTileN * 2 + 127) / 128 * 128;    // of a row on its way out
 //# part kOutChunks
 constexpr int kOutChunks = kOutBytes / 16;
-//# part kNegativeInfinity
-constexpr float kNegativeInfinity = __builtin_bit_cast(float, 0xff800000u);
 //# part kHeadroom
 constexpr float kHeadroom = ${ "5.5451774f" if plan.score else "8.0f" };    // powers of ${ "e" if plan.score else "2" } by which P may exceed ${ "its due" if plan.dtype == "bf16" else "1" }
 //# part kReserve

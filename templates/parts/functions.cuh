@@ -1,3 +1,8 @@
+//# part negative_infinity
+// A function, because NVRTC before 12.3 takes no way to write such a constant.
+static __device__ __forceinline__ float negative_infinity() {
+    return __uint_as_float(0xff800000u);
+}
 //# part wrapping_add
 // Integers of the language have 32 bits and wrap; in C only unsigned ones do.
 static __device__ __forceinline__ int wrapping_add(int a, int b) {

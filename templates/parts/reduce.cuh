@@ -46,7 +46,7 @@ static __device__ __forceinline__ float cta_max(float x) {
     }
     __syncthreads();
     const int lane = threadIdx.x % 32;
-    return warp_max(lane < blockDim.x / 32 ? warps[lane] : kNegativeInfinity);
+    return warp_max(lane < blockDim.x / 32 ? warps[lane] : negative_infinity());
 }
 //# part cta_count
 static __device__ __forceinline__ int cta_count(int x) {

@@ -61,7 +61,7 @@ ${ step.entry }(const __grid_constant__ Params p) {
     for (int first_row = 0; first_row < q_groups; first_row += 16) {
         const int q_group = i * q_groups + first_row + row;
         const bool has_row = first_row + row < q_groups && q_group * stride < p.n_q;
-        float most = kNegativeInfinity;
+        float most = negative_infinity();
         float total = 0.0f;
         for (int walk = 0; walk < 2; ++walk) {
             for (int first_kv = 0; first_kv * stride < p.n_kv; first_kv += 16) {
@@ -72,17 +72,17 @@ ${ step.entry }(const __grid_constant__ Params p) {
 //% if step.visible
                 sees = sees && ${ step.visible };
 //% endif
-                const float x = sees ? ${ step.logit } : kNegativeInfinity;
+                const float x = sees ? ${ step.logit } : negative_infinity();
                 if (walk == 0) {
                     // Of this thread's columns, relative to their maximum so far.
                     const float larger = fmaxf(most, x);
-                    if (sees && (larger != kNegativeInfinity || x != x)) {
+                    if (sees && (larger != negative_infinity() || x != x)) {
                         total = total * expf(most - larger) + expf(x - larger);
                         most = larger;
                     }
                     continue;
                 }
-                const bool weighs = sees && most != kNegativeInfinity;
+                const bool weighs = sees && most != negative_infinity();
                 weights[row][column] = weighs ? expf(x - most) / total : 0.0f;
                 __syncthreads();
                 // A thread for each kv block that has groups here.
@@ -108,7 +108,7 @@ ${ step.entry }(const __grid_constant__ Params p) {
                     const float other = __shfl_xor_sync(0xffffffffu, most, lanes);
                     const float others = __shfl_xor_sync(0xffffffffu, total, lanes);
                     const float larger = fmaxf(most, other);
-                    if (larger != kNegativeInfinity) {
+                    if (larger != negative_infinity()) {
                         total = total * expf(most - larger) + others * expf(other - larger);
                         most = larger;
                     }

@@ -3,8 +3,8 @@
 ${ step.title }
 
 // Softmax over ${ step.line }: m = max x, ${ "w " if step.weight }e^(x - m) / Σ ${ "w " if step.weight }e^(x - m).
-// Launch: a ${ "CTA" if wide else "warp" } for each line.
-extern "C" __global__ void __launch_bounds__(${ step.threads })
+// Launch: a ${ "CTA" if wide else "warp" } for each line. Lines are few, so a CTA may take what registers it likes.
+extern "C" __global__ void __launch_bounds__(${ step.threads }, 1)
 ${ step.entry }(const __grid_constant__ Params p) {
 //% set v = step.variable
 //% set place_exists = v ~ " < " ~ step.count
@@ -14,7 +14,7 @@ ${ step.entry }(const __grid_constant__ Params p) {
 //% for local in step.locals
     ${ local }
 //% endfor
-    float most = kNegativeInfinity;
+    float most = negative_infinity();
     bool found_nan = false;
     ${ each }
 //% if step.takes
@@ -29,9 +29,9 @@ ${ step.entry }(const __grid_constant__ Params p) {
     most = ${ across }_max(most);
     // Without a finite logit there is no mass: all of the line is 0.
 //% if wide
-    const bool empty = most == kNegativeInfinity && !__syncthreads_or(found_nan);
+    const bool empty = most == negative_infinity() && !__syncthreads_or(found_nan);
 //% else
-    const bool empty = most == kNegativeInfinity && !__any_sync(0xffffffffu, found_nan);
+    const bool empty = most == negative_infinity() && !__any_sync(0xffffffffu, found_nan);
 //% endif
     float sum = 0.0f;
     ${ each }

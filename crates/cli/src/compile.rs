@@ -79,6 +79,10 @@ impl std::fmt::Display for Compiled {
         writeln!(f, "{} for {}", self.name, self.target)?;
         writeln!(f, "registers      {}", self.registers)?;
         writeln!(f, "spills         {} bytes stored, {} bytes loaded", self.spill_stores, self.spill_loads)?;
+        if self.spill_stores + self.spill_loads > 0 {
+            let words = "the kernel is right, and slower than it should be; not a fault of the strategy";
+            writeln!(f, "               {words}, and another libnvrtc may have room for it")?;
+        }
         writeln!(f, "stack          {} bytes", self.stack)?;
         writeln!(f, "shared memory  {} bytes a CTA", self.shared_bytes)?;
         writeln!(f, "cubin          {} bytes", self.cubin_bytes)?;

@@ -20,8 +20,8 @@ pub(crate) struct TargetArg {
 /// `--kernel`.
 #[derive(Debug, Args)]
 pub(crate) struct KernelArg {
-    /// CUDA text to run instead of the generated kernel, on emulator or cuda. It keeps the kernel's name, parameter struct,
-    /// threads and shared memory; `sparsym emit` prints the text to start from.
+    /// CUDA text to run instead of the generated kernel, on emulator or cuda. It keeps the kernel's name (but for the hash
+    /// at its end), parameter struct, threads and shared memory; `sparsym emit` prints the text to start from.
     #[arg(long, value_name = "FILE.cu")]
     kernel: Option<PathBuf>,
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 use sparsym::runtime::Cache;
 use sparsym::runtime::cache::Stats;
 use sparsym::runtime::device::cuda::{self, Gpu};
-use sparsym::runtime::nvrtc::Search;
+use sparsym::runtime::nvrtc::{OLDEST, Search};
 
 use crate::cache::describe;
 use crate::failure::Outcome;
@@ -15,6 +15,8 @@ struct Examination {
     driver: DriverReport,
     nvrtc: NvrtcReport,
     cache: Stats,
+    /// Kernels in the cache that spill registers.
+    spilling: Vec<String>,
     devices: Vec<&'static str>,
     default_device: &'static str,
 }
@@ -69,6 +71,10 @@ pub(crate) fn run(report: Report) -> Outcome {
         default_device: if gpu { "cuda" } else { "cpu" },
         driver,
         nvrtc,
+        spilling: {
+            let spilling = Cache::open().spilling().into_iter();
+            spilling.map(|(spills, compiler)| format!("{spills} ({compiler})")).collect()
+        },
         cache: Cache::open().stats(),
     };
     output::print(report, &examination, || examination.to_string())
@@ -135,7 +141,11 @@ impl std::fmt::Display for Examination {
         }
         match (&self.nvrtc.found, &self.nvrtc.version) {
             (Some(path), Some(version)) => writeln!(f, "NVRTC    {version} at {path}")?,
-            _ => writeln!(f, "NVRTC    none; emit works without it, and the last line installs it")?,
+            _ => {
+                let (major, minor) = OLDEST;
+                let what = format!("{major}.{minor} or newer is needed");
+                writeln!(f, "NVRTC    none, and {what}; emit works without it, and the last line installs it")?;
+            }
         }
         for tried in &self.nvrtc.tried {
             let outcome = tried.problem.as_deref().unwrap_or("taken");
@@ -144,6 +154,12 @@ impl std::fmt::Display for Examination {
         let emulator = if self.nvrtc.found.is_some() { "ready" } else { "not ready" };
         writeln!(f, "emulator {emulator}: it needs NVRTC, no driver and no GPU")?;
         writeln!(f, "cache    {}", describe(&self.cache))?;
+        for kernel in &self.spilling {
+            writeln!(
+                f,
+                "  slow   {kernel}: right, and slower than it should be; another libnvrtc may have room for it"
+            )?;
+        }
         write!(f, "devices  {}; default {}", self.devices.join(", "), self.default_device)?;
         self.nvrtc.install.map_or(Ok(()), |install| write!(f, "\n{install}"))
     }

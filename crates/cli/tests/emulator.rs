@@ -71,6 +71,24 @@ fn symbols_kernels_agree_with_the_oracle_and_are_counted() {
     assert!(report["stats"]["warp_instructions"].as_u64().is_some_and(|count| count > 0), "{report}");
 }
 
+#[test]
+fn a_text_by_hand_runs_under_the_name_that_it_has() {
+    let folder = tempdir().unwrap();
+    let out = folder.path().join("out.safetensors");
+    file().write(folder.path());
+    let (text, name) = emit(folder.path());
+    let (start, hash) = name.rsplit_once('_').unwrap();
+    assert!(hash.len() == 8 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()), "{name}");
+    json(folder.path(), &attention(&EMULATOR));
+    let expected = read_f16(&out, "o");
+    // As edited before the text changed, and as somebody would shorten it.
+    for other in [format!("{start}_00000000"), start.to_owned()] {
+        std::fs::write(folder.path().join("edited.cu"), text.replace(&name, &other)).unwrap();
+        json(folder.path(), &attention(&[&EMULATOR[..], &["--kernel", "edited.cu"]].concat()));
+        assert_eq!(read_f16(&out, "o"), expected, "{other}");
+    }
+}
+
 /// Files of both projections that kernels take: S_c of three heads and two blocks, one early end.
 fn projections() -> [(&'static str, &'static str, File); 2] {
     let values = |n: usize, phase: f32| (0..n).map(|i| (i as f32 * 0.7 + phase).sin() / 8.0).collect::<Vec<f32>>();

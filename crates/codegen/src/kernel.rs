@@ -4,6 +4,7 @@ use serde::Serialize;
 use sparsym_ir::bind::{Bound, Moment};
 use sparsym_ir::problem::Problem;
 
+use crate::entry;
 use crate::params::{self, Argument, Field, Params};
 use crate::plan::{Plan, Room};
 use crate::render::Text;
@@ -11,7 +12,7 @@ use crate::render::Text;
 /// A generated text: one kernel, or several that are launched in order and share one parameter struct.
 #[derive(Clone, Debug)]
 pub struct Kernel {
-    /// Name of the text, and of its function if there is only one.
+    /// Name of the text, and of its function if there is only one. It ends in a hash of the text, so no two texts share one.
     pub name: String,
     /// The whole CUDA file; includes nothing.
     pub source: String,
@@ -29,7 +30,7 @@ pub struct Kernel {
 /// A `__global__` function and how it is launched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Launch {
-    /// Symbol of the function.
+    /// Symbol of the function; like the kernel's name it ends in a hash of the text.
     pub entry: String,
     /// Threads of a CTA.
     pub threads: u32,
@@ -81,10 +82,14 @@ pub struct Origin {
     pub template: String,
 }
 
-pub(crate) fn assemble(plan: Plan, text: Text, fields: Vec<Field>, launches: Vec<Launch>) -> Kernel {
+pub(crate) fn assemble(plan: Plan, text: Text, fields: Vec<Field>, mut launches: Vec<Launch>) -> Kernel {
     let params = Params::of_text(fields, &text.body);
     let (source, origins) = text.finish(&params);
-    Kernel { name: plan.name.clone(), source, launches, params, origins, plan }
+    let names: Vec<&str> = launches.iter().map(|launch| launch.entry.as_str()).collect();
+    let hash = entry::content_hash(&source, &names);
+    let source = entry::with_hash(&source, &names, &hash);
+    launches.iter_mut().for_each(|launch| launch.entry = format!("{}_{hash}", launch.entry));
+    Kernel { name: format!("{}_{hash}", plan.name), source, launches, params, origins, plan }
 }
 
 /// The launch of the room itself, after those that prepare it.
@@ -101,6 +106,21 @@ pub(crate) fn last_launch(plan: &Plan, entry: String) -> Launch {
 }
 
 impl Kernel {
+    /// Puts another text in the place of the generated one, for instance after edits by hand. Its functions may have the
+    /// generated names, others with another hash, or none: what is launched is what the text has.
+    pub fn replace_source(&mut self, text: impl Into<String>) {
+        self.source = text.into();
+        self.origins.clear();
+        for launch in &mut self.launches {
+            if let Some(found) = entry::find_in(&self.source, &launch.entry) {
+                launch.entry = found.to_owned();
+            }
+        }
+        if let [only] = self.launches.as_slice() {
+            self.name.clone_from(&only.entry);
+        }
+    }
+
     /// What to write into the parameter struct for one call: byte offsets and values.
     pub fn arguments(&self, bound: &Bound<'_>, moment: &Moment, coefficients: &[f32]) -> Vec<(usize, Argument)> {
         params::arguments(&self.params, bound, moment, coefficients)

@@ -17,6 +17,7 @@
 //! ```
 #![deny(missing_docs)]
 
+mod entry;
 mod kernel;
 mod lower;
 mod names;
@@ -29,6 +30,7 @@ mod render;
 mod target;
 mod tile;
 
+pub use entry::name_without_hash;
 pub use kernel::{GridAxis, Kernel, Launch, Origin};
 pub use lower::reads_means_alone;
 pub use params::{Argument, Buffer, Field, Params, Source};

@@ -1,6 +1,6 @@
 //! What attention kernels contain, what they leave out, and what is refused.
 
-use sparsym_codegen::{CachedRows, Kernel, Request, Room, Sequences, Target, generate};
+use sparsym_codegen::{CachedRows, Kernel, Request, Room, Sequences, Target, generate, name_without_hash};
 use sparsym_ir::expr::{BinaryOp, Coordinate, Expr, ExprKind, Side, Type};
 use sparsym_ir::strategy::{Blocks, Strategy, TokenRule};
 use sparsym_ir::{DType, Span};
@@ -49,7 +49,12 @@ fn equal_requests_give_equal_bytes_and_names_come_from_content() {
     assert_eq!(kernel(&causal()).source, kernel(&causal()).source);
     let renamed = Strategy { name: "Other".to_owned(), ..causal() };
     assert_eq!(kernel(&causal()).source, kernel(&renamed).source);
-    assert_eq!(kernel(&causal()).name, "attention_masked_d128_bf16");
+    // Another text has another name, and what it is stands in front.
+    let strict = |target| generate(&request(&causal(), target)).unwrap();
+    let names = ["sm_80", "sm_90a", "sm_120"].map(|target| strict(target).name);
+    assert!(names[0] != names[1] && names[1] != names[2] && names[0] != names[2], "{names:?}");
+    assert!(strict("sm_80").source.contains(&format!("{}(const", names[0])));
+    assert_eq!(name_without_hash(&kernel(&causal()).name), "attention_masked_d128_bf16");
 }
 
 #[test]

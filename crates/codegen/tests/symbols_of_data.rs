@@ -4,7 +4,7 @@
 #[path = "../../runtime/tests/support/mod.rs"]
 mod support;
 
-use sparsym_codegen::{Buffer, GridAxis, Kernel, Request, Room, Target, generate};
+use sparsym_codegen::{Buffer, GridAxis, Kernel, Request, Room, Target, generate, name_without_hash};
 use sparsym_ir::Problem;
 use sparsym_ir::expr::{Axis, BinaryOp, Expr, ExprKind, Line, Measure, Order, Running, Side, Softmax, Type, Within};
 use sparsym_ir::span::Span;
@@ -58,8 +58,8 @@ fn kernel(strategy: &Strategy) -> Kernel {
 }
 
 fn launches(kernel: &Kernel) -> Vec<&str> {
-    let names = kernel.launches.iter().map(|launch| launch.entry.trim_start_matches(&kernel.name));
-    names.map(|name| name.trim_start_matches('_')).collect()
+    let names = kernel.launches.iter().map(|launch| name_without_hash(&launch.entry));
+    names.map(|name| name.trim_start_matches(name_without_hash(&kernel.name)).trim_start_matches('_')).collect()
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use sparsym_codegen::Kernel;
+use sparsym_codegen::{Kernel, name_without_hash};
 
 use crate::cache::{Cache, Key};
 use crate::dump::Dump;
@@ -67,13 +67,17 @@ impl Compiler {
     /// # Errors
     /// As [`Nvrtc::compile`]; a line of an error names the template that made it.
     pub fn compile(&self, kernel: &Kernel, strategy: &str) -> Result<Compiled, Error> {
-        self.compile_text(&Source {
+        let compiled = self.compile_text(&Source {
             name: &kernel.name,
             strategy,
             text: &kernel.source,
             target: kernel.plan.target,
             template: &|line| kernel.origin(line).map(str::to_owned),
-        })
+        })?;
+        match kernel.launches.iter().find(|launch| !compiled.image.resources.contains_key(&launch.entry)) {
+            Some(launch) => Err(no_function(&launch.entry)),
+            None => Ok(compiled),
+        }
     }
 
     /// Compiles any text, for instance a generated one after edits by hand, or takes it from the cache.
@@ -89,10 +93,11 @@ impl Compiler {
             Some(image) => Compiled { image, origin: ImageOrigin::Cache },
             None => {
                 let image = self.nvrtc.compile(source)?;
-                let first = format!("{}_", source.name); // a text of several functions puts its name before theirs
-                if !image.resources.keys().any(|entry| entry == source.name || entry.starts_with(&first)) {
-                    let reason = format!("the text has no `extern \"C\" __global__` function {}", source.name);
-                    return Err(Error::Nvrtc { action: "find the kernel", reason });
+                // A text of several functions puts its name before theirs, and the hash behind.
+                let name = name_without_hash(source.name);
+                let first = format!("{name}_");
+                if !image.resources.keys().any(|entry| entry == name || entry.starts_with(&first)) {
+                    return Err(no_function(source.name));
                 }
                 self.cache.store(&key, &image);
                 Compiled { image, origin: ImageOrigin::Compiler }
@@ -101,4 +106,9 @@ impl Compiler {
         self.dump.image(source, &compiled.image);
         Ok(compiled)
     }
+}
+
+fn no_function(name: &str) -> Error {
+    let reason = format!("the text has no `extern \"C\" __global__` function {name}");
+    Error::Nvrtc { action: "find the kernel", reason }
 }

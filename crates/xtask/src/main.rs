@@ -37,8 +37,13 @@ enum Verb {
     Lint,
     /// Rewrites what tests compare with: snapshots, compiler messages, generated docs. Read the diff.
     Bless,
-    /// Compiles the corpus with NVRTC 12.8, 13.0 and the newest, and compares registers, spills and PTX versions.
-    NvrtcMatrix,
+    /// Compiles the corpus with the oldest NVRTC that is taken, the pinned one and the newest, and compares registers, spills
+    /// and PTX versions.
+    NvrtcMatrix {
+        /// One target, for instance sm_90a; all that the corpus is compiled for if left out.
+        #[arg(long, value_name = "TARGET")]
+        target: Option<String>,
+    },
     /// For a machine with a GPU, which needs neither Rust nor a network: correctness and speed of every kernel.
     Gpu {
         /// Makes one folder with the programs, the corpus and run_gpu.sh, which does the rest.
@@ -58,7 +63,7 @@ fn main() -> ExitCode {
         Verb::Test { args } => test::run(&args),
         Verb::Lint => lint::run(),
         Verb::Bless => bless::run(),
-        Verb::NvrtcMatrix => nvrtc_matrix::run(),
+        Verb::NvrtcMatrix { target } => nvrtc_matrix::run(target.as_deref()),
         Verb::Gpu { dry_run: true, out, .. } => gpu::dry_run(out.as_deref()),
         Verb::Gpu { out, .. } => gpu::pack(out.as_deref()),
     };

@@ -14,7 +14,7 @@ use crate::cargo::target;
 pub(crate) const VARIABLE: &str = "SPARSYM_NVRTC";
 
 /// The compiler that tests use: it writes PTX 9.0, which drivers of the 580 series accept.
-const PINNED: Wheel = Wheel { package: "nvidia-cuda-nvrtc", version: Version::Exactly("13.0.88") };
+pub(crate) const PINNED: Wheel = Wheel { package: "nvidia-cuda-nvrtc", version: Version::Exactly("13.0.88") };
 
 /// A wheel on PyPI.
 pub(crate) struct Wheel {
@@ -28,8 +28,6 @@ pub(crate) struct Wheel {
 pub(crate) enum Version {
     /// This one; not fetched again once it is installed.
     Exactly(&'static str),
-    /// The newest of a series such as `12.8.*`.
-    Series(&'static str),
     /// Whatever is newest today.
     Newest,
 }
@@ -72,7 +70,7 @@ pub(crate) fn install(wheel: &Wheel) -> Result<PathBuf> {
 
 fn download(wheel: &Wheel, home: &Path) -> Result<PathBuf> {
     let requirement = match wheel.version {
-        Version::Exactly(version) | Version::Series(version) => format!("{}=={version}", wheel.package),
+        Version::Exactly(version) => format!("{}=={version}", wheel.package),
         Version::Newest => wheel.package.to_owned(),
     };
     eprintln!("installing {requirement} (about 90 MB) under {}", home.display());

@@ -306,8 +306,8 @@ impl<'a> Lowering<'a> {
         let (first, end) = if bounds.is_some() { ("first", "end") } else { ("0", count) };
         let start = match reduction {
             Reduction::Sum | Reduction::Mean => "0.0f",
-            Reduction::Max => "kNegativeInfinity",
-            Reduction::Min => "-kNegativeInfinity",
+            Reduction::Max => "negative_infinity()",
+            Reduction::Min => "-negative_infinity()",
         };
         let mut body = format!("    float {name} = {start};\n");
         if let Some((from, to)) = bounds {

@@ -19,6 +19,9 @@ const SUCCESS: c_int = 0;
 /// `NVRTC_ERROR_COMPILATION`: the text is at fault, and the log says why.
 const COMPILATION: c_int = 6;
 
+/// The oldest version that compiles every kernel of the corpus for the targets that it knows: `cargo xtask nvrtc-matrix`.
+pub const OLDEST: (u32, u32) = (12, 0);
+
 /// A loaded libnvrtc. It is never unloaded, and may be used from several threads at once.
 #[derive(Clone, Debug)]
 pub struct Nvrtc {
@@ -47,8 +50,12 @@ impl Nvrtc {
     pub fn load(path: &Path) -> Result<Nvrtc, String> {
         let api = Api::load(path)?;
         let version = api.version()?;
-        if version.0 < 12 {
-            return Err(format!("is version {}.{}, and 12.0 is the oldest that works", version.0, version.1));
+        if version < OLDEST {
+            let (major, minor) = OLDEST;
+            return Err(format!(
+                "is version {}.{}, and {major}.{minor} is the oldest that works",
+                version.0, version.1
+            ));
         }
         let path = match path.is_absolute() {
             true => path.to_path_buf(),

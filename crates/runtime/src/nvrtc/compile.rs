@@ -85,27 +85,47 @@ pub struct Place {
     pub excerpt: String,
 }
 
+/// Registers that did not fit: a kernel with some is right, and slower than it should be. Ours have none with the compilers
+/// that are tested; another version may decide otherwise, and that is no reason to refuse a strategy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spills {
+    /// The function that has the most.
+    pub entry: String,
+    /// Bytes of a thread that it writes to local memory.
+    pub stores: u32,
+    /// Bytes that it reads back.
+    pub loads: u32,
+}
+
+impl std::fmt::Display for Spills {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} spills registers, {} bytes of stores and {} of loads a thread",
+            self.entry, self.stores, self.loads
+        )
+    }
+}
+
 /// A kernel that compiled, but that must not be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum QualityError {
-    /// Registers ran out.
+    /// Operands of wgmma pass through local memory, which takes most of its speed.
     #[error(
-        "kernel {kernel} of strategy {strategy} spills registers on {target}: {stores} bytes of stores and {loads} bytes \
-         of loads\nhelp: this is a defect of the tile table, not of the strategy; use smaller blocks or another head \
-         dimension until it is mended"
+        "kernel {kernel} of strategy {strategy} compiled for {target} with wgmma and {bytes} bytes of local memory a \
+         thread\nhelp: this is a defect of the tile table, not of the strategy; use another libnvrtc, or smaller blocks, \
+         until it is mended"
     )]
-    Spills {
+    LocalMemory {
         /// The kernel.
         kernel: String,
         /// Its strategy.
         strategy: String,
         /// The target.
         target: String,
-        /// Bytes written.
-        stores: u32,
-        /// Bytes read.
-        loads: u32,
+        /// Bytes of local memory of a thread.
+        bytes: u32,
     },
     /// ptxas gave up overlapping tensor-core instructions.
     #[error(
@@ -133,6 +153,9 @@ const OPTIONS: [&str; 3] = ["--ptxas-options=-v", "-lineinfo", "--diag-error=177
 /// report.
 const OWN_CACHE: ((u32, u32), &str) = ((12, 9), "--no-cache");
 
+/// Targets that older versions do not know, and the first that does.
+const SINCE: [(&str, (u32, u32)); 3] = [("sm_100", (12, 8)), ("sm_120", (12, 8)), ("sm_103", (12, 9))];
+
 impl Nvrtc {
     /// Options of every compilation beside the target.
     pub fn options(&self) -> Vec<&'static str> {
@@ -143,8 +166,9 @@ impl Nvrtc {
     /// Compiles a text to cubin and PTX in one go.
     ///
     /// # Errors
-    /// [`Error::Compile`] if the compiler refuses the text, [`Error::Quality`] if a kernel spills registers or has
-    /// serialised tensor-core instructions, [`Error::Nvrtc`] if the compiler itself fails.
+    /// [`Error::Compile`] if the compiler refuses the text, [`Error::Quality`] if a kernel has serialised tensor-core
+    /// instructions or wgmma beside local memory, [`Error::Nvrtc`] if the compiler itself fails. A kernel that spills
+    /// registers is given; [`Image::spills`] says so.
     pub fn compile(&self, source: &Source<'_>) -> Result<Image, Error> {
         let file = format!("{}.cu", source.name);
         let no_nul = |what: &'static str, text: &str| {
@@ -161,6 +185,20 @@ impl Nvrtc {
         let mut options = vec![no_nul("target", &architecture(source.target))?];
         for option in self.options() {
             options.push(no_nul("options", option)?);
+        }
+        if let Some((_, since)) =
+            SINCE.into_iter().find(|(target, since)| *target == source.target && self.version() < *since)
+        {
+            let (target, path) = (source.target, self.path().display());
+            let reason = format!(
+                "version {}.{} does not know {target}, and {}.{} is the first that does\nhelp: `pip install \
+                 nvidia-cuda-nvrtc` installs a newer one; this one is {path}",
+                self.version().0,
+                self.version().1,
+                since.0,
+                since.1
+            );
+            return Err(Error::Nvrtc { action: "compile for this GPU", reason });
         }
         let start = Instant::now();
         let raw = self.run(&text, &name, &options)?;
@@ -208,13 +246,22 @@ pub(crate) fn architecture(target: &str) -> String {
 }
 
 impl Image {
-    /// Refuses a kernel that would be much slower than its source says.
+    /// The function that spills the most registers; None: all of them fit.
+    pub fn spills(&self) -> Option<Spills> {
+        let of = |found: &Resources| found.spill_stores + found.spill_loads;
+        let (entry, found) = self.resources.iter().max_by_key(|(_, found)| of(found))?;
+        let spills = Spills { entry: entry.clone(), stores: found.spill_stores, loads: found.spill_loads };
+        (of(found) > 0).then_some(spills)
+    }
+
+    /// Refuses a kernel that would be many times slower than its source says.
     fn check(&self, source: &Source<'_>) -> Result<(), QualityError> {
+        const WGMMA: &[u8] = b"wgmma.mma_async";
         let (strategy, target) = (source.strategy.to_owned(), source.target.to_owned());
-        let spilling = self.resources.iter().find(|(_, found)| found.spill_stores > 0 || found.spill_loads > 0);
-        if let Some((kernel, found)) = spilling {
-            let (kernel, stores, loads) = (kernel.clone(), found.spill_stores, found.spill_loads);
-            return Err(QualityError::Spills { kernel, strategy, target, stores, loads });
+        let stack = self.resources.values().map(|found| found.stack.max(found.spill_stores)).max().unwrap_or(0);
+        if stack > 0 && self.ptx.windows(WGMMA.len()).any(|words| words == WGMMA) {
+            let (kernel, bytes) = (source.name.to_owned(), stack);
+            return Err(QualityError::LocalMemory { kernel, strategy, target, bytes });
         }
         match log::slow_notes(&self.log).first() {
             Some(note) => {
@@ -290,6 +337,28 @@ mod tests {
         assert_eq!(without_folder(ptx("/some/where/k.cu"), "k.cu"), ptx("k.cu"));
         assert_eq!(without_folder(ptx("k.cu"), "k.cu"), ptx("k.cu"));
         assert_eq!(without_folder(b"no file".to_vec(), "k.cu"), b"no file");
+    }
+
+    fn image(ptx: &str, spill_stores: u32, stack: u32) -> Image {
+        let spill_loads = spill_stores;
+        let found = Resources { spill_stores, spill_loads, stack, ..Resources::default() };
+        let resources = BTreeMap::from([("fits".to_owned(), Resources::default()), ("k".to_owned(), found)]);
+        let (ptx, log, compiler) = (ptx.as_bytes().to_vec(), String::new(), String::new());
+        Image { cubin: Vec::new(), ptx, log, resources, compiler, compile_ms: 0.0 }
+    }
+
+    #[test]
+    fn local_memory_is_refused_beside_wgmma_alone() {
+        let source = Source { name: "k", strategy: "dense", text: "", target: "sm_90a", template: &|_| None };
+        let spills = |image: &Image| image.spills().map(|spills| (spills.entry, spills.stores));
+        let portable = image("mma.sync.aligned", 8, 16);
+        assert_eq!((portable.check(&source), spills(&portable)), (Ok(()), Some(("k".to_owned(), 8))));
+        for (stores, stack) in [(8, 8), (0, 16)] {
+            let refused = image("wgmma.mma_async.sync.aligned", stores, stack).check(&source);
+            assert!(matches!(refused, Err(QualityError::LocalMemory { bytes, .. }) if bytes == stack), "{refused:?}");
+        }
+        let good = image("wgmma.mma_async.sync.aligned", 0, 0);
+        assert_eq!((good.check(&source), good.spills()), (Ok(()), None));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::Nvrtc;
+use super::{Nvrtc, OLDEST};
 use crate::error::Error;
 
 /// The part of the environment that the search reads.
@@ -188,9 +188,11 @@ impl Search {
             ),
             None => format!(
                 "no libnvrtc was found in {} places, and kernels cannot be compiled without it\nhelp: install it with \
-                 `pip install nvidia-cuda-nvrtc`, or let SPARSYM_NVRTC name the library or its folder; `sparsym doctor` \
+                 `pip install nvidia-cuda-nvrtc` ({}.{} or newer), or let SPARSYM_NVRTC name the library or its folder; `sparsym doctor` \
                  lists the places",
-                self.attempts.len()
+                self.attempts.len(),
+                OLDEST.0,
+                OLDEST.1
             ),
         };
         for attempt in self.attempts.iter().filter(|attempt| attempt.path.exists()) {

@@ -10,8 +10,8 @@ pub mod compile;
 pub mod find;
 pub mod log;
 
-pub use bind::Nvrtc;
+pub use bind::{Nvrtc, OLDEST};
 pub(crate) use compile::excerpt;
-pub use compile::{CompileError, Image, QualityError, Source};
+pub use compile::{CompileError, Image, QualityError, Source, Spills};
 pub use find::{Attempt, Places, Search};
 pub use log::Resources;

@@ -82,7 +82,7 @@ impl<B: Backend> KernelDevice<B> {
     }
 
     /// Runs this CUDA text in place of every generated kernel of a room: for edits by hand. The text must keep the
-    /// generated kernel's name, parameter struct, threads and shared memory. The emulator stops where a wrong text goes
+    /// generated kernel's name (but for the hash at its end), parameter struct, threads and shared memory. The emulator stops where a wrong text goes
     /// wrong; on a GPU it may fail the driver, or give wrong numbers.
     #[must_use]
     pub fn with_text(mut self, room: Room, text: impl Into<String>) -> KernelDevice<B> {
@@ -128,8 +128,7 @@ impl<B: Backend> KernelDevice<B> {
         }
         let mut kernel = sparsym_codegen::generate(request)?;
         if let Some(text) = self.texts.get(&request.room) {
-            kernel.source = text.clone();
-            kernel.origins.clear();
+            kernel.replace_source(text.as_str());
         }
         let loaded = Arc::new(self.load(kernel, &request.strategy.snake_name())?);
         map().insert(key, loaded.clone());
@@ -151,6 +150,14 @@ impl<B: Backend> KernelDevice<B> {
                     format!("{} needs {needed} bytes of shared memory and a CTA may have {most}", launch.entry);
                 return Err(self.refusal(&kernel, reason, ""));
             }
+        }
+        // A kernel is loaded once, so this is said once.
+        if let Some(spills) = image.spills() {
+            let (target, compiler) = (kernel.plan.target, &image.compiler);
+            tracing::warn!(
+                "{spills} on {target} with {compiler}: it is right, and slower than it should be. The fault is not the \
+                 strategy's; another libnvrtc may have room for it"
+            );
         }
         let function = self.backend.load(&kernel, image)?;
         Ok(Loaded { kernel, function })
