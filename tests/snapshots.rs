@@ -73,7 +73,7 @@ fn absent_parts_leave_no_trace() {
     let dense = on_sm_80(&plain(&Strategy::dense(), Room::Attention)).expect("dense compiles").source;
     let causal = on_sm_80(&plain(find("causal"), Room::Attention)).expect("causal compiles").source;
     let body = |source: &str| source.split_once("struct Params").expect("a kernel has Params").1.to_owned();
-    for word in ["s_f", "indptr", "features", "coefficients", "mask"] {
+    for word in ["p.s_f", "indptr", "features", "coefficients", "mask"] {
         assert!(!body(&dense).contains(word), "dense attention speaks of {word}");
     }
     for (room, words) in [
@@ -85,7 +85,7 @@ fn absent_parts_leave_no_trace() {
             assert!(!body(&product).contains(word), "{} without additions speaks of {word}", room.name());
         }
     }
-    assert!(body(&causal).contains("s_f"), "a masked kernel reads s_f");
+    assert!(body(&causal).contains("p.s_f"), "a masked kernel reads s_f");
 }
 
 /// Equal requests give equal bytes, also from another process with other hash seeds.

@@ -29,7 +29,7 @@ fn kernel(strategy: &Strategy) -> Kernel {
 fn a_part_is_in_the_text_exactly_when_the_plan_asks_for_it() {
     let (plain, masked) = (kernel(&dense()).source, kernel(&causal()).source);
     let body = |text: &str| text.lines().filter(|line| !line.starts_with("//")).collect::<String>();
-    for word in ["mask", "s_f", "partial", "special", "indptr", "features", "score"] {
+    for word in ["mask", "p.s_f", "partial", "special", "indptr", "features", "score"] {
         assert!(!body(&plain).contains(word), "the plain kernel speaks of {word}");
     }
     assert!(masked.contains("return kv <= q;"));

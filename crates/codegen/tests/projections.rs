@@ -76,7 +76,9 @@ fn texts_keep_the_house_rules() {
         let kernel = kernel(room, projection);
         let header = kernel.source.lines().take_while(|line| line.starts_with("//")).count();
         assert!((1..=16).contains(&header), "{}: a header of {header} lines", kernel.name);
-        for line in kernel.source.lines() {
+        // The hash at the end of a function's name does not count.
+        let hash = &kernel.name[name_without_hash(&kernel.name).len()..];
+        for line in kernel.source.lines().map(|line| line.replace(hash, "")) {
             assert!(line.chars().count() <= 100, "{}: {line}", kernel.name);
         }
         assert_eq!(kernel.source.matches("__global__").count(), kernel.launches.len());
