@@ -65,7 +65,7 @@ fn launches(kernel: &Kernel) -> Vec<&str> {
 #[test]
 fn each_step_is_a_launch_and_what_nobody_reads_is_none() {
     let kernel = kernel(&skipping(softmax(), Line::Row));
-    assert_eq!(launches(&kernel), ["pool", "s", "stage_2", "cut_0", "rules"]);
+    assert_eq!(launches(&kernel), ["pool", "map_s", "map_stage_2", "cut_0", "rules"]);
     let grids: Vec<_> = kernel.launches.iter().map(|launch| launch.grid[0]).collect();
     use GridAxis::{Blocks, PairTiles, QBlockQuads, QBlocks};
     assert_eq!(grids, [Blocks, PairTiles, QBlocks, QBlockQuads, QBlocks]);
