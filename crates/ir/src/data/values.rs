@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::bind::{Bound, Moment};
-use crate::eval::{Place, Scope};
+use crate::eval::{Place, Prepared, Scope};
 use crate::expr::{Axis, BlockSum, Expr, ExprKind, Running, Side, Softmax, Type, Within};
 use crate::strategy::{Map, MapAxis, MapId, RangeId, Strategy, When};
 
@@ -257,6 +257,9 @@ impl<'a> Lines<'a> {
                 let (in_q, in_kv) = (problem.blocks.q as usize / stride, problem.blocks.kv as usize / stride);
                 let start = (b * problem.heads + h) * t_q * t_kv;
                 let (groups, kv_groups) = (problem.n_q.div_ceil(stride), problem.n_kv.div_ceil(stride));
+                let logit = Prepared::of_groups(&scope, &sum.logit);
+                let visible = sum.visible.as_ref().map(|visible| Prepared::of_groups(&scope, visible));
+                let mut seen = vec![true; kv_groups];
                 let mut products = Vec::new();
                 for group in 0..groups {
                     if group % in_q == 0 {
@@ -264,20 +267,29 @@ impl<'a> Lines<'a> {
                     }
                     let logits = &products[group % in_q * kv_groups..][..kv_groups];
                     let row = &mut values[start + group / in_q * t_kv..][..t_kv];
-                    let line: Vec<(usize, f32)> = logits
-                        .iter()
-                        .enumerate()
-                        .map(|(kv, &antidiag)| (kv, Scope { place: Place::Groups { q: group, kv, antidiag }, ..scope }))
-                        .filter(|(_, here)| sum.visible.as_ref().is_none_or(|visible| here.eval(visible).bool()))
-                        .map(|(kv, here)| (kv, here.eval(&sum.logit).float()))
-                        .collect();
-                    let most = line.iter().map(|(_, x)| *x).fold(f32::NEG_INFINITY, f32::max);
+                    let mut line = logits.to_vec();
+                    logit.score_row(group, 0, &mut line);
+                    match (&visible, &sum.visible) {
+                        (Some(visible), Some(rule)) if !rule.any(|e| e.kind == ExprKind::Antidiag) => {
+                            visible.mask_row(group, 0, &mut seen);
+                        }
+                        (_, Some(rule)) => {
+                            for (kv, (seen, &antidiag)) in seen.iter_mut().zip(logits).enumerate() {
+                                let place = Place::Groups { q: group, kv, antidiag };
+                                *seen = Scope { place, ..scope }.eval(rule).bool();
+                            }
+                        }
+                        _ => {}
+                    }
+                    let taken = |kv: &usize| seen[*kv];
+                    let most = (0..kv_groups).filter(taken).map(|kv| line[kv]).fold(f32::NEG_INFINITY, f32::max);
                     if most == f32::NEG_INFINITY {
                         continue;
                     }
-                    let total = line.iter().fold(0.0, |total, (_, x)| total + (x - most).exp());
-                    for (kv, x) in line {
-                        row[kv / in_kv] += (x - most).exp() / total;
+                    line.iter_mut().for_each(|x| *x = (*x - most).exp());
+                    let total = (0..kv_groups).filter(taken).fold(0.0, |total, kv| total + line[kv]);
+                    for kv in (0..kv_groups).filter(taken) {
+                        row[kv / in_kv] += line[kv] / total;
                     }
                 }
             }

@@ -47,6 +47,13 @@ impl<'a> Prepared<'a> {
         Prepared { scope, root: Node::new(&scope, expr) }
     }
 
+    /// Folds an expression over the groups of a block sum, whose antidiagonal products are the logits of
+    /// [`score_row`](Self::score_row). In what follows read group for token.
+    pub(crate) fn of_groups(scope: &Scope<'a>, expr: &Expr) -> Prepared<'a> {
+        let scope = Scope { place: Place::Groups { q: 0, kv: 0, antidiag: f32::NAN }, ..*scope };
+        Prepared { scope, root: Node::new(&scope, expr) }
+    }
+
     /// Evaluates a bool expression for token `q` and the kv tokens from `kv` on, one for each element of `out`.
     pub fn mask_row(&self, q: usize, kv: usize, out: &mut [bool]) {
         for (chunk, out) in out.chunks_mut(CHUNK).enumerate() {
@@ -93,7 +100,7 @@ enum Node<'a> {
 
 impl<'a> Node<'a> {
     fn new(scope: &Scope<'a>, expr: &Expr) -> Node<'a> {
-        let logit = expr.any(|e| matches!(e.kind, ExprKind::Logit));
+        let logit = expr.any(|e| matches!(e.kind, ExprKind::Logit | ExprKind::Antidiag));
         let data = expr.reads_data();
         let free = expr.free_sides();
         if free == [false; 2] && !logit && !data {
@@ -110,7 +117,7 @@ impl<'a> Node<'a> {
             return if by_tile { Node::Tile(expr.clone()) } else { Node::Token(expr.clone()) };
         }
         match &expr.kind {
-            ExprKind::Logit => Node::Logit,
+            ExprKind::Logit | ExprKind::Antidiag => Node::Logit,
             ExprKind::Coordinate(Side::Kv, Coordinate::Pos | Coordinate::Block) => Node::Pos,
             ExprKind::Coordinate(Side::Kv, axis @ (Coordinate::T | Coordinate::H | Coordinate::W)) => Node::Grid(*axis),
             ExprKind::InRange(Side::Kv, id) if tokens => {
@@ -395,8 +402,11 @@ impl Row<'_, '_> {
     }
 
     fn at(&self, kv: usize, logit: f32) -> Scope<'_> {
-        let (Place::Tokens { q, .. } | Place::Blocks { q, .. }) = self.scope.place else { return self.scope };
-        self.scope.at(q, kv, logit)
+        match self.scope.place {
+            Place::Tokens { q, .. } | Place::Blocks { q, .. } => self.scope.at(q, kv, logit),
+            Place::Groups { q, .. } => Scope { place: Place::Groups { q, kv, antidiag: logit }, ..self.scope },
+            Place::Nowhere => self.scope,
+        }
     }
 }
 
