@@ -104,8 +104,16 @@ impl Lowering<'_> {
             }
         };
         let passes = if cover.rule == CoverRule::All { format!("!{passes}") } else { passes };
+        // Past the end of a sequence of a ragged batch a block has no tokens.
+        let guard = match self.builder().plan.ragged {
+            true => format!(
+                "    if (is_empty(cell)) {{\n        return {};\n    }}\n",
+                if kind == "int" { "0" } else { end }
+            ),
+            false => String::new(),
+        };
         let body = format!(
-            "    const int levels = quarter_levels(cell);\n    Quarter at = {{0, 0, 0}};\n{start}    for (;;) {{\n        \
+            "{guard}    const int levels = quarter_levels(cell);\n    Quarter at = {{0, 0, 0}};\n{start}    for (;;) {{\n        \
              const Cell part = quarter_of(cell, at, levels);\n        \
              u32 found = is_empty(part) ? 0 : {verdict};\n        \
              if (found == kMixed && at.depth < 2 * levels) {{\n            ++at.depth;\n            continue;\n        }}\n        \
