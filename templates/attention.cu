@@ -187,6 +187,40 @@ static __device__ __forceinline__ void apply_mask(float (&s)[kRowTiles][kTileKv 
 //% if rules.mask_reads_kv
     first_kv += fragment_column();
 //% endif
+//% if rules.mask_divides
+    // Divisions are long: a loop over columns holds their code once, and what is the same for all
+    // columns is divided before it. Of a column stays one bit for each row.
+    u32 refused[kRowTiles][2] = {};
+    #pragma unroll 1
+    for (int c = 0; c < kTileKv / 4; ++c) {
+//% if rules.mask_reads_kv
+        const int kv = min(first_kv + c / 2 * 8 + c % 2, tile.n_kv - 1);
+//% endif
+        #pragma unroll
+        for (int m = 0; m < kRowTiles; ++m) {
+            #pragma unroll
+            for (int r = 0; r < 2; ++r) {
+//% if rules.mask_reads_q
+                const int q = min(first_q + m * 16 + r * 8, tile.n_q - 1);
+//% endif
+                refused[m][r] |= (u32)!mask(${ rules.mask_arguments }) << c;
+            }
+        }
+    }
+    #pragma unroll
+    for (int m = 0; m < kRowTiles; ++m) {
+        #pragma unroll
+        for (int n = 0; n < kTileKv / 8; ++n) {
+            #pragma unroll
+            for (int e = 0; e < 4; ++e) {
+                if (refused[m][e / 2] >> (n * 2 + e % 2) & 1) {
+                    s[m][n][e] = negative_infinity();
+                }
+            }
+        }
+    }
+}
+//% else
     #pragma unroll
     for (int m = 0; m < kRowTiles; ++m) {
         #pragma unroll
@@ -206,6 +240,7 @@ static __device__ __forceinline__ void apply_mask(float (&s)[kRowTiles][kTileKv 
         }
     }
 }
+//% endif
 //% endif
 
 // O += P V
@@ -361,7 +396,7 @@ static __device__ __forceinline__ void finish(const Params& p, Accumulator& acc,
     }
 }
 
-extern "C" __global__ void __launch_bounds__(kThreads${ ", " ~ plan.ctas_per_sm if plan.ctas_per_sm > 1 })
+extern "C" __global__ void __launch_bounds__(kThreads${ ", " ~ plan.ctas_per_sm if plan.bounds_ctas })
 ${ plan.name }(const __grid_constant__ Params p) {
     extern __shared__ __align__(1024) u8 shared[];
     const Tile tile = setup(p);

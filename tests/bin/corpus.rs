@@ -8,7 +8,9 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use glob::Pattern;
 use sparsym_tests::corpus::{self, Report, Verdict};
-use sparsym_tests::devices::{self, Availability};
+use sparsym_tests::devices::{self, Availability, Column};
+use sparsym_tests::random::run::{Outcome, Tally};
+use sparsym_tests::random::{self, Subject};
 
 /// Runs the test corpus on a device and compares it with the oracle.
 #[derive(Parser)]
@@ -22,6 +24,12 @@ struct Options {
     /// Only each N-th case, from the I-th on: several processes share the work.
     #[arg(long, value_name = "I/N", default_value = "1/1", value_parser = parse_part)]
     part: Part,
+    /// In place of the corpus, so many random strategies, each with a few problems.
+    #[arg(long, value_name = "N", conflicts_with_all = ["case", "json"])]
+    random: Option<u64>,
+    /// Seed of the first random strategy; the next one has the next.
+    #[arg(long, value_name = "S", default_value_t = 1, requires = "random")]
+    seed: u64,
     /// Writes all results to this file.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -59,6 +67,9 @@ fn run(options: &Options) -> Result<usize> {
         Availability::Present(device) => device,
         Availability::Absent { reason } => anyhow::bail!("{} not run: {reason}", options.device),
     };
+    if let Some(count) = options.random {
+        return Ok(run_random(options, count, &[device]));
+    }
     let cases: Vec<_> = corpus::all().into_iter().filter(|case| options.case.matches(case.name())).collect();
     ensure!(!cases.is_empty(), "no case matches {}", options.case);
     let cases: Vec<_> = cases.into_iter().skip(options.part.index - 1).step_by(options.part.of).collect();
@@ -81,9 +92,38 @@ fn run(options: &Options) -> Result<usize> {
     Ok(failed)
 }
 
+/// Runs random strategies, and says of each failure how it is repeated. Gives their number.
+fn run_random(options: &Options, count: u64, device: &[Column]) -> usize {
+    let (mut tally, mut refused, mut failed, mut excluded) = (Tally::default(), 0, 0, 0);
+    for seed in (options.seed..options.seed + count).skip(options.part.index - 1).step_by(options.part.of) {
+        let subject = Subject::new(seed);
+        match random::run::run(&subject, device, None, &[]) {
+            Outcome::Agreed(of) => tally.add(of),
+            Outcome::Excluded(_) => excluded += 1,
+            Outcome::Refused(words) => {
+                refused += 1;
+                println!("seed {seed} refused: {words}");
+            }
+            Outcome::Failed(words) => {
+                failed += 1;
+                println!("FAILED: {words}");
+            }
+        }
+        if count == 1 {
+            println!("{}", subject.text());
+        }
+    }
+    println!(
+        "{}: {} problems passed, {} of them computed in part; strategies: {failed} failed, {refused} refused, {excluded} not \
+         run; {} calls declined, {} bits near ties",
+        options.device, tally.cases, tally.mixed, tally.declined, tally.near_ties
+    );
+    failed
+}
+
 fn print(report: &Report) {
     let outcome = match &report.verdict {
-        Verdict::Passed { errors, near_ties, ms } => {
+        Verdict::Passed { errors, near_ties, ms, .. } => {
             let errors = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             let ties = if *near_ties == 0 { String::new() } else { format!(", {near_ties} bits near ties") };
             format!("ok   {errors}{ties}, {ms:.1} ms")

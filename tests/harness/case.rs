@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sparsym::ir::bind::{InputData, Moment, TableData};
 use sparsym::ir::problem::{DType, Layout, LayoutRange, Ragged};
 use sparsym::ir::strategy::{Blocks, Scalar, Strategy, Value};
@@ -16,12 +16,13 @@ pub const FILES: &[(&str, &str)] = &[
     ("masks", include_str!("../cases/masks.toml")),
     ("non_finite", include_str!("../cases/non_finite.toml")),
     ("ragged", include_str!("../cases/ragged.toml")),
+    ("roomy", include_str!("../cases/roomy.toml")),
     ("symbols", include_str!("../cases/symbols.toml")),
     ("zoo", include_str!("../cases/zoo.toml")),
 ];
 
 /// One attention call: rules, shapes, and how its numbers are made.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Case {
     /// Unique over all files.
@@ -95,7 +96,7 @@ pub struct Case {
 }
 
 /// A named range of the sequence.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RangeSpec {
     /// As the strategy names it.
@@ -107,7 +108,7 @@ pub struct RangeSpec {
 }
 
 /// How the values of an input are made.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
 pub enum InputSpec {
     /// Token t has the value t / length: documents of this many tokens.
@@ -116,10 +117,12 @@ pub enum InputSpec {
     Cycle(usize),
     /// A permutation: the tokens of each run of this length in reverse.
     ReversedRuns(usize),
+    /// The values of all tokens of the batch.
+    Values(Vec<f32>),
 }
 
 /// Which decisions of a symbol are 1.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SymbolSpec {
     /// Chance of a 1.
@@ -137,7 +140,7 @@ impl Default for SymbolSpec {
 }
 
 /// One element of Q, K or V that is not finite.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Poison {
     /// Which tensor.
@@ -155,7 +158,7 @@ pub struct Poison {
 }
 
 /// A tensor that can be poisoned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Poisoned {
     /// Queries.
@@ -253,13 +256,14 @@ impl Case {
 
 impl InputSpec {
     fn values(&self, problem: &Problem) -> InputData {
-        let value = |token: usize, n: usize| match *self {
-            InputSpec::Runs(length) => token / length,
-            InputSpec::Cycle(period) => token % period,
-            InputSpec::ReversedRuns(length) => {
+        let value: Box<dyn Fn(usize, usize) -> usize> = match *self {
+            InputSpec::Runs(length) => Box::new(move |token, _| token / length),
+            InputSpec::Cycle(period) => Box::new(move |token, _| token % period),
+            InputSpec::ReversedRuns(length) => Box::new(move |token, n| {
                 let first = token / length * length;
                 first + (first + length).min(n) - 1 - token
-            }
+            }),
+            InputSpec::Values(ref values) => return InputData { values: values.clone() },
         };
         let tokens = (0..problem.batch).flat_map(|b| (0..problem.q_rows(b).len()).map(move |token| (b, token)));
         InputData { values: tokens.map(|(b, token)| value(token, problem.q_rows(b).len()) as f32).collect() }

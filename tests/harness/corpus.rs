@@ -40,6 +40,8 @@ pub enum Verdict {
         errors: Vec<Deviation>,
         /// Symbol bits that differ from the oracle's, all of them decided by less than [`NEAR_TIE`](crate::decided::NEAR_TIE).
         near_ties: usize,
+        /// Share of block pairs that the rules compute; 1 for a projection.
+        density: f64,
         /// Wall time of the call, compilation included; not a benchmark.
         ms: f64,
     },
@@ -192,7 +194,7 @@ fn run_on(
         let checked = classified
             .and_then(|()| from_rules.check(&symbols))
             .and_then(|ties| Ok((expected.check(&results(output))?, ties)));
-        Judged { checked, costs: costs.into(), ms }
+        Judged { checked, density: from_rules.symbols.density(), costs: costs.into(), ms }
     }))
 }
 
@@ -200,6 +202,8 @@ fn run_on(
 pub(crate) struct Judged {
     /// The errors and the number of near ties, or what is wrong.
     pub(crate) checked: Result<(Vec<Deviation>, usize), String>,
+    /// Share of block pairs that the rules compute.
+    pub(crate) density: f64,
     /// Of all launches.
     pub(crate) costs: Vec<Cost>,
     /// Wall time.
@@ -213,10 +217,10 @@ pub(crate) fn judge(outcome: Result<Judged, Stop>) -> Verdict {
         Err(Stop::Trapped { fault, report }) => Verdict::Failed { reason: report, found_by: FoundBy::Trap(fault) },
         Err(Stop::Failed(reason)) => Verdict::Failed { reason, found_by: FoundBy::Error },
         Ok(Judged { checked: Err(reason), .. }) => Verdict::Failed { reason, found_by: FoundBy::Comparison },
-        Ok(Judged { checked: Ok((errors, near_ties)), costs, ms }) => {
+        Ok(Judged { checked: Ok((errors, near_ties)), density, costs, ms }) => {
             match costs.iter().filter_map(|cost| cost.stats.as_ref()).try_for_each(conflicts::check) {
                 Err(reason) => Verdict::Failed { reason, found_by: FoundBy::Conflicts },
-                Ok(()) => Verdict::Passed { errors, near_ties, ms },
+                Ok(()) => Verdict::Passed { errors, near_ties, density, ms },
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use sparsym::codegen::{CachedRows, Kernel, Projection, Request, Room, Sequences, Target, generate};
+use sparsym::codegen::{CachedRows, Kernel, Projection, Request, Room, Scale, Sequences, Target, generate};
 use sparsym::ir::problem::DType;
 use sparsym::ir::strategy::{Blocks, Strategy};
 
@@ -30,6 +30,8 @@ pub struct Wanted {
     pub sequences: Sequences,
     /// What happens to rows whose S_c is 0.
     pub cached_rows: CachedRows,
+    /// Which factors on Q·K it bears.
+    pub scale: Scale,
     /// What a projection has.
     pub projection: Projection,
 }
@@ -45,30 +47,43 @@ impl Wanted {
             blocks: strategy.blocks,
             sequences: Sequences::Uniform,
             cached_rows: CachedRows::LeftToCaller,
+            scale: Scale::Positive,
             projection: Projection::default(),
         }
     }
 
     /// Generates the text. None if the target has no such kernel, which the code generator says with a finding.
     pub fn generate(&self, target: Target) -> Option<Kernel> {
-        let request = Request {
+        generate(&self.request(target)).ok()
+    }
+
+    /// The text of another [fit](Request::fit); None if there is none.
+    pub fn fitting(&self, target: Target, fit: usize) -> Option<Kernel> {
+        generate(&Request { fit, ..self.request(target) }).ok()
+    }
+
+    /// The request for a target.
+    pub fn request(&self, target: Target) -> Request<'_> {
+        Request {
             dtype: self.dtype,
             head_dim: self.head_dim,
             blocks: self.blocks,
             sequences: self.sequences,
             cached_rows: self.cached_rows,
+            scale: self.scale,
             projection: self.projection,
             ..Request::new(&self.strategy, self.room, target)
-        };
-        generate(&request).ok()
+        }
     }
 }
 
-/// A generated kernel and the strategy that asked for it first.
+/// A generated kernel and who asked for it first.
 #[derive(Clone, Debug)]
 pub struct Generated {
     /// Name of the strategy.
     pub strategy: String,
+    /// What was asked for.
+    pub wanted: Wanted,
     /// The kernel.
     pub kernel: Kernel,
 }
@@ -80,7 +95,7 @@ pub fn generated(target: Target) -> Vec<Generated> {
     for wanted in wanted_by_zoo().into_iter().chain(wanted_by_cases()).chain(wanted_by_projections()) {
         let Some(kernel) = wanted.generate(target) else { continue };
         if seen.insert(kernel.source.clone()) {
-            out.push(Generated { strategy: wanted.strategy.snake_name(), kernel });
+            out.push(Generated { strategy: wanted.strategy.snake_name(), wanted, kernel });
         }
     }
     out
@@ -165,6 +180,7 @@ pub fn wanted_by_case(case: &Case, room: Room) -> Result<Wanted, String> {
         blocks: problem.blocks,
         sequences: if problem.ragged.is_some() { Sequences::Ragged } else { Sequences::Uniform },
         cached_rows: if case.forecast.is_some() { CachedRows::Forecast } else { CachedRows::LeftToCaller },
+        scale: Scale::of(problem.scale, DType::Bf16),
         ..Wanted::plain(&strategy, room)
     })
 }

@@ -15,6 +15,7 @@
 //! | [`corpus`] | run them all |
 //! | [`stored`] | in which order does a strategy store its tokens |
 //! | [`kernels`] | which kernels do the cases need |
+//! | [`random`] | the same of strategies and problems that a seed makes |
 //!
 //! Non-goals: time is not measured here, and nothing is compared with the output of an earlier version.
 //!
@@ -32,6 +33,7 @@ pub mod decided;
 pub mod devices;
 pub mod kernels;
 pub mod projection;
+pub mod random;
 pub mod stored;
 
 /// The strategy in the README compiles.

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use serde::Serialize;
+use sparsym::codegen::Request;
 use sparsym::runtime::Compiler;
 use sparsym::runtime::compiler::ImageOrigin;
 use sparsym::runtime::nvrtc::Resources;
@@ -38,8 +39,8 @@ struct Compiled {
 
 /// Compiles the kernel and prints what it needs.
 pub(crate) fn run(args: &CompileArgs, report: Report) -> Outcome {
-    let (kernel, strategy) = emit::generate(&args.kernel)?;
-    let compiled = Compiler::new()?.compile(&kernel, &strategy)?;
+    let fitting = |request: &Request<'_>, strategy: &str| Ok(Compiler::new()?.fitting(request, strategy)?);
+    let (kernel, compiled) = emit::asked(&args.kernel, fitting)?;
     let image = compiled.image;
     let resources = kernel.launches.iter().map(|launch| {
         let missing = || format!("the compiler's log does not speak of {}:\n{}", launch.entry, image.log);

@@ -42,7 +42,7 @@ struct Parameter<'a> {
 
 /// Prints the kernel.
 pub(crate) fn run(args: &EmitArgs, report: Report) -> Outcome {
-    let kernel = generate(&args.kernel)?.0;
+    let kernel = asked(&args.kernel, |request, _| Ok(codegen::generate(request)?))?;
     let emitted = Emitted {
         name: &kernel.name,
         source: &kernel.source,
@@ -59,8 +59,8 @@ fn parameters(kernel: &Kernel) -> Parameters<'_> {
     Parameters { bytes: kernel.params.size, fields }
 }
 
-/// The kernel that the arguments ask for, and the name of its strategy.
-pub(crate) fn generate(args: &KernelArgs) -> Outcome<(Kernel, String)> {
+/// Hands on the request that the arguments make, and the name of its strategy.
+pub(crate) fn asked<T>(args: &KernelArgs, make: impl FnOnce(&Request<'_>, &str) -> Outcome<T>) -> Outcome<T> {
     let chosen = Chosen::load(&args.strategy)?;
     let mut request = Request::new(&chosen.strategy, args.room, Target::parse(&args.target)?);
     request.dtype = args.dtype.dtype();
@@ -75,5 +75,5 @@ pub(crate) fn generate(args: &KernelArgs) -> Outcome<(Kernel, String)> {
         CachedRowsArg::Caller => CachedRows::LeftToCaller,
         CachedRowsArg::Forecast => CachedRows::Forecast,
     };
-    Ok((codegen::generate(&request)?, chosen.strategy.snake_name()))
+    make(&request, &chosen.strategy.snake_name())
 }

@@ -37,6 +37,9 @@ pub struct Request<'a> {
     pub pooled: bool,
     /// What a projection has; for [`Room::GemmQ`] and [`Room::GemmO`].
     pub projection: Projection,
+    /// Which of the plans that could be made: 0 is the fastest, each one after it leaves more registers to the rules. Only a
+    /// compiler knows how many they take, so whoever compiles asks for the next one while a text spills.
+    pub fit: usize,
 }
 
 impl<'a> Request<'a> {
@@ -55,6 +58,7 @@ impl<'a> Request<'a> {
             scale: Scale::Positive,
             pooled: false,
             projection: Projection { sparse: strategy.caches(), ..Projection::default() },
+            fit: 0,
         }
     }
 }
@@ -165,6 +169,8 @@ pub struct Plan {
     pub threads: u32,
     /// CTAs that must fit one SM.
     pub ctas_per_sm: u32,
+    /// Whether the text says so: told nothing, a compiler may rather spill than let fewer CTAs be on an SM.
+    pub bounds_ctas: bool,
     /// Shared memory from one stage of operands to the next, in bytes.
     pub stage_bytes: u32,
     /// Dynamic shared memory in bytes.
@@ -236,6 +242,7 @@ fn attention_plan(request: &Request<'_>) -> Result<Plan, Findings> {
     plan.row_tiles = tile.row_tiles;
     plan.threads = tile.threads();
     plan.ctas_per_sm = tile.ctas_per_sm;
+    plan.bounds_ctas = tile.ctas_per_sm > 1 || request.fit > 0;
     plan.stage_bytes = tile.stage_bytes(plan.head_dim);
     plan.shared_bytes = tile.shared_bytes(plan.head_dim);
     plan.name = name(
@@ -256,7 +263,11 @@ fn symbols_plan(request: &Request<'_>) -> Result<Plan, Findings> {
         )
         .into());
     }
+    if request.fit > 1 {
+        return Err(tile::no_more_fits("symbols").into());
+    }
     plan.threads = 128;
+    plan.bounds_ctas = request.fit > 0;
     plan.data = strategy.reads_data();
     let ordered =
         strategy.conditions().any(|c| c.any(|e| matches!(e.kind, ExprKind::Order(_) | ExprKind::Percentile(_))));
@@ -311,6 +322,7 @@ pub(crate) fn base_plan(request: &Request<'_>) -> Plan {
         row_tiles: 0,
         threads: 0,
         ctas_per_sm: 1,
+        bounds_ctas: false,
         stage_bytes: 0,
         shared_bytes: 0,
         group_chunks: tile::group_chunks(head_dim),

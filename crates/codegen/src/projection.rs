@@ -96,6 +96,9 @@ pub(crate) const MOST_ORDERS: usize = 3;
 /// Findings S602, S603 and S605.
 pub(crate) fn projection_plan(request: &Request<'_>) -> Result<Plan, Findings> {
     let (room, projection) = (request.room, request.projection);
+    if request.fit > 0 {
+        return Err(tile::no_more_fits("a projection").into());
+    }
     let tile = tile::projection_tile(request)?;
     let mut plan = base_plan(request);
     plan.projection = projection;

@@ -93,10 +93,10 @@ pub(crate) fn group_chunks(head_dim: u32) -> u32 {
     if head_dim.is_multiple_of(64) { 8 } else { 4 }
 }
 
-/// The best legal tile.
+/// The best legal tile; of those that the [fit](Request::fit) asks for.
 ///
 /// # Errors
-/// S603 for a head dimension that no row has, S602 with what would fit otherwise.
+/// S603 for a head dimension that no row has, S602 with what would fit otherwise, or if there is no such fit.
 pub(crate) fn attention_tile(request: &Request<'_>) -> Result<AttentionTile, Finding> {
     let Some(&(head_dim, candidates)) = CANDIDATES.iter().find(|(d, _)| *d as usize == request.head_dim) else {
         return Err(no_kernel(request, &CANDIDATES.map(|(d, _)| d as usize)));
@@ -125,9 +125,9 @@ pub(crate) fn attention_tile(request: &Request<'_>) -> Result<AttentionTile, Fin
         Registers::Free => true,
     };
     let fits = |t: &AttentionTile| t.shared_bytes(head_dim) <= limit && has_registers(t);
-    candidates.iter().find(|t| divides(t) && fits(t)).copied().ok_or_else(|| {
+    let Some(first) = candidates.iter().position(|t| divides(t) && fits(t)) else {
         let legal: Vec<String> = candidates.iter().filter(|t| fits(t)).map(|t| format!("{}×{}", t.q, t.kv)).collect();
-        Finding::new(
+        return Err(Finding::new(
             Code::NoTile,
             format!(
                 "blocks of {}×{} tokens cannot be tiled for head dimension {head_dim} on {}",
@@ -136,8 +136,27 @@ pub(crate) fn attention_tile(request: &Request<'_>) -> Result<AttentionTile, Fin
                 request.target.name()
             ),
             format!("use blocks that are multiples of one of the tiles {}{}", legal.join(", "), decisions(request)),
-        )
-    })
+        ));
+    };
+    // After the best tile the same one again, for which the compiler is told that one CTA on an SM is enough; and then
+    // those that leave more registers than it: fewer row tiles, or fewer columns.
+    let best = candidates[first];
+    let again = (best.ctas_per_sm == 1).then_some(best);
+    let roomier = candidates[first + 1..]
+        .iter()
+        .copied()
+        .filter(|t| divides(t) && t.shared_bytes(head_dim) <= limit && t.registers == Registers::Free && *t != best);
+    let mut fitting = std::iter::once(best).chain(again).chain(roomier);
+    fitting.nth(request.fit).ok_or_else(|| no_more_fits("attention"))
+}
+
+/// For a fit that there is not.
+pub(crate) fn no_more_fits(room: &str) -> Finding {
+    Finding::new(
+        Code::NoTile,
+        format!("no other plan of {room} leaves more registers to the rules"),
+        "shorten the rules, or use smaller blocks",
+    )
 }
 
 /// What other blocks change beside the tile.

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use sparsym_codegen::{Kernel, name_without_hash};
+use sparsym_codegen::{Kernel, Request, generate, name_without_hash};
 
 use crate::cache::{Cache, Key};
 use crate::dump::Dump;
@@ -60,6 +60,32 @@ impl Compiler {
     /// The cache.
     pub fn cache(&self) -> &Cache {
         &self.cache
+    }
+
+    /// Generates and compiles the kernel of a request: of its [fits](Request::fit) the first that the compiler does not spill
+    /// registers for, or if it does for all of them the first. So the same compiler takes the same one each time. `strategy`
+    /// is named in errors.
+    ///
+    /// # Errors
+    /// The findings of the first fit; otherwise as [`Compiler::compile`].
+    pub fn fitting(&self, request: &Request<'_>, strategy: &str) -> Result<(Kernel, Compiled), Error> {
+        let make = |fit| -> Result<(Kernel, Compiled), Error> {
+            let kernel = generate(&Request { fit, ..request.clone() })?;
+            let compiled = self.compile(&kernel, strategy)?;
+            Ok((kernel, compiled))
+        };
+        let first = make(request.fit)?;
+        if first.1.image.spills().is_none() {
+            return Ok(first);
+        }
+        for fit in request.fit + 1.. {
+            match make(fit) {
+                Ok(next) if next.1.image.spills().is_none() => return Ok(next),
+                Ok(_) => {}
+                Err(_) => break, // there are no more
+            }
+        }
+        Ok(first)
     }
 
     /// Compiles a generated kernel for the target in its plan, or takes it from the cache. `strategy` is named in errors.

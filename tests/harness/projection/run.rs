@@ -37,6 +37,7 @@ pub(crate) fn run(case: &Case, dtype: DType, present: &[Column]) -> Result<Vec<V
         let given = column.device.clone().session().and_then(|session| made.on(&session));
         let ms = start.elapsed().as_secs_f64() * 1e3;
         judge(given.map_err(Stop::from).map(|(results, cost)| Judged {
+            density: 1.0,
             checked: expected.check(&results).map(|errors| (errors, 0)),
             costs: vec![cost],
             ms,

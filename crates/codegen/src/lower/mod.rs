@@ -44,6 +44,8 @@ pub(crate) struct Rules {
     pub mask_reads_q: bool,
     /// Whether `mask` reads the kv token.
     pub mask_reads_kv: bool,
+    /// Whether `mask` divides by what only a call knows, as coordinates of a grid are made.
+    pub mask_divides: bool,
     /// Whether `score` reads the query token.
     pub score_reads_q: bool,
     /// Whether `score` reads the kv token.
@@ -84,6 +86,7 @@ pub(crate) fn rules(request: &Request<'_>, plan: &Plan) -> Rules {
     rules.launches = vec![last_launch(plan, plan.name.clone())];
     let exact = Lowering::new(strategy, Level::Tokens, "tile.h", "tile.b");
     if let Some(TokenRule { value, .. }) = &strategy.mask {
+        rules.mask_divides = value.any(divides);
         let body = exact.expr(value);
         rules.mask_words = body.clone();
         let (parameters, arguments) = signature(&body, &TOKEN_WORDS);
@@ -108,6 +111,18 @@ pub(crate) fn rules(request: &Request<'_>, plan: &Plan) -> Rules {
         rules.functions.push_str(&define(comment, "float score", &joined("float s", &parameters), &body));
     }
     rules
+}
+
+/// Whether an expression is a division by a number that the text does not hold: a few dozen instructions.
+fn divides(expr: &Expr) -> bool {
+    use Coordinate::{Cell, H, T, Tile, W};
+    match &expr.kind {
+        ExprKind::Coordinate(_, T | H | W | Cell | Tile) => true,
+        ExprKind::Binary(BinaryOp::Div | BinaryOp::Rem, _, by) => {
+            expr.ty == Type::Int && !matches!(by.kind, ExprKind::Int(_))
+        }
+        _ => false,
+    }
 }
 
 fn symbols_rules(strategy: &Strategy, plan: &Plan, rules: &mut Rules) {

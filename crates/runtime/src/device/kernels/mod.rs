@@ -28,6 +28,7 @@ use self::session::KernelSession;
 use super::{Cost, Device, Measured, Session};
 use crate::compiler::Compiler;
 use crate::error::Error;
+use crate::nvrtc::Image;
 
 /// Bytes of kernel parameters that every driver accepts.
 pub(super) const PARAM_BYTES: usize = 4096;
@@ -126,21 +127,26 @@ impl<B: Backend> KernelDevice<B> {
         if let Some(found) = map().get(&key) {
             return Ok(found.clone());
         }
-        let mut kernel = sparsym_codegen::generate(request)?;
-        if let Some(text) = self.texts.get(&request.room) {
-            kernel.replace_source(text.as_str());
-        }
-        let loaded = Arc::new(self.load(kernel, &request.strategy.snake_name())?);
+        let strategy = request.strategy.snake_name();
+        let (kernel, compiled) = match self.texts.get(&request.room) {
+            Some(text) => {
+                let mut edited = sparsym_codegen::generate(request)?;
+                edited.replace_source(text.as_str());
+                let compiled = self.compiler.compile(&edited, &strategy)?;
+                (edited, compiled)
+            }
+            None => self.compiler.fitting(request, &strategy)?,
+        };
+        let loaded = Arc::new(self.load(kernel, compiled.image)?);
         map().insert(key, loaded.clone());
         Ok(loaded)
     }
 
-    fn load(&self, kernel: Kernel, strategy: &str) -> Result<Loaded<B>, Error> {
+    fn load(&self, kernel: Kernel, image: Image) -> Result<Loaded<B>, Error> {
         if kernel.params.size > PARAM_BYTES {
             let reason = format!("its parameters take {} bytes and {PARAM_BYTES} are the most", kernel.params.size);
             return Err(self.refusal(&kernel, reason, "use fewer params, tables and inputs"));
         }
-        let image = self.compiler.compile(&kernel, strategy)?.image;
         let most = self.backend.shared_bytes()?;
         for launch in &kernel.launches {
             let resources = image.resources.get(&launch.entry).copied().unwrap_or_default();
