@@ -3,6 +3,7 @@
 //!
 //! `FUZZ_MINUTES=60 FUZZ_FROM=1000000 cargo test -p sparsym-runtime --test fuzz_ptx` looks longer, from another number on.
 
+#[expect(dead_code, reason = "one strategy is all that is wanted of it")]
 mod support;
 
 use std::io::Write;

@@ -35,7 +35,7 @@ pub(crate) fn run(target_name: Option<&str>) -> Result<()> {
         // Names of tests end in the target.
         test.args(target_name.map(|name| format!(" {name}")));
         if version.starts_with("12.0.") {
-            SINCE_12_8.iter().for_each(|name| drop(test.args(["--skip", &format!(" {name}")])));
+            test.args(SINCE_12_8.iter().flat_map(|name| ["--skip".to_owned(), format!(" {name}")]));
         }
         let compiled = cargo::run(
             test.env(nvrtc::VARIABLE, &library)
