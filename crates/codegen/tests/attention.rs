@@ -113,3 +113,50 @@ fn every_head_dimension_and_legal_block_has_a_tile_on_every_target() {
         }
     }
 }
+
+#[test]
+fn each_fit_leaves_more_registers_than_the_one_before() {
+    let strategy = dense();
+    let fit = |fit| generate(&Request { fit, ..request(&strategy, "sm_80") });
+    let words = |kernel: &Kernel| {
+        let plan = &kernel.plan;
+        let bounds = kernel.source.lines().find(|line| line.contains("__launch_bounds__")).unwrap();
+        format!(
+            "{}×{}, {} row tiles, {}",
+            plan.tile_q,
+            plan.tile_kv,
+            plan.row_tiles,
+            &bounds[bounds.find("__launch").unwrap()..]
+        )
+    };
+    let fits: Vec<String> = (0..).map_while(|n| fit(n).ok()).map(|kernel| words(&kernel)).collect();
+    let expected = [
+        "128×32, 2 row tiles, __launch_bounds__(kThreads)",
+        "128×32, 2 row tiles, __launch_bounds__(kThreads, 1)",
+        "64×32, 1 row tiles, __launch_bounds__(kThreads, 2)",
+        "32×16, 1 row tiles, __launch_bounds__(kThreads, 2)",
+    ];
+    assert_eq!(fits, expected);
+    let none = fit(4).unwrap_err().to_string();
+    assert!(none.contains("S602") && none.contains("no other plan of attention"), "{none}");
+}
+
+#[test]
+fn a_mask_that_divides_is_asked_in_a_loop() {
+    let divided = |by: Option<i64>| {
+        let pos =
+            |side| Expr { kind: ExprKind::Coordinate(side, Coordinate::Pos), ty: Type::Int, span: Span::default() };
+        let by = match by {
+            Some(number) => ExprKind::Int(number),
+            None => ExprKind::Global(sparsym_ir::expr::Global::Heads),
+        };
+        let by = Expr { kind: by, ty: Type::Int, span: Span::default() };
+        let kind = ExprKind::Binary(BinaryOp::Rem, Box::new(pos(Side::Kv)), Box::new(by));
+        let rest = Expr { kind, ty: Type::Int, span: Span::default() };
+        let kind = ExprKind::Binary(BinaryOp::Le, Box::new(rest), Box::new(pos(Side::Q)));
+        let value = Expr { kind, ty: Type::Bool, span: Span::default() };
+        kernel(&Strategy { mask: Some(TokenRule { value, span: Span::default() }), ..dense() }).source
+    };
+    assert!(divided(None).contains("u32 refused[kRowTiles][2]"));
+    assert!(!divided(Some(7)).contains("refused"), "a division by a constant is a product");
+}
