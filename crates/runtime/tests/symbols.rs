@@ -336,7 +336,7 @@ fn what_is_refused() {
     let unfit = Bound::new(&strategy, &problem, &bindings).unwrap_err().to_string();
     assert!(unfit.contains("read Q and K, which need one length for all batch items"), "{unfit}");
     let text = refused(&small(0, 20), DType::Bf16);
-    assert!(text.contains("head dimension of 20"), "{text}");
+    assert!(text.contains("for head dimension 20"), "{text}");
 }
 
 /// The pool launch reads Q and K once, whole sectors of them; all other launches together read little beside it.
