@@ -8,6 +8,7 @@ use sparsym::runtime::device::Device;
 
 use super::AttentionArgs;
 use super::file::{self, InputFile, OutputTensor};
+use super::symbols::SymbolBytes;
 use crate::chosen::Chosen;
 use crate::failure::Outcome;
 use crate::output::{self, Report};
@@ -36,18 +37,20 @@ pub(super) fn run(args: &AttentionArgs, report: Report) -> Outcome {
 
     let result = &measured.value;
     let lse: Vec<u8> = result.lse.iter().flat_map(|value| value.to_le_bytes()).collect();
-    file::write(
-        &files.output,
-        &[
-            OutputTensor::of("o", &result.o),
-            OutputTensor {
-                name: "lse",
-                dtype: Dtype::F32,
-                shape: vec![problem.batch, problem.heads, problem.n_q],
-                bytes: &lse,
-            },
-        ],
-    )?;
+    let lse_shape = match &problem.ragged {
+        Some(_) => vec![problem.heads, result.o.shape[1]],
+        None => vec![problem.batch, problem.heads, problem.n_q],
+    };
+    let mut tensors = vec![
+        OutputTensor::of("o", &result.o),
+        OutputTensor { name: "lse", dtype: Dtype::F32, shape: lse_shape, bytes: &lse },
+    ];
+    let bytes = SymbolBytes::of(&symbols);
+    if args.symbols {
+        tensors.extend(bytes.tensors(&problem));
+        tensors.extend(bytes.full(&problem));
+    }
+    file::write(&files.output, &tensors)?;
     let result = files.report(&*device, [symbols.cache.density(), symbols.density()], measured.cost);
     output::print(report, &result, || result.to_string())
 }

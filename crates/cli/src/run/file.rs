@@ -16,6 +16,7 @@ use sparsym::ir::{Code, Moment, Problem, Strategy, Tensor};
 use sparsym::runtime::Error;
 
 use super::metadata;
+use super::ragged::INDEX_POINTERS;
 use crate::args::parse_grid;
 use crate::chosen::Chosen;
 use crate::failure::{Failure, Outcome, in_words_of};
@@ -31,6 +32,7 @@ pub(crate) struct InputFile {
 }
 
 /// A tensor of an output file.
+#[derive(Clone)]
 pub(super) struct OutputTensor<'a> {
     /// Its name.
     pub(super) name: &'static str,
@@ -167,6 +169,7 @@ impl InputFile {
         }
         let mut problem = Problem::self_attention(q.shape[0], q.shape[1], q.shape[2], q.shape[3]);
         (problem.n_kv, problem.kv_heads) = (k.shape[1], k.shape[2]);
+        let mut problem = self.packed(problem, q, k)?;
         problem.blocks =
             Blocks { q: self.number("block_q")?.unwrap_or(BLOCK), kv: self.number("block_kv")?.unwrap_or(BLOCK) };
         problem.scale = self.number("scale")?.unwrap_or(problem.scale);
@@ -191,7 +194,7 @@ impl InputFile {
                 let declared = &chosen.strategy.inputs[id];
                 declared.check_shape(&shape, problem).map_err(|finding| self.failure(finding))?;
                 chosen.inputs[id] = Some(InputData { values });
-            } else if !KNOWN.contains(&name.as_str()) {
+            } else if !KNOWN.contains(&name.as_str()) && !INDEX_POINTERS.contains(&name.as_str()) {
                 unread.push(name);
             }
         }

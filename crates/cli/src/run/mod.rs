@@ -5,6 +5,7 @@ pub(crate) mod file;
 mod gemm_o;
 mod gemm_q;
 mod metadata;
+mod ragged;
 mod symbols;
 
 use std::path::PathBuf;
@@ -32,10 +33,16 @@ pub(crate) struct RunArgs {
 enum RoomForm {
     /// One attention call: q, k, v and more in, o and lse out.
     ///
-    /// The symbols are those of the strategy's rules at the step given with --set or as metadata, or s_c and s_s of the file. They are
-    /// obeyed as they are: the schedule (update when, dense when) belongs to a run of many steps and is not asked.
+    /// Sequences of different lengths are packed: q [1, total, H, D], k and v [1, total_kv, H_kv, D], and q_indptr and
+    /// kv_indptr [B + 1] say where each starts and the last ends. lse is then [H, total], inputs are [1, total].
+    ///
+    /// The symbols are those of the strategy's rules at the step given with --set or as metadata, or s_c and s_s of the
+    /// file. They are obeyed as they are: the schedule (update when, dense when) belongs to a run of many steps and is
+    /// not asked.
     Attention(AttentionArgs),
     /// The symbols of a strategy: q and k in, s_c and s_s out.
+    ///
+    /// Sequences of different lengths are packed as for attention.
     Symbols(SymbolsArgs),
     /// Projection to heads: x, w and more in, q out.
     ///
@@ -77,6 +84,9 @@ struct AttentionArgs {
     /// Name of a strategy of the zoo, or path of a .strategy file; left out: everything is computed.
     #[arg(long, value_name = "S")]
     strategy: Option<String>,
+    /// Also write the symbols that were obeyed: s_c and s_s, and s_f if the strategy has a mask.
+    #[arg(long)]
+    symbols: bool,
     #[command(flatten)]
     settings: Settings,
 }
@@ -88,6 +98,13 @@ struct SymbolsArgs {
     /// Name of a strategy of the zoo, or path of a .strategy file.
     #[arg(long, value_name = "S")]
     strategy: String,
+    /// Also write s_f [B, H, T_q, T_kv]: 1 where every token pair passes the mask.
+    #[arg(long)]
+    full: bool,
+    /// Also write margin_c [B, H, T_q] and margin_s [B, H, T_q, T_kv], F32: by how much, relative to their size, numbers
+    /// that come from q and k would have to move to change a decision; infinite where they have no say. Device reference.
+    #[arg(long)]
+    margins: bool,
     #[command(flatten)]
     settings: Settings,
 }

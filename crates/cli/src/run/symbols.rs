@@ -2,12 +2,13 @@
 
 use safetensors::tensor::Dtype;
 use sparsym::codegen::Room;
-use sparsym::ir::{Bound, SymbolsCall};
+use sparsym::ir::{Bound, Problem, Symbols, SymbolsCall};
+use sparsym::runtime::device::Device;
 
 use super::SymbolsArgs;
 use super::file::{self, InputFile, OutputTensor};
 use crate::chosen::Chosen;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::output::{self, Report};
 
 /// Reads, makes the symbols, writes, reports.
@@ -26,15 +27,66 @@ pub(super) fn run(args: &SymbolsArgs, report: Report) -> Outcome {
     let measured = files.measure(|| device.measured_symbols(&call)).map_err(|error| input.about_call(error))?;
 
     let symbols = &measured.value;
-    let (batch, heads, t_q, t_kv) = (problem.batch, problem.heads, problem.q_blocks(), problem.kv_blocks());
-    let (s_c, s_s) = (symbols.cache.unpack(), symbols.skip.unpack());
-    file::write(
-        &files.output,
-        &[
-            OutputTensor { name: "s_c", dtype: Dtype::U8, shape: vec![batch, heads, t_q], bytes: &s_c },
-            OutputTensor { name: "s_s", dtype: Dtype::U8, shape: vec![batch, heads, t_q, t_kv], bytes: &s_s },
-        ],
-    )?;
+    let bytes = SymbolBytes::of(symbols);
+    let mut tensors = bytes.tensors(&problem).to_vec();
+    if args.full {
+        let no_mask = || Failure::usage(format!("{} has no mask, so there is no s_f; leave --full out", args.strategy));
+        tensors.push(bytes.full(&problem).ok_or_else(no_mask)?);
+    }
+    let margins = match args.margins {
+        true => Some(margins(&*device, &call)?),
+        false => None,
+    };
+    if let Some([cache, skip]) = &margins {
+        let shape = vec![problem.batch, problem.heads, problem.q_blocks()];
+        let of_pairs = [&shape[..], &[problem.kv_blocks()]].concat();
+        tensors.push(OutputTensor { name: "margin_c", dtype: Dtype::F32, shape, bytes: cache });
+        tensors.push(OutputTensor { name: "margin_s", dtype: Dtype::F32, shape: of_pairs, bytes: skip });
+    }
+    file::write(&files.output, &tensors)?;
     let result = files.report(&*device, [symbols.cache.density(), symbols.density()], measured.cost);
     output::print(report, &result, || result.to_string())
+}
+
+/// Of S_c and S_s, little-endian.
+fn margins(device: &dyn Device, call: &SymbolsCall<'_>) -> Outcome<[Vec<u8>; 2]> {
+    let margins = device.margins(call)?.ok_or_else(|| {
+        Failure::usage(format!("device {} does not know margins; use --device reference", device.name()))
+    })?;
+    let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    Ok([bytes(&margins.cache), bytes(&margins.skip)])
+}
+
+/// Symbols as a file has them: one byte per decision.
+pub(super) struct SymbolBytes {
+    cache: Vec<u8>,
+    skip: Vec<u8>,
+    full: Option<Vec<u8>>,
+}
+
+impl SymbolBytes {
+    /// Unpacks.
+    pub(super) fn of(symbols: &Symbols) -> SymbolBytes {
+        let full = symbols.full.as_ref().map(|full| full.unpack());
+        SymbolBytes { cache: symbols.cache.unpack(), skip: symbols.skip.unpack(), full }
+    }
+
+    /// S_c and S_s.
+    pub(super) fn tensors(&self, problem: &Problem) -> [OutputTensor<'_>; 2] {
+        let shape = vec![problem.batch, problem.heads, problem.q_blocks()];
+        [
+            OutputTensor { name: "s_c", dtype: Dtype::U8, shape, bytes: &self.cache },
+            of_pairs("s_s", &self.skip, problem),
+        ]
+    }
+
+    /// S_f; None without a mask.
+    pub(super) fn full(&self, problem: &Problem) -> Option<OutputTensor<'_>> {
+        self.full.as_ref().map(|full| of_pairs("s_f", full, problem))
+    }
+}
+
+fn of_pairs<'a>(name: &'static str, bytes: &'a [u8], problem: &Problem) -> OutputTensor<'a> {
+    let shape = vec![problem.batch, problem.heads, problem.q_blocks(), problem.kv_blocks()];
+    OutputTensor { name, dtype: Dtype::U8, shape, bytes }
 }

@@ -33,6 +33,7 @@ pub use kernels::{Backend, KernelDevice};
 pub use measured::{Cost, Measured};
 pub use reference::Reference;
 pub use session::{Array, BitArray, Session};
+pub use sparsym_reference::margin::Margins;
 pub(crate) use unclassified::warn_once;
 
 use crate::error::Error;
@@ -71,13 +72,24 @@ pub trait Device: Send + Sync {
     /// All that [`SymbolsCall::check`] finds, findings about what the device cannot make, or its own failure.
     fn measured_symbols(&self, call: &SymbolsCall<'_>) -> Result<Measured<Symbols>, Error> {
         warn_once(call.bound, &call.moment);
-        let Some(permutation) = Permutation::of(call.bound) else { return self.stored_symbols(call) };
+        stored(call, |call| self.stored_symbols(call))
+    }
+
+    /// How near each decision of the symbols was to the other outcome; None if the device does not know.
+    ///
+    /// # Errors
+    /// As [`Device::measured_symbols`].
+    fn margins(&self, call: &SymbolsCall<'_>) -> Result<Option<Margins>, Error> {
+        stored(call, |call| self.stored_margins(call))
+    }
+
+    /// The margins of a call whose tokens are given as they are stored.
+    ///
+    /// # Errors
+    /// As [`Device::measured_symbols`].
+    fn stored_margins(&self, call: &SymbolsCall<'_>) -> Result<Option<Margins>, Error> {
         call.check()?;
-        let bindings = permutation.bindings(call.bound.bindings);
-        let bound = Bound { bindings: &bindings, geometry: call.bound.geometry.clone(), ..*call.bound };
-        let data = call.data.map(|(q, k)| (permutation.stored(q), permutation.stored(k)));
-        let data = data.as_ref().map(|(q, k)| (q, k));
-        self.stored_symbols(&SymbolsCall { bound: &bound, data, ..*call })
+        Ok(None)
     }
 
     /// One attention call, and what it took.
@@ -119,6 +131,17 @@ pub trait Device: Send + Sync {
     fn attention(&self, call: &AttentionCall<'_>) -> Result<AttentionOutput, Error> {
         Ok(self.measured_attention(call)?.value)
     }
+}
+
+/// Hands on a call with its tokens as the strategy stores them.
+fn stored<T>(call: &SymbolsCall<'_>, make: impl FnOnce(&SymbolsCall<'_>) -> Result<T, Error>) -> Result<T, Error> {
+    let Some(permutation) = Permutation::of(call.bound) else { return make(call) };
+    call.check()?;
+    let bindings = permutation.bindings(call.bound.bindings);
+    let bound = Bound { bindings: &bindings, geometry: call.bound.geometry.clone(), ..*call.bound };
+    let data = call.data.map(|(q, k)| (permutation.stored(q), permutation.stored(k)));
+    let data = data.as_ref().map(|(q, k)| (q, k));
+    make(&SymbolsCall { bound: &bound, data, ..*call })
 }
 
 /// Opens the device of that name: `reference`, `cpu`, `emulator` or `cuda`. The emulator gets its default settings; see

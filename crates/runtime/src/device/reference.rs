@@ -7,7 +7,7 @@ use sparsym_ir::{
 };
 
 use super::session::{HostSession, Projections};
-use super::{Device, Measured, Session};
+use super::{Device, Margins, Measured, Session};
 use crate::error::Error;
 
 /// The oracle of `sparsym-reference`: slow, and what every other device is compared with.
@@ -26,6 +26,11 @@ impl Device for Reference {
     fn stored_symbols(&self, call: &SymbolsCall<'_>) -> Result<Measured<Symbols>, Error> {
         call.check()?;
         Measured::on_host(|| Ok(sparsym_reference::symbols::symbols(call)))
+    }
+
+    fn stored_margins(&self, call: &SymbolsCall<'_>) -> Result<Option<Margins>, Error> {
+        call.check()?;
+        Ok(Some(sparsym_reference::symbols::symbols_with_margins(call).1))
     }
 
     fn stored_attention(&self, call: &AttentionCall<'_>) -> Result<Measured<AttentionOutput>, Error> {
