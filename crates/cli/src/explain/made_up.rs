@@ -86,7 +86,7 @@ fn places(problem: &Problem) -> Vec<Spot> {
     let grid = problem.layout.ranges.iter().find_map(|range| range.grid);
     let vision = match (problem.layout.find("vision"), problem.layout.find("text")) {
         (Some((start, range)), _) => start..start + range.len,
-        (None, Some((start, range))) if start == 0 => range.len..problem.n_q,
+        (None, Some((0, range))) => range.len..problem.n_q,
         (None, Some((start, _))) => 0..start,
         (None, None) => 0..problem.n_q,
     };

@@ -218,7 +218,7 @@ pub(super) fn range_names(strategy: &Strategy) -> String {
     let names: Vec<String> = strategy.tokens.iter().take(MOST).map(|range| format!("`{}`", range.name)).collect();
     match strategy.tokens.len() {
         0 => "declare ranges with `tokens text, vision;`".to_owned(),
-        ..=MOST => format!("the ranges are {}", names.join(", ")),
+        1..=MOST => format!("the ranges are {}", names.join(", ")),
         all => format!("the ranges are {} and {} more", names.join(", "), all - MOST),
     }
 }

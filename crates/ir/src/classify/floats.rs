@@ -92,9 +92,9 @@ impl Floats {
             Function::Min => a.least(b),
             Function::Max => a.most(b),
             Function::Clamp => a.least(c).most(b),
-            Function::Sqrt => a.from_zero().monotone(f32::sqrt),
-            Function::Log => a.from_zero().monotone(f32::ln).widened(),
-            Function::Log2 => a.from_zero().monotone(f32::log2).widened(),
+            Function::Sqrt => a.without_negatives().monotone(f32::sqrt),
+            Function::Log => a.without_negatives().monotone(f32::ln).widened(),
+            Function::Log2 => a.without_negatives().monotone(f32::log2).widened(),
             Function::Tanh => a.monotone(f32::tanh).widened(),
             Function::Exp => a.monotone(f32::exp).widened(),
             Function::Exp2 => a.monotone(f32::exp2).widened(),
@@ -127,7 +127,7 @@ impl Floats {
     }
 
     /// Negative numbers become NaN, as a root's or a logarithm's.
-    fn from_zero(self) -> Floats {
+    fn without_negatives(self) -> Floats {
         match self {
             Floats { lo, hi, .. } if lo > hi || lo >= 0.0 => self,
             Floats { hi, .. } if hi < 0.0 => Floats::one(f32::NAN),

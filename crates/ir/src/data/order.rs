@@ -1,7 +1,7 @@
 //! Order maps: where an element stands among the others of its line. And covers, which are judged pair by pair.
 
 use crate::eval::{Covers, Scope};
-use crate::expr::{Expr, ExprKind, Line, Measure, Order, Percentile, Running, Side, Type, Within};
+use crate::expr::{BinaryOp, Expr, ExprKind, Function, Line, Measure, Order, Percentile, Running, Side, Type, Within};
 use crate::strategy::{BlockRule, When};
 
 use super::MapValues;
@@ -36,6 +36,20 @@ fn rows(scope: &Scope, rule: &BlockRule) -> Vec<Elements> {
     }
     let columns = blocks(&kv);
     blocks(&q).into_iter().map(|i| columns.iter().map(|&j| (i, j)).collect()).collect()
+}
+
+/// What a map holds, as the type of what it stands for: a rank is an integer, a cover a bool.
+fn of_type(ty: Type, read: Expr) -> Expr {
+    let span = read.span;
+    let kind = match ty {
+        Type::Bool => {
+            let zero = Expr { kind: ExprKind::Float(0.0), ty: Type::Float, span };
+            ExprKind::Binary(BinaryOp::Ne, Box::new(read), Box::new(zero))
+        }
+        Type::Int => ExprKind::Call(Function::Floor, vec![read]),
+        _ => return read,
+    };
+    Expr { kind, ty, span }
 }
 
 struct Orders<'a> {
@@ -80,9 +94,10 @@ impl Orders<'_> {
             }
         }
         let id = self.maps.push_pairs(values, problem.kv_blocks());
-        let span = expr.span;
+        let (ty, span) = (expr.ty, expr.span);
         drop(covers);
-        *expr = Expr { kind: ExprKind::Map(id, vec![Side::Q, Side::Kv]), ty: Type::Float, span };
+        let read = Expr { kind: ExprKind::Map(id, vec![Side::Q, Side::Kv]), ty: Type::Float, span };
+        *expr = of_type(ty, read);
     }
 
     fn order(&self, order: &Order, elements: &Elements) -> Vec<f32> {
