@@ -5,11 +5,11 @@
 //!
 //! | module | question |
 //! |---|---|
-//! | [`draft`] | which clauses does a text have, and which smaller texts are like it |
-//! | [`tokens`] | what do masks and scores look like |
-//! | [`blocks`] | what do block rules, maps and schedules look like |
-//! | [`values`] | which shapes and numbers go with it |
-//! | [`run`] | do all devices agree, and does every target compile it |
+//! | `draft` | which clauses does a text have, and which smaller texts are like it |
+//! | `tokens` | what do masks and scores look like |
+//! | `blocks` | what do block rules, maps and schedules look like |
+//! | `values` | which shapes and numbers go with it |
+//! | `run` | do all devices agree, and does every target compile it |
 //!
 //! Texts are valid by construction but for what only a check of the whole can know, such as a rule that never matches: those
 //! are refused with findings, and counted by who asks.
