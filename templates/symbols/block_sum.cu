@@ -73,7 +73,7 @@ ${ step.entry }(const __grid_constant__ Params p) {
                 sees = sees && ${ step.visible };
 //% endif
                 const float x = sees ? ${ step.logit } : negative_infinity();
-                // Lanes meet here, so that the compiler does not let them go apart to the barrier below.
+                // Lanes meet here, or the compiler lets them go apart to the barrier.
                 __syncwarp();
                 if (walk == 0) {
                     // Of this thread's columns, relative to their maximum so far.
