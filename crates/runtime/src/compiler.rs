@@ -75,12 +75,12 @@ impl Compiler {
             Ok((kernel, compiled))
         };
         let first = make(request.fit)?;
-        if first.1.image.fits() {
+        if first.1.image.spills().is_none() {
             return Ok(first);
         }
         for fit in request.fit + 1.. {
             match make(fit) {
-                Ok(next) if next.1.image.fits() => return Ok(next),
+                Ok(next) if next.1.image.spills().is_none() => return Ok(next),
                 Ok(_) => {}
                 Err(_) => break, // there are no more
             }

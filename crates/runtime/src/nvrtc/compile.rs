@@ -254,11 +254,6 @@ impl Image {
         (of(found) > 0).then_some(spills)
     }
 
-    /// Whether everything stays in registers: nothing is spilled, and there is no stack frame.
-    pub fn fits(&self) -> bool {
-        self.resources.values().all(|found| found.spill_stores + found.spill_loads + found.stack == 0)
-    }
-
     /// Refuses a kernel that would be many times slower than its source says.
     fn check(&self, source: &Source<'_>) -> Result<(), QualityError> {
         const WGMMA: &[u8] = b"wgmma.mma_async";
