@@ -19,7 +19,7 @@ macro_rules! templates {
 pub(crate) static BEFORE_PARAMS: [Template; 2] = templates!["parts/types.cuh", "parts/constants.cuh"];
 
 /// Files of parts that come after it. A part may use only parts of earlier files, or earlier ones of its own.
-pub(crate) static AFTER_PARAMS: [Template; 28] = templates![
+pub(crate) static AFTER_PARAMS: [Template; 36] = templates![
     "ptx/special_registers.cuh",
     "ptx/convert.cuh",
     "ptx/math.cuh",
@@ -27,27 +27,35 @@ pub(crate) static AFTER_PARAMS: [Template; 28] = templates![
     "ptx/cp_async.cuh",
     "ptx/ldmatrix.cuh",
     "ptx/mma.cuh",
-    "parts/functions.cuh",
-    "parts/workspace.cuh",
-    "parts/reduce.cuh",
-    "parts/order.cuh",
-    "parts/swizzle.cuh",
-    "parts/lane.cuh",
-    "parts/coordinates.cuh",
-    "parts/tile.cuh",
-    "parts/softmax.cuh",
-    "parts/symbol_bits.cuh",
-    "parts/projection.cuh",
-    "parts/head_walk.cuh",
-    "parts/sequence.cuh",
-    "parts/span.cuh",
-    "parts/cells.cuh",
-    "parts/grid_box.cuh",
-    "parts/verdict.cuh",
-    "parts/quarters.cuh",
-    "parts/interval.cuh",
-    "parts/floats.cuh",
-    "parts/special_values.cuh",
+    "parts/rules/functions.cuh",
+    "parts/rules/workspace.cuh",
+    "parts/rules/reduce.cuh",
+    "parts/rules/order.cuh",
+    "parts/shared/panel.cuh",
+    "parts/portable/lane.cuh",
+    "parts/fragments/layout.cuh",
+    "parts/rules/coordinates.cuh",
+    "parts/walks/tile.cuh",
+    "parts/fragments/accumulator.cuh",
+    "parts/portable/stages.cuh",
+    "parts/fragments/softmax.cuh",
+    "parts/walks/symbol_bits.cuh",
+    "parts/walks/kv_walk.cuh",
+    "parts/walks/tile_order.cuh",
+    "parts/portable/copy_rows.cuh",
+    "parts/fragments/product.cuh",
+    "parts/portable/warp_product.cuh",
+    "parts/fragments/out.cuh",
+    "parts/walks/head_walk.cuh",
+    "parts/rules/sequence.cuh",
+    "parts/rules/span.cuh",
+    "parts/rules/cells.cuh",
+    "parts/rules/grid_box.cuh",
+    "parts/rules/verdict.cuh",
+    "parts/rules/quarters.cuh",
+    "parts/rules/interval.cuh",
+    "parts/rules/floats.cuh",
+    "parts/portable/special_values.cuh",
 ];
 
 macro_rules! files {
@@ -65,13 +73,13 @@ files! {
     /// What a file says of itself.
     HEADER = "parts/header.cuh";
     /// Attention for sm_80-class targets.
-    ATTENTION = "attention.cu";
+    ATTENTION = "attention/portable.cu";
     /// Symbols, from what rules say of blocks.
-    SYMBOLS = "symbols.cu";
+    SYMBOLS = "symbols/rules.cu";
     /// A projection to heads.
-    GEMM_Q = "gemm_q.cu";
+    GEMM_Q = "gemm_q/portable.cu";
     /// A projection back to the model width.
-    GEMM_O = "gemm_o.cu";
+    GEMM_O = "gemm_o/portable.cu";
     /// Means and self-similarities of blocks.
     POOL = "symbols/pool.cu";
     /// Means of all tokens.
@@ -89,7 +97,7 @@ files! {
     /// Where the lines of an order map are cut.
     CUT = "symbols/cut.cu";
     /// Which tiles of Q are computed.
-    TILES = "gemm_q/tiles.cu";
+    TILES = "tiles/list.cu";
     /// Differences of outputs.
     DIFFERENCES = "gemm_o/differences.cu";
 }

@@ -75,7 +75,7 @@ fn every_line_has_an_origin() {
     assert_eq!(kernel.origin(1), Some("parts/header.cuh"));
     let line = 1 + kernel.source.lines().position(|line| line.contains("O += P V")).unwrap();
     let origin = kernel.origin(kernel.source.lines().count()).unwrap();
-    assert_eq!(origin, "attention.cu");
+    assert_eq!(origin, "attention/portable.cu");
     assert!(kernel.origin(line).is_some());
 }
 

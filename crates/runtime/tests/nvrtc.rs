@@ -13,7 +13,7 @@ fn nvrtc() -> Nvrtc {
 }
 
 fn compile(text: &str, target: &str) -> Result<Image, Error> {
-    let template = |line| (line >= 3).then(|| "parts/softmax.cuh".to_owned());
+    let template = |line| (line >= 3).then(|| "parts/fragments/softmax.cuh".to_owned());
     nvrtc().compile(&Source { name: "tiny", strategy: "window", text, target, template: &template })
 }
 
@@ -59,7 +59,7 @@ fn an_error_names_line_template_and_strategy() {
     for part in [
         "the compiler refused kernel tiny of strategy window for sm_80",
         "tiny.cu:4: error: identifier \"missing\" is undefined",
-        "templates/parts/softmax.cuh",
+        "templates/parts/fragments/softmax.cuh",
         ">    4 |     x[0] = missing;",
     ] {
         assert!(shown.contains(part), "{part:?} is missing in:\n{shown}");

@@ -1,5 +1,5 @@
 //! What interval arithmetic says of an expression over a cell of token pairs, as CUDA: the operations of
-//! `templates/parts/interval.cuh` and `floats.cuh`, one for one those of `sparsym_ir::classify`.
+//! `templates/parts/rules/interval.cuh` and `floats.cuh`, one for one those of `sparsym_ir::classify`.
 
 use sparsym_ir::Expr;
 use sparsym_ir::expr::{BinaryOp, Coordinate, ExprKind, Function, Side, Type, UnaryOp};

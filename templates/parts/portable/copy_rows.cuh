@@ -1,0 +1,74 @@
+//# part Operands
+// What this thread copies of A and B, where C = A Bᵀ: sixteen bytes of every kRowsPerPass-th row.
+struct Operands {
+    const u16* a;    // its first row of the tile, which may lie before the stream: never read then
+    const u16* b;    // the same of the rows of B that are the tile's columns
+    int columns;     // of a row of A and of B
+    u32 a_rows;      // bit n: row n of those in A is copied; otherwise it becomes zeros
+//% if plan.room == "gemm_o"
+    u32 b_rows;      // the same of B, which may end inside the tile
+//% endif
+    u32 to;          // where in a stage
+};
+//# part operands_from
+// Operands whose first rows are `a` and `b`.
+static __device__ __forceinline__ Operands operands_from(const Params& p, const OutputTile& tile,
+                                                         const u16* a, const u16* b,
+//% if plan.room == "gemm_o"
+                                                         int columns, int b_rows) {
+//% else
+                                                         int columns) {
+//% endif
+    const int row = threadIdx.x / kGroupChunks;
+    const int chunk = threadIdx.x % kGroupChunks;
+    Operands operands;
+    operands.a = a + row * columns + chunk * 8;
+    operands.b = b + row * columns + chunk * 8;
+    operands.columns = columns;
+    operands.a_rows = 0;
+    #pragma unroll
+    for (int n = 0; n < kTileQ / kRowsPerPass; ++n) {
+        operands.a_rows |= is_inside(p, tile, row + n * kRowsPerPass) ? 1 << n : 0;
+    }
+//% if plan.room == "gemm_o"
+    operands.b_rows = 0;
+    #pragma unroll
+    for (int n = 0; n < kTileN / kRowsPerPass; ++n) {
+        operands.b_rows |= row + n * kRowsPerPass < b_rows ? 1 << n : 0;
+    }
+//% endif
+    operands.to = row * kRowBytes + swizzled(row, chunk);
+    return operands;
+}
+//# part copy_rows
+// Starts copying this thread's part of `rows` rows; those without a bit in `which` become zeros.
+static __device__ __forceinline__ void copy_rows(u32 to, const u16* from, int columns, int rows,
+                                                 u32 which) {
+    int at = 0;
+    #pragma unroll
+    for (int n = 0; n < rows / kRowsPerPass; ++n) {
+        cp_async_16(to + n * kRowsPerPass * kRowBytes, from + at, which >> n & 1 ? 16 : 0);
+        at += kRowsPerPass * columns;
+    }
+}
+//# part load_slice
+//% if plan.room == "gemm_q"
+// Starts copying kTileK columns of A and B from `column` on; past the end of a row there are zeros.
+static __device__ __forceinline__ void load_slice(u32 stage, const Operands& of, int column) {
+    const bool inside = column + threadIdx.x % kGroupChunks * 8 < of.columns;
+    copy_rows(stage + of.to, of.a + column, of.columns, kTileQ, inside ? of.a_rows : 0);
+    copy_rows(stage + kTileQ * kRowBytes + of.to, of.b + column, of.columns, kTileN,
+              inside ? 0xffffffffu : 0);
+}
+//% else
+// Starts copying kTileK columns of A and B from `column` on${ "; of A only `rows`" if plan.projection.sparse }.
+//% if plan.projection.sparse
+static __device__ __forceinline__ void load_slice(u32 stage, const Operands& of, int column,
+                                                  u32 rows) {
+//% else
+static __device__ __forceinline__ void load_slice(u32 stage, const Operands& of, int column) {
+//% endif
+    copy_rows(stage + of.to, of.a + column, of.columns, kTileQ, of.a_rows${ " & rows" if plan.projection.sparse });
+    copy_rows(stage + kTileQ * kRowBytes + of.to, of.b + column, of.columns, kTileN, of.b_rows);
+}
+//% endif
