@@ -23,7 +23,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("ptx-emulator", &[]),
     ("sparsym-codegen", &["ir"]),
     ("sparsym-runtime", &["codegen", "cpu", "ptx-emulator", "reference", "ir"]),
-    ("sparsym", &["codegen", "dsl", "dsl-core", "runtime", "zoo"]),
+    ("sparsym", &["codegen", "dsl", "dsl-core", "ir", "runtime", "zoo"]),
     ("sparsym-cli", &[""]),
     ("sparsym-mm-dit", &[""]),
     ("sparsym-tests", &["", "reference"]),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use sparsym_ir::diagnostic::Family;
 use sparsym_ir::{Code, Findings};
 
+#[cfg(feature = "emulator")]
 use crate::device::emulator::KernelTrap;
 use crate::nvrtc::Search;
 
@@ -20,6 +21,15 @@ pub enum Error {
     UnknownDevice {
         /// The name asked for.
         name: String,
+    },
+    /// This program was built without that device.
+    #[error(
+        "this program was built without the device {name}\nhelp: enable the feature {name:?} of the crate sparsym in \
+         Cargo.toml; cpu is always there"
+    )]
+    NotBuilt {
+        /// The device, which is also the feature.
+        name: &'static str,
     },
     /// No usable libnvrtc was found.
     #[error("{}", .0.explanation())]
@@ -51,6 +61,7 @@ pub enum Error {
         help: &'static str,
     },
     /// A kernel did something wrong, and the emulator stopped it.
+    #[cfg(feature = "emulator")]
     #[error("{0}")]
     Trap(Box<KernelTrap>),
     /// There is no CUDA driver or no GPU, or the driver refused a request.
@@ -125,8 +136,10 @@ impl Error {
             }
             Error::UnknownDevice { .. } | Error::Step(_) | Error::Array(_) | Error::Layer(_) => Class::Usage,
             Error::File { .. } => Class::Input,
+            #[cfg(feature = "emulator")]
             Error::Trap(_) => Class::Trap,
-            Error::NoNvrtc(_)
+            Error::NotBuilt { .. }
+            | Error::NoNvrtc(_)
             | Error::Nvrtc { .. }
             | Error::Compile(_)
             | Error::Quality(_)

@@ -51,6 +51,20 @@
 //! opt-level = 3
 //! ```
 //!
+//! # Features
+//!
+//! All are on by default. The device `cpu` and the generation and compilation of kernels are always there.
+//!
+//! | feature | brings |
+//! |---|---|
+//! | `cuda` | the device `cuda`: generated kernels on a GPU |
+//! | `emulator` | the device `emulator`: the same kernels on the CPU, slow and watched at every step |
+//! | `reference` | the device `reference`: the oracle, plain loops |
+//! | `language` | `strategy!`, strategies as text, the zoo |
+//!
+//! A program that runs strategies made elsewhere needs no `language`: [`ir::Strategy`] is plain data and implements
+//! serde's traits. `default-features = false, features = ["cuda"]` compiles neither a parser nor an emulator.
+//!
 //! # What is where
 //!
 //! | module | for |
@@ -66,12 +80,18 @@
 #![deny(missing_docs)]
 
 pub use sparsym_codegen as codegen;
-pub use sparsym_dsl::*;
+#[cfg(feature = "language")]
+pub use sparsym_dsl::{StrategyType, strategy};
+#[cfg(feature = "language")]
 pub use sparsym_dsl_core as dsl_core;
+#[cfg(feature = "language")]
 pub use sparsym_dsl_core::{compile_str, compile_str_warned};
+pub use sparsym_ir as ir;
 pub use sparsym_runtime as runtime;
+#[cfg(feature = "language")]
 pub use sparsym_zoo as zoo;
 
+#[cfg(feature = "language")]
 #[doc(hidden)]
 pub use sparsym_dsl::__private;
 

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+#[cfg(feature = "emulator")]
 use super::emulator::Stats;
 
 /// A result and what it cost the device.
@@ -15,18 +16,26 @@ pub struct Measured<T> {
 
 /// What a result cost.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Cost {
     /// Milliseconds. Of a GPU this is the kernel alone, without compiling it and without copies between host and device;
     /// of the emulator it is the time that emulating the kernel took.
     pub ms: f64,
     /// What the emulator counted; None on every other device.
+    #[cfg(feature = "emulator")]
     pub stats: Option<Stats>,
 }
 
 impl Cost {
+    /// So many milliseconds, and nothing counted.
+    pub fn of_ms(ms: f64) -> Cost {
+        Cost { ms, ..Cost::default() }
+    }
+
     /// Adds what came after.
     pub fn add(&mut self, other: &Cost) {
         self.ms += other.ms;
+        #[cfg(feature = "emulator")]
         match (&mut self.stats, &other.stats) {
             (Some(stats), Some(more)) => stats.add(more),
             (stats @ None, Some(more)) => *stats = Some(more.clone()),
@@ -43,6 +52,6 @@ impl<T> Measured<T> {
     pub fn on_host<E>(make: impl FnOnce() -> Result<T, E>) -> Result<Measured<T>, E> {
         let start = Instant::now();
         let value = make()?;
-        Ok(Measured { value, cost: Cost { ms: start.elapsed().as_secs_f64() * 1e3, stats: None } })
+        Ok(Measured { value, cost: Cost::of_ms(start.elapsed().as_secs_f64() * 1e3) })
     }
 }

@@ -7,15 +7,18 @@
 //! | `emulator` | generated kernels on the PTX emulator: slow, and stops at every mistake that it sees |
 //! | `cuda` | generated kernels on the first GPU that the driver shows |
 //!
-//! The last two are one device, [`KernelDevice`], over two machines: a [`Backend`] each.
+//! Each but `cpu` is a feature of this crate, by its own name, all of them on by default. The last two are one device, [`KernelDevice`], over two machines: a [`Backend`] each.
 
 mod cpu;
+#[cfg(feature = "cuda")]
 pub mod cuda;
+#[cfg(feature = "emulator")]
 pub mod emulator;
 pub mod kernels;
 mod measured;
 mod permute;
 pub mod projections;
+#[cfg(feature = "reference")]
 mod reference;
 pub mod session;
 mod unclassified;
@@ -27,12 +30,16 @@ use sparsym_ir::{AttentionCall, AttentionOutput, Bound, DType, Forecast, Symbols
 use permute::Permutation;
 
 pub use cpu::Cpu;
+#[cfg(feature = "cuda")]
 pub use cuda::Cuda;
+#[cfg(feature = "emulator")]
 pub use emulator::Emulator;
 pub use kernels::{Backend, KernelDevice};
 pub use measured::{Cost, Measured};
+#[cfg(feature = "reference")]
 pub use reference::Reference;
 pub use session::{Array, BitArray, Session};
+#[cfg(feature = "reference")]
 pub use sparsym_reference::margin::Margins;
 pub(crate) use unclassified::warn_once;
 
@@ -79,6 +86,7 @@ pub trait Device: Send + Sync {
     ///
     /// # Errors
     /// As [`Device::measured_symbols`].
+    #[cfg(feature = "reference")]
     fn margins(&self, call: &SymbolsCall<'_>) -> Result<Option<Margins>, Error> {
         stored(call, |call| self.stored_margins(call))
     }
@@ -87,6 +95,7 @@ pub trait Device: Send + Sync {
     ///
     /// # Errors
     /// As [`Device::measured_symbols`].
+    #[cfg(feature = "reference")]
     fn stored_margins(&self, call: &SymbolsCall<'_>) -> Result<Option<Margins>, Error> {
         call.check()?;
         Ok(None)
@@ -145,10 +154,10 @@ fn stored<T>(call: &SymbolsCall<'_>, make: impl FnOnce(&SymbolsCall<'_>) -> Resu
 }
 
 /// Opens the device of that name: `reference`, `cpu`, `emulator` or `cuda`. The emulator gets its default settings; see
-/// [`Emulator::open`] for others.
+/// `Emulator::open` for others.
 ///
 /// # Errors
-/// [`Error::UnknownDevice`], [`Error::NoNvrtc`] without a compiler for `emulator` or `cuda`, and [`Error::Cuda`] without
+/// [`Error::UnknownDevice`], [`Error::NotBuilt`] if its feature is off, [`Error::NoNvrtc`] without a compiler for `emulator` or `cuda`, and [`Error::Cuda`] without
 /// a driver or a known GPU.
 ///
 /// ```
@@ -159,10 +168,46 @@ fn stored<T>(call: &SymbolsCall<'_>, make: impl FnOnce(&SymbolsCall<'_>) -> Resu
 /// ```
 pub fn open(name: &str) -> Result<Box<dyn Device>, Error> {
     match name {
+        #[cfg(feature = "reference")]
         "reference" => Ok(Box::new(Reference)),
         "cpu" => Ok(Box::new(Cpu)),
+        #[cfg(feature = "emulator")]
         "emulator" => Ok(Box::new(Emulator::open(emulator::Settings::default())?)),
+        #[cfg(feature = "cuda")]
         "cuda" => Ok(Box::new(Cuda::open(0)?)),
-        _ => Err(Error::UnknownDevice { name: name.to_owned() }),
+        _ => Err(not_here(name)),
+    }
+}
+
+/// Why this program has no such device.
+fn not_here(name: &str) -> Error {
+    match ["reference", "emulator", "cuda"].into_iter().find(|&feature| feature == name) {
+        Some(name) => Error::NotBuilt { name },
+        None => Error::UnknownDevice { name: name.to_owned() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_that_was_left_out_names_its_feature() {
+        let all = [
+            ("reference", cfg!(feature = "reference")),
+            ("emulator", cfg!(feature = "emulator")),
+            ("cuda", cfg!(feature = "cuda")),
+        ];
+        for (name, built) in all {
+            // With the feature the way there is closed, so what it leads to is asked for directly.
+            let error = if built { not_here(name) } else { open(name).err().expect("the feature is off") };
+            let lines = [
+                format!("this program was built without the device {name}"),
+                format!("help: enable the feature {name:?} of the crate sparsym in Cargo.toml; cpu is always there"),
+            ];
+            assert_eq!(error.to_string(), lines.join("\n"));
+            assert_eq!(error.class(), crate::Class::Device);
+        }
+        assert!(matches!(not_here("abacus"), Error::UnknownDevice { .. }));
     }
 }

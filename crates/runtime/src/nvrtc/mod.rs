@@ -11,6 +11,7 @@ pub mod find;
 pub mod log;
 
 pub use bind::{Nvrtc, OLDEST};
+#[cfg(feature = "emulator")]
 pub(crate) use compile::excerpt;
 pub use compile::{CompileError, Image, QualityError, Source, Spills};
 pub use find::{Attempt, Places, Search};

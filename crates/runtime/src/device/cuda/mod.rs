@@ -158,7 +158,7 @@ impl Backend for CudaBackend {
         guarded(&format!("run kernel {first}"), || self.stream.synchronize())?;
         let cost = |ends: Option<(CudaEvent, CudaEvent)>| -> Result<Cost, Error> {
             let ms = guarded("time a launch", || ends.map_or(Ok(0.0), |(start, end)| elapsed_ms(&start, &end)))?;
-            Ok(Cost { ms, stats: None })
+            Ok(Cost::of_ms(ms))
         };
         ends.into_iter().map(cost).collect()
     }
