@@ -3,6 +3,8 @@
 use sparsym_ir::Expr;
 use sparsym_ir::expr::{BinaryOp, Coordinate, ExprKind, Side, Type, UnaryOp};
 
+use super::cuda::{Cuda, all_of, call, literal, name};
+
 /// Factors of q.pos and kv.pos, and the constant.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Affine {
@@ -13,7 +15,7 @@ pub(super) struct Affine {
 
 /// A 64-bit number of the text: a sum of products.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Number(Vec<(i64, Vec<String>)>);
+pub(super) struct Number(Vec<(i64, Vec<Cuda>)>);
 
 /// The affine form of an integer expression, if it has one; `uniform` spells what reads no token.
 pub(super) fn affine(expr: &Expr, uniform: &dyn Fn(&Expr) -> Number) -> Option<Affine> {
@@ -55,8 +57,8 @@ impl Affine {
     }
 
     /// As an interval over a cell.
-    pub(super) fn show(&self) -> String {
-        format!("affine(cell, {}, {}, {})", self.q.show(), self.kv.show(), self.constant.show())
+    pub(super) fn show(&self) -> Cuda {
+        call("affine", [name("cell"), self.q.show(), self.kv.show(), self.constant.show()])
     }
 }
 
@@ -65,11 +67,11 @@ impl Number {
         Number(vec![(value, Vec::new())])
     }
 
-    /// What reads no token, in these words.
-    pub(super) fn uniform(text: String, kind: &ExprKind) -> Number {
+    /// What reads no token.
+    pub(super) fn uniform(value: Cuda, kind: &ExprKind) -> Number {
         match kind {
             ExprKind::Int(value) => Number::of(*value),
-            _ => Number(vec![(1, vec![format!("(i64){text}")])]),
+            _ => Number(vec![(1, vec![value.prefixed("(i64)")])]),
         }
     }
 
@@ -98,22 +100,28 @@ impl Number {
         product
     }
 
-    fn show(&self) -> String {
-        let mut out = String::new();
-        for (factor, names) in &self.0 {
-            let mut product: Vec<String> = names.clone();
+    fn show(&self) -> Cuda {
+        let product = |(factor, names): &(i64, Vec<Cuda>)| {
             let size = factor.unsigned_abs();
-            if size != 1 || product.is_empty() {
-                product.insert(0, size.to_string());
-            }
-            match (out.is_empty(), *factor < 0) {
-                (true, false) => {}
-                (true, true) => out.push('-'),
-                (false, false) => out.push_str(" + "),
-                (false, true) => out.push_str(" - "),
-            }
-            out.push_str(&product.join(" * "));
-        }
-        if out.is_empty() { "0".to_owned() } else { out }
+            let number = (size != 1 || names.is_empty()).then(|| literal(size));
+            (*factor < 0, number.into_iter().chain(names.iter().cloned()).collect::<Vec<Cuda>>())
+        };
+        sum_of(self.0.iter().map(product))
     }
+}
+
+/// A sum of products, each with whether it is subtracted; 0 if there are none.
+pub(super) fn sum_of(products: impl IntoIterator<Item = (bool, Vec<Cuda>)>) -> Cuda {
+    let mut sum = None;
+    for (negative, mut factors) in products {
+        if sum.is_none() && negative {
+            factors[0] = factors[0].clone().prefixed("-");
+        }
+        let product = all_of("*", factors).unwrap_or_else(|| literal(1));
+        sum = Some(match sum {
+            None => product,
+            Some(sum) => Cuda::op(sum, if negative { "-" } else { "+" }, product),
+        });
+    }
+    sum.unwrap_or_else(|| literal(0))
 }

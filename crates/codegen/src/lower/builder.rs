@@ -1,6 +1,7 @@
 //! What expressions over blocks need beside themselves: functions that loop, and launches that come before.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 
 use sparsym_ir::Expr;
 use sparsym_ir::expr::{
@@ -10,8 +11,10 @@ use sparsym_ir::strategy::{BlockRule, RangeId, When};
 
 use minijinja::context;
 
-use super::text::{define, names, signature, statement};
-use super::{Lowering, UNARY, negated, strength, symbols};
+use super::body::{Body, Loop, Statement, Word, call_of, declare, define, free_names, return_if, signature, variable};
+use super::cuda::{Cuda, all_of, call, field, literal, name};
+use super::expr::Lowering;
+use super::symbols;
 use crate::kernel::{GridAxis, Launch};
 use crate::params::{Buffer, range_field};
 use crate::plan::Plan;
@@ -37,6 +40,8 @@ pub(crate) struct Builder<'a> {
     pub(super) known: RefCell<Vec<Function>>,
     pub(super) steps: RefCell<Vec<Step>>,
     pub(super) cuts: RefCell<Vec<Buffer>>,
+    /// Ranges of which some function asks whether a block belongs to them.
+    pub(super) asked_ranges: RefCell<BTreeSet<RangeId>>,
     /// The rule whose condition is lowered.
     rule: Cell<Option<LineOf>>,
 }
@@ -53,37 +58,40 @@ struct LineOf {
 #[derive(Clone)]
 pub(super) struct Function {
     pub(super) name: String,
-    pub(super) body: String,
-    /// The variable that it binds itself.
-    pub(super) bound: Option<&'static str>,
+    pub(super) body: Body,
 }
 
-/// Names that functions over blocks may use: word, parameter, argument.
-pub(super) const WORDS: [[&str; 3]; 9] = [
-    ["p", "const Params& p", "p"],
-    ["b", "int b", "b"],
-    ["h", "int h", "h"],
-    ["i", "int i", "i"],
-    ["j", "int j", "j"],
-    ["q_group", "int q_group", "q_group"],
-    ["kv_group", "int kv_group", "kv_group"],
-    ["dot", "float dot", "dot"],
-    ["antidiag", "float antidiag", "antidiag"],
-];
+/// Names that functions over blocks may use.
+pub(super) fn words() -> Vec<Word> {
+    let all = [
+        ("p", "const Params& p"),
+        ("b", "int b"),
+        ("h", "int h"),
+        ("i", "int i"),
+        ("j", "int j"),
+        ("q_group", "int q_group"),
+        ("kv_group", "int kv_group"),
+        ("dot", "float dot"),
+        ("antidiag", "float antidiag"),
+    ];
+    all.into_iter().map(|(name, parameter)| Word::new(name, parameter)).collect()
+}
 
 /// The same where a line holds all pairs of a head, numbered by `e`.
-const HEAD_WORDS: [[&str; 3]; 5] =
-    [["p", "", "p"], ["b", "", "b"], ["h", "", "h"], ["i", "", "e / p.kv_blocks"], ["j", "", "e % p.kv_blocks"]];
+fn head_words() -> Vec<Word> {
+    let of = |operator| name("e").op(operator, field("kv_blocks"));
+    let argument = |word: Word| match word.name {
+        "i" => word.from(of("/")),
+        "j" => word.from(of("%")),
+        _ => word,
+    };
+    words().into_iter().map(argument).collect()
+}
 
 impl Function {
-    /// A call, with these arguments for its words.
-    pub(super) fn call(&self, words: &[[&str; 3]]) -> String {
-        let (_, arguments) = signature(&self.body, &self.words(words));
-        format!("{}({arguments})", self.name)
-    }
-
-    fn words<'w>(&self, words: &[[&'w str; 3]]) -> Vec<[&'w str; 3]> {
-        words.iter().filter(|[word, ..]| Some(*word) != self.bound).copied().collect()
+    /// A call, with the arguments of these words.
+    pub(super) fn call(&self, words: &[Word]) -> Cuda {
+        call_of(&self.name, &self.body, words)
     }
 }
 
@@ -95,6 +103,7 @@ impl<'a> Builder<'a> {
             known: RefCell::default(),
             steps: RefCell::default(),
             cuts: RefCell::default(),
+            asked_ranges: RefCell::default(),
             rule: Cell::new(None),
         }
     }
@@ -134,29 +143,15 @@ impl<'a> Builder<'a> {
     }
 
     /// A function of this body; the same one again if there is one.
-    pub(super) fn function(
-        &self,
-        kind: &str,
-        name: &str,
-        comment: &str,
-        bound: Option<&'static str>,
-        body: String,
-    ) -> Function {
+    pub(super) fn function(&self, kind: &str, name: &str, comment: &str, body: Body) -> Function {
         let known = self.known.borrow().iter().find(|known| known.body == body).cloned();
-        known.unwrap_or_else(|| self.new_function(kind, name, comment, bound, body))
+        known.unwrap_or_else(|| self.new_function(kind, name, comment, body))
     }
 
     /// A function of its own name.
-    pub(super) fn new_function(
-        &self,
-        kind: &str,
-        name: &str,
-        comment: &str,
-        bound: Option<&'static str>,
-        body: String,
-    ) -> Function {
-        let function = Function { name: name.to_owned(), body, bound };
-        let (parameters, _) = signature(&function.body, &function.words(&WORDS));
+    pub(super) fn new_function(&self, kind: &str, name: &str, comment: &str, body: Body) -> Function {
+        let function = Function { name: name.to_owned(), body };
+        let (parameters, _) = signature(&function.body, &words());
         let text = define(comment, &format!("{kind} {name}"), &parameters, &function.body);
         self.functions.borrow_mut().push(text);
         self.known.borrow_mut().push(function.clone());
@@ -171,12 +166,12 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// The loop variable of an axis, and how many places it has.
+/// The loop variable of an axis, and the field that says how many places it has.
 pub(super) fn axis_words(axis: Axis) -> [&'static str; 2] {
     match axis {
-        Axis::Q => ["i", "p.q_blocks"],
-        Axis::Kv => ["j", "p.kv_blocks"],
-        Axis::Head => ["h", "p.heads"],
+        Axis::Q => ["i", "q_blocks"],
+        Axis::Kv => ["j", "kv_blocks"],
+        Axis::Head => ["h", "heads"],
     }
 }
 
@@ -186,77 +181,70 @@ pub(super) fn index(side: Side) -> &'static str {
 }
 
 /// Where a value over these sides lies in a workspace `[B, H, …]`.
-pub(super) fn place(axes: [bool; 2], indices: [&str; 2]) -> String {
+pub(super) fn place(axes: [bool; 2], indices: [&str; 2]) -> Cuda {
+    let at = |function: &str, indices: &[&str]| {
+        call(function, ["p", "b", "h"].iter().chain(indices).map(|&index| name(index)).collect::<Vec<_>>())
+    };
     match axes {
-        [false, false] => "head_at(p, b, h)".to_owned(),
-        [true, false] => format!("q_at(p, b, h, {})", indices[0]),
-        [false, true] => format!("kv_at(p, b, h, {})", indices[1]),
-        [true, true] => format!("pair_at(p, b, h, {}, {})", indices[0], indices[1]),
+        [false, false] => at("head_at", &[]),
+        [true, false] => at("q_at", &indices[..1]),
+        [false, true] => at("kv_at", &indices[1..]),
+        [true, true] => at("pair_at", &indices),
     }
 }
 
 impl<'a> Lowering<'a> {
+    /// Where functions and launches go.
     pub(super) fn builder(&self) -> &'a Builder<'a> {
         self.builder.expect("only rules over blocks have these expressions")
     }
 
-    /// The body of a function over blocks: declares the spans and triples that it names.
-    pub(super) fn with_locals(&self, body: &str) -> String {
-        symbols::with_locals(body, self.strategy, self.builder().plan)
-    }
-
-    /// `b` where it stands for the rows of a batch item in inputs.
-    pub(super) fn input_rows(&self) -> &'static str {
-        if self.builder().plan.ragged { "p.kv_indptr[b]" } else { "(i64)b * p.n_kv" }
+    /// The body of a function over blocks: declares the spans and triples that it reads.
+    pub(super) fn with_locals(&self, body: Body) -> Body {
+        symbols::with_locals(body, self)
     }
 
     /// A read of a map, whose axes take these variables.
-    pub(super) fn map(&self, index_of: usize, sides: &[Side]) -> String {
+    pub(super) fn map(&self, index_of: usize, sides: &[Side]) -> Cuda {
         let map = &self.strategy.maps[index_of];
         let axes = [Side::Q, Side::Kv].map(|side| map.axes.iter().any(|axis| axis.side == side));
         let variable = |side: Side| {
             let at = map.axes.iter().position(|axis| axis.side == side);
             at.and_then(|at| sides.get(at)).map_or("", |&side| index(side))
         };
-        format!("p.map_{}[{}]", map.name, place(axes, [variable(Side::Q), variable(Side::Kv)]))
+        field(format!("map_{}", map.name)).at(place(axes, [variable(Side::Q), variable(Side::Kv)]))
     }
 
     /// A read of a block's self-similarity.
-    pub(super) fn similarity(&self, of: Side, centered: bool) -> String {
-        let name = if centered { "centered_similarity" } else { "similarity" };
+    pub(super) fn similarity(&self, of: Side, centered: bool) -> Cuda {
+        let similarity = if centered { "centered_similarity" } else { "similarity" };
         match of {
-            Side::Q => format!("p.{name}_q[q_at(p, b, h, i)]"),
-            Side::Kv => format!("p.{name}_k[k_at(p, b, h / p.heads_per_kv_head, j)]"),
+            Side::Q => field(format!("{similarity}_q")).at(call("q_at", ["p", "b", "h", "i"].map(name))),
+            Side::Kv => {
+                let head = name("h").op("/", field("heads_per_kv_head"));
+                field(format!("{similarity}_k")).at(call("k_at", [name("p"), name("b"), head, name("j")]))
+            }
         }
     }
 
     /// The condition under which a variable takes a place; None: always.
-    pub(super) fn takes(&self, running: &Running, ranges: &[(Side, Option<RangeId>)]) -> Option<String> {
-        let mut parts: Vec<String> = ranges.iter().filter_map(|&(side, range)| self.inside(side, range?)).collect();
+    pub(super) fn takes(&self, running: &Running, ranges: &[(Side, Option<RangeId>)]) -> Option<Cuda> {
+        let mut parts: Vec<Cuda> = ranges.iter().filter_map(|&(side, range)| Some(self.is_in(range?, side))).collect();
         match (running.within, running.axis) {
-            (Within::Range(id), Axis::Q) => parts.extend(self.inside(Side::Q, id)),
-            (Within::Range(id), Axis::Kv) => parts.extend(self.inside(Side::Kv, id)),
-            (Within::QueryBlock, _) => parts.push("j / (kBlockQ / kBlockKv) == i".to_owned()),
+            (Within::Range(id), Axis::Q) => parts.push(self.is_in(id, Side::Q)),
+            (Within::Range(id), Axis::Kv) => parts.push(self.is_in(id, Side::Kv)),
+            (Within::QueryBlock, _) => parts.push(name("j").op("/", kv_blocks_of_a_q_block()).op("==", name("i"))),
             _ => {}
         }
         parts.dedup();
-        let and = strength(BinaryOp::And);
-        match &running.visible {
-            Some(visible) if parts.is_empty() => parts.push(self.expr(visible)),
-            Some(visible) => parts.push(self.within(visible, and)),
-            None => {}
-        }
-        (!parts.is_empty()).then(|| parts.join(" && "))
-    }
-
-    fn inside(&self, side: Side, id: RangeId) -> Option<String> {
-        Some(format!("is_in_{}(p, {})", self.strategy.tokens[id.0].name, side.name()))
+        parts.extend(running.visible.as_ref().map(|visible| self.expr(visible)));
+        all_of("&&", parts)
     }
 
     /// `sum(t in text: s[t, v])` as a call of a function that loops.
-    pub(super) fn reduce(&self, reduction: Reduction, running: &Running, value: &Expr) -> String {
+    pub(super) fn reduce(&self, reduction: Reduction, running: &Running, value: &Expr) -> Cuda {
         let builder = self.builder();
-        let [variable, count] = axis_words(running.axis);
+        let [variable_of, count] = axis_words(running.axis);
         let value = self.expr(value);
         let all = Running { within: Within::All, ..running.clone() };
         let takes = match running.within {
@@ -265,151 +253,143 @@ impl<'a> Lowering<'a> {
             _ => self.takes(running, &[]),
         };
         let mean = reduction == Reduction::Mean;
-        let name = word(reduction);
+        let result = || name(word(reduction));
         let step = match reduction {
-            Reduction::Sum | Reduction::Mean => format!("{name} += {value};"),
-            Reduction::Max => format!("{name} = fmaxf({name}, {value});"),
-            Reduction::Min => format!("{name} = fminf({name}, {value});"),
+            Reduction::Sum | Reduction::Mean => Statement::Assign(result(), "+=", value),
+            Reduction::Max => Statement::Assign(result(), "=", call("fmaxf", [result(), value])),
+            Reduction::Min => Statement::Assign(result(), "=", call("fminf", [result(), value])),
         };
-        let mut inner: Vec<String> = vec![step];
-        inner.extend(mean.then(|| "++count;".to_owned()));
-        let mut lines: Vec<(usize, String)> = Vec::new();
-        let span = match running.axis {
-            Axis::Q => ("q", "const Span q = block_span(i, kBlockQ, p.n_q);"),
-            Axis::Kv => ("kv", "const Span kv = block_span(j, kBlockKv, p.n_kv);"),
-            Axis::Head => ("", ""),
-        };
-        let text = format!("{} {}", inner.join(" "), takes.clone().unwrap_or_default());
-        if !span.0.is_empty() && names(&text, span.0) {
-            lines.push((2, span.1.to_owned()));
+        let mut inner = vec![step];
+        inner.extend(mean.then(|| Statement::Do(name("count").prefixed("++"))));
+        if let Some(takes) = takes {
+            inner = vec![Statement::If(takes, inner)];
         }
-        match &takes {
-            Some(takes) => {
-                lines.push((2, format!("if ({takes}) {{")));
-                lines.extend(inner.into_iter().map(|line| (3, line)));
-                lines.push((2, "}".to_owned()));
-            }
-            None => lines.extend(inner.into_iter().map(|line| (2, line))),
+        // The span of this variable is that of the place in the loop.
+        let span = match running.axis {
+            Axis::Q => Some("q"),
+            Axis::Kv => Some("kv"),
+            Axis::Head => None,
+        };
+        if let Some(span) = span.filter(|span| free_names(&inner).contains(span)) {
+            inner.insert(0, symbols::span(span, false));
         }
         // Bounds of the loop, where it need not visit all places.
         let bounds = match (running.within, running.axis) {
-            (Within::QueryBlock, _) => {
-                Some(("i * (kBlockQ / kBlockKv)".to_owned(), "first + kBlockQ / kBlockKv".to_owned()))
-            }
+            (Within::QueryBlock, _) => Some((
+                name("i").op("*", kv_blocks_of_a_q_block()),
+                name("first").op("+", name("kBlockQ").op("/", name("kBlockKv"))),
+            )),
             (Within::Range(id), Axis::Q | Axis::Kv) => {
                 let range = range_field(&self.strategy.tokens[id.0].name);
-                let block = if running.axis == Axis::Q { "kBlockQ" } else { "kBlockKv" };
-                Some((format!("p.{range}_first / {block}"), format!("(p.{range}_end + {block} - 1) / {block}")))
+                let block = || name(if running.axis == Axis::Q { "kBlockQ" } else { "kBlockKv" });
+                let end = field(format!("{range}_end")).op("+", block()).op("-", literal(1)).op("/", block());
+                Some((field(format!("{range}_first")).op("/", block()), end))
             }
             _ => None,
         };
-        let (first, end) = if bounds.is_some() { ("first", "end") } else { ("0", count) };
+        let (first, end) = match &bounds {
+            Some(_) => (name("first"), name("end")),
+            None => (literal(0), field(count)),
+        };
         let start = match reduction {
-            Reduction::Sum | Reduction::Mean => "0.0f",
-            Reduction::Max => "negative_infinity()",
-            Reduction::Min => "-negative_infinity()",
+            Reduction::Sum | Reduction::Mean => literal("0.0f"),
+            Reduction::Max => call("negative_infinity", []),
+            Reduction::Min => call("negative_infinity", []).prefixed("-"),
         };
-        let mut body = format!("    float {name} = {start};\n");
+        let mut body = vec![variable("float", word(reduction), start)];
         if let Some((from, to)) = bounds {
-            body.push_str(&format!("    const int first = {from};\n"));
-            body.push_str(&statement("const int end = ", &format!("min({to}, {count})"), ";"));
+            body.push(declare("int", "first", from));
+            body.push(declare("int", "end", call("min", [to, field(count)])));
         }
-        if mean {
-            body.push_str("    int count = 0;\n");
-        }
-        body.push_str(&format!("    for (int {variable} = {first}; {variable} < {end}; ++{variable}) {{\n"));
-        for (depth, line) in lines {
-            body.push_str(&format!("{}{line}\n", "    ".repeat(depth)));
-        }
-        body.push_str("    }\n");
-        body.push_str(&match mean {
-            true => format!("    return {name} / (float)max(count, 1);\n"),
-            false => format!("    return {name};\n"),
-        });
-        // The span of the other variable, and triples; this one's is declared in the loop.
-        let body = self.with_locals_but(&body, span.0);
-        let bound = match (running.axis, running.within) {
-            (Axis::Kv, _) => Some("j"),
-            (Axis::Q, _) => Some("i"),
-            (Axis::Head, _) => Some("h"),
-        };
+        body.extend(mean.then(|| variable("int", "count", literal(0))));
+        body.push(Statement::For(Box::new(Loop {
+            ty: "int",
+            variable: variable_of.to_owned(),
+            from: first,
+            test: name(variable_of).op("<", end),
+            step: Some(name(variable_of).prefixed("++")),
+            body: inner,
+        })));
+        body.push(Statement::Return(match mean {
+            true => {
+                let number = call("max", [name("count"), literal(1)]).prefixed("(float)");
+                result().op("/", number)
+            }
+            false => result(),
+        }));
+        // The span of the other variable, and triples.
+        let body = self.with_locals(body);
         let stem = format!("{}_over_{}", reduction.name(), running.axis.name());
         let comment = format!("{} over {}.", sentence(reduction), places(running.axis));
-        builder.function("float", &builder.fresh(&stem), &comment, bound, body).call(&WORDS)
-    }
-
-    fn with_locals_but(&self, body: &str, span: &str) -> String {
-        if span.is_empty() {
-            return self.with_locals(body);
-        }
-        // Hide the span that the loop declares.
-        let hidden = replace_word(body, span, "\u{1}");
-        self.with_locals(&hidden).replace('\u{1}', span)
+        builder.function("float", &builder.fresh(&stem), &comment, body).call(&words())
     }
 
     /// A comparison of an order map with what is the same for all of its line, as a test of a key against a cut.
-    pub(super) fn cut(&self, op: BinaryOp, a: &Expr, b: &Expr) -> Option<(String, u8)> {
+    pub(super) fn cut(&self, op: BinaryOp, a: &Expr, b: &Expr) -> Option<Cuda> {
         let (order, op, bound) = match (order_in(a), order_in(b)) {
             (Some(order), _) => (order, op, b),
             (_, Some(order)) => (order, flipped(op), a),
             _ => return None,
         };
         let apart = |op: BinaryOp| self.cut_of(op, order, bound);
+        let equal = || apart(BinaryOp::Le).op("&&", apart(BinaryOp::Lt).negated());
         Some(match op {
-            BinaryOp::Eq => (format!("{} && !({})", apart(BinaryOp::Le), apart(BinaryOp::Lt)), strength(BinaryOp::And)),
-            BinaryOp::Ne => (format!("!({} && !({}))", apart(BinaryOp::Le), apart(BinaryOp::Lt)), UNARY),
-            BinaryOp::Gt | BinaryOp::Ge => negated(apart(op)),
-            _ => (apart(op), strength(BinaryOp::Lt)),
+            BinaryOp::Eq => equal(),
+            BinaryOp::Ne => equal().negated(),
+            BinaryOp::Gt | BinaryOp::Ge => apart(op).negated(),
+            _ => apart(op),
         })
     }
 
     /// The test that an element stands before the cut: that the comparison holds, or for > and >= that it does not.
-    fn cut_of(&self, op: BinaryOp, order: &Order, bound: &Expr) -> String {
+    fn cut_of(&self, op: BinaryOp, order: &Order, bound: &Expr) -> Cuda {
         let key = self.key(order.line, order.descending, order.first.as_ref(), &order.value);
         let rank = order.measure == Measure::Rank;
-        let measure = if rank && bound.ty == Type::Float { "(float)measure" } else { "measure" };
-        let test = format!("{measure} {} bound", op.symbol());
-        let test = if matches!(op, BinaryOp::Gt | BinaryOp::Ge) { format!("!({test})") } else { test };
+        let measure =
+            if rank && bound.ty == Type::Float { name("measure").prefixed("(float)") } else { name("measure") };
+        let test = measure.op(op.symbol(), name("bound"));
+        let test = if matches!(op, BinaryOp::Gt | BinaryOp::Ge) { test.negated() } else { test };
         let ty = if bound.ty == Type::Float { "float" } else { "int" };
         let bound = self.once(ty, "bound", "What a line is cut by.", bound);
         let words = format!("{}(…) {} bound", order.name(), op.symbol());
         let values = context! {
-            bound => bound,
+            bound => bound.to_string(),
             bound_type => ty,
             measure => order.name().trim_start_matches("ascending_").trim_start_matches("descending_"),
             descending => order.descending,
-            test => test,
+            test => test.to_string(),
             words => words,
         };
-        self.cut_step(order.line, &key, values)
+        let [key, cut] = self.cut_step(order.line, &key, values);
+        key.op("<", cut)
     }
 
     /// `percentile(x, p)`: the value of an element's key.
-    pub(super) fn percentile(&self, percentile: &Percentile) -> String {
+    pub(super) fn percentile(&self, percentile: &Percentile) -> Cuda {
         let key = self.key(percentile.line, false, None, &percentile.value);
         let share = self.once("float", "share", "Of a percentile.", &percentile.share);
         let words = "the number of the percentile".to_owned();
+        let number = call("__fmul_rn", [share, name("elements").prefixed("(float)")]);
+        let bound = call("max", [call("__float2int_rd", [number]), literal(1)]);
         let values = context! {
-            bound => format!("max(__float2int_rd(__fmul_rn({share}, (float)elements)), 1)"),
+            bound => bound.to_string(),
             bound_type => "int",
             measure => "number",
             descending => false,
             test => "measure < bound",
             words => words,
         };
-        let test = self.cut_step(percentile.line, &key, values);
-        let cut = test.split_once(" < ").map_or("", |(_, cut)| cut);
-        format!("ascending_value({cut})")
+        let [_, cut] = self.cut_step(percentile.line, &key, values);
+        call("ascending_value", [cut])
     }
 
     /// An expression that is evaluated once: in place, or as a call if it needs locals.
-    fn once(&self, ty: &str, stem: &str, comment: &str, expr: &Expr) -> String {
-        let text = self.expr(expr);
-        let body = statement("return ", &text, ";");
-        let with_locals = self.with_locals(&body);
-        match with_locals == body {
-            true => text,
-            false => self.builder().function(ty, &self.builder().fresh(stem), comment, None, with_locals).call(&WORDS),
+    fn once(&self, ty: &str, stem: &str, comment: &str, expr: &Expr) -> Cuda {
+        let value = self.expr(expr);
+        let body = self.with_locals(vec![Statement::Return(value.clone())]);
+        match body.len() {
+            1 => value,
+            _ => self.builder().function(ty, &self.builder().fresh(stem), comment, body).call(&words()),
         }
     }
 
@@ -418,9 +398,9 @@ impl<'a> Lowering<'a> {
         let builder = self.builder();
         let rule = builder.rule.get().expect("order maps stand in conditions of rules");
         let number = match (rule.pairs, line) {
-            (true, Line::Row) => "j",
-            (true, Line::Head) => "i * p.kv_blocks + j",
-            (false, _) => "i",
+            (true, Line::Row) => name("j"),
+            (true, Line::Head) => name("i").op("*", field("kv_blocks")).op("+", name("j")),
+            (false, _) => name("i"),
         };
         let mut ranges = vec![(Side::Kv, rule.kv)];
         if !rule.pairs || line == Line::Head {
@@ -428,31 +408,28 @@ impl<'a> Lowering<'a> {
         }
         let all = Running { axis: Axis::Head, within: Within::All, visible: None };
         let inside = self.takes(&all, &ranges);
-        let mut body = String::new();
-        if let Some(inside) = inside {
-            body.push_str(&statement("if (", &unless(&inside), ") {"));
-            body.push_str("        return kAbsent;\n    }\n");
-        }
+        let mut body: Body = inside.into_iter().map(|inside| return_if(inside.negated(), name("kAbsent"))).collect();
         let kind = if descending { "descending_key" } else { "ascending_key" };
-        let first = first.map_or("false".to_owned(), |first| self.expr(first));
-        body.push_str(&statement("return ", &format!("{kind}({first}, {}, {number})", self.expr(value)), ";"));
-        let body = self.with_locals(&body);
-        builder.function("u64", &builder.fresh("key"), "Where an element stands in its line.", None, body)
+        let first = first.map_or(literal(false), |first| self.expr(first));
+        body.push(Statement::Return(call(kind, [first, self.expr(value), number])));
+        let body = self.with_locals(body);
+        builder.function("u64", &builder.fresh("key"), "Where an element stands in its line.", body)
     }
 
-    /// Adds the launch that cuts the lines, and gives the test whether an element stands before the cut.
-    fn cut_step(&self, line: Line, key: &Function, values: minijinja::Value) -> String {
+    /// Adds the launch that cuts the lines, and gives the key of an element and the cut of its line: the element stands before
+    /// the cut if its key is less.
+    fn cut_step(&self, line: Line, key: &Function, values: minijinja::Value) -> [Cuda; 2] {
         let builder = self.builder();
         let rule = builder.rule.get().expect("order maps stand in conditions of rules");
         let n = builder.cuts.borrow().len();
         let rows = rule.pairs && line == Line::Row;
         builder.cuts.borrow_mut().push(Buffer::Cut { index: n, rows });
-        let at = if rows { "q_at(p, b, h, i)" } else { "head_at(p, b, h)" };
+        let at = place([rows, false], ["i", ""]);
         let head_line = rule.pairs && line == Line::Head;
-        let (element, elements, words) = match (rule.pairs, line) {
-            (true, Line::Row) => ("j", "p.kv_blocks", &WORDS[..]),
-            (true, Line::Head) => ("e", "p.q_blocks * p.kv_blocks", &HEAD_WORDS[..]),
-            (false, _) => ("i", "p.q_blocks", &WORDS[..]),
+        let (element, elements, of_line) = match (rule.pairs, line) {
+            (true, Line::Row) => ("j", "p.kv_blocks", words()),
+            (true, Line::Head) => ("e", "p.q_blocks * p.kv_blocks", head_words()),
+            (false, _) => ("i", "p.q_blocks", words()),
         };
         // Rows are many: a warp has one, four share a CTA. Other lines are one to a head, and a CTA has one.
         let threads = match (rows, head_line) {
@@ -468,8 +445,8 @@ impl<'a> Lowering<'a> {
         };
         let values = context! {
             cut => n,
-            at => at,
-            key => key.call(words),
+            at => at.to_string(),
+            key => key.call(&of_line).to_string(),
             element => element,
             elements => elements,
             lines => lines,
@@ -478,14 +455,13 @@ impl<'a> Lowering<'a> {
             ..values
         };
         builder.step(&format!("cut_{n}"), &CUT, threads, [x, GridAxis::Heads, GridAxis::Batch], values);
-        format!("{} < p.cut_{n}[{at}]", key.call(&WORDS))
+        [key.call(&words()), field(format!("cut_{n}")).at(at)]
     }
 }
 
-/// The negation of a condition of `takes`.
-pub(super) fn unless(condition: &str) -> String {
-    let one_call = condition.ends_with(')') && !condition.contains("&& ") && !condition.contains("|| ");
-    if one_call { format!("!{condition}") } else { format!("!({condition})") }
+/// How many kv blocks lie in a query block.
+fn kv_blocks_of_a_q_block() -> Cuda {
+    name("kBlockQ").op("/", name("kBlockKv"))
 }
 
 /// The order map on a side of a comparison.
@@ -533,27 +509,11 @@ fn places(axis: Axis) -> &'static str {
     }
 }
 
-/// Replaces a whole identifier that is not a field.
-fn replace_word(text: &str, word: &str, by: &str) -> String {
-    let in_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find(word) {
-        let before = rest[..at].chars().next_back().or(out.chars().next_back());
-        let after = rest[at + word.len()..].chars().next();
-        out.push_str(&rest[..at]);
-        let whole = !before.is_some_and(|c| in_word(c) || c == '.') && !after.is_some_and(in_word);
-        out.push_str(if whole { by } else { word });
-        rest = &rest[at + word.len()..];
-    }
-    out + rest
-}
-
-/// Parameters that a step's locals declare from the indices of its CTA, as far as `text` names them.
-pub(super) fn grid_locals(text: &str, x: &str, y: &str) -> Vec<String> {
+/// Parameters that a step's locals declare from the indices of its CTA, as far as these expressions read them.
+pub(super) fn grid_locals(used: &[&Cuda], x: &str, y: &str) -> Vec<String> {
     [(x, "x"), (y, "y"), ("b", "z")]
         .into_iter()
-        .filter(|(word, _)| !word.is_empty() && names(text, word))
+        .filter(|(word, _)| used.iter().any(|value| value.reads(word)))
         .map(|(word, axis)| format!("const int {word} = blockIdx.{axis};"))
         .collect()
 }

@@ -5,9 +5,10 @@ use sparsym_ir::Expr;
 use sparsym_ir::expr::{Axis, BlockSum, ExprKind, Running, Side, Softmax, Within};
 use sparsym_ir::strategy::{Map, RangeId, Strategy};
 
-use super::builder::{Builder, Function, WORDS, axis_words, grid_locals, place, unless};
-use super::text::statement;
-use super::{ATOM, Level, Lowering};
+use super::body::{Body, Statement, return_if};
+use super::builder::{Builder, Function, axis_words, grid_locals, place, words};
+use super::cuda::{Cuda, field, literal};
+use super::expr::{Level, Lowering};
 use crate::kernel::GridAxis;
 use crate::registry::{BLOCK_SUM, CENTER, DOT, EACH, POOL, SIMILARITY, SOFTMAX};
 
@@ -67,7 +68,7 @@ pub(super) fn lower(lowering: &Lowering) {
     let needs = Needs::of(lowering.strategy);
     pool(lowering, &needs);
     for (map, _) in lowering.strategy.maps.iter().zip(&needs.maps).filter(|(_, needed)| **needed) {
-        let step = MapStep { lowering, map, target: place_of(map), field: format!("p.map_{}", map.name) };
+        let step = MapStep { lowering, map, target: place_of(map), values: field(format!("map_{}", map.name)) };
         match &map.value.kind {
             ExprKind::Softmax(softmax) => step.softmax(softmax),
             ExprKind::BlockSum(sum) => step.block_sum(sum),
@@ -137,7 +138,7 @@ fn axes(map: &Map) -> [bool; 2] {
     [Side::Q, Side::Kv].map(|side| map.axes.iter().any(|axis| axis.side == side))
 }
 
-fn place_of(map: &Map) -> String {
+fn place_of(map: &Map) -> Cuda {
     place(axes(map), ["i", "j"])
 }
 
@@ -151,8 +152,8 @@ struct MapStep<'a> {
     lowering: &'a Lowering<'a>,
     map: &'a Map,
     /// Where its values lie.
-    target: String,
-    field: String,
+    target: Cuda,
+    values: Cuda,
 }
 
 impl MapStep<'_> {
@@ -161,30 +162,29 @@ impl MapStep<'_> {
     }
 
     /// The condition that the variables lie in the ranges that the map's axes name.
-    fn inside(&self, sides: &[Side]) -> Option<String> {
+    fn inside(&self, sides: &[Side]) -> Option<Cuda> {
         let ranges: Vec<_> = sides.iter().map(|&side| (side, self.range(side))).collect();
         let all = Running { axis: Axis::Head, within: Within::All, visible: None };
         self.lowering.takes(&all, &ranges)
     }
 
-    fn function(&self, kind: &str, stem: &str, comment: &str, expression: &str) -> Function {
-        let body = self.lowering.with_locals(&statement("return ", expression, ";"));
-        self.named(kind, stem, comment, body)
+    fn function(&self, kind: &str, stem: &str, comment: &str, value: Cuda) -> Function {
+        self.named(kind, stem, comment, self.lowering.with_locals(vec![Statement::Return(value)]))
     }
 
     /// A float in place if it is short, else as a call.
-    fn float(&self, stem: &str, comment: &str, expr: &Expr) -> String {
-        let (text, strength) = self.lowering.with_strength(expr);
-        let needs_locals = self.lowering.with_locals(&text) != text;
-        match strength >= ATOM && text.len() <= 48 && !needs_locals {
-            true => text,
-            false => self.function("float", stem, comment, &text).call(&WORDS),
+    fn float(&self, stem: &str, comment: &str, expr: &Expr) -> Cuda {
+        let value = self.lowering.expr(expr);
+        let needs_locals = self.lowering.with_locals(vec![Statement::Return(value.clone())]).len() > 1;
+        match value.is_atom() && value.to_string().len() <= 48 && !needs_locals {
+            true => value,
+            false => self.function("float", stem, comment, value).call(&words()),
         }
     }
 
-    fn named(&self, kind: &str, stem: &str, comment: &str, body: String) -> Function {
+    fn named(&self, kind: &str, stem: &str, comment: &str, body: Body) -> Function {
         let builder = self.lowering.builder.expect("the symbols room has one");
-        builder.new_function(kind, &format!("{stem}_{}", self.map.name), comment, None, body)
+        builder.new_function(kind, &format!("{stem}_{}", self.map.name), comment, body)
     }
 
     fn step(
@@ -195,25 +195,21 @@ impl MapStep<'_> {
         values: minijinja::Value,
     ) {
         let builder = self.lowering.builder.expect("the symbols room has one");
-        let values = context! { title => Builder::title(&title(self.map)), target => format!("{}[{}]", self.field, self.target), ..values };
+        let values = context! { title => Builder::title(&title(self.map)), target => self.values.clone().at(self.target.clone()).to_string(), ..values };
         builder.step(&format!("map_{}", self.map.name), template, threads, grid, values);
     }
 
     /// The value, 0 outside the ranges of the map's axes.
     fn value(&self) -> Function {
-        let mut body = String::new();
-        if let Some(inside) = self.inside(&[Side::Q, Side::Kv]) {
-            body.push_str(&statement("if (", &unless(&inside), ") {"));
-            body.push_str("        return 0.0f;\n    }\n");
-        }
-        body.push_str(&statement("return ", &self.lowering.expr(&self.map.value), ";"));
+        let inside = self.inside(&[Side::Q, Side::Kv]);
+        let mut body: Body = inside.into_iter().map(|inside| return_if(inside.negated(), literal("0.0f"))).collect();
+        body.push(Statement::Return(self.lowering.expr(&self.map.value)));
         let comment = format!("{} of one place.", title(self.map));
-        self.named("float", "value", &comment, self.lowering.with_locals(&body))
+        self.named("float", "value", &comment, self.lowering.with_locals(body))
     }
 
     fn each(&self) {
-        let value = self.value().call(&WORDS);
-        let used = format!("{value} {}", self.target);
+        let value = self.value().call(&words());
         let (x, along) = match axes(self.map) {
             [true, true] => (GridAxis::QBlocks, Some(Axis::Kv)),
             [true, false] => (GridAxis::One, Some(Axis::Q)),
@@ -223,10 +219,10 @@ impl MapStep<'_> {
         let line = along.map(axis_words);
         let x_word = if x == GridAxis::QBlocks { "i" } else { "" };
         let values = context! {
-            locals => grid_locals(&used, x_word, "h"),
-            value => value,
+            locals => grid_locals(&[&value, &self.target], x_word, "h"),
+            value => value.to_string(),
             variable => line.map(|line| line[0]),
-            count => line.map(|line| line[1]),
+            count => line.map(|line| field(line[1]).to_string()),
         };
         let threads = if along.is_some() { 128 } else { 32 };
         self.step(&EACH, threads, [x, GridAxis::Heads, GridAxis::Batch], values);
@@ -234,7 +230,7 @@ impl MapStep<'_> {
 
     fn dot(&self, centered: [bool; 2]) {
         let values = context! {
-            value => self.value().call(&WORDS),
+            value => self.value().call(&words()).to_string(),
             centered_q => centered[0],
             centered_k => centered[1],
         };
@@ -252,7 +248,7 @@ impl MapStep<'_> {
         let others: Vec<Side> = [Side::Q, Side::Kv].into_iter().filter(|side| Some(*side) != own).collect();
         let ranges: Vec<_> = others.iter().map(|&side| (side, self.range(side))).collect();
         let takes = self.lowering.takes(&softmax.over, &ranges).map(|takes| {
-            self.function("bool", "takes", &format!("Whether a place is in its line of {}.", title(self.map)), &takes)
+            self.function("bool", "takes", &format!("Whether a place is in its line of {}.", title(self.map)), takes)
         });
         let within = match softmax.over.within {
             Within::Range(id) => Some(id),
@@ -261,7 +257,7 @@ impl MapStep<'_> {
         // Where the map is 0 though the line has a term.
         let kept = own.filter(|&side| self.range(side).is_some() && self.range(side) != within);
         let kept = kept.and_then(|side| self.inside(&[side])).map(|kept| {
-            self.function("bool", "keeps_place", &format!("Whether {} has a value there.", title(self.map)), &kept)
+            self.function("bool", "keeps_place", &format!("Whether {} has a value there.", title(self.map)), kept)
         });
         let comment = format!("The logit of {}.", title(self.map));
         let logit = self.float("logit", &comment, &softmax.value);
@@ -279,9 +275,10 @@ impl MapStep<'_> {
             free.push((GridAxis::Heads, "h"));
         }
         free.resize(2, (GridAxis::One, ""));
-        let takes = takes.map(|takes| takes.call(&WORDS));
-        let kept = kept.map(|kept| kept.call(&WORDS));
-        let used = format!("{takes:?} {kept:?} {logit} {weight:?} {}", self.target);
+        let takes = takes.map(|takes| takes.call(&words()));
+        let kept = kept.map(|kept| kept.call(&words()));
+        let text = |value: &Option<Cuda>| value.as_ref().map(Cuda::to_string);
+        let used: Vec<&Cuda> = takes.iter().chain(&kept).chain([&logit, &self.target]).chain(&weight).collect();
         let line = match axis {
             Axis::Q => "query blocks",
             Axis::Kv => "kv blocks",
@@ -290,12 +287,12 @@ impl MapStep<'_> {
         let values = context! {
             locals => grid_locals(&used, free[0].1, free[1].1),
             variable => variable,
-            count => count,
+            count => field(count).to_string(),
             line => line,
-            takes => takes,
-            kept => kept,
-            logit => logit,
-            weight => weight,
+            takes => text(&takes),
+            kept => text(&kept),
+            logit => logit.to_string(),
+            weight => text(&weight),
         };
         // A line to each head leaves most of a GPU idle: it gets a whole CTA.
         let threads = if free[0].0 == GridAxis::One { 256 } else { 32 };
@@ -304,17 +301,17 @@ impl MapStep<'_> {
 
     fn block_sum(&self, sum: &BlockSum) {
         let groups = Lowering { level: Level::Groups, ..*self.lowering };
-        let logit = statement("return ", &groups.expr(&sum.logit), ";");
+        let logit = vec![Statement::Return(groups.expr(&sum.logit))];
         let logit = self.named("float", "logit", "The logit of a pair of groups.", logit);
         let visible = sum.visible.as_ref().map(|visible| {
-            let body = statement("return ", &groups.expr(visible), ";");
-            self.named("bool", "sees", "Whether a query group sees a kv group.", body).call(&WORDS)
+            let body = vec![Statement::Return(groups.expr(visible))];
+            self.named("bool", "sees", "Whether a query group sees a kv group.", body).call(&words()).to_string()
         });
         let values = context! {
-            logit => logit.call(&WORDS),
+            logit => logit.call(&words()).to_string(),
             visible => visible,
-            stride => self.lowering.expr(&sum.stride),
-            inside => self.inside(&[Side::Q, Side::Kv]),
+            stride => self.lowering.expr(&sum.stride).to_string(),
+            inside => self.inside(&[Side::Q, Side::Kv]).map(|inside| inside.to_string()),
         };
         self.step(&BLOCK_SUM, 256, [GridAxis::QBlocks, GridAxis::Heads, GridAxis::Batch], values);
     }

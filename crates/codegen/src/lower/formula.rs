@@ -1,13 +1,14 @@
 //! A mask's formula as CUDA: a bool where it is the same for all pairs of a cell, else a verdict.
 
 use sparsym_ir::Expr;
-use sparsym_ir::classify::{Axis, Formula};
-use sparsym_ir::expr::{BinaryOp, ExprKind, Type};
+use sparsym_ir::classify::{Axis, Formula, Sum};
+use sparsym_ir::expr::{ExprKind, Type};
 
+use super::body::{Body, Statement, return_if, variable};
+use super::cuda::{Cuda, all_of, call, literal, name};
 use super::cuts::{AXES, Cuts, sum};
-use super::interval::{Intervals, Sums};
-use super::text::statement;
-use super::{ATOM, Lowering, UNARY, strength};
+use super::expr::Lowering;
+use super::interval::{Intervals, Sums, verdict_of};
 
 /// How formulas are spelt.
 pub(super) struct Judge<'a> {
@@ -95,41 +96,35 @@ fn known(formula: &Formula) -> Option<bool> {
 
 impl Judge<'_> {
     /// A formula without opaque parts, as a bool of the first positions of a cell.
-    pub(super) fn bool(&self, formula: &Formula) -> (String, u8) {
-        let and = strength(BinaryOp::And);
-        let list = |parts: &[Formula], least: u8, operator: &str| {
-            let parts: Vec<String> = parts.iter().map(|part| self.bool_within(part, least)).collect();
-            parts.join(operator)
+    pub(super) fn bool(&self, formula: &Formula) -> Cuda {
+        let list = |parts: &[Formula], operator: &'static str, none: bool| {
+            all_of(operator, parts.iter().map(|part| self.bool(part))).unwrap_or_else(|| literal(none))
         };
+        let compared = |of: &Sum, operator| sum(&self.lowering, of).op(operator, literal(0));
         match formula {
-            Formula::Uniform(expr) => self.lowering.with_strength(expr),
-            Formula::NotPositive(of) => (format!("{} <= 0", sum(&self.lowering, of)), strength(BinaryOp::Le)),
-            Formula::Reached(axis, n) => (self.literal(*axis, ">=", *n), strength(BinaryOp::Ge)),
+            Formula::Uniform(expr) => self.lowering.expr(expr),
+            Formula::NotPositive(of) => compared(of, "<="),
+            Formula::Reached(axis, n) => self.literal(*axis, ">=", *n),
             Formula::Guarded { exact, .. } => self.bool(exact),
             Formula::Not(inner) => match inner.as_ref() {
-                Formula::Reached(axis, n) => (self.literal(*axis, "<", *n), strength(BinaryOp::Lt)),
-                Formula::NotPositive(of) => (format!("{} > 0", sum(&self.lowering, of)), strength(BinaryOp::Gt)),
-                inner => (format!("!{}", self.bool_within(inner, ATOM)), UNARY),
+                Formula::Reached(axis, n) => self.literal(*axis, "<", *n),
+                Formula::NotPositive(of) => compared(of, ">"),
+                inner => self.bool(inner).prefixed("!"),
             },
-            Formula::And(parts) => (list(parts, and, " && "), and),
-            Formula::Or(parts) => (list(parts, and + 1, " || "), strength(BinaryOp::Or)),
+            Formula::And(parts) => list(parts, "&&", true),
+            Formula::Or(parts) => list(parts, "||", false),
             Formula::Opaque(_) => unreachable!("opaque parts have verdicts"),
         }
     }
 
-    fn bool_within(&self, formula: &Formula, least: u8) -> String {
-        let (text, strength) = self.bool(formula);
-        if strength < least { format!("({text})") } else { text }
-    }
-
-    fn literal(&self, axis: Axis, comparison: &str, n: usize) -> String {
-        let (_, name, _) = AXES[axis as usize];
-        let position = if self.opaque { format!("cell.{name}.first") } else { name.to_owned() };
-        format!("{position} {comparison} {}", self.cuts.words(axis)[n])
+    fn literal(&self, axis: Axis, comparison: &'static str, n: usize) -> Cuda {
+        let (_, of, _) = AXES[axis as usize];
+        let position = if self.opaque { name("cell").member(of).member("first") } else { name(of) };
+        position.op(comparison, self.cuts.words(axis)[n].clone())
     }
 
     /// Statements that return the verdict of a formula over a cell: first what is known without intervals.
-    pub(super) fn body(&self, formula: &Formula) -> String {
+    pub(super) fn body(&self, formula: &Formula) -> Body {
         let (parts, join) = match formula {
             Formula::And(parts) => (parts.as_slice(), "all_of"),
             Formula::Or(parts) => (parts.as_slice(), "any_of"),
@@ -140,45 +135,42 @@ impl Judge<'_> {
             "all_of" => (simplified(&not(&Formula::And(known.clone()))), "kFail"),
             _ => (simplified(&Formula::Or(known.clone())), "kPass"),
         };
-        let mut body = String::new();
-        if !known.is_empty() {
-            body.push_str(&statement("if (", &self.bool(&settles).0, ") {"));
-            body.push_str(&format!("        return {verdict};\n    }}\n"));
-        }
+        let mut body = Body::new();
+        body.extend((!known.is_empty()).then(|| return_if(self.bool(&settles), name(verdict))));
         if let ([part @ (Formula::And(_) | Formula::Or(_))], false) = (rest.as_slice(), known.is_empty()) {
-            return body + &self.body(part);
+            body.extend(self.body(part));
+            return body;
         }
-        let verdicts: Vec<String> = rest.iter().map(|part| self.verdict(part)).collect();
-        let mut steps = String::new();
-        match verdicts.as_slice() {
-            [one] => steps.push_str(&statement("return ", one, ";")),
-            [first, others @ ..] => {
-                steps.push_str(&statement("u32 verdict = ", first, ";"));
-                for other in others {
-                    steps.push_str(&statement(&format!("verdict = {join}(verdict, "), other, ");"));
-                }
-                steps.push_str("    return verdict;\n");
-            }
-            [] => unreachable!("an opaque formula has an opaque part"),
+        let mut verdicts = rest.iter().map(|part| self.verdict(part));
+        let first = verdicts.next().unwrap_or_else(|| unreachable!("an opaque formula has an opaque part"));
+        let so_far = || name("verdict");
+        let others: Body =
+            verdicts.map(|other| Statement::Assign(so_far(), "=", call(join, [so_far(), other]))).collect();
+        let mut steps = Body::new();
+        if others.is_empty() {
+            steps.push(Statement::Return(first));
+        } else {
+            steps.push(variable("u32", "verdict", first));
+            steps.extend(others);
+            steps.push(Statement::Return(so_far()));
         }
-        body + &self.intervals().locals(&steps) + &steps
+        body.extend(self.intervals().with_locals(steps));
+        body
     }
 
     fn intervals(&self) -> Intervals<'_> {
         Intervals { lowering: self.lowering, ragged: self.ragged, sums: Sums::Fit }
     }
 
-    fn verdict(&self, formula: &Formula) -> String {
+    fn verdict(&self, formula: &Formula) -> Cuda {
         let list = |parts: &[Formula], join: &str| {
             let verdicts = parts.iter().map(|part| self.verdict(part));
-            verdicts.reduce(|a, b| format!("{join}({a}, {b})")).unwrap_or_default()
+            verdicts.reduce(|a, b| call(join, [a, b])).unwrap_or_else(|| unreachable!("it has an opaque part"))
         };
         match formula {
-            formula if !is_opaque(formula) => {
-                format!("({} ? kPass : kFail)", self.bool_within(formula, strength(BinaryOp::Or)))
-            }
+            formula if !is_opaque(formula) => verdict_of(self.bool(formula)),
             Formula::Opaque(expr) => self.intervals().verdict(expr),
-            Formula::Not(inner) => format!("negated({})", self.verdict(inner)),
+            Formula::Not(inner) => call("negated", [self.verdict(inner)]),
             Formula::And(parts) => list(parts, "all_of"),
             Formula::Or(parts) => list(parts, "any_of"),
             other => unreachable!("{other:?} is not opaque"),

@@ -6,8 +6,9 @@ use sparsym_ir::expr::{BinaryOp, Coordinate, ExprKind, Function, Side, Type, Una
 use sparsym_ir::strategy::{InputId, Scalar};
 
 use super::affine::{Affine, Number, affine};
-use super::text::{names, statement};
-use super::{ATOM, Lowering};
+use super::body::{Body, Statement, declare, free_names};
+use super::cuda::{Cuda, call, field, literal, name};
+use super::expr::Lowering;
 use crate::params::range_field;
 
 /// How a mask's expressions become intervals.
@@ -29,58 +30,67 @@ pub(super) enum Sums {
 }
 
 impl Intervals<'_> {
-    /// Declares the coordinates and values of a cell that `body` names.
-    pub(super) fn locals(&self, body: &str) -> String {
-        let mut locals = String::new();
-        let mut declare = |ty: &str, word: String, value: String| {
-            if names(body, &word) {
-                locals.push_str(&statement(&format!("const {ty} {word} = "), &value, ";"));
+    /// Declares the coordinates and values of a cell that `body` names, and goes on with it.
+    pub(super) fn with_locals(&self, body: Body) -> Body {
+        let mut locals = Vec::new();
+        let free = free_names(&body);
+        let mut local = |ty: &str, word: String, value: Cuda| {
+            if free.contains(word.as_str()) {
+                locals.push(declare(ty, word, value));
             }
         };
         for side in [Side::Q, Side::Kv] {
-            let side_name = side.name();
-            declare("Box", format!("{side_name}_box"), format!("grid_box(p, cell.{side_name})"));
-            declare("Box", format!("{side_name}_tile"), format!("tile_box(p, cell.{side_name})"));
-            declare("Interval", format!("{side_name}_cells"), format!("cells_of_run(p, cell.{side_name})"));
+            let (of, run) = (side.name(), || name("cell").member(side.name()));
+            local("Box", format!("{of}_box"), call("grid_box", [name("p"), run()]));
+            local("Box", format!("{of}_tile"), call("tile_box", [name("p"), run()]));
+            local("Interval", format!("{of}_cells"), call("cells_of_run", [name("p"), run()]));
+            let rows = |tokens: &str| name("b").prefixed("(i64)").op("*", field(tokens));
             let first = match (self.ragged, side) {
-                (false, Side::Q) => "(i64)b * p.n_q",
-                (false, Side::Kv) => "(i64)b * p.n_kv",
-                (true, Side::Q) => "p.q_indptr[b]",
-                (true, Side::Kv) => "p.kv_indptr[b]",
+                (false, Side::Q) => rows("n_q"),
+                (false, Side::Kv) => rows("n_kv"),
+                (true, Side::Q) => field("q_indptr").at(name("b")),
+                (true, Side::Kv) => field("kv_indptr").at(name("b")),
             };
             for input in &self.lowering.strategy.inputs {
                 let (ty, all) = match input.scalar {
                     Scalar::F32 => ("Floats", "floats_in"),
                     _ => ("Interval", "values_in"),
                 };
-                let value = format!("{all}(p.input_{} + {first}, cell.{side_name})", input.name);
-                declare(ty, input_word(&input.name, side), value);
+                let values = field(format!("input_{}", input.name)).op("+", first.clone());
+                local(ty, input_word(&input.name, side), call(all, [values, run()]));
             }
         }
+        locals.extend(body);
         locals
     }
 
+    /// The same of `return value;`.
+    pub(super) fn returned(&self, value: Cuda) -> Body {
+        self.with_locals(vec![Statement::Return(value)])
+    }
+
     /// The verdict of a bool expression.
-    pub(super) fn verdict(&self, expr: &Expr) -> String {
+    pub(super) fn verdict(&self, expr: &Expr) -> Cuda {
         if !expr.reads_tokens() {
-            return format!("({} ? kPass : kFail)", self.lowering.within(expr, ATOM));
+            return verdict_of(self.lowering.expr(expr));
         }
         match &expr.kind {
-            ExprKind::Input(id, side) => format!("is_not_zero({})", self.input(*id, *side)),
+            ExprKind::Input(id, side) => call("is_not_zero", [self.input(*id, *side)]),
             ExprKind::InRange(side, id) => {
                 let range = range_field(&self.lowering.strategy.tokens[id.0].name);
-                format!("is_within(cell.{}, p.{range}_first, p.{range}_end)", side.name())
+                let [first, end] = ["first", "end"].map(|end| field(format!("{range}_{end}")));
+                call("is_within", [name("cell").member(side.name()), first, end])
             }
-            ExprKind::Unary(UnaryOp::Not, a) => format!("negated({})", self.verdict(a)),
-            ExprKind::Binary(BinaryOp::And, a, b) => format!("all_of({}, {})", self.verdict(a), self.verdict(b)),
-            ExprKind::Binary(BinaryOp::Or, a, b) => format!("any_of({}, {})", self.verdict(a), self.verdict(b)),
+            ExprKind::Unary(UnaryOp::Not, a) => call("negated", [self.verdict(a)]),
+            ExprKind::Binary(BinaryOp::And, a, b) => call("all_of", [self.verdict(a), self.verdict(b)]),
+            ExprKind::Binary(BinaryOp::Or, a, b) => call("any_of", [self.verdict(a), self.verdict(b)]),
             ExprKind::Binary(op, a, b) if a.ty == Type::Bool => {
                 compared(*op, [self.verdict(a), self.verdict(b)], ["", "", "is_same_verdict"])
             }
             ExprKind::Binary(op, a, b) if a.ty == Type::Int => {
                 let both = self.affine(a).zip(self.affine(b));
                 let sides = match both {
-                    Some((a, b)) => [a.minus(&b).show(), "exactly(0)".to_owned()],
+                    Some((a, b)) => [a.minus(&b).show(), call("exactly", [literal(0)])],
                     None => [self.interval(a), self.interval(b)],
                 };
                 compared(*op, sides, ["is_less", "is_at_most", "is_equal"])
@@ -94,7 +104,7 @@ impl Intervals<'_> {
             }
             ExprKind::Call(Function::Near, args) => {
                 let [a, b, window] = [0, 1, 2].map(|n| self.points(&args[n]));
-                format!("is_near(p, {a}, {b}, {window})")
+                call("is_near", [name("p"), a, b, window])
             }
             other => unreachable!("no bool over tokens that classification leaves opaque: {other:?}"),
         }
@@ -104,20 +114,20 @@ impl Intervals<'_> {
         if self.sums == Sums::Wrapping {
             return None;
         }
-        affine(expr, &|e: &Expr| Number::uniform(self.lowering.within(e, ATOM), &e.kind))
+        affine(expr, &|e: &Expr| Number::uniform(self.lowering.expr(e), &e.kind))
     }
 
-    fn interval(&self, expr: &Expr) -> String {
+    fn interval(&self, expr: &Expr) -> Cuda {
         if !expr.reads_tokens() {
-            return format!("exactly({})", self.lowering.expr(expr));
+            return call("exactly", [self.lowering.expr(expr)]);
         }
         if let Some(affine) = self.affine(expr) {
             return affine.show();
         }
         let of = |e: &Expr| self.interval(e);
         match &expr.kind {
-            ExprKind::Coordinate(side, Coordinate::Pos) => format!("spread(cell.{})", side.name()),
-            ExprKind::Coordinate(side, Coordinate::Cell) => format!("{}_cells", side.name()),
+            ExprKind::Coordinate(side, Coordinate::Pos) => call("spread", [name("cell").member(side.name())]),
+            ExprKind::Coordinate(side, Coordinate::Cell) => name(format!("{}_cells", side.name())),
             ExprKind::Coordinate(side, coordinate) => {
                 let axis = match coordinate {
                     Coordinate::T => "t",
@@ -125,59 +135,59 @@ impl Intervals<'_> {
                     Coordinate::W => "w",
                     other => unreachable!("{other:?} is no integer coordinate of a token's place in the grid"),
                 };
-                format!("{}_box.{axis}", side.name())
+                name(format!("{}_box", side.name())).member(axis)
             }
             ExprKind::Input(id, side) => self.input(*id, *side),
-            ExprKind::Unary(UnaryOp::Neg, a) => format!("minus({})", of(a)),
+            ExprKind::Unary(UnaryOp::Neg, a) => call("minus", [of(a)]),
             ExprKind::Binary(op, a, b) => {
-                let name = match op {
+                let function = match op {
                     BinaryOp::Add => "plus",
                     BinaryOp::Sub => "difference",
                     BinaryOp::Mul => "times",
                     BinaryOp::Div => "quotient",
                     _ => "remainder_of",
                 };
-                format!("{name}({}, {})", of(a), of(b))
+                call(function, [of(a), of(b)])
             }
-            ExprKind::Call(Function::Abs, args) => format!("absolute({})", of(&args[0])),
-            ExprKind::Call(Function::Min, args) => format!("least_of({}, {})", of(&args[0]), of(&args[1])),
-            ExprKind::Call(Function::Max, args) => format!("most_of({}, {})", of(&args[0]), of(&args[1])),
+            ExprKind::Call(Function::Abs, args) => call("absolute", [of(&args[0])]),
+            ExprKind::Call(Function::Min, args) => call("least_of", [of(&args[0]), of(&args[1])]),
+            ExprKind::Call(Function::Max, args) => call("most_of", [of(&args[0]), of(&args[1])]),
             ExprKind::Call(Function::Clamp, args) => {
-                format!("most_of(least_of({}, {}), {})", of(&args[0]), of(&args[2]), of(&args[1]))
+                call("most_of", [call("least_of", [of(&args[0]), of(&args[2])]), of(&args[1])])
             }
-            ExprKind::Call(Function::BitLength, args) => format!("bit_lengths({})", of(&args[0])),
-            ExprKind::Call(Function::Floor, args) => format!("floored({})", self.floats(&args[0])),
-            ExprKind::Call(Function::Ceil, args) => format!("ceiled({})", self.floats(&args[0])),
+            ExprKind::Call(Function::BitLength, args) => call("bit_lengths", [of(&args[0])]),
+            ExprKind::Call(Function::Floor, args) => call("floored", [self.floats(&args[0])]),
+            ExprKind::Call(Function::Ceil, args) => call("ceiled", [self.floats(&args[0])]),
             other => unreachable!("no integer over tokens: {other:?}"),
         }
     }
 
-    fn floats(&self, expr: &Expr) -> String {
+    fn floats(&self, expr: &Expr) -> Cuda {
         if !expr.reads_tokens() {
-            return format!("float_of({})", self.lowering.expr(expr));
+            return call("float_of", [self.lowering.expr(expr)]);
         }
         let of = |e: &Expr| self.floats(e);
         match &expr.kind {
             ExprKind::Input(id, side) => self.input(*id, *side),
-            ExprKind::Unary(UnaryOp::ToFloat, a) => format!("to_floats({})", self.interval(a)),
-            ExprKind::Unary(UnaryOp::Neg, a) => format!("negated_floats({})", of(a)),
+            ExprKind::Unary(UnaryOp::ToFloat, a) => call("to_floats", [self.interval(a)]),
+            ExprKind::Unary(UnaryOp::Neg, a) => call("negated_floats", [of(a)]),
             ExprKind::Binary(op, a, b) => {
-                let name = match op {
+                let function = match op {
                     BinaryOp::Add => "add_floats",
                     BinaryOp::Sub => "subtract_floats",
                     BinaryOp::Mul => "multiply_floats",
                     BinaryOp::Div => "divide_floats",
                     _ => "remainder_floats",
                 };
-                format!("{name}({}, {})", of(a), of(b))
+                call(function, [of(a), of(b)])
             }
-            ExprKind::Call(Function::Min, args) => format!("least_floats({}, {})", of(&args[0]), of(&args[1])),
-            ExprKind::Call(Function::Max, args) => format!("most_floats({}, {})", of(&args[0]), of(&args[1])),
+            ExprKind::Call(Function::Min, args) => call("least_floats", [of(&args[0]), of(&args[1])]),
+            ExprKind::Call(Function::Max, args) => call("most_floats", [of(&args[0]), of(&args[1])]),
             ExprKind::Call(Function::Clamp, args) => {
-                format!("most_floats(least_floats({}, {}), {})", of(&args[0]), of(&args[2]), of(&args[1]))
+                call("most_floats", [call("least_floats", [of(&args[0]), of(&args[2])]), of(&args[1])])
             }
             ExprKind::Call(function, args) => {
-                let name = match function {
+                let function = match function {
                     Function::Abs => "absolute",
                     Function::Sqrt => "sqrt",
                     Function::Tanh => "tanh",
@@ -187,26 +197,25 @@ impl Intervals<'_> {
                     Function::Log2 => "log2",
                     other => unreachable!("{other:?} gives no float"),
                 };
-                format!("{name}_floats({})", of(&args[0]))
+                call(format!("{function}_floats"), [of(&args[0])])
             }
             other => unreachable!("no float over tokens: {other:?}"),
         }
     }
 
     /// The box of a triple.
-    fn points(&self, expr: &Expr) -> String {
+    fn points(&self, expr: &Expr) -> Cuda {
         match &expr.kind {
-            ExprKind::Coordinate(side, _) => format!("{}_tile", side.name()),
+            ExprKind::Coordinate(side, _) => name(format!("{}_tile", side.name())),
             ExprKind::Triple(parts) if expr.reads_tokens() => {
-                let parts: Vec<String> = parts.iter().map(|part| self.interval(part)).collect();
-                format!("Box{{{}}}", parts.join(", "))
+                Cuda::Braces("Box", parts.iter().map(|part| self.interval(part)).collect())
             }
-            _ => format!("point_of({})", self.lowering.expr(expr)),
+            _ => call("point_of", [self.lowering.expr(expr)]),
         }
     }
 
-    fn input(&self, id: InputId, side: Side) -> String {
-        input_word(&self.lowering.strategy.inputs[id.0].name, side)
+    fn input(&self, id: InputId, side: Side) -> Cuda {
+        name(input_word(&self.lowering.strategy.inputs[id.0].name, side))
     }
 }
 
@@ -214,14 +223,19 @@ fn input_word(name: &str, side: Side) -> String {
     format!("input_{name}_{}", side.name())
 }
 
+/// The verdict of a test that is the same for all pairs of a cell.
+pub(super) fn verdict_of(test: Cuda) -> Cuda {
+    test.choose(name("kPass"), name("kFail"))
+}
+
 /// A comparison by three functions: <, <= and ==.
-fn compared(op: BinaryOp, [a, b]: [String; 2], [less, at_most, equal]: [&str; 3]) -> String {
+fn compared(op: BinaryOp, [a, b]: [Cuda; 2], [less, at_most, equal]: [&str; 3]) -> Cuda {
     match op {
-        BinaryOp::Lt => format!("{less}({a}, {b})"),
-        BinaryOp::Gt => format!("{less}({b}, {a})"),
-        BinaryOp::Le => format!("{at_most}({a}, {b})"),
-        BinaryOp::Ge => format!("{at_most}({b}, {a})"),
-        BinaryOp::Eq => format!("{equal}({a}, {b})"),
-        _ => format!("negated({equal}({a}, {b}))"),
+        BinaryOp::Lt => call(less, [a, b]),
+        BinaryOp::Gt => call(less, [b, a]),
+        BinaryOp::Le => call(at_most, [a, b]),
+        BinaryOp::Ge => call(at_most, [b, a]),
+        BinaryOp::Eq => call(equal, [a, b]),
+        _ => call("negated", [call(equal, [a, b])]),
     }
 }

@@ -1,12 +1,14 @@
 //! Block rules as CUDA: `keeps` decides S_s, `computes` decides S_c, `classify` judges the mask.
 
 use serde::Serialize;
-use sparsym_ir::expr::BinaryOp;
-use sparsym_ir::strategy::{BlockRule, Element, RangeId, Strategy, TableAxis, When};
+use sparsym_ir::expr::Side;
+use sparsym_ir::strategy::{BlockRule, Element, RangeId, Strategy, When};
 
-use super::builder::WORDS;
-use super::text::{define, names, signature, statement};
-use super::{ATOM, Lowering, UNARY, cells, negated, strength};
+use super::body::{Body, Statement, call_of, declare, define, free_names, signature, variable};
+use super::builder::{Builder, words};
+use super::cells;
+use super::cuda::{Cuda, all_of, call, field, literal, name};
+use super::expr::{Lowering, table_word};
 use crate::params::range_field;
 use crate::plan::Plan;
 
@@ -24,94 +26,100 @@ pub(crate) struct SymbolRules {
 /// Functions of the strategy's rules, and how the room calls them.
 pub(super) fn lower(lowering: &Lowering, plan: &Plan) -> (String, SymbolRules) {
     let strategy = lowering.strategy;
-    let builder = lowering.builder.expect("the symbols room has one");
+    let builder = lowering.builder();
     let mut functions: Vec<String> = Vec::new();
     let mut symbols = SymbolRules::default();
+    let mut function = |comment: &str, kind: &str, name: &str, body: Body| {
+        let (parameters, _) = signature(&body, &words());
+        functions.push(define(comment, &format!("{kind} {name}"), &parameters, &body));
+        call_of(name, &body, &words())
+    };
     if plan.caches {
         let rules = strategy.rules.iter().filter(|rule| !rule.action.writes_skip_symbol());
-        let body = with_locals(&decision(lowering, "compute", rules), strategy, plan);
-        let (parameters, arguments) = signature(&body, &WORDS);
-        functions.push(define("Whether a query block is computed.", "bool computes", &parameters, &body));
-        symbols.compute_test = format!("computes({arguments})");
+        let body = with_locals(decision(lowering, "compute", rules), lowering);
+        symbols.compute_test = function("Whether a query block is computed.", "bool", "computes", body).to_string();
     }
+    let mut keeps = None;
     if plan.skips {
         let rules = strategy.rules.iter().filter(|rule| rule.action.writes_skip_symbol());
-        let body = with_locals(&decision(lowering, "keep", rules), strategy, plan);
-        let (parameters, arguments) = signature(&body, &WORDS);
-        functions.push(define("What the block rules say of a block pair.", "bool keeps", &parameters, &body));
-        symbols.keep_test = format!("keeps({arguments})");
+        let body = with_locals(decision(lowering, "keep", rules), lowering);
+        keeps = Some(function("What the block rules say of a block pair.", "bool", "keeps", body));
     }
     if let Some(mask) = &strategy.mask {
         let mask = cells::lower(lowering, plan, &mask.value);
-        let body = with_locals(&mask.body, strategy, plan);
-        let (parameters, arguments) = signature(&body, &WORDS);
+        let body = with_locals(mask.body, lowering);
         let comment = "Whether any token pair of a block pair passes the mask, and whether any fails.";
+        let (parameters, _) = signature(&body, &words());
         functions.extend(mask.functions);
         functions.push(define(comment, "u32 classify", &parameters, &body));
-        symbols.classify_call = format!("classify({arguments})");
+        symbols.classify_call = call_of("classify", &body, &words()).to_string();
     }
-    symbols.keep_test = match (plan.mask, plan.skips) {
-        (false, _) => format!("j < p.kv_blocks && {}", symbols.keep_test),
-        (true, false) => "verdict & kPass".to_owned(),
-        (true, true) => format!("(verdict & kPass) && {}", symbols.keep_test),
-    };
+    let passes = plan.mask.then(|| name("verdict").op("&", name("kPass")));
+    let in_time = (!plan.mask).then(|| name("j").op("<", field("kv_blocks")));
+    symbols.keep_test =
+        all_of("&&", passes.into_iter().chain(in_time).chain(keeps)).map_or(String::new(), |test| test.to_string());
     let helpers = builder.take_functions();
     functions.splice(0..0, (!helpers.is_empty()).then_some(helpers));
     (functions.join("\n"), symbols)
 }
 
-/// Which range a block belongs to, for those ranges that `text` asks for.
-pub(super) fn range_functions(strategy: &Strategy, text: &str) -> String {
-    let asked = |id: &RangeId| names(text, &format!("is_in_{}", strategy.tokens[id.0].name));
-    let ids = (0..strategy.tokens.len()).map(RangeId).filter(asked);
-    ids.map(|id| range_function(strategy, id)).collect::<Vec<_>>().join("\n")
+/// Which range a block belongs to, for those ranges that some function asks for.
+pub(super) fn range_functions(strategy: &Strategy, builder: &Builder) -> String {
+    let asked = builder.asked_ranges.borrow();
+    asked.iter().map(|&id| range_function(strategy, id)).collect::<Vec<_>>().join("\n")
 }
 
-/// Declares the spans of tokens and the triples of tables that a body names.
-pub(super) fn with_locals(body: &str, strategy: &Strategy, plan: &Plan) -> String {
-    let n = if plan.ragged { ["sequence_n_q(p, b)", "sequence_n_kv(p, b)"] } else { ["p.n_q", "p.n_kv"] };
-    let mut locals = String::new();
-    for (word, block, size, n) in [("q", "i", "kBlockQ", n[0]), ("kv", "j", "kBlockKv", n[1])] {
-        if names(body, word) {
-            locals.push_str(&format!("    const Span {word} = block_span({block}, {size}, {n});\n"));
-        }
-    }
-    format!("{locals}{}{body}", tables(body, strategy))
+/// Declares the span of tokens of the block that a side stands for.
+pub(super) fn span(side: &str, ragged: bool) -> Statement {
+    let [block, size] = if side == "q" { ["i", "kBlockQ"] } else { ["j", "kBlockKv"] };
+    let tokens = match ragged {
+        true => call(format!("sequence_n_{side}"), [name("p"), name("b")]),
+        false => field(format!("n_{side}")),
+    };
+    declare("Span", side, call("block_span", [name(block), name(size), tokens]))
 }
 
-/// Declares the triples of tables that a body names.
-pub(super) fn tables(body: &str, strategy: &Strategy) -> String {
-    let mut locals = String::new();
-    for table in strategy.tables.iter().filter(|table| matches!(table.element, Element::Three(_))) {
-        let word = format!("table_{}", table.name);
-        if names(body, &word) {
-            let entry = match table.axes.contains(&TableAxis::Head) {
-                true => format!("p.entry_of_{0} + min(h, p.last_head_of_{0})", table.name),
-                false => format!("p.entry_of_{}", table.name),
-            };
-            locals.push_str(&format!("    const GridPoint {word} = triple_at(\n        p.{word} + 3 * ({entry}));\n"));
-        }
-    }
+/// Declares the spans of tokens and the triples of tables that a body reads, and goes on with it.
+pub(super) fn with_locals(body: Body, lowering: &Lowering) -> Body {
+    let ragged = lowering.builder().plan.ragged;
+    let free = free_names(&body);
+    let mut locals: Body =
+        ["q", "kv"].into_iter().filter(|side| free.contains(side)).map(|side| span(side, ragged)).collect();
+    locals.extend(with_tables(body, lowering));
+    locals
+}
+
+/// Declares the triples of tables that a body reads, and goes on with it.
+pub(super) fn with_tables(body: Body, lowering: &Lowering) -> Body {
+    let free = free_names(&body);
+    let tables = lowering.strategy.tables.iter().enumerate();
+    let triples = tables.filter(|(_, table)| matches!(table.element, Element::Three(_)));
+    let words = triples.map(|(id, _)| (id, table_word(lowering.strategy, id)));
+    let mut locals: Body = words
+        .filter(|(_, word)| free.contains(word.as_str()))
+        .map(|(id, word)| declare("GridPoint", word, lowering.triple(id)))
+        .collect();
+    locals.extend(body);
     locals
 }
 
 /// Rules of one symbol, applied top to bottom: the body of a bool function.
-fn decision<'a>(lowering: &Lowering, name: &str, rules: impl Iterator<Item = &'a BlockRule>) -> String {
+fn decision<'a>(lowering: &Lowering, result: &str, rules: impl Iterator<Item = &'a BlockRule>) -> Body {
     let rules: Vec<&BlockRule> = rules.collect();
     let always_matches = When::Match { q: None, kv: None, condition: None };
     // What it overrides is not lowered.
     let from = rules.iter().rposition(|rule| rule.when == always_matches).unwrap_or(0);
     let mut always = None;
     let mut otherwise = true;
-    let mut steps: Vec<(String, u8, bool)> = Vec::new();
+    let mut steps: Vec<(Cuda, bool)> = Vec::new();
     let (before, after) = rules.split_at(from);
     let otherwise_before = before.iter().filter(|rule| rule.when == When::Otherwise);
     for &rule in otherwise_before.chain(after) {
-        lowering.builder.iter().for_each(|builder| builder.enter(rule));
+        lowering.builder().enter(rule);
         let bit = rule.action.bit();
         match (&rule.when, condition(lowering, rule)) {
             (When::Otherwise, _) => otherwise = bit,
-            (When::Match { .. }, Some((text, strength))) => steps.push((text, strength, bit)),
+            (When::Match { .. }, Some(test)) => steps.push((test, bit)),
             (When::Match { .. }, None) => {
                 steps.clear();
                 always = Some(bit);
@@ -119,44 +127,36 @@ fn decision<'a>(lowering: &Lowering, name: &str, rules: impl Iterator<Item = &'a
         }
     }
     let first = always.unwrap_or(otherwise);
-    match steps.as_slice() {
-        [] => format!("    return {first};\n"),
-        [(text, _, true)] if !first => statement("return ", text, ";"),
-        [(text, strength, false)] if first && *strength >= UNARY => match text.starts_with("!(") {
-            true => statement("return ", &negated(text.clone()).0, ";"),
-            false => statement("return !", text, ";"),
-        },
-        [(text, _, false)] if first => statement("return !(", text, ");"),
-        _ => {
-            let mut body = format!("    bool {name} = {first};\n");
-            for (text, _, bit) in &steps {
-                body.push_str(&statement("if (", text, ") {"));
-                body.push_str(&format!("        {name} = {bit};\n    }}\n"));
+    let returned = match (steps.len(), steps.pop()) {
+        (_, None) => literal(first),
+        (1, Some((test, bit))) if bit != first => {
+            if bit {
+                test
+            } else {
+                test.negated()
             }
-            body + &format!("    return {name};\n")
         }
-    }
+        (_, Some(last)) => {
+            steps.push(last);
+            let mut body = vec![variable("bool", result, literal(first))];
+            body.extend(
+                steps
+                    .into_iter()
+                    .map(|(test, bit)| Statement::If(test, vec![Statement::Assign(name(result), "=", literal(bit))])),
+            );
+            body.push(Statement::Return(name(result)));
+            return body;
+        }
+    };
+    vec![Statement::Return(returned)]
 }
 
 /// When a rule matches; None: always.
-fn condition(lowering: &Lowering, rule: &BlockRule) -> Option<(String, u8)> {
+fn condition(lowering: &Lowering, rule: &BlockRule) -> Option<Cuda> {
     let When::Match { q, kv, condition } = &rule.when else { return None };
-    let and = strength(BinaryOp::And);
-    let sides = [("q", q), ("kv", kv)].into_iter();
-    let inside = |(side, range): (&str, &Option<RangeId>)| {
-        range.map(|id| format!("is_in_{}(p, {side})", lowering.strategy.tokens[id.0].name))
-    };
-    let mut parts: Vec<String> = sides.filter_map(inside).collect();
-    match condition {
-        Some(condition) if parts.is_empty() => return Some(lowering.with_strength(condition)),
-        Some(condition) => parts.push(lowering.within(condition, and)),
-        None => {}
-    }
-    match parts.len() {
-        0 => None,
-        1 => Some((parts.remove(0), ATOM)),
-        _ => Some((parts.join(" && "), and)),
-    }
+    let sides = [(Side::Q, q), (Side::Kv, kv)].into_iter();
+    let inside = sides.filter_map(|(side, range)| range.map(|id| lowering.is_in(id, side)));
+    all_of("&&", inside.chain(condition.iter().map(|condition| lowering.expr(condition))))
 }
 
 /// A block belongs to the first declared range without a grid that it touches, else to the first declared one.
@@ -166,17 +166,16 @@ fn range_function(strategy: &Strategy, id: RangeId) -> String {
     let comes_first = |n: usize| if plain(id.0) { plain(n) && n < id.0 } else { plain(n) || n < id.0 };
     let before: Vec<usize> = (0..ranges.len()).filter(|&n| comes_first(n)).collect();
     let touches = |n: usize| {
-        let field = range_field(&ranges[n].name);
-        format!("touches(block, p.{field}_first, p.{field}_end)")
+        let range = range_field(&ranges[n].name);
+        let [first, end] = ["first", "end"].map(|end| field(format!("{range}_{end}")));
+        call("touches", [name("block"), first, end])
     };
-    let tests: Vec<String> =
-        std::iter::once(touches(id.0)).chain(before.iter().map(|&n| format!("!{}", touches(n)))).collect();
     let others: Vec<&str> = before.iter().map(|&n| ranges[n].name.as_str()).collect();
-    let name = &ranges[id.0].name;
+    let test = before.iter().fold(touches(id.0), |test, &n| test.op("&&", touches(n).negated()));
+    let range = &ranges[id.0].name;
     let comment = match others.is_empty() {
-        true => format!("Whether a block belongs to {name}: it touches it."),
-        false => format!("Whether a block belongs to {name}: it touches it, and not {}.", others.join(" or ")),
+        true => format!("Whether a block belongs to {range}: it touches it."),
+        false => format!("Whether a block belongs to {range}: it touches it, and not {}.", others.join(" or ")),
     };
-    let body = statement("return ", &tests.join(" && "), ";");
-    define(&comment, &format!("bool is_in_{name}"), "const Params& p, Span block", &body)
+    define(&comment, &format!("bool is_in_{range}"), "const Params& p, Span block", &[Statement::Return(test)])
 }
