@@ -6,7 +6,7 @@ use sparsym::ir::problem::{Layout, LayoutRange};
 use sparsym::ir::strategy::Blocks;
 use sparsym::ir::{AttentionCall, Bindings, Bound, DType, Moment, Problem, Symbols, SymbolsCall, Tensor};
 use sparsym::runtime::device::{Cpu, Device};
-use sparsym::runtime::{AttentionLayer, AttentionState, LayerPlace};
+use sparsym::runtime::engine::{Engine, LayerPlace, LayerSpec};
 use sparsym::{StrategyType, zoo};
 
 const BLOCK: usize = 16;
@@ -142,12 +142,18 @@ fn run<S: StrategyType>(settings: &S, steps: u32) -> (Vec<[f32; 2]>, bool) {
     }
     let place = LayerPlace { layer: 0, steps };
     let bindings = Bindings { params: settings.values(), tables: Vec::new(), inputs: Vec::new() };
-    let layer = AttentionLayer::new(strategy, problem.clone(), bindings, place, std::sync::Arc::new(Cpu)).unwrap();
-    let mut state = AttentionState::new();
-    let zeros = Tensor::zeros(&problem.q_shape(), DType::F32);
+    let engine = Engine::new(std::sync::Arc::new(Cpu)).unwrap();
+    let spec = LayerSpec { strategy, problem: problem.clone(), bindings, place };
+    let attention = engine.attention(spec, DType::F32).unwrap();
+    let mut state = attention.state().unwrap();
+    let zeros = engine.place("q and k", &Tensor::zeros(&problem.q_shape(), DType::F32)).unwrap();
+    let array = |name| engine.array(name, &problem.kv_shape(), DType::F32).unwrap();
+    let (v, o) = (array("v"), array("o"));
+    let elements = problem.kv_shape().iter().product();
     let rows = (0..steps).map(|step| {
-        let v = Tensor::from_f32(&problem.kv_shape(), DType::F32, &vec![feature(step); zeros.len()]);
-        let o = layer.step(step, &zeros, &zeros, &v, &mut state).unwrap().o.to_f32();
+        v.write(&Tensor::from_f32(&problem.kv_shape(), DType::F32, &vec![feature(step); elements])).unwrap();
+        attention.step(step, [&zeros, &zeros, &v], &o, &mut state).unwrap();
+        let o = o.read().unwrap().to_f32();
         [o[0], o[o.len() - 1]]
     });
     (rows.collect(), state.is_degraded())

@@ -92,7 +92,7 @@ pub enum Error {
     Layer(#[from] crate::engine::LayerError),
     /// A denoising step out of order.
     #[error(transparent)]
-    Step(#[from] crate::step::StepError),
+    Step(#[from] crate::engine::StepError),
 }
 
 /// The kinds of failure that scripts tell apart.

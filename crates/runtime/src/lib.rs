@@ -1,13 +1,12 @@
 //! Run-time compilation, kernel cache, devices and denoising steps.
 //!
-//! Use this crate to run a strategy: on a device directly ([`device`]), through a denoising run with its projections
-//! ([`engine`]) or without them ([`step`]), or to turn generated CUDA text into machine code ([`compiler`]).
+//! Use this crate to run a strategy: on a device directly ([`device`]) or through a denoising run, with the projections
+//! around attention or without them ([`engine`]); or to turn generated CUDA text into machine code ([`compiler`]).
 //!
 //! ```text
-//! engine ─► session ┐
-//! step ────► device ┴► reference | cpu
-//!                └──► kernels ──► compiler ──► cache, nvrtc
-//!                         └─────► emulator | cuda
+//! engine ─► session ─► reference | cpu
+//! device ─┘       └──► kernels ──► compiler ──► cache, nvrtc
+//!                          └─────► emulator | cuda
 //! ```
 //!
 //! * [`nvrtc`]: finds libnvrtc and compiles one text to cubin and PTX;
@@ -23,18 +22,20 @@
 //! ```
 //! use std::sync::Arc;
 //! use sparsym_ir::{Bindings, DType, Problem, Strategy, Tensor};
-//! use sparsym_runtime::{AttentionLayer, LayerPlace, AttentionState, device};
+//! use sparsym_runtime::engine::{Engine, LayerPlace, LayerSpec};
 //!
 //! let strategy = Strategy::dense();
 //! let (problem, bindings) = (Problem::self_attention(1, 1, 1, 1), Bindings::defaults(&strategy));
 //! let place = LayerPlace { layer: 0, steps: 2 };
-//! let layer = AttentionLayer::new(strategy, problem, bindings, place, Arc::from(device::open("cpu")?))?;
+//! let engine = Engine::new(Arc::from(sparsym_runtime::device::open("cpu")?))?;
+//! let attention = engine.attention(LayerSpec { strategy, problem, bindings, place }, DType::F32)?;
 //!
 //! let x = Tensor::from_f32(&[1, 1, 1, 1], DType::F32, &[3.0]);
-//! let mut state = AttentionState::new();
+//! let (qkv, o) = (engine.place("x", &x)?, engine.array("o", &[1, 1, 1, 1], DType::F32)?);
+//! let mut state = attention.state()?;
 //! for step in 0..2 {
-//!     let out = layer.step(step, &x, &x, &x, &mut state)?;
-//!     assert_eq!(out.o, x); // one token attends to itself
+//!     attention.step(step, [&qkv, &qkv, &qkv], &o, &mut state)?;
+//!     assert_eq!(o.read()?, x); // one token attends to itself
 //! }
 //! # Ok::<(), sparsym_runtime::Error>(())
 //! ```
@@ -47,14 +48,10 @@ mod dump;
 pub mod engine;
 pub mod error;
 pub mod nvrtc;
-mod state;
-pub mod step;
 
 pub use cache::Cache;
 pub use compiler::Compiler;
 pub use device::Device;
-pub use engine::{Engine, Layer, Schedule};
+pub use engine::{Engine, Layer, LayerPlace, Schedule};
 pub use error::{Class, Error};
 pub use sparsym_ir::eval::StepKind;
-pub use state::AttentionState;
-pub use step::{AttentionLayer, LayerPlace, StepOutput};

@@ -14,7 +14,7 @@ use sparsym_ir::{Bindings, Bound, Code, DType, GemmOCall, GemmQCall, Moment, Pro
 use sparsym_runtime::device::session::{Array, ArrayError, SymbolArrays};
 use sparsym_runtime::device::{self, Device, projections};
 use sparsym_runtime::engine::{Engine, LayerSpec, Linear, Part, Schedule, Weights};
-use sparsym_runtime::{AttentionLayer, Error, LayerPlace};
+use sparsym_runtime::{Error, LayerPlace};
 
 fn devices() -> Vec<Arc<dyn Device>> {
     ["reference", "cpu", "emulator"].iter().map(|name| Arc::from(device::open(name).unwrap())).collect()
@@ -70,12 +70,7 @@ fn layer(
     let weights = Weights { q: linear, k: linear, v: linear, o: linear, q_norm: None, k_norm: None, rope: None };
     let part = Part { tokens: problem.n_q, weights };
     let spec = || LayerSpec { strategy: strategy.clone(), problem: problem.clone(), bindings: bindings.clone(), place };
-    let alone = AttentionLayer::new(strategy.clone(), problem.clone(), bindings.clone(), place, device.clone());
-    vec![
-        engine.layer(spec(), vec![part]).map(drop),
-        engine.attention(spec(), engine.finest_dtype()).map(drop),
-        alone.map(drop),
-    ]
+    vec![engine.layer(spec(), vec![part]).map(drop), engine.attention(spec(), engine.finest_dtype()).map(drop)]
 }
 
 const PLACE: LayerPlace = LayerPlace { layer: 0, steps: 4 };

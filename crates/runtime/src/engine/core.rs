@@ -12,11 +12,13 @@ use sparsym_ir::strategy::Strategy;
 use sparsym_ir::symbols::BitRows;
 use sparsym_ir::{Code, DType, Finding, Findings};
 
+use super::varying::{check_mask, reads_steps};
 use super::workspace::{Sizes, Workspace};
-use super::{Array, BitArray, Cost, Engine, LayerSpec, LayerState, PlannedStep, Schedule, StepReport, SymbolArrays};
+use super::{
+    Array, BitArray, Cost, Engine, LayerSpec, LayerState, PlannedStep, Schedule, StepError, StepReport, SymbolArrays,
+};
 use crate::device::session::{ArrayError, AttentionArrays, Call, ForecastArrays, Session, SymbolsArrays};
 use crate::error::Error;
-use crate::step::{StepError, check_mask, reads_step, rule_exprs};
 
 /// A strategy on an engine.
 pub(super) struct Core {
@@ -302,14 +304,6 @@ pub(super) fn check_aliases(reads: &[(&str, &Array)], writes: &[(&str, &Array)])
         }
     }
     Ok(())
-}
-
-/// Whether rules over S_c read the step; or those over S_s, and the mask.
-fn reads_steps(strategy: &Strategy, skips: bool) -> bool {
-    let rules = strategy.rules.iter().filter(|rule| rule.action.writes_skip_symbol() == skips).cloned().collect();
-    let mask = strategy.mask.clone().filter(|_| skips);
-    let part = Strategy { rules, mask, ..strategy.clone() };
-    rule_exprs(&part).any(|expr| reads_step(expr, strategy))
 }
 
 impl<'a> Pairs<'a> {

@@ -8,9 +8,8 @@ use sparsym_ir::{Code, DType, Finding, Findings, Problem};
 use super::core::{Core, check_aliases};
 use super::step::Ends;
 use super::workspace::Sizes;
-use super::{Array, BitArray, Engine, LayerState, Schedule};
+use super::{Array, BitArray, Engine, LayerError, LayerPlace, LayerState, Schedule};
 use crate::error::Error;
-use crate::step::LayerPlace;
 
 /// What a layer is made of, beside its weights.
 #[derive(Clone, Debug)]
@@ -60,48 +59,6 @@ pub struct Part<'w> {
     pub tokens: usize,
     /// Its weights.
     pub weights: Weights<'w>,
-}
-
-/// A layer that cannot be made.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum LayerError {
-    /// The parts do not fill the sequence.
-    #[error(
-        "the parts have {found} tokens and the sequence has {expected}\nhelp: give one part, or parts that follow each other and fill it"
-    )]
-    Parts {
-        /// Tokens of all parts.
-        found: usize,
-        /// N.
-        expected: usize,
-    },
-    /// Queries and keys are not the same tokens.
-    #[error(
-        "a layer with projections is self-attention over one length; N is {n_q} and N_kv is {n_kv}\nhelp: use engine::Attention for cross-attention"
-    )]
-    NotSelfAttention {
-        /// N.
-        n_q: usize,
-        /// N_kv.
-        n_kv: usize,
-    },
-    /// S_c may differ between an Update and the Dispatches after it.
-    #[error(
-        "S_c of {strategy} changes from step to step, but GEMM-O starts from partials that the last Update made for its S_c\nhelp: read the step in `update when` or in skip rules, or use engine::Attention, which forecasts before projecting"
-    )]
-    VaryingCache {
-        /// The strategy.
-        strategy: String,
-    },
-    /// The mask may differ between an Update and the Dispatches after it, but symbols are kept between them.
-    #[error(
-        "the mask of {strategy} changes from step to step, but its symbols are kept from one Update to the next, because rules read Q and K\nhelp: read the step in block rules, or leave out `update when`, so that symbols are made at every step"
-    )]
-    VaryingMask {
-        /// The strategy.
-        strategy: String,
-    },
 }
 
 /// An attention layer with its projections.

@@ -25,12 +25,14 @@
 
 mod attention;
 mod core;
+mod error;
 mod forecast;
 mod layer;
 mod schedule;
 mod state;
 mod step;
 mod sum;
+mod varying;
 mod workspace;
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -39,8 +41,9 @@ use sparsym_ir::{DType, Tensor};
 
 pub use crate::device::session::{Array, BitArray, Copied, SymbolArrays};
 pub use attention::Attention;
-pub use layer::{Layer, LayerError, LayerSpec, Linear, Part, Weights};
-pub use schedule::{PlannedStep, Schedule};
+pub use error::{LayerError, StepError};
+pub use layer::{Layer, LayerSpec, Linear, Part, Weights};
+pub use schedule::{LayerPlace, PlannedStep, Schedule};
 pub use state::LayerState;
 pub use step::StepReport;
 pub use sum::Sum;

@@ -33,7 +33,7 @@ impl Layer<'_> {
     /// Takes the next step, whatever the schedule says it is. `x` and `y` have one array for each part of the sequence.
     ///
     /// # Errors
-    /// [`StepError`](crate::step::StepError) for a step out of order or a state of another layer, findings about arrays
+    /// [`StepError`](super::StepError) for a step out of order or a state of another layer, findings about arrays
     /// that do not fit, an array that is read and written, or the device's own. The state forgets nothing unless the
     /// device itself failed.
     pub fn step(&self, step: u32, x: &[&Array], y: &[&Array], state: &mut LayerState) -> Result<StepReport, Error> {

@@ -246,7 +246,7 @@ impl<B: Backend> Device for KernelDevice<B> {
         call.check()?;
         let SymbolsCall { bound, moment, .. } = *call;
         let (strategy, problem) = (bound.strategy, bound.problem);
-        let dense = crate::step::all_ones(problem);
+        let dense = Symbols::dense(problem.batch, problem.heads, problem.q_blocks(), problem.kv_blocks());
         let decided = strategy.rules.is_empty() && strategy.mask.is_none();
         if decided && !self.texts.contains_key(&Room::Symbols) {
             return Ok(Measured { value: dense, cost: self.backend.no_cost() });
