@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use sparsym::codegen::Target;
 use sparsym::ir::diagnostic::Family;
-use sparsym::ir::{AttentionCall, AttentionOutput, Symbols, SymbolsCall};
+use sparsym::ir::{AttentionCall, AttentionOutput, Findings, Symbols, SymbolsCall};
 use sparsym::runtime::Error;
-use sparsym::runtime::device::emulator::Settings;
+use sparsym::runtime::device::emulator::{KernelTrap, Settings};
 use sparsym::runtime::device::{self, Device, Emulator};
 use sparsym_reference::Exact;
 use sparsym_reference::margin::Margins;
@@ -91,12 +91,15 @@ pub fn oracle_symbols(call: &SymbolsCall<'_>) -> (Symbols, Margins) {
 
 impl From<Error> for Stop {
     fn from(error: Error) -> Stop {
-        match &error {
-            Error::Findings(findings) if findings.iter().all(|f| f.code.family() == Family::Target) => {
+        let declined = error
+            .downcast_ref()
+            .filter(|findings: &&Findings| findings.iter().all(|finding| finding.code.family() == Family::Target));
+        match (declined, error.downcast_ref::<KernelTrap>()) {
+            (Some(findings), _) => {
                 Stop::Declined(findings.iter().map(|f| f.message.as_str()).collect::<Vec<_>>().join("; "))
             }
-            Error::Trap(stopped) => Stop::Trapped { fault: stopped.trap.fault.name(), report: error.to_string() },
-            _ => Stop::Failed(error.to_string()),
+            (None, Some(stopped)) => Stop::Trapped { fault: stopped.trap.fault.name(), report: error.to_string() },
+            (None, None) => Stop::Failed(error.to_string()),
         }
     }
 }

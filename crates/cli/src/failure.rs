@@ -1,7 +1,7 @@
 //! Why a form of the command line failed: one message and an exit status.
 
 use sparsym::ir::Findings;
-use sparsym::runtime::Class;
+use sparsym::runtime::ErrorKind;
 
 /// A failure as the shell sees it.
 #[derive(Debug)]
@@ -71,13 +71,20 @@ impl std::fmt::Display for Failure {
 
 impl From<sparsym::runtime::Error> for Failure {
     fn from(error: sparsym::runtime::Error) -> Failure {
-        let status = match error.class() {
-            Class::Usage => Status::Usage,
-            Class::Input => Status::Data,
-            Class::Device => Status::Device,
-            Class::Trap => Status::Trap,
-        };
-        Failure { status, message: error.to_string() }
+        Failure { status: status(error.kind()), message: error.to_string() }
+    }
+}
+
+/// The exit status that a kind of error deserves.
+fn status(kind: ErrorKind) -> Status {
+    match kind {
+        ErrorKind::Strategy | ErrorKind::UnknownDevice | ErrorKind::Array | ErrorKind::Layer | ErrorKind::Step => {
+            Status::Usage
+        }
+        ErrorKind::Input | ErrorKind::File => Status::Data,
+        ErrorKind::Trap => Status::Trap,
+        // Whatever is new is about devices or the compiler.
+        _ => Status::Device,
     }
 }
 
@@ -90,5 +97,27 @@ impl From<Findings> for Failure {
 impl From<sparsym::ir::Finding> for Failure {
     fn from(finding: sparsym::ir::Finding) -> Failure {
         Failure::from(Findings::from(finding))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The contract that scripts rely on.
+    #[test]
+    fn every_kind_has_its_exit_status() {
+        use ErrorKind::*;
+        for (expected, kinds) in [
+            (2, &[Strategy, UnknownDevice, Array, Layer, Step][..]),
+            (3, &[Input, File]),
+            (4, &[NotBuilt, NoCompiler, Compiler, Compile, Quality, Kernel, Driver]),
+            (5, &[Trap]),
+        ] {
+            for kind in kinds {
+                let failure = Failure::from(sparsym::runtime::Error::new(*kind, "words"));
+                assert_eq!(failure.exit_code(), expected, "{kind:?}");
+            }
+        }
     }
 }

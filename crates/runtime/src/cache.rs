@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::nvrtc::{Image, Spills};
 
 /// A folder of compiled kernels, shared by any number of threads and processes.
@@ -173,7 +173,7 @@ impl Cache {
     /// Deletes all entries and what killed processes left; nothing else. Gives the number of files deleted.
     ///
     /// # Errors
-    /// [`Error::File`] for the first file that cannot be deleted.
+    /// [`ErrorKind::File`] for the first file that cannot be deleted.
     pub fn clear(&self) -> Result<u64, Error> {
         let mut deleted = 0;
         for (path, _) in self.own_files(|name| is_entry(name) || is_unfinished(name)) {
@@ -181,7 +181,10 @@ impl Cache {
                 Ok(()) => deleted += 1,
                 // Another process was faster.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(reason) => return Err(Error::File { action: "delete", path, reason }),
+                Err(reason) => {
+                    let text = format!("could not delete {}: {reason}", path.display());
+                    return Err(Error::new(ErrorKind::File, text).because_of(reason));
+                }
             }
         }
         Ok(deleted)

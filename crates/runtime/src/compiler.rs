@@ -6,7 +6,7 @@ use sparsym_codegen::{Kernel, Request, generate, name_without_hash};
 
 use crate::cache::{Cache, Key};
 use crate::dump::Dump;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::nvrtc::{Image, Nvrtc, Search, Source, compile};
 
 /// NVRTC and the kernel cache, ready for generated kernels.
@@ -39,7 +39,7 @@ impl Compiler {
     /// The libnvrtc that [`Search`] finds, and the cache of this user.
     ///
     /// # Errors
-    /// [`Error::NoNvrtc`] with everything that was tried.
+    /// [`ErrorKind::NoCompiler`] with everything that was tried.
     pub fn new() -> Result<Compiler, Error> {
         // One search in a process: it touches many folders, and a library once loaded stays.
         static FOUND: OnceLock<Search> = OnceLock::new();
@@ -109,7 +109,7 @@ impl Compiler {
     /// Compiles any text, for instance a generated one after edits by hand, or takes it from the cache.
     ///
     /// # Errors
-    /// As [`Nvrtc::compile`]; and [`Error::Nvrtc`] if the text has no kernel of that name.
+    /// As [`Nvrtc::compile`]; and [`ErrorKind::Compiler`] if the text has no kernel of that name.
     pub fn compile_text(&self, source: &Source<'_>) -> Result<Compiled, Error> {
         self.dump.cuda(source);
         let architecture = compile::architecture(source.target);
@@ -135,6 +135,6 @@ impl Compiler {
 }
 
 fn no_function(name: &str) -> Error {
-    let reason = format!("the text has no `extern \"C\" __global__` function {name}");
-    Error::Nvrtc { action: "find the kernel", reason }
+    let text = format!("nvrtc could not find the kernel: the text has no `extern \"C\" __global__` function {name}");
+    Error::new(ErrorKind::Compiler, text)
 }

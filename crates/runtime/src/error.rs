@@ -1,174 +1,169 @@
-//! What can go wrong at run time, and which exit status it deserves.
+//! What can go wrong at run time.
 
-use std::path::PathBuf;
+use std::error::Error as StdError;
+use std::fmt;
 
 use sparsym_ir::diagnostic::Family;
-use sparsym_ir::{Code, Findings};
-
-#[cfg(feature = "emulator")]
-use crate::device::emulator::KernelTrap;
-use crate::nvrtc::Search;
+use sparsym_ir::{Code, Finding, Findings};
 
 /// Anything that stops a compilation, a call or a step. Its text names what was wrong and what to do.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// A strategy, a shape, a value or a target that does not fit.
-    #[error("{0}")]
-    Findings(#[from] Findings),
-    /// There is no device of that name.
-    #[error("there is no device {name:?}\nhelp: devices are reference, cpu, emulator and cuda")]
-    UnknownDevice {
-        /// The name asked for.
-        name: String,
-    },
-    /// This program was built without that device.
-    #[error(
-        "this program was built without the device {name}\nhelp: enable the feature {name:?} of the crate sparsym in \
-         Cargo.toml; cpu is always there"
-    )]
-    NotBuilt {
-        /// The device, which is also the feature.
-        name: &'static str,
-    },
-    /// No usable libnvrtc was found.
-    #[error("{}", .0.explanation())]
-    NoNvrtc(Box<Search>),
-    /// NVRTC itself failed, not the text that it was given.
-    #[error("nvrtc could not {action}: {reason}")]
-    Nvrtc {
-        /// What was being done.
-        action: &'static str,
-        /// NVRTC's words.
-        reason: String,
-    },
-    /// The compiler refused a kernel.
-    #[error("{0}")]
-    Compile(Box<crate::nvrtc::CompileError>),
-    /// A kernel compiled, but would run far slower than it should.
-    #[error(transparent)]
-    Quality(#[from] crate::nvrtc::QualityError),
-    /// A device cannot take a kernel.
-    #[error("{device} cannot run kernel {kernel}: {reason}{}", help_line(.help))]
-    Kernel {
-        /// The device.
-        device: &'static str,
-        /// The kernel.
-        kernel: String,
-        /// What is in the way.
-        reason: String,
-        /// What to do; may be empty.
-        help: &'static str,
-    },
-    /// A kernel did something wrong, and the emulator stopped it.
-    #[cfg(feature = "emulator")]
-    #[error("{0}")]
-    Trap(Box<KernelTrap>),
-    /// There is no CUDA driver or no GPU, or the driver refused a request.
-    #[error("cuda could not {action}: {reason}{}", help_line(.help))]
-    Cuda {
-        /// What was being done.
-        action: String,
-        /// The driver's words.
-        reason: String,
-        /// What to do; may be empty.
-        help: &'static str,
-    },
-    /// A file could not be read or written.
-    #[error("could not {action} {}: {reason}", .path.display())]
-    File {
-        /// What was being done.
-        action: &'static str,
-        /// The file or folder.
-        path: PathBuf,
-        /// The system's words.
-        reason: std::io::Error,
-    },
-    /// An array that a call cannot take.
-    #[error(transparent)]
-    Array(#[from] crate::device::session::ArrayError),
-    /// A layer that cannot be made.
-    #[error(transparent)]
-    Layer(#[from] crate::engine::LayerError),
-    /// A denoising step out of order.
-    #[error(transparent)]
-    Step(#[from] crate::engine::StepError),
+///
+/// [`kind`](Error::kind) is what programs tell apart, [`help`](Error::help) is what people read next, and
+/// [`downcast_ref`](Error::downcast_ref) gives the details of a kind, if it has any.
+///
+/// ```
+/// use sparsym_runtime::{ErrorKind, device};
+///
+/// let Err(error) = device::open("abacus") else { panic!("it opened") };
+/// assert_eq!(error.kind(), ErrorKind::UnknownDevice);
+/// assert_eq!(error.help(), Some("devices are reference, cpu, emulator and cuda"));
+/// ```
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    kind: ErrorKind,
+    text: String,
+    source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-/// The kinds of failure that scripts tell apart.
+/// What went wrong, as far as programs tell it apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Class {
-    /// Bad usage or a bad strategy.
-    Usage,
-    /// Bad input data.
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A strategy, its params or the target do not fit: [`Findings`] of which one at least speaks of them.
+    Strategy,
+    /// Tensors, shapes or layouts do not fit: [`Findings`] that speak of nothing else.
     Input,
-    /// A missing or failing device or compiler.
-    Device,
-    /// A kernel that the emulator stopped.
+    /// There is no device of that name.
+    UnknownDevice,
+    /// This program was built without that device.
+    NotBuilt,
+    /// A call cannot take an array: [`ArrayError`](crate::device::session::ArrayError).
+    Array,
+    /// A layer cannot be made: [`LayerError`](crate::engine::LayerError).
+    Layer,
+    /// A denoising step is out of order: [`StepError`](crate::engine::StepError).
+    Step,
+    /// No usable libnvrtc was found: [`Search`](crate::nvrtc::Search) has everything that was tried.
+    NoCompiler,
+    /// The compiler itself failed, not the text that it was given.
+    Compiler,
+    /// The compiler refused a kernel: [`CompileError`](crate::nvrtc::CompileError).
+    Compile,
+    /// A kernel compiled, but would run far slower than it should: [`QualityError`](crate::nvrtc::QualityError).
+    Quality,
+    /// A device cannot take a kernel.
+    Kernel,
+    /// There is no CUDA driver or no GPU, or the driver refused a request.
+    Driver,
+    /// A kernel did something wrong, and the emulator stopped it: `device::emulator::KernelTrap`.
     Trap,
-}
-
-impl Class {
-    /// The exit status of the command line: 2, 3, 4 or 5.
-    pub fn exit_status(self) -> u8 {
-        match self {
-            Class::Usage => 2,
-            Class::Input => 3,
-            Class::Device => 4,
-            Class::Trap => 5,
-        }
-    }
+    /// A file could not be read or written: [`std::io::Error`].
+    File,
 }
 
 impl Error {
-    /// The kind of failure. Findings count as bad input when all of them speak of tensors and layouts, and as bad usage
-    /// as soon as one speaks of the strategy, its params or the target.
-    pub fn class(&self) -> Class {
-        match self {
-            Error::Findings(findings) => {
-                let of_input = |code: Code| {
-                    code.family() == Family::Shape && !matches!(code, Code::ParamValue | Code::UnknownName)
-                };
-                match findings.iter().all(|finding| of_input(finding.code)) {
-                    true => Class::Input,
-                    false => Class::Usage,
-                }
-            }
-            Error::UnknownDevice { .. } | Error::Step(_) | Error::Array(_) | Error::Layer(_) => Class::Usage,
-            Error::File { .. } => Class::Input,
-            #[cfg(feature = "emulator")]
-            Error::Trap(_) => Class::Trap,
-            Error::NotBuilt { .. }
-            | Error::NoNvrtc(_)
-            | Error::Nvrtc { .. }
-            | Error::Compile(_)
-            | Error::Quality(_)
-            | Error::Kernel { .. }
-            | Error::Cuda { .. } => Class::Device,
-        }
+    /// An error of these words: one sentence and, if there is something to do, a line after it that starts with `help: `.
+    pub fn new(kind: ErrorKind, text: impl Into<String>) -> Error {
+        Error(Box::new(Inner { kind, text: text.into(), source: None }))
+    }
+
+    /// An error that says what `source` says.
+    pub fn of(kind: ErrorKind, source: impl StdError + Send + Sync + 'static) -> Error {
+        Error::new(kind, source.to_string()).because_of(source)
+    }
+
+    /// The same error with its cause.
+    #[must_use]
+    pub fn because_of(mut self, source: impl StdError + Send + Sync + 'static) -> Error {
+        self.0.source = Some(Box::new(source));
+        self
+    }
+
+    /// What went wrong.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// What to do; of several findings, about the first. It is a part of the text.
+    pub fn help(&self) -> Option<&str> {
+        self.0.text.lines().find_map(|line| line.strip_prefix("help: "))
+    }
+
+    /// The details, if they are of this type.
+    pub fn downcast_ref<T: StdError + 'static>(&self) -> Option<&T> {
+        self.0.source.as_ref()?.downcast_ref()
     }
 }
 
-impl From<sparsym_ir::Finding> for Error {
-    fn from(finding: sparsym_ir::Finding) -> Error {
-        Error::Findings(finding.into())
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.text)
     }
 }
 
-fn help_line(text: &str) -> String {
-    if text.is_empty() { String::new() } else { format!("\nhelp: {text}") }
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { kind, text, source } = &*self.0;
+        f.debug_struct("Error").field("kind", kind).field("text", text).field("source", source).finish()
+    }
+}
+
+impl StdError for Error {
+    /// The details of the kind. Their words are in the text already.
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_deref().map(|source| source as _)
+    }
+}
+
+impl From<Findings> for Error {
+    fn from(findings: Findings) -> Error {
+        let of_input =
+            |code: Code| code.family() == Family::Shape && !matches!(code, Code::ParamValue | Code::UnknownName);
+        let kind = match findings.iter().all(|finding| of_input(finding.code)) {
+            true => ErrorKind::Input,
+            false => ErrorKind::Strategy,
+        };
+        Error::of(kind, findings)
+    }
+}
+
+impl From<Finding> for Error {
+    fn from(finding: Finding) -> Error {
+        Findings::from(finding).into()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sparsym_ir::Finding;
 
     #[test]
-    fn findings_about_tensors_are_input_and_others_are_usage() {
-        let class = |code| Error::from(Finding::new(code, "", "")).class();
-        assert_eq!(class(Code::TensorShape), Class::Input);
-        assert_eq!(class(Code::ParamValue), Class::Usage);
-        assert_eq!(class(Code::UnknownTarget), Class::Usage);
+    fn findings_about_tensors_are_input_and_others_are_of_the_strategy() {
+        let kind = |code| Error::from(Finding::new(code, "", "")).kind();
+        assert_eq!(kind(Code::TensorShape), ErrorKind::Input);
+        assert_eq!(kind(Code::ParamValue), ErrorKind::Strategy);
+        assert_eq!(kind(Code::UnknownTarget), ErrorKind::Strategy);
+        let mut both = Findings::from(Finding::new(Code::TensorShape, "", ""));
+        both.push(Finding::new(Code::ParamValue, "", ""));
+        assert_eq!(Error::from(both).kind(), ErrorKind::Strategy);
+    }
+
+    #[test]
+    fn text_help_and_cause_are_those_of_the_findings() {
+        let finding = Finding::new(Code::TensorShape, "q is flat", "give four axes");
+        let error = Error::from(finding.clone());
+        assert_eq!(error.to_string(), finding.to_string());
+        assert_eq!(error.help(), Some("give four axes"));
+        let cause = error.source().and_then(|source| source.downcast_ref::<Findings>());
+        assert_eq!(cause, error.downcast_ref::<Findings>());
+        assert_eq!(cause.and_then(|findings| findings.iter().next()), Some(&finding));
+        assert!(error.downcast_ref::<std::io::Error>().is_none());
+    }
+
+    #[test]
+    fn an_error_without_a_help_line_has_no_help() {
+        let error = Error::new(ErrorKind::Driver, "cuda could not wait: no");
+        assert_eq!((error.help(), error.source().is_none()), (None, true));
     }
 }

@@ -11,7 +11,7 @@
 //!
 //! * [`nvrtc`]: finds libnvrtc and compiles one text to cubin and PTX;
 //! * [`cache`]: compiled kernels on disk;
-//! * [`error`]: one error type, with the exit status that each kind deserves.
+//! * [`error`]: one error type, whose kinds programs tell apart.
 //!
 //! Environment: `SPARSYM_NVRTC` names the compiler library, `SPARSYM_CACHE` the cache folder, `SPARSYM_DUMP` and
 //! `SPARSYM_DUMP_DIR` show what is compiled. None of them changes what a kernel computes.
@@ -53,5 +53,5 @@ pub use cache::Cache;
 pub use compiler::Compiler;
 pub use device::Device;
 pub use engine::{Engine, Layer, LayerPlace, Schedule};
-pub use error::{Class, Error};
+pub use error::{Error, ErrorKind};
 pub use sparsym_ir::eval::StepKind;

@@ -3,8 +3,8 @@
 use sparsym_codegen::{Kernel, Request, Room, Target, generate};
 use sparsym_ir::Strategy;
 use sparsym_runtime::compiler::{Compiler, ImageOrigin};
-use sparsym_runtime::nvrtc::Search;
-use sparsym_runtime::{Cache, Error};
+use sparsym_runtime::nvrtc::{CompileError, Search};
+use sparsym_runtime::{Cache, ErrorKind};
 
 fn compiler(folder: &std::path::Path) -> Compiler {
     match Search::run().into_result() {
@@ -54,16 +54,11 @@ fn a_compile_error_names_the_template_and_is_not_cached() {
     let broken_line = kernel.source.lines().position(|line| line.contains("__global__")).unwrap() + 1;
     let template = kernel.origin(broken_line).unwrap().to_owned();
     kernel.source = kernel.source.replacen("__global__", "__global__ nonsense", 1);
-    match compiler.compile(&kernel, "dense") {
-        Err(Error::Compile(error)) => {
-            assert_eq!(
-                (error.places[0].message.line, error.places[0].template.as_deref()),
-                (broken_line, Some(&*template))
-            );
-            assert!(error.to_string().contains(&format!("made by templates/{template}")), "{error}");
-        }
-        other => panic!("expected a compile error, got {other:?}"),
-    }
+    let error = compiler.compile(&kernel, "dense").unwrap_err();
+    let details = error.downcast_ref::<CompileError>().unwrap_or_else(|| panic!("no compile error, but {error:?}"));
+    let place = &details.places[0];
+    assert_eq!((place.message.line, place.template.as_deref()), (broken_line, Some(&*template)));
+    assert!(error.to_string().contains(&format!("made by templates/{template}")), "{error}");
     assert_eq!(compiler.cache().stats().entries, 0);
 }
 
@@ -74,5 +69,5 @@ fn a_text_without_the_kernel_is_an_error() {
     kernel.source = "extern \"C\" __global__ void other() {}".to_owned();
     let error = compiler(folder.path()).compile(&kernel, "dense").unwrap_err();
     assert!(error.to_string().contains(&kernel.name), "{error}");
-    assert_eq!(error.class().exit_status(), 4);
+    assert_eq!(error.kind(), ErrorKind::Compiler);
 }

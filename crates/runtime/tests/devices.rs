@@ -8,7 +8,7 @@ use sparsym_ir::{
     AttentionCall, Bindings, Bound, DType, Forecast, Moment, Problem, Span, Symbols, SymbolsCall, Tensor,
 };
 use sparsym_runtime::device::{self, Cuda, Device, Emulator, Measured, Reference, emulator};
-use sparsym_runtime::{Class, Error};
+use sparsym_runtime::{Error, ErrorKind};
 
 fn failure(name: &str) -> Error {
     match device::open(name) {
@@ -22,7 +22,7 @@ fn devices_open_by_name() {
     for name in ["reference", "cpu", "emulator"] {
         assert_eq!(device::open(name).unwrap().name(), name);
     }
-    assert_eq!(failure("gpu").class(), Class::Usage);
+    assert_eq!(failure("gpu").kind(), ErrorKind::UnknownDevice);
 }
 
 fn node(kind: ExprKind, ty: Type) -> Expr {
@@ -131,8 +131,8 @@ fn the_emulator_stops_a_text_that_is_wrong() {
     let symbols = emulator.symbols(&SymbolsCall::without_data(&bound, moment)).unwrap();
     let call = AttentionCall { bound: &bound, moment, q: &x, k: &x, v: &x, symbols: &symbols, forecast: None };
     let error = emulator.attention(&call).unwrap_err();
-    assert_eq!(error.class().exit_status(), 5, "{error}");
-    let Error::Trap(trap) = &error else { panic!("expected a trap, got {error}") };
+    assert_eq!(error.kind(), ErrorKind::Trap, "{error}");
+    let trap = error.downcast_ref::<emulator::KernelTrap>().unwrap_or_else(|| panic!("no trap, but {error:?}"));
     let place = trap.places.first().expect("the report names a line");
     assert!(error.to_string().contains(&format!("{}.cu:{}", kernel.name, place.line)), "{error}");
     assert_eq!(place.template, None, "no template made a text that was edited by hand");
@@ -144,7 +144,7 @@ fn cuda_agrees_with_the_oracle_or_says_what_is_missing() {
     let cuda = match Cuda::open(0) {
         Ok(cuda) => cuda,
         Err(error) => {
-            assert_eq!(error.class(), Class::Device);
+            assert_eq!(error.kind(), ErrorKind::Driver);
             assert!(error.to_string().contains("help: "), "{error}");
             assert!(device::cuda::probe().is_err(), "a GPU is there, but: {error}");
             println!("not compared on a GPU: {error}");

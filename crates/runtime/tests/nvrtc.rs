@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-use sparsym_runtime::Error;
-use sparsym_runtime::nvrtc::{Image, Nvrtc, Search, Source};
+use sparsym_runtime::nvrtc::{CompileError, Image, Nvrtc, Search, Source};
+use sparsym_runtime::{Error, ErrorKind};
 
 fn nvrtc() -> Nvrtc {
     match Search::run().into_result() {
@@ -54,7 +54,7 @@ fn equal_texts_give_equal_bytes() {
 fn an_error_names_line_template_and_strategy() {
     let text = "\n\nextern \"C\" __global__ void tiny(float* x) {\n    x[0] = missing;\n}\n";
     let error = compile(text, "sm_80").unwrap_err();
-    assert_eq!(error.class().exit_status(), 4);
+    assert_eq!(error.kind(), ErrorKind::Compile);
     let shown = error.to_string();
     for part in [
         "the compiler refused kernel tiny of strategy window for sm_80",
@@ -69,7 +69,8 @@ fn an_error_names_line_template_and_strategy() {
 #[test]
 fn an_unused_variable_is_an_error() {
     let text = "extern \"C\" __global__ void tiny(float* x) { int unused = 3; x[0] = 1.0f; }";
-    assert!(matches!(compile(text, "sm_80"), Err(Error::Compile(error)) if error.log.contains("unused")));
+    let error = compile(text, "sm_80").unwrap_err();
+    assert!(error.downcast_ref::<CompileError>().unwrap().log.contains("unused"), "{error}");
 }
 
 #[test]
@@ -97,7 +98,7 @@ fn texts_and_targets_that_make_no_sense_are_errors() {
     assert!(nul.to_string().contains("holds a NUL at byte"), "{nul}");
     for target in ["sm_1", "compute_80", "", "sm_80\0", "--help"] {
         let error = compile(TINY, target).unwrap_err();
-        assert_eq!(error.class().exit_status(), 4, "{target}: {error}");
+        assert_eq!(error.kind(), ErrorKind::Compiler, "{target}: {error}");
     }
     compile("", "sm_80").unwrap();
 }

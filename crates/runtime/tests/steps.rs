@@ -10,7 +10,7 @@ use sparsym_ir::expr::{BinaryOp, Expr, ExprKind, Function, Global, Type};
 use sparsym_ir::strategy::{Action, BlockRule, Reuse, Schedule, Strategy, When};
 use sparsym_ir::{Bindings, DType, Problem, Span, Tensor};
 use sparsym_runtime::engine::{Array, Attention, Engine, LayerPlace, LayerSpec, LayerState, StepError, StepReport};
-use sparsym_runtime::{Error, device};
+use sparsym_runtime::{Error, ErrorKind, device};
 
 fn node(kind: ExprKind, ty: Type) -> Expr {
     Expr { kind, ty, span: Span::default() }
@@ -257,12 +257,10 @@ fn a_run_may_start_late_with_an_update() {
     assert_eq!(report.kind, StepKind::Update);
 }
 
-fn step_error<T>(result: Result<T, Error>) -> (StepError, u8) {
-    match result {
-        Err(error @ Error::Step(kind)) => (kind, error.class().exit_status()),
-        Err(other) => panic!("expected a step error, got {other}"),
-        Ok(_) => panic!("expected a step error"),
-    }
+fn step_error<T>(result: Result<T, Error>) -> (StepError, ErrorKind) {
+    let Err(error) = result else { panic!("expected a step error") };
+    let details = error.downcast_ref::<StepError>().unwrap_or_else(|| panic!("expected a step error, got {error}"));
+    (*details, error.kind())
 }
 
 #[test]
@@ -276,7 +274,7 @@ fn misuse_is_a_typed_error_and_leaves_the_state_alone() {
     }
     for s in [1, 2, 4] {
         let error = step_error(run_a.step(s, 1.0, &mut state));
-        assert_eq!(error, (StepError::OutOfOrder { step: s, last: 2 }, 2));
+        assert_eq!(error, (StepError::OutOfOrder { step: s, last: 2 }, ErrorKind::Step));
     }
     assert_eq!(step_error(run_b.step(3, 1.0, &mut state)).0, StepError::OtherLayer);
     assert_eq!(step_error(run_a.step(20, 1.0, &mut state)).0, StepError::BeyondRun { step: 20, steps: 20 });
@@ -284,7 +282,7 @@ fn misuse_is_a_typed_error_and_leaves_the_state_alone() {
     let x = &run_a.qkv;
     let wide = engine.place("wide", &Tensor::from_f32(&[1, 1, 1, 2], DType::F32, &[1.0, 2.0])).unwrap();
     let error = run_a.attention.step(3, [&wide, x, x], &run_a.o, &mut state).unwrap_err();
-    assert_eq!(error.class().exit_status(), 3);
+    assert_eq!(error.kind(), ErrorKind::Input);
     let half = engine.place("half", &scalar(1.0, DType::F16)).unwrap();
     let error = run_a.attention.step(3, [&half; 3], &run_a.o, &mut state).unwrap_err();
     assert!(error.to_string().contains("q is f16"), "{error}");

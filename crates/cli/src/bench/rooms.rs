@@ -8,6 +8,7 @@ use sparsym::ir::symbols::{CacheSymbol, SkipSymbol};
 use sparsym::ir::{Bound, DType, GemmO, GemmQ, Problem, Symbols, Tensor};
 use sparsym::runtime::device::session::{AttentionArrays, Call, SymbolArrays, SymbolsArrays};
 use sparsym::runtime::device::{Array, BitArray, Device, Session};
+use sparsym::runtime::{Error, ErrorKind};
 
 use super::data;
 use super::measure::{Row, RowReport, Timing, measure};
@@ -45,10 +46,10 @@ pub(super) fn run(room: Room, device: Box<dyn Device>, work: &Work<'_>) -> Outco
 }
 
 /// Shapes and strategy are arguments, so what a device has against them is bad usage, not bad data.
-pub(super) fn failure(error: sparsym::runtime::Error) -> Failure {
-    match error {
-        sparsym::runtime::Error::Findings(findings) => Failure::usage(findings.to_string()),
-        other => other.into(),
+pub(super) fn failure(error: Error) -> Failure {
+    match error.kind() {
+        ErrorKind::Strategy | ErrorKind::Input => Failure::usage(error.to_string()),
+        _ => error.into(),
     }
 }
 

@@ -12,7 +12,7 @@ use sparsym::ir::projection::Stream;
 use sparsym::ir::strategy::{Blocks, Element, Table};
 use sparsym::ir::symbols::CacheSymbol;
 use sparsym::ir::tensor::Data;
-use sparsym::ir::{Code, Moment, Problem, Strategy, Tensor};
+use sparsym::ir::{Code, Findings, Moment, Problem, Strategy, Tensor};
 use sparsym::runtime::Error;
 
 use super::metadata;
@@ -286,11 +286,11 @@ impl InputFile {
 
     /// What a device says of a projection: findings about shapes and values can only come from this file.
     pub(super) fn about_data(&self, error: Error) -> Failure {
-        match error {
-            Error::Findings(findings) if findings.iter().all(|f| f.code.family() == Family::Shape) => {
+        match error.downcast_ref::<Findings>() {
+            Some(findings) if findings.iter().all(|finding| finding.code.family() == Family::Shape) => {
                 self.failure(findings)
             }
-            other => self.about_call(other),
+            _ => self.about_call(error),
         }
     }
 
@@ -299,15 +299,13 @@ impl InputFile {
     pub(super) fn about_call(&self, error: impl Into<Error>) -> Failure {
         let error = error.into();
         let of_kernels = |code| matches!(code, Code::NoTile | Code::HeadDimension | Code::KernelType);
-        match error {
-            Error::Findings(findings) if findings.iter().all(|finding| of_kernels(finding.code)) => {
-                self.failure(findings)
-            }
-            Error::Findings(findings) => {
+        match error.downcast_ref::<Findings>() {
+            Some(findings) if findings.iter().all(|finding| of_kernels(finding.code)) => self.failure(findings),
+            Some(findings) => {
                 let layout = "give the extents as metadata grid, T,H,W, and the tokens of text as metadata text";
-                Error::Findings(in_words_of(findings, layout)).into()
+                in_words_of(findings.clone(), layout).into()
             }
-            other => other.into(),
+            None => error.into(),
         }
     }
 

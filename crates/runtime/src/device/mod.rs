@@ -43,7 +43,7 @@ pub use session::{Array, BitArray, Session};
 pub use sparsym_reference::margin::Margins;
 pub(crate) use unclassified::warn_once;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 /// Something that makes symbols and computes attention. All devices take the same calls and agree up to rounding.
 pub trait Device: Send + Sync {
@@ -157,8 +157,8 @@ fn stored<T>(call: &SymbolsCall<'_>, make: impl FnOnce(&SymbolsCall<'_>) -> Resu
 /// `Emulator::open` for others.
 ///
 /// # Errors
-/// [`Error::UnknownDevice`], [`Error::NotBuilt`] if its feature is off, [`Error::NoNvrtc`] without a compiler for `emulator` or `cuda`, and [`Error::Cuda`] without
-/// a driver or a known GPU.
+/// [`ErrorKind::UnknownDevice`], [`ErrorKind::NotBuilt`] if its feature is off, [`ErrorKind::NoCompiler`] without a
+/// compiler for `emulator` or `cuda`, and [`ErrorKind::Driver`] without a driver or a GPU.
 ///
 /// ```
 /// let device = sparsym_runtime::device::open("cpu")?;
@@ -182,8 +182,15 @@ pub fn open(name: &str) -> Result<Box<dyn Device>, Error> {
 /// Why this program has no such device.
 fn not_here(name: &str) -> Error {
     match ["reference", "emulator", "cuda"].into_iter().find(|&feature| feature == name) {
-        Some(name) => Error::NotBuilt { name },
-        None => Error::UnknownDevice { name: name.to_owned() },
+        Some(name) => {
+            let help = format!("enable the feature {name:?} of the crate sparsym in Cargo.toml; cpu is always there");
+            let text = format!("this program was built without the device {name}\nhelp: {help}");
+            Error::new(ErrorKind::NotBuilt, text)
+        }
+        None => {
+            let text = format!("there is no device {name:?}\nhelp: devices are reference, cpu, emulator and cuda");
+            Error::new(ErrorKind::UnknownDevice, text)
+        }
     }
 }
 
@@ -206,8 +213,8 @@ mod tests {
                 format!("help: enable the feature {name:?} of the crate sparsym in Cargo.toml; cpu is always there"),
             ];
             assert_eq!(error.to_string(), lines.join("\n"));
-            assert_eq!(error.class(), crate::Class::Device);
+            assert_eq!(error.kind(), ErrorKind::NotBuilt);
         }
-        assert!(matches!(not_here("abacus"), Error::UnknownDevice { .. }));
+        assert_eq!(not_here("abacus").kind(), ErrorKind::UnknownDevice);
     }
 }

@@ -2,6 +2,8 @@
 
 use sparsym_ir::eval::StepKind;
 
+use crate::error::{Error, ErrorKind};
+
 /// A layer that cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -85,4 +87,16 @@ pub enum StepError {
     /// A state remembers one layer only.
     #[error("this state belongs to another layer\nhelp: keep one state for each layer, and a new one for each run")]
     OtherLayer,
+}
+
+impl From<LayerError> for Error {
+    fn from(error: LayerError) -> Error {
+        Error::of(ErrorKind::Layer, error)
+    }
+}
+
+impl From<StepError> for Error {
+    fn from(error: StepError) -> Error {
+        Error::of(ErrorKind::Step, error)
+    }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use libloading::Library;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 type Program = *mut c_void;
 
@@ -171,7 +171,7 @@ impl Api {
         }
         if code != SUCCESS {
             let reason = if log.is_empty() { self.words(code) } else { format!("{}: {log}", self.words(code)) };
-            return Err(Error::Nvrtc { action: "compile", reason });
+            return Err(failed("compile", &reason));
         }
         let cubin = program.read("give a cubin", self.cubin_size, self.cubin)?;
         let mut ptx = program.read("give PTX", self.ptx_size, self.ptx)?;
@@ -184,7 +184,7 @@ impl Api {
     fn check(&self, action: &'static str, code: c_int) -> Result<(), Error> {
         match code {
             SUCCESS => Ok(()),
-            code => Err(Error::Nvrtc { action, reason: self.words(code) }),
+            code => Err(failed(action, &self.words(code))),
         }
     }
 
@@ -242,4 +242,9 @@ fn open(path: &Path) -> Result<Library, String> {
         }
         words
     })
+}
+
+/// NVRTC itself failed, not the text that it was given.
+pub(super) fn failed(action: &str, reason: &str) -> Error {
+    Error::new(ErrorKind::Compiler, format!("nvrtc could not {action}: {reason}"))
 }

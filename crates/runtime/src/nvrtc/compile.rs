@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::bind::Nvrtc;
+use super::bind::{Nvrtc, failed};
 use super::log::{self, Message, Resources};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 /// A text to compile.
 #[derive(Clone, Copy)]
@@ -166,19 +166,15 @@ impl Nvrtc {
     /// Compiles a text to cubin and PTX in one go.
     ///
     /// # Errors
-    /// [`Error::Compile`] if the compiler refuses the text, [`Error::Quality`] if a kernel has serialised tensor-core
-    /// instructions or wgmma beside local memory, [`Error::Nvrtc`] if the compiler itself fails. A kernel that spills
+    /// [`ErrorKind::Compile`] if the compiler refuses the text, [`ErrorKind::Quality`] if a kernel has serialised
+    /// tensor-core instructions or wgmma beside local memory, [`ErrorKind::Compiler`] if the compiler itself fails. A kernel that spills
     /// registers is given; [`Image::spills`] says so.
     pub fn compile(&self, source: &Source<'_>) -> Result<Image, Error> {
         let file = format!("{}.cu", source.name);
         let no_nul = |what: &'static str, text: &str| {
-            CString::new(text).map_err(|nul| Error::Nvrtc {
-                action: "take the text",
-                reason: format!(
-                    "the {what} of {} holds a NUL at byte {}",
-                    source.name.escape_debug(),
-                    nul.nul_position()
-                ),
+            CString::new(text).map_err(|nul| {
+                let (of, at) = (source.name.escape_debug(), nul.nul_position());
+                failed("take the text", &format!("the {what} of {of} holds a NUL at byte {at}"))
             })
         };
         let (text, name) = (no_nul("text", source.text)?, no_nul("name", &file)?);
@@ -198,20 +194,18 @@ impl Nvrtc {
                 since.0,
                 since.1
             );
-            return Err(Error::Nvrtc { action: "compile for this GPU", reason });
+            return Err(failed("compile for this GPU", &reason));
         }
         let start = Instant::now();
         let raw = self.run(&text, &name, &options)?;
         // Whole microseconds, so that the number survives the cache's decimal text bit for bit.
         let compile_ms = start.elapsed().as_micros() as f64 / 1e3;
         let Some((cubin, ptx)) = raw.images else {
-            return Err(Error::Compile(Box::new(CompileError::new(source, &file, raw.log))));
+            return Err(Error::of(ErrorKind::Compile, CompileError::new(source, &file, raw.log)));
         };
         if cubin.is_empty() {
-            return Err(Error::Nvrtc {
-                action: "give a cubin",
-                reason: format!("{} is not a real architecture such as sm_80", source.target),
-            });
+            let reason = format!("{} is not a real architecture such as sm_80", source.target);
+            return Err(failed("give a cubin", &reason));
         }
         let image = Image {
             resources: log::resources(&raw.log),
@@ -292,6 +286,14 @@ impl CompileError {
         }
     }
 }
+
+impl From<QualityError> for Error {
+    fn from(error: QualityError) -> Error {
+        Error::of(ErrorKind::Quality, error)
+    }
+}
+
+impl std::error::Error for CompileError {}
 
 impl std::fmt::Display for CompileError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -14,7 +14,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::{Nvrtc, OLDEST};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 /// The part of the environment that the search reads.
 #[derive(Clone, Debug, Default)]
@@ -168,11 +168,11 @@ impl Search {
     /// The library found.
     ///
     /// # Errors
-    /// [`Error::NoNvrtc`] with everything that was tried.
+    /// [`ErrorKind::NoCompiler`] with everything that was tried.
     pub fn into_result(self) -> Result<Nvrtc, Error> {
         match &self.found {
             Some(nvrtc) => Ok(nvrtc.clone()),
-            None => Err(Error::NoNvrtc(Box::new(self))),
+            None => Err(Error::of(ErrorKind::NoCompiler, self)),
         }
     }
 
@@ -229,6 +229,15 @@ impl Search {
         }
     }
 }
+
+impl std::fmt::Display for Search {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.explanation())
+    }
+}
+
+/// A search that found nothing.
+impl std::error::Error for Search {}
 
 /// Files of libnvrtc that this process has mapped; empty where there is no `/proc`.
 pub(super) fn loaded_libraries() -> Vec<PathBuf> {
@@ -414,7 +423,7 @@ mod tests {
         let found = tried(&places);
         assert!(found.iter().all(|(reason, _)| *reason == "SPARSYM_NVRTC"), "{found:?}");
         let error = places.search().into_result().unwrap_err();
-        assert_eq!(error.class().exit_status(), 4);
+        assert_eq!(error.kind(), ErrorKind::NoCompiler);
         let text = error.to_string();
         assert!(text.starts_with("SPARSYM_NVRTC is "), "{text}");
         assert!(text.contains("nvidia/cu13/lib/libnvrtc.so.13 (SPARSYM_NVRTC): "), "{text}");

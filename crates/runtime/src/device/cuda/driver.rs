@@ -6,7 +6,7 @@ use cudarc::driver::sys::{self, CUdevice_attribute, CUevent, CUresult};
 use cudarc::driver::{CudaEvent, DriverError, result};
 use sparsym_codegen::Target;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 /// What the driver tells of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub struct Gpu {
 /// The driver and the GPUs that it shows.
 ///
 /// # Errors
-/// [`Error::Cuda`] if there is no driver or if it does not start.
+/// [`ErrorKind::Driver`] if there is no driver or if it does not start.
 pub fn probe() -> Result<Driver, Error> {
     require_driver()?;
     let describe = |ordinal: i32| -> Result<Gpu, DriverError> {
@@ -78,11 +78,8 @@ pub(super) fn require_driver() -> Result<(), Error> {
     if unsafe { sys::is_culib_present() } {
         return Ok(());
     }
-    Err(Error::Cuda {
-        action: "find the driver".to_owned(),
-        reason: "libcuda.so.1 is not on this machine, or not in the loader's path".to_owned(),
-        help: "install NVIDIA's driver, or use the device cpu",
-    })
+    let reason = "libcuda.so.1 is not on this machine, or not in the loader's path";
+    Err(failed("find the driver", reason, "install NVIDIA's driver, or use the device cpu"))
 }
 
 /// Milliseconds between two events that were recorded on one stream and have both passed.
@@ -102,20 +99,23 @@ pub(super) fn elapsed_ms(start: &CudaEvent, end: &CudaEvent) -> Result<f64, Driv
     Ok(f64::from(ms))
 }
 
-/// Calls the driver; its errors and cudarc's panics become [`Error::Cuda`].
+/// Calls the driver; its errors and cudarc's panics become [`ErrorKind::Driver`].
 pub(super) fn guarded<T>(action: &str, call: impl FnOnce() -> Result<T, DriverError>) -> Result<T, Error> {
-    let failed = |reason: String, help| Error::Cuda { action: action.to_owned(), reason, help };
     match std::panic::catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(failed(words(error), advice(error.0))),
+        Ok(Err(error)) => Err(failed(action, &words(error), advice(error.0))),
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-            Err(failed(
-                text.unwrap_or("the binding failed").to_owned(),
-                "update NVIDIA's driver, or use the device cpu",
-            ))
+            let help = "update NVIDIA's driver, or use the device cpu";
+            Err(failed(action, text.unwrap_or("the binding failed"), help))
         }
     }
+}
+
+/// `help` may be empty.
+fn failed(action: &str, reason: &str, help: &str) -> Error {
+    let help = if help.is_empty() { String::new() } else { format!("\nhelp: {help}") };
+    Error::new(ErrorKind::Driver, format!("cuda could not {action}: {reason}{help}"))
 }
 
 fn words(error: DriverError) -> String {
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn a_panic_of_the_binding_is_an_error() {
         let error = guarded::<()>("do a thing", || panic!("Missing symbol cuNew")).unwrap_err();
-        assert_eq!(error.class().exit_status(), 4);
+        assert_eq!(error.kind(), ErrorKind::Driver);
         assert!(error.to_string().starts_with("cuda could not do a thing: Missing symbol cuNew\nhelp: "), "{error}");
     }
 }

@@ -18,7 +18,7 @@ pub use driver::{Driver, Gpu, probe};
 
 use self::driver::{elapsed_ms, guarded, require_driver};
 use super::Cost;
-use super::kernels::{Backend, Contents, KernelDevice, Launch, PARAM_BYTES};
+use super::kernels::{Backend, Contents, KernelDevice, Launch, PARAM_BYTES, refusal};
 use crate::error::Error;
 use crate::nvrtc::Image;
 
@@ -48,8 +48,8 @@ impl KernelDevice<CudaBackend> {
     /// Opens a GPU and finds the compiler.
     ///
     /// # Errors
-    /// [`Error::Cuda`] without a driver or that GPU, a finding if this version has no kernels for it,
-    /// [`Error::NoNvrtc`] without a compiler.
+    /// [`ErrorKind::Driver`](crate::ErrorKind::Driver) without a driver or that GPU, a finding if this version has no
+    /// kernels for it, [`ErrorKind::NoCompiler`](crate::ErrorKind::NoCompiler) without a compiler.
     pub fn open(ordinal: usize) -> Result<Cuda, Error> {
         KernelDevice::new(CudaBackend::open(ordinal)?)
     }
@@ -104,7 +104,7 @@ impl Backend for CudaBackend {
             let threads = guarded("ask for the threads of a CTA", || function.max_threads_per_block())?;
             if launch.threads > threads.unsigned_abs() {
                 let reason = format!("its CTAs have {} threads, but with its registers {threads} fit", launch.threads);
-                return Err(Error::Kernel { device: self.name(), kernel: launch.entry.clone(), reason, help: "" });
+                return Err(refusal(self.name(), &launch.entry, &reason, ""));
             }
             Ok(function)
         };

@@ -14,8 +14,8 @@ pub use ptx_emulator::{Checks, Copies, Options, Schedule, Stats, Trap};
 pub use trap::KernelTrap;
 
 use super::Cost;
-use super::kernels::{Backend, Contents, KernelDevice, Launch};
-use crate::error::Error;
+use super::kernels::{Backend, Contents, KernelDevice, Launch, refusal};
+use crate::error::{Error, ErrorKind};
 use crate::nvrtc::Image;
 
 /// Generated kernels on the emulator.
@@ -54,7 +54,7 @@ impl KernelDevice<EmulatorBackend> {
     /// Finds the compiler; there is nothing else to open.
     ///
     /// # Errors
-    /// [`Error::NoNvrtc`] without a compiler.
+    /// [`ErrorKind::NoCompiler`] without a compiler.
     pub fn open(settings: Settings) -> Result<Emulator, Error> {
         KernelDevice::new(EmulatorBackend { settings })
     }
@@ -122,7 +122,7 @@ impl Backend for EmulatorBackend {
             match entry.launch(memory, &launch, &self.settings.options) {
                 Ok(stats) if kernel.launches.len() == 1 => total = stats,
                 Ok(stats) => total.add(&stats),
-                Err(LaunchError::Trap(trap)) => return Err(Error::Trap(Box::new(KernelTrap::new(kernel, *trap)))),
+                Err(LaunchError::Trap(trap)) => return Err(Error::of(ErrorKind::Trap, KernelTrap::new(kernel, *trap))),
                 Err(refused) => return Err(not_ours(kernel, &refused)),
             }
         }
@@ -147,10 +147,6 @@ impl Backend for EmulatorBackend {
 
 /// PTX that the emulator does not take: a gap of the emulator, not a defect of the kernel.
 fn not_ours(kernel: &Kernel, error: &dyn std::error::Error) -> Error {
-    Error::Kernel {
-        device: "emulator",
-        kernel: kernel.name.clone(),
-        reason: error.to_string(),
-        help: "SPARSYM_DUMP=ptx writes the PTX that it speaks of; cpu and cuda do not go through the emulator",
-    }
+    let help = "SPARSYM_DUMP=ptx writes the PTX that it speaks of; cpu and cuda do not go through the emulator";
+    refusal("emulator", &kernel.name, &error.to_string(), help)
 }

@@ -59,3 +59,5 @@ impl std::fmt::Display for KernelTrap {
         write!(f, "\nhelp: SPARSYM_DUMP=cuda,ptx writes the texts that these lines count in")
     }
 }
+
+impl std::error::Error for KernelTrap {}

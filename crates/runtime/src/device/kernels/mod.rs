@@ -27,7 +27,7 @@ use self::buffers::{bit_rows, check_extents};
 use self::session::KernelSession;
 use super::{Cost, Device, Measured, Session};
 use crate::compiler::Compiler;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::nvrtc::Image;
 
 /// Bytes of kernel parameters that every driver accepts.
@@ -63,7 +63,7 @@ impl<B: Backend> KernelDevice<B> {
     /// A device on this machine, with the compiler that is found and the kernel cache of this user.
     ///
     /// # Errors
-    /// [`Error::NoNvrtc`] without a compiler.
+    /// [`ErrorKind::NoCompiler`] without a compiler.
     pub fn new(backend: B) -> Result<KernelDevice<B>, Error> {
         let compiler = Arc::new(Compiler::new()?);
         Ok(KernelDevice { backend, compiler, texts: HashMap::new(), loaded: Mutex::default() })
@@ -210,7 +210,7 @@ impl<B: Backend> KernelDevice<B> {
     }
 
     fn refusal(&self, kernel: &Kernel, reason: String, help: &'static str) -> Error {
-        Error::Kernel { device: self.backend.name(), kernel: kernel.name.clone(), reason, help }
+        refusal(self.backend.name(), &kernel.name, &reason, help)
     }
 }
 
@@ -281,6 +281,12 @@ impl<B: Backend> Device for KernelDevice<B> {
         let o = Tensor::from_bytes(&call.bound.problem.q_shape(), call.q.dtype(), &o);
         Ok(finished.measured(AttentionOutput { o, lse: bytemuck::pod_collect_to_vec(&lse) }))
     }
+}
+
+/// What a device has against a kernel; `help` may be empty.
+pub(super) fn refusal(device: &str, kernel: &str, reason: &str, help: &str) -> Error {
+    let help = if help.is_empty() { String::new() } else { format!("\nhelp: {help}") };
+    Error::new(ErrorKind::Kernel, format!("{device} cannot run kernel {kernel}: {reason}{help}"))
 }
 
 fn sequences(bound: &Bound<'_>) -> Sequences {

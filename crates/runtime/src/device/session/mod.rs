@@ -17,7 +17,7 @@ pub use call::{AttentionArrays, Call, ForecastArrays, SymbolArrays, SymbolsArray
 pub(super) use host::{HostSession, Projections};
 
 use super::Cost;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 /// Memory of a device, and calls over it. Arrays are freed when their handles are dropped, in any order.
 pub trait Session: Send + Sync {
@@ -228,6 +228,12 @@ pub enum ArrayError {
         /// Its bytes.
         bytes: usize,
     },
+}
+
+impl From<ArrayError> for Error {
+    fn from(error: ArrayError) -> Error {
+        Error::of(ErrorKind::Array, error)
+    }
 }
 
 /// Whether host memory has room for an array. Allocations without this question end the process where it has none.
