@@ -32,7 +32,7 @@
 //! let tensor = |values: &[f32]| Tensor::from_f32(&[1, 4, 1, 1], DType::F32, values);
 //! let (q, k, v) = (tensor(&[0.0; 4]), tensor(&[0.0; 4]), tensor(&[0.0, 3.0, 6.0, 9.0]));
 //!
-//! let device = sparsym::runtime::device::open("reference")?;
+//! let device = sparsym::device::open("reference")?;
 //! let moment = Moment::default();
 //! let symbols = device.symbols(&SymbolsCall::without_data(&bound, moment))?;
 //! let call = AttentionCall { bound: &bound, moment, q: &q, k: &k, v: &v, symbols: &symbols, forecast: None };
@@ -69,33 +69,110 @@
 //!
 //! | module | for |
 //! |---|---|
+//! | [`prelude`] | what nearly every program names |
 //! | [`strategy!`] | writing a strategy; mistakes are compiler errors at the token |
 //! | [`ir`] | strategies, problems, symbols and calls as data |
+//! | [`language`] | strategies as text at run time: compile, print, render findings |
 //! | [`zoo`] | published strategies to start from |
-//! | [`compile_str`], [`compile_str_warned`], [`dsl_core`] | strategies as text at run time: compile, print, render findings |
-//! | [`codegen`] | CUDA text of a kernel, without a GPU or a compiler |
-//! | [`runtime`] | devices, NVRTC and the kernel cache, the engine of denoising steps |
+//! | [`device`] | one call at a time, host memory in and out |
+//! | [`engine`] | a layer through its denoising steps, in the device's memory |
+//! | [`kernel`] | CUDA text of a strategy, its cubin and PTX; neither needs a GPU |
 //!
 //! This crate holds nothing of its own; it re-exports.
 #![deny(missing_docs)]
 
-pub use sparsym_codegen as codegen;
 #[cfg(feature = "language")]
 pub use sparsym_dsl::{StrategyType, strategy};
-#[cfg(feature = "language")]
-pub use sparsym_dsl_core as dsl_core;
-#[cfg(feature = "language")]
-pub use sparsym_dsl_core::{compile_str, compile_str_warned};
 pub use sparsym_ir as ir;
-pub use sparsym_runtime as runtime;
+pub use sparsym_runtime::{Error, ErrorKind};
 #[cfg(feature = "language")]
 pub use sparsym_zoo as zoo;
+
+/// Strategies as text at run time. In a program they are written with [`strategy!`], which runs the same stages.
+///
+/// ```
+/// use sparsym::language::{compile_str, print, render};
+///
+/// let text = "pub Window { param reach: u32 = 64; mask q, kv => abs(q.pos - kv.pos) <= rech; }";
+/// let findings = compile_str("window.strategy", text).unwrap_err();
+/// assert!(render(&findings, "window.strategy", text).contains("did you mean `reach`?"));
+///
+/// let strategy = compile_str("window.strategy", &text.replace("rech;", "reach;"))?;
+/// assert!(print(&strategy).contains("abs(q.pos - kv.pos) <= reach"));
+/// # Ok::<(), sparsym::ir::Findings>(())
+/// ```
+#[cfg(feature = "language")]
+pub mod language {
+    pub use sparsym_dsl::{StrategyType, strategy};
+    pub use sparsym_dsl_core::{check, compile_str, compile_str_warned, print, print_mask_part, render};
+}
+
+pub use sparsym_runtime::{device, engine};
+
+/// Kernels as text and as machine code, without a device: [`generate`](kernel::generate) writes CUDA,
+/// [`Compiler`](kernel::Compiler) makes cubin and PTX of it with NVRTC, and [`Cache`](kernel::Cache) keeps them.
+///
+/// ```
+/// use sparsym::ir::Strategy;
+/// use sparsym::kernel::{Request, Room, Target, generate};
+///
+/// let dense = Strategy::dense();
+/// let kernel = generate(&Request::new(&dense, Room::Attention, Target::parse("sm_90a")?))?;
+/// assert!(kernel.source.contains("__global__"));
+/// # Ok::<(), sparsym::ir::Findings>(())
+/// ```
+pub mod kernel {
+    pub use sparsym_codegen::*;
+    pub use sparsym_runtime::compiler::{Compiled, Compiler, ImageOrigin};
+    pub use sparsym_runtime::{Cache, cache, nvrtc};
+}
+
+/// What nearly every program names: `use sparsym::prelude::*;`.
+///
+/// ```
+/// use sparsym::prelude::*;
+///
+/// let dense = Strategy::dense();
+/// let problem = Problem::self_attention(1, 2, 1, 1); // batch, tokens, heads, head dimension
+/// let bindings = Bindings::defaults(&dense);
+/// let (bound, moment) = (Bound::new(&dense, &problem, &bindings)?, Moment::default());
+/// let tensor = |values: &[f32]| Tensor::from_f32(&[1, 2, 1, 1], DType::F32, values);
+/// let (q, v) = (tensor(&[0.0, 0.0]), tensor(&[1.0, 3.0]));
+///
+/// let device = device::open("cpu")?;
+/// let symbols = device.symbols(&SymbolsCall::without_data(&bound, moment))?;
+/// let call = AttentionCall { bound: &bound, moment, q: &q, k: &q, v: &v, symbols: &symbols, forecast: None };
+/// assert_eq!(device.attention(&call)?.o.to_f32(), [2.0, 2.0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub mod prelude {
+    pub use crate::device::{self, Device};
+    pub use crate::engine::{Engine, Layer, LayerSpec, LayerState, Schedule};
+    pub use crate::ir::{
+        AttentionCall, AttentionOutput, Bindings, Bound, DType, Findings, Moment, Problem, Strategy, Symbols,
+        SymbolsCall, Tensor,
+    };
+    #[cfg(feature = "language")]
+    pub use crate::{StrategyType, strategy};
+}
+
+// The crates below by the names that they had here before the modules above.
+#[doc(hidden)]
+pub use sparsym_codegen as codegen;
+#[cfg(feature = "language")]
+#[doc(hidden)]
+pub use sparsym_dsl_core as dsl_core;
+#[cfg(feature = "language")]
+#[doc(hidden)]
+pub use sparsym_dsl_core::{compile_str, compile_str_warned};
+#[doc(hidden)]
+pub use sparsym_runtime as runtime;
 
 #[cfg(feature = "language")]
 #[doc(hidden)]
 pub use sparsym_dsl::__private;
 
 /// The Rust of the manual compiles, and does what it says.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "language"))]
 #[doc = include_str!("../../../docs/language.md")]
 struct Manual;

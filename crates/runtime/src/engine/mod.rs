@@ -44,6 +44,7 @@ pub use attention::Attention;
 pub use error::{LayerError, StepError};
 pub use layer::{Layer, LayerSpec, Linear, Part, Weights};
 pub use schedule::{LayerPlace, PlannedStep, Schedule};
+pub use sparsym_ir::eval::StepKind;
 pub use state::LayerState;
 pub use step::StepReport;
 pub use sum::Sum;
