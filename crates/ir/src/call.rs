@@ -3,6 +3,7 @@
 use crate::bind::{Bound, Moment};
 use crate::diagnostic::{Code, Finding, Findings};
 use crate::problem::product;
+use crate::strategy::MOST_TERMS;
 use crate::symbols::Symbols;
 use crate::tensor::Tensor;
 
@@ -30,7 +31,7 @@ pub struct AttentionCall<'a> {
 pub struct Forecast<'a> {
     /// The cached output and its finite differences, each of O's shape and type.
     pub features: Vec<&'a Tensor>,
-    /// One factor for each feature; 1 for the first. At most four.
+    /// One factor for each feature; 1 for the first. At most [`MOST_TERMS`].
     pub coefficients: Vec<f32>,
 }
 
@@ -60,11 +61,11 @@ impl AttentionCall<'_> {
         }
         if let Some(forecast) = &self.forecast {
             let (features, coefficients) = (forecast.features.len(), forecast.coefficients.len());
-            if features != coefficients || !(1..=4).contains(&features) {
+            if features != coefficients || !(1..=MOST_TERMS).contains(&features) {
                 findings.push(Finding::new(
                     Code::CacheMissing,
                     format!("a forecast of {coefficients} coefficients over {features} cached features"),
-                    "give one to four features and one coefficient for each",
+                    format!("give 1 to {MOST_TERMS} features and one coefficient for each"),
                 ));
             }
             for feature in &forecast.features {

@@ -4,6 +4,7 @@
 
 use crate::diagnostic::{Code, Finding, Findings};
 use crate::problem::{DType, check_block, check_extent, check_tensor_size, product};
+use crate::strategy::MOST_TERMS;
 use crate::symbols::CacheSymbol;
 use crate::tensor::Tensor;
 
@@ -227,7 +228,7 @@ pub struct GemmO<T, S> {
     pub s_c: Option<S>,
     /// Which heads are added up.
     pub summed: Summed,
-    /// `[B, rows, C]` each: what the heads that are not added up come to. At most four.
+    /// `[B, rows, C]` each: what the heads that are not added up come to. At most [`MOST_TERMS`].
     pub partials: Vec<T>,
     /// A factor for each partial.
     pub coefficients: Vec<f32>,
@@ -253,7 +254,7 @@ pub enum Summed {
 pub struct Differences<T, S> {
     /// Sizes.
     pub stream: Stream,
-    /// O `[B, N, H, D]` of the last Updates, the newest first; two to four.
+    /// O `[B, N, H, D]` of the last Updates, the newest first; from two to [`MOST_TERMS`].
     pub outputs: Vec<T>,
     /// For each order from 1 a weight for each output.
     pub weights: Vec<Vec<f32>>,
@@ -382,11 +383,11 @@ impl<T: Shaped, S> GemmO<T, S> {
             check_array("partial", known, &model, "[B, N, C]", dtype, &mut findings);
         }
         let (partials, coefficients) = (self.partials.len(), self.coefficients.len());
-        if partials != coefficients || partials > 4 {
+        if partials != coefficients || partials > MOST_TERMS {
             findings.push(Finding::new(
                 Code::CacheMissing,
                 format!("{coefficients} coefficients for {partials} partials"),
-                "give at most four partials and one coefficient for each",
+                format!("give at most {MOST_TERMS} partials and one coefficient for each"),
             ));
         }
         check_array("y", y, &model, "[B, N, C]", dtype, &mut findings);
@@ -446,7 +447,10 @@ impl<T: Shaped, S> Differences<T, S> {
         }
         let outputs = self.outputs.len();
         let weighted = self.weights.iter().all(|weights| weights.len() == outputs);
-        if !(2..=4).contains(&outputs) || !weighted || self.weights.len() != partials.len() || partials.len() >= outputs
+        if !(2..=MOST_TERMS).contains(&outputs)
+            || !weighted
+            || self.weights.len() != partials.len()
+            || partials.len() >= outputs
         {
             findings.push(Finding::new(
                 Code::CacheMissing,

@@ -350,6 +350,11 @@ pub enum When {
     Otherwise,
 }
 
+/// Highest order of a forecast.
+pub const MOST_ORDER: usize = 3;
+/// Terms of the longest forecast: the feature itself, and its differences.
+pub const MOST_TERMS: usize = MOST_ORDER + 1;
+
 /// How a cached feature becomes today's output. Linear in the features by law, so that projected features may be
 /// forecast in place of features.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,12 +1,12 @@
 //! Do all `cache` rules reuse in one way, with a forecast that the cache can hold?
 
-use sparsym_ir::strategy::{Action, Reuse, Strategy};
+use sparsym_ir::strategy::{Action, MOST_ORDER, Reuse, Strategy};
 use sparsym_ir::{Code, Finding, Findings};
 
 use super::interval::Known;
 
 /// Orders of a forecast.
-const ORDERS: std::ops::RangeInclusive<i64> = 0..=3;
+const ORDERS: std::ops::RangeInclusive<i64> = 0..=MOST_ORDER as i64;
 
 pub(super) fn check(strategy: &Strategy, findings: &mut Findings) {
     let mut cache = strategy.rules.iter().filter(|rule| rule.action == Action::Cache);

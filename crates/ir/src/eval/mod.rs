@@ -14,7 +14,7 @@ pub(crate) use scalar::{Datum, Place, Scope, bit_length};
 
 use crate::bind::{Bound, Moment};
 use crate::expr::{Expr, ExprKind, SymbolKind};
-use crate::strategy::{Action, BlockRule, Reuse, When};
+use crate::strategy::{Action, BlockRule, MOST_ORDER, Reuse, When};
 
 /// What a step does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -106,14 +106,14 @@ impl Bound<'_> {
         })
     }
 
-    /// Highest order of the finite differences that cached blocks are forecast with, 0 to 3; 0 for `by hold` and for a
+    /// Highest order of the finite differences that cached blocks are forecast with, [`MOST_ORDER`] at most; 0 for `by hold` and for a
     /// strategy without `cache` rules.
     pub fn taylor_order(&self, moment: &Moment) -> u32 {
         let cache = self.strategy.rules.iter().filter(|rule| rule.action == Action::Cache);
         match cache.filter_map(|rule| rule.reuse.as_ref()).next() {
             Some(Reuse::Taylor(order)) => {
                 let scope = Scope { bound: self, moment: *moment, b: 0, h: 0, place: Place::Nowhere, maps: None };
-                scope.eval(order).int().clamp(0, 3) as u32
+                scope.eval(order).int().clamp(0, MOST_ORDER as i32) as u32
             }
             Some(Reuse::Hold) | None => 0,
         }

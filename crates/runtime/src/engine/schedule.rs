@@ -5,9 +5,6 @@ use std::fmt;
 use sparsym_ir::bind::{Bound, Moment};
 use sparsym_ir::eval::StepKind;
 
-/// Highest order of a forecast.
-const MOST_ORDER: u32 = 3;
-
 /// Where a layer stands in the model and how long the run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LayerPlace {
@@ -58,7 +55,7 @@ impl Schedule {
                 (StepKind::Dispatch, Some(last)) => {
                     let asked = bound.taylor_order(&Moment { step, steps, since_update, layer });
                     // Order k needs k Updates before the last one.
-                    order = Some(asked.min(updates - 1).min(MOST_ORDER));
+                    order = Some(asked.min(updates - 1));
                     planned[last].order = planned[last].order.max(order);
                 }
                 (StepKind::Dispatch, None) | (StepKind::Dense, _) => {}
