@@ -12,11 +12,11 @@ use std::sync::{Arc, Mutex};
 
 use comfy_table::{Table, presets};
 use libtest_mimic::{Arguments, Failed, Trial};
-use sparsym::codegen::Target;
+use sparsym::codegen::{Kernel, Target};
 use sparsym::runtime::cache::Cache;
 use sparsym::runtime::compiler::Compiler;
 use sparsym::runtime::nvrtc::{Image, Resources, Search};
-use sparsym_tests::kernels::{self, Generated};
+use sparsym_tests::kernels::{self, Generated, Wanted};
 
 /// Strategies whose rules ask for more registers than the fastest plan leaves, which no table could know.
 const ROOMY: [&str; 1] = ["roomy"];
@@ -67,7 +67,7 @@ fn main() -> ExitCode {
 
 fn trial(target: Target, generated: Generated, compiler: Arc<Compiler>, results: Results) -> Trial {
     let Generated { strategy, wanted, kernel } = generated;
-    let name = label(&strategy, &kernel.plan);
+    let name = label(&strategy, &wanted, &kernel);
     Trial::test(format!("{name} {}", target.name()), move || {
         let fitting = (0..).map_while(|fit| Some((fit, wanted.fitting(target, fit)?)));
         let mut last = None;
@@ -117,8 +117,8 @@ fn judge(image: &Image, fit: usize) -> (Outcome, Result<(), Failed>) {
 }
 
 /// One name for one text: the kernel's own, what its name leaves out, and the strategy that asked for it first.
-fn label(strategy: &str, plan: &sparsym::codegen::Plan) -> String {
-    format!("{strategy}/{} {}x{}", plan.name, plan.block_q, plan.block_kv)
+fn label(strategy: &str, wanted: &Wanted, kernel: &Kernel) -> String {
+    format!("{strategy}/{} {}x{}", kernel.plan.name, wanted.blocks.q, wanted.blocks.kv)
 }
 
 fn show(results: &BTreeMap<String, BTreeMap<&'static str, Outcome>>) {

@@ -3,7 +3,10 @@
 
 use std::sync::Arc;
 
-use sparsym::codegen::{CachedRows, Projection, Request, Room, Scale, Sequences, Target, generate};
+use sparsym::codegen::{
+    AttentionRequest, CachedRows, FromHeads, Means, Product, Request, RoomRequest, Scale, Sequences, SummedHeads,
+    SymbolsRequest, Target, ToHeads, generate, plan,
+};
 use sparsym::compile_str;
 use sparsym::ir::bind::{InputData, TableData};
 use sparsym::ir::problem::{DType, Ragged};
@@ -271,7 +274,7 @@ fn kept_symbols_have_a_mask_that_stays() {
 
 // ---- texts --------------------------------------------------------------------------------------------------------
 
-/// Equal requests give equal texts; whatever is in a request changes its text alone, or what the text is launched with.
+/// Equal requests give equal texts and plans; whatever is in a request changes both: a plan is the key of a loaded kernel.
 #[test]
 fn a_request_is_all_that_a_text_depends_on() {
     let masked = strategy(
@@ -279,51 +282,74 @@ fn a_request_is_all_that_a_text_depends_on() {
     );
     let data = strategy("let s = pool(Q) . pool(K); skip q, kv where s[q, kv] < 0.0;");
     let target = |name: &str| Target::parse(name).unwrap();
-    let of = |request: &Request<'_>| {
-        let kernel = generate(request).unwrap_or_else(|findings| panic!("{findings}"));
-        format!("{} {:?} {:?}", kernel.source, kernel.launches, kernel.params)
-    };
-    let attention = Request::new(&masked, Room::Attention, target("sm_80"));
     let wider = strategy(
         "param reach: u32 = 3; mask q, kv => abs(q.pos - kv.pos) <= reach + 1; cache q where q.block > 1; update when since_update == 3;",
     );
-    let of_data = Request::new(&data, Room::Symbols, target("sm_80"));
-    let to_heads = Request::new(&masked, Room::GemmQ, target("sm_80"));
-    let back = Request::new(&masked, Room::GemmO, target("sm_80"));
-    let parts = |base: &Request<'_>, change: &dyn Fn(&mut Projection)| {
-        let mut projection = base.projection;
-        change(&mut projection);
-        of(&Request { projection, ..base.clone() })
+    let attention = AttentionRequest {
+        strategy: &masked,
+        blocks: Blocks { q: 128, kv: 128 },
+        sequences: Sequences::Uniform,
+        cached_rows: CachedRows::LeftToCaller,
+        scale: Scale::Positive,
     };
-    let texts = [
-        of(&attention),
-        of(&Request { strategy: &wider, ..attention.clone() }),
-        of(&Request { target: target("sm_120"), ..attention.clone() }),
-        of(&Request { dtype: DType::F16, ..attention.clone() }),
-        of(&Request { head_dim: 64, ..attention.clone() }),
-        of(&Request { blocks: Blocks { q: 64, kv: 128 }, ..attention.clone() }),
-        of(&Request { blocks: Blocks { q: 128, kv: 64 }, ..attention.clone() }),
-        of(&Request { sequences: Sequences::Ragged, ..attention.clone() }),
-        of(&Request { cached_rows: CachedRows::Forecast, ..attention.clone() }),
-        of(&Request { scale: Scale::Any, ..attention.clone() }),
-        of(&Request { room: Room::Symbols, ..attention.clone() }),
-        of(&of_data),
-        of(&Request { pooled: true, ..of_data.clone() }),
-        of(&to_heads),
-        parts(&to_heads, &|parts| parts.sparse = false),
-        parts(&to_heads, &|parts| parts.bias = true),
-        parts(&to_heads, &|parts| parts.norm = true),
-        parts(&to_heads, &|parts| parts.rope = Some(RopePairs::Half)),
-        parts(&to_heads, &|parts| parts.rope = Some(RopePairs::Interleaved)),
-        parts(&to_heads, &|parts| parts.means = true),
-        of(&back),
-        parts(&back, &|parts| parts.summed = Summed::Cached),
-        parts(&back, &|parts| parts.summed = Summed::Both),
-        parts(&back, &|parts| parts.partials = true),
-        parts(&back, &|parts| parts.differences = true),
+    let base = Request::of(RoomRequest::Attention(attention), target("sm_80"));
+    let with = |room| Request { room, ..base.clone() };
+    let of = |change: &dyn Fn(&mut AttentionRequest<'_>)| {
+        let mut attention = attention;
+        change(&mut attention);
+        with(RoomRequest::Attention(attention))
+    };
+    let symbols = |strategy, means| {
+        let (blocks, sequences) = (attention.blocks, attention.sequences);
+        with(RoomRequest::Symbols(SymbolsRequest { strategy, blocks, sequences, means }))
+    };
+    let to_heads = |of| with(RoomRequest::GemmQ(of));
+    let sparse = ToHeads { block: Some(128), ..ToHeads::default() };
+    let back = |of| with(RoomRequest::GemmO(FromHeads::Product(of)));
+    let summed = |summed| Product { heads: Some(SummedHeads { block: 128, summed }), ..Product::default() };
+    let requests = [
+        base.clone(),
+        with(RoomRequest::Attention(AttentionRequest { strategy: &wider, ..attention })),
+        Request { target: target("sm_120"), ..base.clone() },
+        Request { dtype: DType::F16, ..base.clone() },
+        Request { head_dim: 64, ..base.clone() },
+        Request { fit: 1, ..base.clone() },
+        of(&|of| of.blocks.q = 64),
+        of(&|of| of.blocks.kv = 64),
+        of(&|of| of.sequences = Sequences::Ragged),
+        of(&|of| of.cached_rows = CachedRows::Forecast),
+        of(&|of| of.scale = Scale::Any),
+        symbols(&masked, Means::Computed),
+        symbols(&wider, Means::Computed),
+        symbols(&data, Means::Computed),
+        symbols(&data, Means::Given),
+        to_heads(ToHeads::default()),
+        to_heads(sparse),
+        to_heads(ToHeads { block: Some(64), ..sparse }),
+        to_heads(ToHeads { bias: true, ..sparse }),
+        to_heads(ToHeads { norm: true, ..sparse }),
+        to_heads(ToHeads { rope: Some(RopePairs::Half), ..sparse }),
+        to_heads(ToHeads { rope: Some(RopePairs::Interleaved), ..sparse }),
+        to_heads(ToHeads { means: Some(128), ..sparse }),
+        back(Product::default()),
+        back(summed(Summed::Active)),
+        back(summed(Summed::Cached)),
+        back(summed(Summed::Both)),
+        back(Product { partials: true, ..summed(Summed::Active) }),
+        back(Product { bias: true, ..summed(Summed::Active) }),
+        with(RoomRequest::GemmO(FromHeads::Differences { block: 128 })),
     ];
-    assert_eq!(of(&attention), texts[0]);
-    for (n, text) in texts.iter().enumerate() {
-        assert!(!texts[..n].contains(text), "request {n} has the text of another one");
+    let made = |request: &Request<'_>| {
+        let kernel = generate(request).unwrap_or_else(|findings| panic!("{findings}"));
+        (plan(request).unwrap(), format!("{} {:?} {:?}", kernel.source, kernel.launches, kernel.params), kernel.plan)
+    };
+    let made: Vec<_> = requests.iter().map(|request| (made(request), made(request))).collect();
+    for (n, (first, second)) in made.iter().enumerate() {
+        assert_eq!(first, second, "request {n} is not the same twice");
+        let (plan, text, own) = first;
+        assert_eq!(plan, own, "request {n}: the kernel has another plan");
+        for (other, ((other_plan, other_text, _), _)) in made[..n].iter().enumerate() {
+            assert!(text != other_text && plan != other_plan, "request {n} has the text or the plan of {other}");
+        }
     }
 }

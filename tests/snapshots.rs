@@ -7,7 +7,9 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sparsym::codegen::{CachedRows, Kernel, Projection, Room, Sequences, Target};
+use sparsym::codegen::{
+    CachedRows, FromHeads, Kernel, Product, Room, RoomRequest, Sequences, SummedHeads, Target, ToHeads,
+};
 use sparsym::ir::Strategy;
 use sparsym::ir::projection::{RopePairs, Summed};
 use sparsym_tests::kernels::Wanted;
@@ -48,20 +50,21 @@ fn attention_with_each_option() {
 /// The products alone, with all that a call can ask for together, and what excludes it.
 #[test]
 fn projections() {
-    let sparse = Projection { sparse: true, bias: true, ..Projection::default() };
-    let to_heads = Projection { norm: true, rope: Some(RopePairs::Interleaved), means: true, ..sparse };
-    let halves = Projection { rope: Some(RopePairs::Half), ..Projection::default() };
-    let back = Projection { summed: Summed::Both, partials: true, ..sparse };
-    let differences = Projection { sparse: true, differences: true, ..Projection::default() };
-    for (name, room, projection) in [
-        ("gemm_q", Room::GemmQ, Projection::default()),
-        ("gemm_q_with_all", Room::GemmQ, to_heads),
-        ("gemm_q_halves", Room::GemmQ, halves),
-        ("gemm_o", Room::GemmO, Projection::default()),
-        ("gemm_o_with_all", Room::GemmO, back),
-        ("gemm_o_differences", Room::GemmO, differences),
+    let rope = |rope| ToHeads { rope: Some(rope), ..ToHeads::default() };
+    let to_heads =
+        ToHeads { block: Some(128), bias: true, norm: true, means: Some(128), ..rope(RopePairs::Interleaved) };
+    let heads = Some(SummedHeads { block: 128, summed: Summed::Both });
+    let back = |of| RoomRequest::GemmO(FromHeads::Product(of));
+    for (name, projection) in [
+        ("gemm_q", RoomRequest::GemmQ(ToHeads::default())),
+        ("gemm_q_with_all", RoomRequest::GemmQ(to_heads)),
+        ("gemm_q_halves", RoomRequest::GemmQ(rope(RopePairs::Half))),
+        ("gemm_o", back(Product::default())),
+        ("gemm_o_with_all", back(Product { heads, partials: true, bias: true })),
+        ("gemm_o_differences", RoomRequest::GemmO(FromHeads::Differences { block: 128 })),
     ] {
-        let wanted = Wanted { projection, ..plain(&Strategy::dense(), room) };
+        let room = projection.room();
+        let wanted = Wanted { projection: Some(projection), ..plain(&Strategy::dense(), room) };
         snapshot(name, &on_sm_80(&wanted).expect("sm_80 has every projection"));
     }
 }

@@ -396,7 +396,7 @@ static __device__ __forceinline__ void finish(const Params& p, Accumulator& acc,
     }
 }
 
-extern "C" __global__ void __launch_bounds__(kThreads${ ", " ~ plan.ctas_per_sm if plan.bounds_ctas })
+extern "C" __global__ void __launch_bounds__(kThreads${ ", " ~ plan.ctas_per_sm if plan.ctas_per_sm })
 ${ plan.name }(const __grid_constant__ Params p) {
     extern __shared__ __align__(1024) u8 shared[];
     const Tile tile = setup(p);

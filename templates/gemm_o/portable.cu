@@ -1,6 +1,6 @@
 //# The gemm_o room: a CTA computes one tile of Y, or of a partial: 128 tokens, 128 columns.
-//% set sparse = plan.projection.sparse
-//% set both = plan.projection.summed == "both"
+//% set sparse = plan.sparse
+//% set both = plan.summed == "both"
 
 // ---- setup -------------------------------------------------------------------------------------
 
@@ -9,7 +9,7 @@ static __device__ __forceinline__ Operands operands_of(const Params& p, const Ou
     const int columns = p.heads * kHeadDim;
     const int first_column = tile.column * kTileN;
     const i64 row = (i64)tile.b * p.n_tokens + tile.first_token;
-//% if plan.projection.differences
+//% if plan.differences
     const u16* o = p.output_differences + (i64)cta_z() * p.batch * p.n_tokens * columns;
     return operands_from(p, tile, o + row * columns, p.w + (i64)first_column * columns, columns,
                          p.width - first_column);
@@ -86,7 +86,7 @@ static __device__ __forceinline__ void sum_heads(Product& product, HeadWalk walk
     __syncthreads();
 }
 //% endif
-//% if plan.projection.partials
+//% if plan.partials
 
 // ---- partials ----------------------------------------------------------------------------------
 
@@ -124,7 +124,7 @@ static __device__ __forceinline__ void add_partials(Product& product, const Para
     }
 }
 //% endif
-//% if plan.projection.bias
+//% if plan.bias
 
 // ---- bias --------------------------------------------------------------------------------------
 
@@ -165,7 +165,7 @@ static __device__ __forceinline__ void store_rows(u16* y, const Product& product
     }
 }
 
-extern "C" __global__ void __launch_bounds__(kThreads${ ", " ~ plan.ctas_per_sm if plan.ctas_per_sm > 1 })
+extern "C" __global__ void __launch_bounds__(kThreads${ ", " ~ plan.ctas_per_sm if plan.ctas_per_sm })
 ${ entry }(const __grid_constant__ Params p) {
     extern __shared__ __align__(1024) u8 shared[];
     const OutputTile tile = tile_at(p, cta_x());
@@ -186,18 +186,18 @@ ${ entry }(const __grid_constant__ Params p) {
 //% elif sparse
     clear_product(product);
 
-    // ${ "partial" if plan.projection.differences else "Y" } = Σ O_h W_hᵀ over ${ "cached" if cached else "active" } heads
+    // ${ "partial" if plan.differences else "Y" } = Σ O_h W_hᵀ over ${ plan.summed } heads
     sum_heads(product, first_slice(p, tile), operands, stages, p, tile);
 //% else
 
     // Y = O Wᵀ
     multiply_all(product, operands, stages, holds_rows(p, tile, warp_row(), kRowTiles * 16));
 //% endif
-//% if plan.projection.partials
+//% if plan.partials
     add_partials(product, p, tile, out);
 //% endif
-//% if plan.projection.bias
+//% if plan.bias
     add_bias(product, p, tile);
 //% endif
-    store_rows(${ "p.partials_out[cta_z()]" if plan.projection.differences else "p.y" }, product, p, tile, out);
+    store_rows(${ "p.partials_out[cta_z()]" if plan.differences else "p.y" }, product, p, tile, out);
 }

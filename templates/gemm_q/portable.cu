@@ -1,5 +1,5 @@
 //# The gemm_q room: a CTA computes one tile of Q, 128 tokens (64 if D is 256) of one head.
-//% set sparse = plan.projection.sparse
+//% set sparse = plan.sparse
 
 // ---- setup -------------------------------------------------------------------------------------
 
@@ -9,7 +9,7 @@ static __device__ __forceinline__ Operands operands_of(const Params& p, const Ou
     return operands_from(p, tile, p.x + row * p.width,
                          p.w + (i64)tile.column * kHeadDim * p.width, p.width);
 }
-//% if plan.projection.bias
+//% if plan.bias
 
 // ---- bias --------------------------------------------------------------------------------------
 
@@ -29,7 +29,7 @@ static __device__ __forceinline__ void add_bias(Product& product, const u16* bia
     }
 }
 //% endif
-//% if plan.projection.norm
+//% if plan.norm
 
 // ---- normalisation -----------------------------------------------------------------------------
 
@@ -63,7 +63,7 @@ static __device__ __forceinline__ void normalise(Product& product, const Params&
     }
 }
 //% endif
-//% if plan.projection.rope
+//% if plan.rope
 
 // ---- rotary embedding --------------------------------------------------------------------------
 
@@ -74,7 +74,7 @@ static __device__ __forceinline__ void turn(float& a, float& b, float cos, float
     a = turned;
 }
 
-//% if plan.projection.rope == "interleaved"
+//% if plan.rope == "interleaved"
 // Turns columns 2i and 2i + 1 of each row by its angle i: both are this lane's.
 //% else
 // Turns columns i and i + D/2 of each row by its angle i: both are this lane's.
@@ -87,7 +87,7 @@ static __device__ __forceinline__ void rotate(Product& product, const Params& p,
         for (int r = 0; r < 2; ++r) {
             const int row = warp_row() + fragment_row() + m * 16 + r * 8;
             const i64 token = min(tile.first_token + row, p.n_tokens - 1);
-//% if plan.projection.rope == "interleaved"
+//% if plan.rope == "interleaved"
             const i64 first = token * (kHeadDim / 2) + fragment_column() / 2;
             #pragma unroll
             for (int n = 0; n < kTileN / 8; ++n) {
@@ -127,7 +127,7 @@ static __device__ __forceinline__ void store_rows(const Params& p, const OutputT
         }
     }
 }
-//% if plan.projection.means
+//% if plan.means
 
 // Means over the tokens of a block, of Q as it is stored, always added in the order of the tokens.
 static __device__ __forceinline__ void write_block_means(const Params& p, const OutputTile& tile,
@@ -161,33 +161,33 @@ static __device__ __forceinline__ void write_block_means(const Params& p, const 
 
 // Q of the tile from its product. The loop's registers are full: the tile is worked out again.
 static __device__ __forceinline__ void finish(const Params& p, Product& product, u32 stages,
-//% if sparse and plan.projection.means
+//% if sparse and plan.means
                                               u32 computed, bool computes) {
 //% else
                                               bool computes) {
 //% endif
     const OutputTile tile = tile_at(p, ${ "p.tiles[1 + cta_x()]" if sparse else "cta_x()" });
     if (computes) {
-//% if plan.projection.bias
+//% if plan.bias
         add_bias(product, p.bias + tile.column * kHeadDim);
 //% endif
-//% if plan.projection.norm
+//% if plan.norm
         normalise(product, p);
 //% endif
-//% if plan.projection.rope
+//% if plan.rope
         rotate(product, p, tile);
 //% endif
         const u32 rows = stages + warp_row() * kOutBytes;
         put_rounded(rows, product);
         store_rows(p, tile, rows);
     }
-//% if plan.projection.means
+//% if plan.means
     __syncthreads();
     write_block_means(p, tile, stages${ ", computed" if sparse });
 //% endif
 }
 
-extern "C" __global__ void __launch_bounds__(kThreads${ ", " ~ plan.ctas_per_sm if plan.ctas_per_sm > 1 })
+extern "C" __global__ void __launch_bounds__(kThreads${ ", " ~ plan.ctas_per_sm if plan.ctas_per_sm })
 ${ entry }(const __grid_constant__ Params p) {
     extern __shared__ __align__(1024) u8 shared[];
 //% if sparse
@@ -210,5 +210,5 @@ ${ entry }(const __grid_constant__ Params p) {
     // Q = X Wᵀ
     Product product;
     multiply_all(product, operands, stages, computes);
-    finish(p, product, stages${ ", computed" if sparse and plan.projection.means }, computes);
+    finish(p, product, stages${ ", computed" if sparse and plan.means }, computes);
 }

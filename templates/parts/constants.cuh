@@ -19,7 +19,7 @@ constexpr int kPieces = kTileQ / kPieceRows;
 //# part kStages
 constexpr int kStages = ${ plan.stages };
 //# part kRowTiles
-constexpr int kRowTiles = ${ plan.row_tiles };    // tiles of 16 ${ "query " if plan.tile_n == 0 }rows that a warp owns
+constexpr int kRowTiles = ${ plan.row_tiles };    // tiles of 16 ${ "query " if plan.tile_n is undefined }rows that a warp owns
 //# part kThreads
 constexpr int kThreads = ${ plan.threads };
 //# part kQkSteps
@@ -27,9 +27,9 @@ constexpr int kQkSteps = kHeadDim / 16;    // 16-column steps of S = Q Kᵀ
 //# part kWeighings
 constexpr int kWeighings = kRowTiles * kTileKv / 8;    // 8-column pieces of P
 //# part kRowBytes
-constexpr int kRowBytes = ${ "kTileK" if plan.tile_n > 0 else "kHeadDim" } * 2;
+constexpr int kRowBytes = ${ "kTileK" if plan.tile_n is defined else "kHeadDim" } * 2;
 //# part kStageBytes
-//% if plan.tile_n > 0
+//% if plan.tile_n is defined
 constexpr int kStageBytes = (kTileQ + kTileN) * kRowBytes;
 //% else
 constexpr int kStageBytes = ${ plan.stage_bytes };    // of a kv tile, rounded up to a power of 2
@@ -52,7 +52,7 @@ constexpr int kGroups = kRowBytes / kGroupBytes;
 constexpr int kGroupSteps = kGroupChunks / 2;    // 16-column MMA steps of a group
 //# part kRowsPerPass
 constexpr int kRowsPerPass = kThreads / kGroupChunks;
-static_assert(kRowsPerPass % 8 == 0 && kTileQ % kRowsPerPass == 0 && ${ "kTileN" if plan.tile_n > 0 else "kTileKv" } % kRowsPerPass == 0,
+static_assert(kRowsPerPass % 8 == 0 && kTileQ % kRowsPerPass == 0 && ${ "kTileN" if plan.tile_n is defined else "kTileKv" } % kRowsPerPass == 0,
               "every pass of a load covers whole swizzle periods and whole tiles");
 //# part kGroupTiles
 constexpr int kGroupTiles = 16;    // row tiles whose operands are meant to stay in L2 together

@@ -47,7 +47,7 @@ static __device__ __forceinline__ float antidiagonal(const Params& p, int b, int
 // Softmax over the kv groups of each query group, summed over the groups of each block pair.
 // Launch: a CTA for each query block of a head; 16 × 16 threads, each for a pair of groups. Two
 // walks over the kv groups: the first finds maximum and sum of each query group.
-extern "C" __global__ void __launch_bounds__(${ step.threads }${ ", 1" if plan.bounds_ctas })
+extern "C" __global__ void __launch_bounds__(${ step.threads }${ ", " ~ plan.ctas_per_sm if plan.ctas_per_sm })
 ${ step.entry }(const __grid_constant__ Params p) {
     __shared__ float weights[16][16];
     const int b = blockIdx.z;

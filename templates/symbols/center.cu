@@ -1,6 +1,6 @@
 // The mean of all tokens of a head, from the means of its blocks.
 // Launch: a CTA for each head; a thread for each column.
-extern "C" __global__ void __launch_bounds__(${ step.threads }${ ", 1" if plan.bounds_ctas })
+extern "C" __global__ void __launch_bounds__(${ step.threads }${ ", " ~ plan.ctas_per_sm if plan.ctas_per_sm })
 ${ step.entry }(const __grid_constant__ Params p) {
     const int b = blockIdx.z;
     const int h = blockIdx.y;

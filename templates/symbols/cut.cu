@@ -9,7 +9,7 @@
 // The cut is the least key for which it does not hold, found bit by bit: what is compared grows
 // with the key, and sums are taken in one order.
 // Launch: a ${ "CTA" if wide else "warp" } for each line${ "" if wide else ", four in a CTA" }.
-extern "C" __global__ void __launch_bounds__(${ step.threads }${ ", 1" if plan.bounds_ctas })
+extern "C" __global__ void __launch_bounds__(${ step.threads }${ ", " ~ plan.ctas_per_sm if plan.ctas_per_sm })
 ${ step.entry }(const __grid_constant__ Params p) {
     constexpr int kHeld = ${ step.held };    // keys that a lane holds; others are made again
 //% if wide

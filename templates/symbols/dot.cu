@@ -2,7 +2,7 @@ ${ step.title }
 
 // A map of dot products of block means.
 // Launch: a CTA for each 32 × 32 block pairs of a head; a thread makes four of a column.
-extern "C" __global__ void __launch_bounds__(${ step.threads }${ ", 1" if plan.bounds_ctas })
+extern "C" __global__ void __launch_bounds__(${ step.threads }${ ", " ~ plan.ctas_per_sm if plan.ctas_per_sm })
 ${ step.entry }(const __grid_constant__ Params p) {
     // Rows are whole chunks of 16 bytes, and eight of them lie in different banks.
     __shared__ __align__(16) float q_tile[32][36];

@@ -5,7 +5,7 @@ ${ step.title }
 //% else
 // Launch: a CTA for each head, of which one thread works.
 //% endif
-extern "C" __global__ void __launch_bounds__(${ step.threads }${ ", 1" if plan.bounds_ctas })
+extern "C" __global__ void __launch_bounds__(${ step.threads }${ ", " ~ plan.ctas_per_sm if plan.ctas_per_sm })
 ${ step.entry }(const __grid_constant__ Params p) {
 //% for local in step.locals
     ${ local }

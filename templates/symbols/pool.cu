@@ -3,7 +3,7 @@
 
 // One pass over ${ "Q and K" if both else "Q" if step.q else "K" }: the mean of each block${ ", and how alike its tokens are" if step.similarity_q or step.similarity_k }.
 // Launch: a CTA for each ${ "block of Q, then of K," if both else "block" } of a head.
-extern "C" __global__ void __launch_bounds__(${ step.threads }${ ", 1" if plan.bounds_ctas })
+extern "C" __global__ void __launch_bounds__(${ step.threads }${ ", " ~ plan.ctas_per_sm if plan.ctas_per_sm })
 ${ step.entry }(const __grid_constant__ Params p) {
     const int b = blockIdx.z;
     const int h = blockIdx.y;

@@ -50,7 +50,7 @@ static __device__ __forceinline__ void write_pair_rows(const Params& p) {
 }
 //% endif
 
-extern "C" __global__ void __launch_bounds__(kThreads${ ", 1" if plan.bounds_ctas })
+extern "C" __global__ void __launch_bounds__(kThreads${ ", " ~ plan.ctas_per_sm if plan.ctas_per_sm })
 ${ entry }(const __grid_constant__ Params p) {
 //% if plan.caches and (plan.skips or plan.mask)
     if (blockIdx.y == 0) {

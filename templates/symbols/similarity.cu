@@ -1,7 +1,7 @@
 //% set both = step.q and step.k
 // How alike the tokens of a block are once the mean of all tokens is taken away: a second pass.
 // Launch: a CTA for each ${ "block of Q, then of K," if both else "block" } of a head.
-extern "C" __global__ void __launch_bounds__(${ step.threads }${ ", 1" if plan.bounds_ctas })
+extern "C" __global__ void __launch_bounds__(${ step.threads }${ ", " ~ plan.ctas_per_sm if plan.ctas_per_sm })
 ${ step.entry }(const __grid_constant__ Params p) {
     const int b = blockIdx.z;
     const int h = blockIdx.y;

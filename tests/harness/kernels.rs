@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use sparsym::codegen::{CachedRows, Kernel, Projection, Request, Room, Scale, Sequences, Target, generate};
+use sparsym::codegen::{
+    AttentionRequest, CachedRows, FromHeads, Kernel, Means, Product, Request, Room, RoomRequest, Scale, Sequences,
+    SymbolsRequest, Target, ToHeads, generate,
+};
 use sparsym::ir::problem::DType;
 use sparsym::ir::strategy::{Blocks, Strategy};
 
@@ -32,8 +35,8 @@ pub struct Wanted {
     pub cached_rows: CachedRows,
     /// Which factors on Q·K it bears.
     pub scale: Scale,
-    /// What a projection has.
-    pub projection: Projection,
+    /// What a projection has, if it is not the product alone.
+    pub projection: Option<RoomRequest<'static>>,
 }
 
 impl Wanted {
@@ -48,7 +51,7 @@ impl Wanted {
             sequences: Sequences::Uniform,
             cached_rows: CachedRows::LeftToCaller,
             scale: Scale::Positive,
-            projection: Projection::default(),
+            projection: None,
         }
     }
 
@@ -64,16 +67,19 @@ impl Wanted {
 
     /// The request for a target.
     pub fn request(&self, target: Target) -> Request<'_> {
-        Request {
-            dtype: self.dtype,
-            head_dim: self.head_dim,
-            blocks: self.blocks,
-            sequences: self.sequences,
-            cached_rows: self.cached_rows,
-            scale: self.scale,
-            projection: self.projection,
-            ..Request::new(&self.strategy, self.room, target)
-        }
+        let &Wanted { ref strategy, blocks, sequences, cached_rows, scale, dtype, head_dim, .. } = self;
+        let room = match (&self.projection, self.room) {
+            (Some(projection), _) => projection.clone(),
+            (None, Room::Attention) => {
+                RoomRequest::Attention(AttentionRequest { strategy, blocks, sequences, cached_rows, scale })
+            }
+            (None, Room::Symbols) => {
+                RoomRequest::Symbols(SymbolsRequest { strategy, blocks, sequences, means: Means::Computed })
+            }
+            (None, Room::GemmQ) => RoomRequest::GemmQ(ToHeads::default()),
+            (None, Room::GemmO) => RoomRequest::GemmO(FromHeads::Product(Product::default())),
+        };
+        Request { dtype, head_dim, ..Request::of(room, target) }
     }
 }
 
@@ -191,13 +197,12 @@ fn wanted_by_projections() -> Vec<Wanted> {
 
 /// What a projection would launch for its bf16 run, or in another half type if it has no such run.
 pub fn wanted_by_projection(case: &projection::Case) -> Wanted {
-    let (room, projection) = case.parts();
-    let block = case.block as u32;
+    let (room, block) = (case.room(), case.block as u32);
     Wanted {
         dtype: if case.dtypes.contains(&DType::Bf16) { DType::Bf16 } else { DType::F16 },
         head_dim: case.head_dim,
         blocks: Blocks { q: block, kv: block },
-        projection,
-        ..Wanted::plain(&Arc::new(Strategy::dense()), room)
+        projection: Some(room.clone()),
+        ..Wanted::plain(&Arc::new(Strategy::dense()), room.room())
     }
 }

@@ -2,7 +2,10 @@
 
 use clap::Args;
 use serde::Serialize;
-use sparsym::codegen::{self, CachedRows, Kernel, Launch, Plan, Request, Sequences, Target};
+use sparsym::codegen::{
+    self, CachedRows, FromHeads, Kernel, Launch, Plan, Product, Request, RoomRequest, Sequences, Target,
+};
+use sparsym::ir::strategy::Blocks;
 
 use crate::args::{CachedRowsArg, KernelArgs, SequenceArg};
 use crate::chosen::Chosen;
@@ -65,15 +68,25 @@ pub(crate) fn asked<T>(args: &KernelArgs, make: impl FnOnce(&Request<'_>, &str) 
     let mut request = Request::new(&chosen.strategy, args.room, Target::parse(&args.target)?);
     request.dtype = args.dtype.dtype();
     request.head_dim = args.head_dim;
-    request.blocks.q = args.block_q.unwrap_or(request.blocks.q);
-    request.blocks.kv = args.block_kv.unwrap_or(request.blocks.kv);
-    request.sequences = match args.sequences {
+    let sequences = match args.sequences {
         SequenceArg::Uniform => Sequences::Uniform,
         SequenceArg::Ragged => Sequences::Ragged,
     };
-    request.cached_rows = match args.cached_rows {
-        CachedRowsArg::Caller => CachedRows::LeftToCaller,
-        CachedRowsArg::Forecast => CachedRows::Forecast,
-    };
+    let blocks = |of: Blocks| Blocks { q: args.block_q.unwrap_or(of.q), kv: args.block_kv.unwrap_or(of.kv) };
+    match &mut request.room {
+        RoomRequest::Attention(of) => {
+            (of.blocks, of.sequences) = (blocks(of.blocks), sequences);
+            of.cached_rows = match args.cached_rows {
+                CachedRowsArg::Caller => CachedRows::LeftToCaller,
+                CachedRowsArg::Forecast => CachedRows::Forecast,
+            };
+        }
+        RoomRequest::Symbols(of) => (of.blocks, of.sequences) = (blocks(of.blocks), sequences),
+        RoomRequest::GemmQ(of) => of.block = of.block.map(|block| args.block_q.unwrap_or(block)),
+        RoomRequest::GemmO(FromHeads::Product(Product { heads: Some(heads), .. })) => {
+            heads.block = args.block_q.unwrap_or(heads.block);
+        }
+        RoomRequest::GemmO(_) => {}
+    }
     make(&request, &chosen.strategy.snake_name())
 }

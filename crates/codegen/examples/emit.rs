@@ -2,7 +2,7 @@
 //!
 //! The rules are built as IR by hand, as a tool of one's own would; people write them with `strategy!`.
 
-use sparsym_codegen::{CachedRows, Request, Room, Sequences, Target, generate};
+use sparsym_codegen::{AttentionRequest, CachedRows, Request, RoomRequest, Scale, Sequences, Target, generate};
 use sparsym_ir::expr::{BinaryOp, Coordinate, Expr, ExprKind, Function, Side, Type};
 use sparsym_ir::strategy::{Strategy, TokenRule};
 use sparsym_ir::{DType, Span};
@@ -17,11 +17,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut strategy = Strategy::dense();
     strategy.mask = has("masked").then(|| rule(window(64)));
     strategy.score = has("scored").then(|| rule(soft_cap(30.0)));
-    let mut request = Request::new(&strategy, Room::Attention, target);
-    request.head_dim = head_dim;
-    request.dtype = if has("f16") { DType::F16 } else { DType::Bf16 };
-    request.sequences = if has("ragged") { Sequences::Ragged } else { Sequences::Uniform };
-    request.cached_rows = if has("forecast") { CachedRows::Forecast } else { CachedRows::LeftToCaller };
+    let attention = AttentionRequest {
+        strategy: &strategy,
+        blocks: strategy.blocks,
+        sequences: if has("ragged") { Sequences::Ragged } else { Sequences::Uniform },
+        cached_rows: if has("forecast") { CachedRows::Forecast } else { CachedRows::LeftToCaller },
+        scale: Scale::Positive,
+    };
+    let dtype = if has("f16") { DType::F16 } else { DType::Bf16 };
+    let request = Request { dtype, head_dim, ..Request::of(RoomRequest::Attention(attention), target) };
     print!("{}", generate(&request)?.source);
     Ok(())
 }

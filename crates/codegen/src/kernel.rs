@@ -1,13 +1,12 @@
 //! The product: one text of kernels, with what is needed to launch them.
 
+use minijinja::Value;
 use serde::Serialize;
-use sparsym_ir::bind::{Bound, Moment};
-use sparsym_ir::problem::Problem;
 
 use crate::entry;
-use crate::params::{self, Argument, Field, Params};
-use crate::plan::{Plan, Room};
-use crate::render::Text;
+use crate::params::{Argument, Field, Numbers, Params, ProductTiles};
+use crate::plan::Plan;
+use crate::text::{Body, Origin, Template};
 
 /// A generated text: one kernel, or several that are launched in order and share one parameter struct.
 #[derive(Clone, Debug)]
@@ -44,8 +43,8 @@ pub struct Launch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GridAxis {
-    /// Tiles of query rows: ⌈N / tile_q⌉.
-    QTiles,
+    /// Tiles of so many query rows: ⌈N / rows⌉.
+    QTiles(u32),
     /// Query blocks: ⌈N / block_q⌉.
     QBlocks,
     /// Kv blocks: ⌈N_kv / block_kv⌉.
@@ -61,7 +60,7 @@ pub enum GridAxis {
     /// Batch items.
     Batch,
     /// Tiles of a projection's product, of all batch items: rows by columns.
-    Tiles,
+    Tiles(ProductTiles),
     /// Blocks with a token of a projection's stream.
     StreamBlocks,
     /// Orders of differences.
@@ -71,41 +70,58 @@ pub enum GridAxis {
 }
 
 /// Blocks along a side of [`GridAxis::PairTiles`].
-pub(crate) const PAIR_TILE: u32 = 32;
+const PAIR_TILE: usize = 32;
 
-/// Lines from `first_line` (counted from 1) up to the next origin come from this template.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
-    /// First line.
-    pub first_line: usize,
-    /// Path below `templates/`, or what else made the lines.
-    pub template: String,
+/// A launch, and the text that it adds.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    pub launch: Launch,
+    pub template: &'static Template,
+    /// Functions that no step before it has defined.
+    pub functions: String,
+    /// What its template puts where.
+    pub values: Value,
 }
 
-pub(crate) fn assemble(plan: Plan, text: Text, fields: Vec<Field>, mut launches: Vec<Launch>) -> Kernel {
-    let params = Params::of_text(fields, &text.body);
-    let (source, origins) = text.finish(&params);
-    let names: Vec<&str> = launches.iter().map(|launch| launch.entry.as_str()).collect();
-    let hash = entry::content_hash(&source, &names);
-    let source = entry::with_hash(&source, &names, &hash);
-    launches.iter_mut().for_each(|launch| launch.entry = format!("{}_{hash}", launch.entry));
-    Kernel { name: format!("{}_{hash}", plan.name), source, launches, params, origins, plan }
-}
+impl Step {
+    /// A launch without dynamic shared memory.
+    pub(crate) fn new(
+        entry: String,
+        template: &'static Template,
+        threads: u32,
+        grid: [GridAxis; 3],
+        values: Value,
+    ) -> Step {
+        let values = minijinja::context! { entry => &entry, threads => threads, ..values };
+        let launch = Launch { entry, threads, shared_bytes: 0, grid };
+        Step { launch, template, functions: String::new(), values }
+    }
 
-/// The launch of the room itself, after those that prepare it.
-pub(crate) fn last_launch(plan: &Plan, entry: String) -> Launch {
-    let grid = match plan.room {
-        // A row of S_c holds all heads; the rows of S_s and S_f are those of one.
-        Room::Symbols if !(plan.skips || plan.mask) => [GridAxis::QBlocks, GridAxis::One, GridAxis::Batch],
-        Room::Symbols => [GridAxis::QBlocks, GridAxis::Heads, GridAxis::Batch],
-        Room::GemmO if plan.projection.differences => [GridAxis::Tiles, GridAxis::One, GridAxis::Orders],
-        Room::GemmQ | Room::GemmO => [GridAxis::Tiles, GridAxis::One, GridAxis::One],
-        Room::Attention => [GridAxis::QTiles, GridAxis::Heads, GridAxis::Batch],
-    };
-    Launch { entry, threads: plan.threads, shared_bytes: plan.shared_bytes, grid }
+    /// The launch of the room itself, with these definitions.
+    pub(crate) fn last<R>(
+        plan: &Plan<R>,
+        entry: String,
+        template: &'static Template,
+        functions: String,
+        grid: [GridAxis; 3],
+    ) -> Step {
+        let step = Step::new(entry, template, plan.threads, grid, Value::UNDEFINED);
+        let launch = Launch { shared_bytes: plan.shared_bytes, ..step.launch };
+        Step { launch, functions, ..step }
+    }
 }
 
 impl Kernel {
+    pub(crate) fn of_text(plan: Plan, body: Body, fields: Vec<Field>, mut launches: Vec<Launch>) -> Kernel {
+        let params = Params::of_text(fields, body.text());
+        let (source, origins) = body.finish(params.declaration());
+        let names: Vec<&str> = launches.iter().map(|launch| launch.entry.as_str()).collect();
+        let hash = entry::content_hash(&source, &names);
+        let source = entry::with_hash(&source, &names, &hash);
+        launches.iter_mut().for_each(|launch| launch.entry = format!("{}_{hash}", launch.entry));
+        Kernel { name: format!("{}_{hash}", plan.name), source, launches, params, origins, plan }
+    }
+
     /// Puts another text in the place of the generated one, for instance after edits by hand. Its functions may have the
     /// generated names, others with another hash, or none: what is launched is what the text has.
     pub fn replace_source(&mut self, text: impl Into<String>) {
@@ -122,31 +138,46 @@ impl Kernel {
     }
 
     /// What to write into the parameter struct for one call: byte offsets and values.
-    pub fn arguments(&self, bound: &Bound<'_>, moment: &Moment, coefficients: &[f32]) -> Vec<(usize, Argument)> {
-        params::arguments(&self.params, bound, moment, coefficients)
-    }
-
-    /// CTAs of a launch along x, y and z. Zero along any axis: there is nothing to launch.
-    pub fn grid(&self, launch: &Launch, problem: &Problem) -> [u32; 3] {
-        let (q_blocks, kv_blocks) = (problem.q_blocks() as u32, problem.kv_blocks() as u32);
-        launch.grid.map(|axis| match axis {
-            GridAxis::QTiles => problem.n_q.div_ceil(self.plan.tile_q as usize) as u32,
-            GridAxis::QBlocks => q_blocks,
-            GridAxis::KvBlocks => kv_blocks,
-            GridAxis::QBlockQuads => q_blocks.div_ceil(4),
-            GridAxis::Blocks => q_blocks + kv_blocks,
-            GridAxis::PairTiles => q_blocks.div_ceil(PAIR_TILE) * kv_blocks.div_ceil(PAIR_TILE),
-            GridAxis::Heads => problem.heads as u32,
-            GridAxis::Batch => problem.batch as u32,
-            GridAxis::One => 1,
-            GridAxis::Tiles | GridAxis::StreamBlocks | GridAxis::Orders => {
-                unreachable!("{} is a projection: projection_grid counts its CTAs", self.name)
-            }
-        })
+    ///
+    /// # Panics
+    /// If a projection is given the numbers of rules, or the other way round.
+    pub fn arguments(&self, numbers: &Numbers<'_>) -> Vec<(usize, Argument)> {
+        self.params.arguments(numbers)
     }
 
     /// The template that made a line of the source, counted from 1.
     pub fn origin(&self, line: usize) -> Option<&str> {
         self.origins.iter().rev().find(|origin| origin.first_line <= line).map(|origin| origin.template.as_str())
+    }
+}
+
+impl Launch {
+    /// CTAs along x, y and z. Zero along any axis: there is nothing to launch.
+    ///
+    /// # Panics
+    /// As [`Kernel::arguments`].
+    pub fn ctas(&self, numbers: &Numbers<'_>) -> [u32; 3] {
+        self.grid.map(|axis| axis.ctas(numbers) as u32)
+    }
+}
+
+impl GridAxis {
+    fn ctas(self, numbers: &Numbers<'_>) -> usize {
+        let kv_blocks = || numbers.problem().kv_blocks();
+        match self {
+            GridAxis::QTiles(rows) => numbers.problem().n_q.div_ceil(rows as usize),
+            GridAxis::QBlocks => numbers.q_blocks(),
+            GridAxis::KvBlocks => kv_blocks(),
+            GridAxis::QBlockQuads => numbers.q_blocks().div_ceil(4),
+            GridAxis::Blocks => numbers.q_blocks() + kv_blocks(),
+            GridAxis::PairTiles => numbers.q_blocks().div_ceil(PAIR_TILE) * kv_blocks().div_ceil(PAIR_TILE),
+            GridAxis::Heads => numbers.heads(),
+            GridAxis::Batch => numbers.batch(),
+            GridAxis::Tiles(tiles) => tiles.count(numbers.stream()),
+            GridAxis::StreamBlocks if numbers.stream().rows == 0 => 0,
+            GridAxis::StreamBlocks => numbers.stream().own_blocks().len(),
+            GridAxis::Orders => numbers.orders(),
+            GridAxis::One => 1,
+        }
     }
 }

@@ -24,37 +24,90 @@ mod names;
 mod padding;
 mod params;
 mod plan;
-mod projection;
-mod registry;
-mod render;
+mod request;
+mod rooms;
 mod target;
-mod tile;
+mod text;
+
+use minijinja::context;
+use minijinja::value::Serde;
+use sparsym_ir::Findings;
+
+use rooms::{Draft, Room as _};
+use text::{Body, Piece};
 
 pub use entry::name_without_hash;
-pub use kernel::{GridAxis, Kernel, Launch, Origin};
+pub use kernel::{GridAxis, Kernel, Launch};
 pub use lower::reads_means_alone;
-pub use params::{Argument, Buffer, Field, Params, Source};
-pub use plan::{CachedRows, Plan, Request, Room, Scale, Sequences};
-pub use projection::{Projection, ProjectionNumbers, StreamNumber};
+pub use params::{Argument, Array, Buffer, Field, Number, Numbers, Params, ProductTiles, Sizes, Source};
+pub use plan::{AttentionPlan, Cut, FromHeadsPlan, GemmPlan, Plan, RoomPlan, Rules, SymbolsPlan, ToHeadsPlan};
+pub use request::{
+    AttentionRequest, CachedRows, FromHeads, Means, Product, Request, Room, RoomRequest, Scale, Sequences, SummedHeads,
+    SymbolsRequest, ToHeads,
+};
 pub use target::Target;
-
-use sparsym_ir::Findings;
+pub use text::Origin;
 
 /// Specialises the templates of a room for a strategy, a target and a shape class.
 ///
 /// # Errors
-/// Findings S601 to S605: what does not fit, and what would.
+/// Findings S602 to S605: what does not fit, and what would.
 pub fn generate(request: &Request<'_>) -> Result<Kernel, Findings> {
-    let plan = plan::plan(request)?;
-    let strategy = names::in_ascii(request.strategy);
-    // What rules read of tensor data is computed step by step, a launch each.
-    let staged = (plan.room == Room::Symbols).then(|| sparsym_ir::data::stages(&strategy));
-    let request = Request { strategy: staged.as_ref().unwrap_or(&strategy), ..request.clone() };
-    let rules = lower::rules(&request, &plan);
-    let fields = match plan.room {
-        Room::GemmQ | Room::GemmO => projection::candidates(plan.room),
-        Room::Symbols | Room::Attention => params::candidates(request.strategy, &rules.cuts),
+    match &request.room {
+        RoomRequest::Attention(of) => made(request, of, RoomPlan::Attention),
+        RoomRequest::Symbols(of) => made(request, of, RoomPlan::Symbols),
+        RoomRequest::GemmQ(of) => made(request, of, RoomPlan::GemmQ),
+        RoomRequest::GemmO(of) => made(request, of, RoomPlan::GemmO),
+    }
+}
+
+/// The constants of the kernel that [`generate`] would make: requests with equal plans have equal kernels.
+///
+/// # Errors
+/// As [`generate`].
+pub fn plan(request: &Request<'_>) -> Result<Plan, Findings> {
+    match &request.room {
+        RoomRequest::Attention(of) => Ok(of.plan(request)?.map(RoomPlan::Attention)),
+        RoomRequest::Symbols(of) => Ok(of.plan(request)?.map(RoomPlan::Symbols)),
+        RoomRequest::GemmQ(of) => Ok(of.plan(request)?.map(RoomPlan::GemmQ)),
+        RoomRequest::GemmO(of) => Ok(of.plan(request)?.map(RoomPlan::GemmO)),
+    }
+}
+
+fn made<R: rooms::Room>(
+    request: &Request<'_>,
+    of: &R,
+    room: impl FnOnce(R::Plan) -> RoomPlan,
+) -> Result<Kernel, Findings> {
+    let plan = of.plan(request)?;
+    let Draft { rules, functions, launches, fields, header } = of.draft(&plan);
+    let plan = plan.map(room);
+    let values = context! {
+        plan => Serde(&plan),
+        rules => rules,
+        entry => launches.last().map(|step| &step.launch.entry),
+        header => header,
     };
-    let text = render::render(&plan, &rules, &fields);
-    Ok(kernel::assemble(plan, text, fields, rules.launches))
+    let steps = launches
+        .iter()
+        .flat_map(|step| [Piece::Rules(&step.functions), Piece::File(step.template, step.values.clone())]);
+    let pieces: Vec<Piece<'_>> = std::iter::once(Piece::Rules(&functions)).chain(steps).collect();
+    let body = Body::new(values, &pieces);
+    Ok(Kernel::of_text(plan, body, fields, launches.into_iter().map(|step| step.launch).collect()))
+}
+
+impl Plan {
+    /// One line for people: name, tile, threads, shared memory, target.
+    pub fn summary(&self) -> String {
+        let tile = match &self.room {
+            RoomPlan::Symbols(_) => return format!("{} for {}, {} threads", self.name, self.target, self.threads),
+            RoomPlan::Attention(room) => format!("{}×{}", room.tile_q, room.tile_kv),
+            RoomPlan::GemmQ(GemmPlan { tile_q, tile_n, tile_k, stages, .. })
+            | RoomPlan::GemmO(GemmPlan { tile_q, tile_n, tile_k, stages, .. }) => {
+                format!("{tile_q}×{tile_n}×{tile_k}, {stages} stages")
+            }
+        };
+        let Plan { name, target, threads, shared_bytes, .. } = self;
+        format!("{name} for {target}: tile {tile}, {threads} threads, {shared_bytes} B shared")
+    }
 }

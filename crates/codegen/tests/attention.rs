@@ -1,6 +1,9 @@
 //! What attention kernels contain, what they leave out, and what is refused.
 
-use sparsym_codegen::{CachedRows, Kernel, Request, Room, Sequences, Target, generate, name_without_hash};
+use sparsym_codegen::{
+    AttentionPlan, AttentionRequest, CachedRows, Kernel, Request, Room, RoomPlan, RoomRequest, Sequences, Target,
+    generate, name_without_hash,
+};
 use sparsym_ir::expr::{BinaryOp, Coordinate, Expr, ExprKind, Side, Type};
 use sparsym_ir::strategy::{Blocks, Strategy, TokenRule};
 use sparsym_ir::{DType, Span};
@@ -15,6 +18,16 @@ fn causal() -> Strategy {
     let kind = ExprKind::Binary(BinaryOp::Le, Box::new(pos(Side::Kv)), Box::new(pos(Side::Q)));
     let value = Expr { kind, ty: Type::Bool, span: Span::default() };
     Strategy { mask: Some(TokenRule { value, span: Span::default() }), ..dense() }
+}
+
+fn attention<'r, 'a>(request: &'r mut Request<'a>) -> &'r mut AttentionRequest<'a> {
+    let RoomRequest::Attention(of) = &mut request.room else { panic!("a request of attention") };
+    of
+}
+
+fn planned(kernel: &Kernel) -> &AttentionPlan {
+    let RoomPlan::Attention(plan) = &kernel.plan.room else { panic!("{} is not of attention", kernel.name) };
+    plan
 }
 
 fn request<'a>(strategy: &'a Strategy, target: &str) -> Request<'a> {
@@ -37,8 +50,8 @@ fn a_part_is_in_the_text_exactly_when_the_plan_asks_for_it() {
 
     let strategy = dense();
     let mut with = request(&strategy, "sm_80");
-    with.cached_rows = CachedRows::Forecast;
-    with.sequences = Sequences::Ragged;
+    attention(&mut with).cached_rows = CachedRows::Forecast;
+    attention(&mut with).sequences = Sequences::Ragged;
     let with = generate(&with).unwrap().source;
     assert!(with.contains("write_forecast") && with.contains("p.q_indptr"));
     assert!(!with.contains("int n_q; "), "a ragged kernel takes its lengths from the index pointers alone");
@@ -87,7 +100,7 @@ fn what_cannot_be_generated_says_what_would_fit() {
         change(&mut request);
         generate(&request).unwrap_err().to_string()
     };
-    let odd_blocks = message(|r| r.blocks = Blocks { q: 48, kv: 128 });
+    let odd_blocks = message(|r| attention(r).blocks = Blocks { q: 48, kv: 128 });
     assert!(odd_blocks.contains("S602") && odd_blocks.contains("multiples of one of the tiles"), "{odd_blocks}");
     let odd_dim = message(|r| r.head_dim = 80);
     assert!(odd_dim.contains("S603") && odd_dim.contains("64, 96, 128, 256"), "{odd_dim}");
@@ -104,10 +117,11 @@ fn every_head_dimension_and_legal_block_has_a_tile_on_every_target() {
             for (q, kv) in [(64, 64), (128, 128), (128, 64), (192, 32), (32, 16), (256, 48)] {
                 let mut request = request(&strategy, target.name());
                 request.head_dim = head_dim;
-                request.blocks = Blocks { q, kv };
+                attention(&mut request).blocks = Blocks { q, kv };
                 let kernel =
                     generate(&request).unwrap_or_else(|e| panic!("{} D {head_dim} {q}×{kv}: {e}", target.name()));
-                assert!(q.is_multiple_of(kernel.plan.tile_q) && kv.is_multiple_of(kernel.plan.tile_kv));
+                let plan = planned(&kernel);
+                assert!(q.is_multiple_of(plan.tile_q) && kv.is_multiple_of(plan.tile_kv));
                 assert!(kernel.launches[0].shared_bytes <= target.shared_bytes());
             }
         }
@@ -119,7 +133,7 @@ fn each_fit_leaves_more_registers_than_the_one_before() {
     let strategy = dense();
     let fit = |fit| generate(&Request { fit, ..request(&strategy, "sm_80") });
     let words = |kernel: &Kernel| {
-        let plan = &kernel.plan;
+        let plan = planned(kernel);
         let bounds = kernel.source.lines().find(|line| line.contains("__launch_bounds__")).unwrap();
         format!(
             "{}×{}, {} row tiles, {}",

@@ -1,6 +1,6 @@
 //! What symbols kernels contain and what they leave out.
 
-use sparsym_codegen::{Kernel, Request, Room, Sequences, Target, generate};
+use sparsym_codegen::{Kernel, Request, Room, RoomRequest, Sequences, Target, generate};
 use sparsym_ir::strategy::Strategy;
 
 fn strategy(body: &str) -> Strategy {
@@ -53,7 +53,8 @@ fn numbers_are_arguments() {
 fn a_ragged_kernel_takes_its_lengths_from_the_index_pointers() {
     let strategy = strategy(WINDOW);
     let mut request = Request::new(&strategy, Room::Symbols, Target::parse("sm_80").unwrap());
-    request.sequences = Sequences::Ragged;
+    let RoomRequest::Symbols(of) = &mut request.room else { panic!("a request of symbols") };
+    of.sequences = Sequences::Ragged;
     let kernel = generate(&request).unwrap();
     let fields: Vec<&str> = kernel.params.fields.iter().map(|field| field.name.as_str()).collect();
     assert_eq!(fields[..4], ["s_s_out", "s_f_out", "q_indptr", "kv_indptr"]);

@@ -4,11 +4,11 @@
 #[path = "../../runtime/tests/support/mod.rs"]
 mod support;
 
-use sparsym_codegen::{Buffer, GridAxis, Kernel, Request, Room, Target, generate, name_without_hash};
-use sparsym_ir::Problem;
+use sparsym_codegen::{Buffer, GridAxis, Kernel, Numbers, Request, Room, Target, generate, name_without_hash};
 use sparsym_ir::expr::{Axis, BinaryOp, Expr, ExprKind, Line, Measure, Order, Running, Side, Softmax, Type, Within};
 use sparsym_ir::span::Span;
 use sparsym_ir::strategy::{Action, BlockRule, Map, MapAxis, MapId, Strategy, When};
+use sparsym_ir::{Bindings, Bound, Moment, Problem};
 
 fn node(kind: ExprKind, ty: Type) -> Expr {
     Expr { kind, ty, span: Span::default() }
@@ -97,7 +97,9 @@ fn a_line_of_a_whole_head_is_cut_by_a_cta() {
 #[test]
 fn workspaces_have_the_sizes_of_their_axes() {
     let problem = Problem { kv_heads: 2, ..Problem::self_attention(3, 1000, 4, 64) };
-    let bytes = |buffer: Buffer| buffer.workspace_bytes(&problem);
+    let (strategy, bindings) = (Strategy::dense(), Bindings::default());
+    let bound = Bound::new(&strategy, &problem, &bindings).unwrap();
+    let bytes = |buffer: Buffer| buffer.workspace_bytes(&Numbers::of_rules(&bound, Moment::default()));
     assert_eq!(bytes(Buffer::Means(Side::Q)), Some(4 * 3 * 4 * 8 * 64));
     assert_eq!(bytes(Buffer::Means(Side::Kv)), Some(4 * 3 * 2 * 8 * 64));
     assert_eq!(bytes(Buffer::Center(Side::Kv)), Some(4 * 3 * 2 * 64));

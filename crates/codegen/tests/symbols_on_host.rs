@@ -5,7 +5,7 @@ mod host;
 use host::{Launch, Program};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use sparsym_codegen::{Buffer, Kernel, Request, Room, Sequences, Target, generate};
+use sparsym_codegen::{Buffer, Kernel, Request, Room, RoomRequest, Sequences, Target, generate};
 use sparsym_ir::bind::{Bindings, Bound, InputData, Moment, TableData};
 use sparsym_ir::problem::{Layout, LayoutRange, Problem, Ragged};
 use sparsym_ir::static_symbols::static_symbols;
@@ -387,8 +387,9 @@ fn check(cases: Vec<Case>) {
 
 fn kernel(case: &Case) -> Kernel {
     let mut request = Request::new(&case.strategy, Room::Symbols, Target::parse("sm_80").unwrap());
-    request.blocks = case.problem.blocks;
-    request.sequences = if case.problem.ragged.is_some() { Sequences::Ragged } else { Sequences::Uniform };
+    let RoomRequest::Symbols(of) = &mut request.room else { panic!("a request of symbols") };
+    of.blocks = case.problem.blocks;
+    of.sequences = if case.problem.ragged.is_some() { Sequences::Ragged } else { Sequences::Uniform };
     generate(&request).unwrap_or_else(|findings| panic!("{}: {findings}", case.name))
 }
 

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use ptx_emulator::{Checks, Copies, Launch, Memory, Options, Program, Schedule};
-use sparsym_codegen::{Projection, Request, Room, Target, generate};
+use sparsym_codegen::{FromHeads, Product, Request, Room, RoomRequest, Target, ToHeads, generate};
 use sparsym_ir::Strategy;
 use sparsym_ir::strategy::Blocks;
 use sparsym_runtime::Compiler;
@@ -166,31 +166,33 @@ fn cut(name: String, text: &str) -> Text {
 /// The kernels of a few rooms and targets, without what is only there for debuggers.
 fn texts() -> Vec<Text> {
     let (dense, omni) = (Strategy::dense(), support::flash_omni_strategy());
-    let plain = Projection::default();
-    let rich = Projection { sparse: true, bias: true, ..plain };
     let compiler = Compiler::new().unwrap();
     let mut texts = Vec::new();
-    for (strategy, room, target, projection) in [
-        (&dense, Room::Attention, "sm_80", plain),
-        (&omni, Room::Attention, "sm_80", plain),
-        (&omni, Room::Attention, "sm_120", plain),
-        (&omni, Room::Symbols, "sm_80", plain),
-        (&dense, Room::GemmQ, "sm_80", rich),
-        (&dense, Room::GemmO, "sm_80", plain),
+    let blocks_of_64 = |strategy: &Strategy| Strategy { blocks: Blocks { q: 64, kv: 64 }, ..strategy.clone() };
+    let (dense, omni) = (blocks_of_64(&dense), blocks_of_64(&omni));
+    let of = |strategy, room, target| Request::new(strategy, room, Target::parse(target).unwrap());
+    let mut requests = vec![
+        of(&dense, Room::Attention, "sm_80"),
+        of(&omni, Room::Attention, "sm_80"),
+        of(&omni, Room::Attention, "sm_120"),
+        of(&omni, Room::Symbols, "sm_80"),
+    ];
+    for room in [
+        RoomRequest::GemmQ(ToHeads { block: Some(64), bias: true, ..ToHeads::default() }),
+        RoomRequest::GemmO(FromHeads::Product(Product::default())),
     ] {
-        let request = Request {
-            head_dim: 64,
-            blocks: Blocks { q: 64, kv: 64 },
-            projection,
-            ..Request::new(strategy, room, Target::parse(target).unwrap())
-        };
+        requests.push(Request::of(room, Target::parse("sm_80").unwrap()));
+    }
+    for request in requests {
+        let room = request.room.room();
+        let request = Request { head_dim: 64, ..request };
         let kernel = generate(&request).unwrap_or_else(|error| panic!("{room:?}: {error}"));
         let image = compiler.compile(&kernel, "fuzz").unwrap().image;
         let ptx = String::from_utf8_lossy(&image.ptx).into_owned();
         let ptx = ptx.split("\t.section").next().unwrap_or_default();
         let without_places: String =
             ptx.lines().filter(|line| !line.trim_start().starts_with(".loc")).map(|line| format!("{line}\n")).collect();
-        texts.push(cut(format!("{} for {target}", kernel.name), &without_places));
+        texts.push(cut(format!("{} for {}", kernel.name, kernel.plan.target), &without_places));
     }
     for (name, text) in [
         ("document_symbols_sm_80", include_str!("../../emulator/tests/ptx-input/document_symbols_sm_80.ptx")),

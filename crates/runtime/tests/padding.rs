@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sparsym_codegen::{Projection, Request, Room, Target, generate};
+use sparsym_codegen::{Request, Room, RoomRequest, Target, ToHeads, generate};
 use sparsym_ir::expr::{BinaryOp, Expr, ExprKind, Global, Type, UnaryOp};
 use sparsym_ir::projection::{RmsNorm, Rope, RopePairs, Stream};
 use sparsym_ir::strategy::{Blocks, Strategy, TokenRule};
@@ -94,7 +94,7 @@ fn gemm_q_of_padded_heads() {
     let dense = Strategy::dense();
     for pairs in [RopePairs::Half, RopePairs::Interleaved] {
         let mut request = request(&dense, Room::GemmQ);
-        request.projection = Projection { bias: true, norm: true, rope: Some(pairs), ..Projection::default() };
+        request.room = RoomRequest::GemmQ(ToHeads { bias: true, norm: true, rope: Some(pairs), ..ToHeads::default() });
         let help = help(&request);
         for words in [
             "multiply it by sqrt(80/96), and norm_eps by 80/96",

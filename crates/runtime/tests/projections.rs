@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use ptx_emulator::{Copies, Launch, Memory, Options, Program, Schedule, Stats};
-use sparsym_codegen::{Argument, Buffer, Kernel, Projection, ProjectionNumbers, Request, Room, Target, generate};
+use sparsym_codegen::{
+    Argument, Buffer, FromHeads, GemmPlan, Kernel, Numbers, Product, Request, Room, RoomPlan, RoomRequest, Sizes,
+    SummedHeads, Target, ToHeads, generate,
+};
 use sparsym_ir::projection::{RopePairs, Stream, Summed};
-use sparsym_ir::strategy::{Blocks, Strategy};
 use sparsym_ir::symbols::CacheSymbol;
 use sparsym_ir::{DType, Tensor};
 use sparsym_runtime::Compiler;
@@ -23,6 +25,19 @@ struct Call {
     weights: Vec<Vec<f32>>,
     /// Values in place of those that are drawn.
     inputs: HashMap<Buffer, Vec<f32>>,
+}
+
+/// What the kernel has; those that belong to the other room are not set.
+#[derive(Clone, Copy)]
+struct Projection {
+    sparse: bool,
+    bias: bool,
+    norm: bool,
+    rope: Option<RopePairs>,
+    means: bool,
+    summed: Summed,
+    partials: bool,
+    differences: bool,
 }
 
 /// What a call left in its outputs, and what it cost.
@@ -88,20 +103,27 @@ impl Call {
             Buffer::QOut => 2 * s.head_shape().iter().product::<usize>(),
             Buffer::BlockMeans => 4 * s.batch * s.heads * s.blocks() * s.head_dim,
             Buffer::Y | Buffer::PartialOut(_) => 2 * s.model_shape().iter().product::<usize>(),
-            other => return other.projection_workspace_bytes(s, self.weights.len()),
+            other => return other.workspace_bytes(&self.numbers()),
         })
     }
 
     fn kernel(&self) -> Kernel {
-        let (block, strategy) = (self.stream.block as u32, Strategy::dense());
-        let request = Request {
-            dtype: self.dtype,
-            head_dim: self.stream.head_dim,
-            blocks: Blocks { q: block, kv: block },
-            projection: self.projection,
-            ..Request::new(&strategy, self.room, Target::parse(self.target).unwrap())
+        let Projection { sparse, bias, norm, rope, means, summed, partials, differences } = self.projection;
+        let block = self.stream.block as u32;
+        let (s_c, means) = (sparse.then_some(block), means.then_some(block));
+        let heads = s_c.map(|block| SummedHeads { block, summed });
+        let room = match self.room {
+            Room::GemmQ => RoomRequest::GemmQ(ToHeads { block: s_c, bias, norm, rope, means }),
+            _ if differences => RoomRequest::GemmO(FromHeads::Differences { block }),
+            _ => RoomRequest::GemmO(FromHeads::Product(Product { heads, partials, bias })),
         };
-        generate(&request).unwrap()
+        let (dtype, head_dim) = (self.dtype, self.stream.head_dim);
+        generate(&Request { dtype, head_dim, ..Request::of(room, Target::parse(self.target).unwrap()) }).unwrap()
+    }
+
+    fn numbers(&self) -> Numbers<'_> {
+        let sizes = Sizes::Stream { stream: &self.stream, eps: EPS };
+        Numbers { sizes, coefficients: &self.coefficients, weights: &self.weights }
     }
 
     /// Runs it twice: with copies as late as they may come and as early, and checks that this makes no difference.
@@ -123,9 +145,8 @@ impl Call {
         let image = Compiler::new().unwrap().compile(&kernel, "none").unwrap().image;
         let program = Program::load(&String::from_utf8_lossy(&image.ptx)).unwrap();
         let (mut memory, mut params) = (Memory::new(), vec![0; kernel.params.size]);
-        let numbers = ProjectionNumbers { eps: EPS, coefficients: &self.coefficients, weights: &self.weights };
         let mut placed = HashMap::new();
-        for (offset, argument) in kernel.projection_arguments(&self.stream, &numbers) {
+        for (offset, argument) in kernel.arguments(&self.numbers()) {
             let bytes = match argument {
                 Argument::I32(value) => value.to_ne_bytes().to_vec(),
                 Argument::F32(value) => value.to_ne_bytes().to_vec(),
@@ -144,7 +165,7 @@ impl Call {
         }
         let mut launches = Vec::new();
         for launch in &kernel.launches {
-            let grid = kernel.projection_grid(launch, &self.stream, self.weights.len());
+            let grid = launch.ctas(&self.numbers());
             let block = [launch.threads, 1, 1];
             let entry = program.kernel(&launch.entry).unwrap();
             let launch = Launch { grid, block, dynamic_shared: launch.shared_bytes, params: &params };
@@ -293,7 +314,8 @@ impl Call {
             }
         }
         // Products are those of warps with computed rows, copies those of tiles.
-        let (tile, d) = (done.kernel.plan.tile_q as usize, s.head_dim);
+        let RoomPlan::GemmQ(GemmPlan { tile_q, .. }) = done.kernel.plan.room else { panic!("{name} is not of gemm_q") };
+        let (tile, d) = (tile_q as usize, s.head_dim);
         let warp = tile / 4;
         let (mut warps, mut tiles) = (std::collections::BTreeSet::new(), std::collections::BTreeSet::new());
         for [b, token, h] in self.computed_rows() {
@@ -381,8 +403,17 @@ fn pattern(s: &Stream, computes: impl Fn(usize, usize, usize) -> bool) -> CacheS
     s_c
 }
 
-const SPARSE: Projection = Projection { sparse: true, ..Projection::NONE };
-const DENSE: Projection = Projection::NONE;
+const DENSE: Projection = Projection {
+    sparse: false,
+    bias: false,
+    norm: false,
+    rope: None,
+    means: false,
+    summed: Summed::Active,
+    partials: false,
+    differences: false,
+};
+const SPARSE: Projection = Projection { sparse: true, ..DENSE };
 const FULL: Projection = Projection { bias: true, norm: true, rope: Some(RopePairs::Half), means: true, ..SPARSE };
 
 #[test]

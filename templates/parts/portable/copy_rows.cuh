@@ -5,7 +5,7 @@ struct Operands {
     const u16* b;    // the same of the rows of B that are the tile's columns
     int columns;     // of a row of A and of B
     u32 a_rows;      // bit n: row n of those in A is copied; otherwise it becomes zeros
-//% if plan.room == "gemm_o"
+//% if plan.cut == "columns"
     u32 b_rows;      // the same of B, which may end inside the tile
 //% endif
     u32 to;          // where in a stage
@@ -14,7 +14,7 @@ struct Operands {
 // Operands whose first rows are `a` and `b`.
 static __device__ __forceinline__ Operands operands_from(const Params& p, const OutputTile& tile,
                                                          const u16* a, const u16* b,
-//% if plan.room == "gemm_o"
+//% if plan.cut == "columns"
                                                          int columns, int b_rows) {
 //% else
                                                          int columns) {
@@ -30,7 +30,7 @@ static __device__ __forceinline__ Operands operands_from(const Params& p, const 
     for (int n = 0; n < kTileQ / kRowsPerPass; ++n) {
         operands.a_rows |= is_inside(p, tile, row + n * kRowsPerPass) ? 1 << n : 0;
     }
-//% if plan.room == "gemm_o"
+//% if plan.cut == "columns"
     operands.b_rows = 0;
     #pragma unroll
     for (int n = 0; n < kTileN / kRowsPerPass; ++n) {
@@ -52,7 +52,7 @@ static __device__ __forceinline__ void copy_rows(u32 to, const u16* from, int co
     }
 }
 //# part load_slice
-//% if plan.room == "gemm_q"
+//% if plan.cut == "depth"
 // Starts copying kTileK columns of A and B from `column` on; past the end of a row there are zeros.
 static __device__ __forceinline__ void load_slice(u32 stage, const Operands& of, int column) {
     const bool inside = column + threadIdx.x % kGroupChunks * 8 < of.columns;
@@ -61,14 +61,14 @@ static __device__ __forceinline__ void load_slice(u32 stage, const Operands& of,
               inside ? 0xffffffffu : 0);
 }
 //% else
-// Starts copying kTileK columns of A and B from `column` on${ "; of A only `rows`" if plan.projection.sparse }.
-//% if plan.projection.sparse
+// Starts copying kTileK columns of A and B from `column` on${ "; of A only `rows`" if plan.sparse }.
+//% if plan.sparse
 static __device__ __forceinline__ void load_slice(u32 stage, const Operands& of, int column,
                                                   u32 rows) {
 //% else
 static __device__ __forceinline__ void load_slice(u32 stage, const Operands& of, int column) {
 //% endif
-    copy_rows(stage + of.to, of.a + column, of.columns, kTileQ, of.a_rows${ " & rows" if plan.projection.sparse });
+    copy_rows(stage + of.to, of.a + column, of.columns, kTileQ, of.a_rows${ " & rows" if plan.sparse });
     copy_rows(stage + kTileQ * kRowBytes + of.to, of.b + column, of.columns, kTileN, of.b_rows);
 }
 //% endif

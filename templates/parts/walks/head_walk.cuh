@@ -7,7 +7,7 @@ struct HeadWalk {
     u32 heads;              // of that word, still to be visited
     u32 rows;               // which rows sum the present head, as Operands counts them
     int column;             // where the present slice starts in a row of O; -1 after the last one
-//% if plan.projection.summed == "both"
+//% if plan.summed == "both"
     u32 flip;               // all ones where cached heads are summed, else 0
 //% endif
 };
@@ -21,9 +21,9 @@ static __device__ __forceinline__ void read_heads(HeadWalk& walk, const Params& 
         walk.bits[piece] = 0;
         if (holds_rows(p, tile, piece * kPieceRows, kPieceRows)) {
             const i64 row = (i64)block_of_piece(p, tile, piece) * words_of(p.heads);
-            walk.bits[piece] = ${ "~" if cached }p.s_c[row + walk.word]${ " ^ walk.flip" if plan.projection.summed == "both" };
+            walk.bits[piece] = ${ "~" if plan.summed == "cached" }p.s_c[row + walk.word]${ " ^ walk.flip" if plan.summed == "both" };
         }
-//% if cached or plan.projection.summed == "both"
+//% if plan.summed != "active"
         // A row ends inside its last word.
         const int heads = p.heads - walk.word * 32;
         walk.bits[piece] &= heads < 32 ? (1u << heads) - 1 : 0xffffffffu;
@@ -60,7 +60,7 @@ static __device__ __forceinline__ void next_slice(HeadWalk& walk, const Params& 
     }
 }
 //# part first_slice
-//% if plan.projection.summed == "both"
+//% if plan.summed == "both"
 static __device__ __forceinline__ HeadWalk first_slice(const Params& p, const OutputTile& tile,
                                                        u32 flip) {
 //% else
@@ -69,7 +69,7 @@ static __device__ __forceinline__ HeadWalk first_slice(const Params& p, const Ou
     HeadWalk walk;
     walk.word = -1;
     walk.heads = 0;
-//% if plan.projection.summed == "both"
+//% if plan.summed == "both"
     walk.flip = flip;
 //% endif
     next_head(walk, p, tile);

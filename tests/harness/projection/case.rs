@@ -1,7 +1,7 @@
 //! A case: one projection, described by a page of TOML.
 
 use serde::Deserialize;
-use sparsym::codegen::{Projection, Room};
+use sparsym::codegen::{FromHeads, Product, RoomRequest, SummedHeads, ToHeads};
 use sparsym::ir::problem::DType;
 use sparsym::ir::projection::{RopePairs, Stream, Summed};
 
@@ -144,16 +144,22 @@ impl Case {
     }
 
     /// The kernel that it needs.
-    pub fn parts(&self) -> (Room, Projection) {
-        let parts = Projection { sparse: self.s_c.is_some(), ..Projection::default() };
+    pub fn room(&self) -> RoomRequest<'static> {
+        let block = self.block as u32;
+        let s_c = self.s_c.is_some().then_some(block);
         match self.call {
-            Call::GemmQ(GemmQParts { bias, norm, rope, means }) => {
-                (Room::GemmQ, Projection { bias, norm: norm.is_some(), rope, means, ..parts })
-            }
+            Call::GemmQ(GemmQParts { bias, norm, rope, means }) => RoomRequest::GemmQ(ToHeads {
+                block: s_c,
+                bias,
+                norm: norm.is_some(),
+                rope,
+                means: means.then_some(block),
+            }),
             Call::GemmO(GemmOParts { bias, summed, partials }) => {
-                (Room::GemmO, Projection { bias, summed, partials: partials > 0, ..parts })
+                let heads = s_c.map(|block| SummedHeads { block, summed });
+                RoomRequest::GemmO(FromHeads::Product(Product { heads, partials: partials > 0, bias }))
             }
-            Call::Differences(_) => (Room::GemmO, Projection { differences: true, ..parts }),
+            Call::Differences(_) => RoomRequest::GemmO(FromHeads::Differences { block }),
         }
     }
 }

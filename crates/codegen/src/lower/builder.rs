@@ -15,25 +15,16 @@ use super::body::{Body, Loop, Statement, Word, call_of, declare, define, free_na
 use super::cuda::{Cuda, all_of, call, field, literal, name};
 use super::expr::Lowering;
 use super::symbols;
-use crate::kernel::{GridAxis, Launch};
+use crate::kernel::{GridAxis, Step};
 use crate::params::{Buffer, range_field};
-use crate::plan::Plan;
-use crate::registry::{CUT, Template};
-
-/// A launch before the last one.
-#[derive(Clone, Debug)]
-pub(crate) struct Step {
-    pub(crate) launch: Launch,
-    pub(crate) template: &'static Template,
-    /// Functions that no step before it has defined.
-    pub(crate) functions: String,
-    /// What its template puts where.
-    pub(crate) values: minijinja::Value,
-}
+use crate::plan::SymbolsPlan;
+use crate::text::{CUT, Template};
 
 /// Functions and launches, in the order in which a text needs them.
 pub(crate) struct Builder<'a> {
-    pub(super) plan: &'a Plan,
+    /// The kernel's name.
+    kernel: &'a str,
+    pub(super) plan: &'a SymbolsPlan,
     /// Functions since the last step.
     pub(super) functions: RefCell<Vec<String>>,
     /// Name and body of every function.
@@ -96,8 +87,9 @@ impl Function {
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(plan: &'a Plan) -> Builder<'a> {
+    pub(super) fn new(kernel: &'a str, plan: &'a SymbolsPlan) -> Builder<'a> {
         Builder {
+            kernel,
             plan,
             functions: RefCell::default(),
             known: RefCell::default(),
@@ -130,11 +122,8 @@ impl<'a> Builder<'a> {
         grid: [GridAxis; 3],
         values: minijinja::Value,
     ) {
-        let entry = format!("{}_{what}", self.plan.name);
-        let values = context! { entry => &entry, threads => threads, ..values };
-        let launch = Launch { entry, threads, shared_bytes: 0, grid };
-        let functions = self.take_functions();
-        self.steps.borrow_mut().push(Step { launch, template, functions, values });
+        let step = Step::new(format!("{}_{what}", self.kernel), template, threads, grid, values);
+        self.steps.borrow_mut().push(Step { functions: self.take_functions(), ..step });
     }
 
     /// The functions that no step has taken yet.

@@ -13,7 +13,7 @@ use super::cuts::{AXES, Cuts};
 use super::expr::Lowering;
 use super::formula::{self, Judge};
 use super::symbols;
-use crate::plan::Plan;
+use crate::plan::SymbolsPlan;
 
 /// A mask as CUDA.
 pub(super) struct Mask {
@@ -39,7 +39,7 @@ fn part_words() -> [Word; 5] {
     words().map(|word| if word.name == "cell" { word.from(name("part")) } else { word })
 }
 
-pub(super) fn lower(lowering: &Lowering, plan: &Plan, mask: &Expr) -> Mask {
+pub(super) fn lower(lowering: &Lowering, plan: &SymbolsPlan, mask: &Expr) -> Mask {
     let atoms = Atoms::of(lowering.strategy, mask);
     let formula = formula::simplified(&atoms.formula);
     let opaque = formula::is_opaque(&formula);
@@ -63,7 +63,7 @@ fn reads_grid(expr: &Expr) -> bool {
 
 struct Cells<'a> {
     lowering: Lowering<'a>,
-    plan: &'a Plan,
+    plan: &'a SymbolsPlan,
     formula: Formula,
     cuts: Cuts,
     /// Whether the formula needs interval arithmetic.

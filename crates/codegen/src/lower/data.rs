@@ -10,7 +10,7 @@ use super::builder::{Builder, Function, axis_words, grid_locals, place, words};
 use super::cuda::{Cuda, field, literal};
 use super::expr::{Level, Lowering};
 use crate::kernel::GridAxis;
-use crate::registry::{BLOCK_SUM, CENTER, DOT, EACH, POOL, SIMILARITY, SOFTMAX};
+use crate::text::{BLOCK_SUM, CENTER, DOT, EACH, POOL, SIMILARITY, SOFTMAX};
 
 /// What the rules read, directly or through maps.
 #[derive(Default)]
@@ -189,7 +189,7 @@ impl MapStep<'_> {
 
     fn step(
         &self,
-        template: &'static crate::registry::Template,
+        template: &'static crate::text::Template,
         threads: u32,
         grid: [GridAxis; 3],
         values: minijinja::Value,

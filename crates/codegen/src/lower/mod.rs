@@ -21,7 +21,6 @@ use sparsym_ir::strategy::{Strategy, TokenRule};
 
 use serde::Serialize;
 
-pub(crate) use builder::Step;
 pub use data::reads_means_alone;
 pub(crate) use symbols::SymbolRules;
 
@@ -30,17 +29,15 @@ use builder::Builder;
 use cuda::{Cuda, field, name};
 use expr::{BatchPlace, Floats, Level, Lowering};
 
-use crate::kernel::{Launch, last_launch};
+use crate::kernel::Step;
 use crate::params::Buffer;
-use crate::plan::{Plan, Request, Room};
-use crate::projection;
+use crate::plan::SymbolsPlan;
 
-/// A strategy's rules as CUDA functions.
+/// Rules over tokens as CUDA functions.
 #[derive(Clone, Debug, Default, Serialize)]
-pub(crate) struct Rules {
-    /// Definitions for all launches; empty when there are none.
-    pub shared_functions: String,
-    /// Definitions for the last launch; empty when there are none.
+pub(crate) struct TokenRules {
+    /// Their definitions.
+    #[serde(skip)]
     pub functions: String,
     /// Arguments of a call of `mask`.
     pub mask_arguments: String,
@@ -60,36 +57,36 @@ pub(crate) struct Rules {
     pub mask_words: String,
     /// The score's expression, for the header.
     pub score_words: String,
+}
+
+/// Rules over blocks as CUDA functions, and launches that come before them.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct BlockRules {
+    /// Definitions for all launches; empty when there are none.
+    #[serde(skip)]
+    pub shared_functions: String,
+    /// Definitions for the last launch; empty when there are none.
+    #[serde(skip)]
+    pub functions: String,
     /// What the symbols room puts where.
     pub symbols: SymbolRules,
     /// Whether passes over tokens sum directions.
     pub sums_directions: bool,
     /// Whether one of them takes the mean of all tokens away.
     pub subtracts_center: bool,
-    /// Launches before the last one, and their text.
+    /// The mask's expression, for the header.
+    pub mask_words: String,
+    /// Launches before the last one.
     #[serde(skip)]
     pub steps: Vec<Step>,
-    /// All launches.
-    #[serde(skip)]
-    pub launches: Vec<Launch>,
     /// Workspaces of order maps.
     #[serde(skip)]
     pub cuts: Vec<Buffer>,
 }
 
-/// Lowers what the room needs.
-pub(crate) fn rules(request: &Request<'_>, plan: &Plan) -> Rules {
-    let mut rules = Rules::default();
-    let strategy = request.strategy;
-    if plan.room == Room::Symbols {
-        symbols_rules(strategy, plan, &mut rules);
-        return rules;
-    }
-    if matches!(plan.room, Room::GemmQ | Room::GemmO) {
-        (rules.steps, rules.launches) = projection::launches(plan);
-        return rules;
-    }
-    rules.launches = vec![last_launch(plan, plan.name.clone())];
+/// Lowers mask and score; `scored`: the logit is what a score says even if the strategy has none.
+pub(crate) fn token_rules(strategy: &Strategy, scored: bool) -> TokenRules {
+    let mut rules = TokenRules::default();
     let exact = Lowering::new(strategy, Level::Tokens, BatchPlace::Tile);
     if let Some(TokenRule { value, .. }) = &strategy.mask {
         rules.mask_divides = value.any(divides);
@@ -104,7 +101,7 @@ pub(crate) fn rules(request: &Request<'_>, plan: &Plan) -> Rules {
     let fast = Lowering { floats: Floats::Fast, ..exact };
     let score = strategy.score.as_ref().map(|rule| fast.expr(&rule.value));
     // A scale that is not positive turns the running maximum round; as a score it is applied before.
-    if let Some(value) = score.or_else(|| plan.score.then(|| name("s"))) {
+    if let Some(value) = score.or_else(|| scored.then(|| name("s"))) {
         rules.score_words = value.to_string();
         (rules.score_reads_q, rules.score_reads_kv) = (value.reads("q"), value.reads("kv"));
         let body = [Statement::Return(value)];
@@ -133,20 +130,25 @@ fn divides(expr: &Expr) -> bool {
     }
 }
 
-fn symbols_rules(strategy: &Strategy, plan: &Plan, rules: &mut Rules) {
-    let builder = Builder::new(plan);
+/// Lowers the mask and the rules over blocks of a strategy whose [stages](sparsym_ir::data::stages) are maps, for a kernel of
+/// this name.
+pub(crate) fn block_rules(strategy: &Strategy, kernel: &str, plan: &SymbolsPlan) -> BlockRules {
+    let builder = Builder::new(kernel, plan);
     let blocks = Lowering { builder: Some(&builder), ..Lowering::new(strategy, Level::Blocks, BatchPlace::Own) };
     data::lower(&blocks);
-    (rules.functions, rules.symbols) = symbols::lower(&blocks, plan);
+    let (functions, symbols) = symbols::lower(&blocks, plan);
     let tokens = Lowering { level: Level::Tokens, builder: None, ..blocks };
-    rules.mask_words = strategy.mask.iter().map(|mask| tokens.expr(&mask.value).to_string()).collect();
-    [rules.sums_directions, rules.subtracts_center] = data::passes(strategy);
-    rules.shared_functions = symbols::range_functions(strategy, &builder);
-    rules.steps = builder.steps.take();
-    rules.cuts = builder.cuts.take();
-    let last = if rules.steps.is_empty() { plan.name.clone() } else { format!("{}_rules", plan.name) };
-    let before = rules.steps.iter().map(|step| step.launch.clone());
-    rules.launches = before.chain([last_launch(plan, last)]).collect();
+    let [sums_directions, subtracts_center] = data::passes(strategy);
+    BlockRules {
+        functions,
+        symbols,
+        sums_directions,
+        subtracts_center,
+        mask_words: strategy.mask.iter().map(|mask| tokens.expr(&mask.value).to_string()).collect(),
+        shared_functions: symbols::range_functions(strategy, &builder),
+        steps: builder.steps.take(),
+        cuts: builder.cuts.take(),
+    }
 }
 
 /// Names that the body of a token rule may use.

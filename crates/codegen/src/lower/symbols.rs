@@ -10,7 +10,7 @@ use super::cells;
 use super::cuda::{Cuda, all_of, call, field, literal, name};
 use super::expr::{Lowering, table_word};
 use crate::params::range_field;
-use crate::plan::Plan;
+use crate::plan::SymbolsPlan;
 
 /// What the symbols room puts where.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -24,7 +24,7 @@ pub(crate) struct SymbolRules {
 }
 
 /// Functions of the strategy's rules, and how the room calls them.
-pub(super) fn lower(lowering: &Lowering, plan: &Plan) -> (String, SymbolRules) {
+pub(super) fn lower(lowering: &Lowering, plan: &SymbolsPlan) -> (String, SymbolRules) {
     let strategy = lowering.strategy;
     let builder = lowering.builder();
     let mut functions: Vec<String> = Vec::new();

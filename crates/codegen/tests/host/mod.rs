@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use sparsym_codegen::{Argument, Buffer, Kernel};
+use sparsym_codegen::{Argument, Buffer, Kernel, Numbers};
 use sparsym_ir::bind::{Bound, Moment, TableData};
 use sparsym_ir::strategy::{Element, Scalar};
 
@@ -87,11 +87,12 @@ impl Launch {
     /// A call of kernel `index` of a program; symbol words start as a pattern that no kernel would leave by chance.
     pub(crate) fn new(index: usize, kernel: &Kernel, bound: &Bound, moment: &Moment) -> Launch {
         let [launch] = &kernel.launches[..] else { panic!("{} is more than one kernel", kernel.name) };
-        let grid = kernel.grid(launch, bound.problem);
+        let numbers = Numbers::of_rules(bound, *moment);
+        let grid = launch.ctas(&numbers);
         let head = [index as u32, grid[0], grid[1], grid[2], launch.threads, kernel.params.size as u32];
         let mut params = vec![0u8; kernel.params.size];
         let (mut buffers, mut returned, mut n_buffers) = (Vec::new(), Vec::new(), 0u32);
-        for (offset, argument) in kernel.arguments(bound, moment, &[]) {
+        for (offset, argument) in kernel.arguments(&numbers) {
             match argument {
                 Argument::I32(value) => params[offset..offset + 4].copy_from_slice(&value.to_le_bytes()),
                 Argument::F32(value) => params[offset..offset + 4].copy_from_slice(&value.to_le_bytes()),

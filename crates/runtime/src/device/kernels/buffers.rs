@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use sparsym_codegen::{Buffer, Kernel, Source};
+use sparsym_codegen::{Buffer, Kernel, Numbers, Source};
 use sparsym_ir::bind::Bound;
 use sparsym_ir::strategy::{Element, Scalar};
 use sparsym_ir::symbols::BitRows;
@@ -56,7 +56,7 @@ pub(super) fn of_attention<'a>(buffer: Buffer, call: &'a AttentionCall<'_>) -> O
 
 /// What a kernel of the symbols room finds in a buffer: its outputs are these symbols where it writes nothing.
 pub(super) fn of_symbols<'a>(buffer: Buffer, call: &SymbolsCall<'a>, symbols: &'a Symbols) -> Option<Contents<'a>> {
-    if let Some(bytes) = buffer.workspace_bytes(call.bound.problem) {
+    if let Some(bytes) = buffer.workspace_bytes(&Numbers::of_rules(call.bound, call.moment)) {
         return Some(Contents::Zeros(bytes));
     }
     Some(match buffer {

@@ -16,7 +16,10 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sparsym_codegen::{Argument, Buffer, CachedRows, Kernel, Request, Room, Scale, Sequences, Target};
+use sparsym_codegen::{
+    Argument, AttentionRequest, Buffer, CachedRows, Kernel, Means, Numbers, Plan, Request, Room, RoomRequest, Scale,
+    Sequences, SymbolsRequest, Target,
+};
 use sparsym_ir::bind::Bound;
 use sparsym_ir::symbols::{BitRows, CacheSymbol, SkipSymbol};
 use sparsym_ir::{AttentionCall, AttentionOutput, DType, Symbols, SymbolsCall, Tensor};
@@ -38,7 +41,7 @@ pub struct KernelDevice<B: Backend> {
     backend: B,
     compiler: Arc<Compiler>,
     texts: HashMap<Room, String>,
-    loaded: Mutex<HashMap<String, Arc<Loaded<B>>>>,
+    loaded: Mutex<HashMap<Plan, Arc<Loaded<B>>>>,
 }
 
 /// A kernel on the machine.
@@ -93,9 +96,8 @@ impl<B: Backend> KernelDevice<B> {
     }
 
     fn attention_request<'a>(&self, bound: &Bound<'a>, dtype: DType, forecast: bool) -> Request<'a> {
-        Request {
-            dtype,
-            head_dim: bound.problem.head_dim,
+        let of = AttentionRequest {
+            strategy: bound.strategy,
             blocks: bound.problem.blocks,
             sequences: sequences(bound),
             cached_rows: match forecast {
@@ -104,38 +106,40 @@ impl<B: Backend> KernelDevice<B> {
                 false => CachedRows::LeftToCaller,
             },
             scale: Scale::of(bound.problem.scale, dtype),
-            ..Request::new(bound.strategy, Room::Attention, self.target())
-        }
+        };
+        Request { dtype, head_dim: bound.problem.head_dim, ..Request::of(RoomRequest::Attention(of), self.target()) }
     }
 
-    /// `pooled`: block means are given. Only texts that read Q and K depend on their type.
-    fn symbols_request<'a>(&self, bound: &Bound<'a>, dtype: DType, pooled: bool) -> Request<'a> {
+    /// Only texts that read Q and K depend on their type.
+    fn symbols_request<'a>(&self, bound: &Bound<'a>, dtype: DType, means: Means) -> Request<'a> {
+        let of = SymbolsRequest {
+            strategy: bound.strategy,
+            blocks: bound.problem.blocks,
+            sequences: sequences(bound),
+            means,
+        };
         Request {
             dtype: if bound.strategy.reads_data() { dtype } else { DType::Bf16 },
             head_dim: bound.problem.head_dim,
-            blocks: bound.problem.blocks,
-            sequences: sequences(bound),
-            pooled,
-            ..Request::new(bound.strategy, Room::Symbols, self.target())
+            ..Request::of(RoomRequest::Symbols(of), self.target())
         }
     }
 
-    /// The loaded kernel of a request; generated and compiled when it is first asked for.
-    fn kernel(&self, request: &Request<'_>) -> Result<Arc<Loaded<B>>, Error> {
-        let key = format!("{request:?}"); // all of it, strategy included: a text depends on nothing else
+    /// The loaded kernel of a request; generated and compiled when it is first asked for. `strategy` is named in errors.
+    fn kernel(&self, request: &Request<'_>, strategy: &str) -> Result<Arc<Loaded<B>>, Error> {
+        let key = sparsym_codegen::plan(request)?;
         let map = || self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = map().get(&key) {
             return Ok(found.clone());
         }
-        let strategy = request.strategy.snake_name();
-        let (kernel, compiled) = match self.texts.get(&request.room) {
+        let (kernel, compiled) = match self.texts.get(&request.room.room()) {
             Some(text) => {
                 let mut edited = sparsym_codegen::generate(request)?;
                 edited.replace_source(text.as_str());
-                let compiled = self.compiler.compile(&edited, &strategy)?;
+                let compiled = self.compiler.compile(&edited, strategy)?;
                 (edited, compiled)
             }
-            None => self.compiler.fitting(request, &strategy)?,
+            None => self.compiler.fitting(request, strategy)?,
         };
         let loaded = Arc::new(self.load(kernel, compiled.image)?);
         map().insert(key, loaded.clone());
@@ -174,19 +178,19 @@ impl<B: Backend> KernelDevice<B> {
         &'a self,
         loaded: &Loaded<B>,
         bound: &Bound<'_>,
-        arguments: &[(usize, Argument)],
+        numbers: &Numbers<'_>,
         contents: ContentsOf<'a>,
     ) -> Result<Finished<'a, B>, Error> {
         let (backend, kernel) = (&self.backend, &loaded.kernel);
         let (mut memory, mut buffers) = (backend.memory(), HashMap::new());
-        let grids: Vec<[u32; 3]> = kernel.launches.iter().map(|launch| kernel.grid(launch, bound.problem)).collect();
+        let grids: Vec<[u32; 3]> = kernel.launches.iter().map(|launch| launch.ctas(numbers)).collect();
         if grids.iter().flatten().any(|&ctas| ctas == 0) {
             return Ok(Finished { backend, memory, buffers, contents, cost: backend.no_cost() });
         }
         check_extents(bound)?;
         let mut params = vec![0; kernel.params.size];
         let mut write = |offset: usize, bytes: &[u8]| params[offset..offset + bytes.len()].copy_from_slice(bytes);
-        for &(offset, argument) in arguments {
+        for (offset, argument) in kernel.arguments(numbers) {
             match argument {
                 Argument::Buffer(buffer) => {
                     let placed = match buffers.entry(buffer) {
@@ -252,10 +256,10 @@ impl<B: Backend> Device for KernelDevice<B> {
             return Ok(Measured { value: dense, cost: self.backend.no_cost() });
         }
         let dtype = call.data.map_or(DType::Bf16, |(q, _)| q.dtype());
-        let loaded = self.kernel(&self.symbols_request(bound, dtype, false))?;
-        let arguments = loaded.kernel.arguments(bound, &moment, &[]);
+        let loaded = self.kernel(&self.symbols_request(bound, dtype, Means::Computed), &strategy.snake_name())?;
+        let numbers = Numbers::of_rules(bound, moment);
         let contents = |buffer| buffers::of_symbols(buffer, call, &dense);
-        let finished = self.run(&loaded, bound, &arguments, &contents)?;
+        let finished = self.run(&loaded, bound, &numbers, &contents)?;
         let pairs = |buffer| -> Result<SkipSymbol, Error> {
             let rows = bit_rows(dense.skip.rows(), &finished.output(buffer)?);
             Ok(SkipSymbol::from_rows(problem.batch, problem.heads, problem.q_blocks(), rows))
@@ -272,11 +276,11 @@ impl<B: Backend> Device for KernelDevice<B> {
     fn stored_attention(&self, call: &AttentionCall<'_>) -> Result<Measured<AttentionOutput>, Error> {
         call.check()?;
         let request = self.attention_request(call.bound, call.q.dtype(), call.forecast.is_some());
-        let loaded = self.kernel(&request)?;
+        let loaded = self.kernel(&request, &call.bound.strategy.snake_name())?;
         let coefficients = call.forecast.as_ref().map_or(&[][..], |forecast| &forecast.coefficients);
-        let arguments = loaded.kernel.arguments(call.bound, &call.moment, coefficients);
+        let numbers = Numbers { coefficients, ..Numbers::of_rules(call.bound, call.moment) };
         let contents = |buffer| buffers::of_attention(buffer, call);
-        let finished = self.run(&loaded, call.bound, &arguments, &contents)?;
+        let finished = self.run(&loaded, call.bound, &numbers, &contents)?;
         let (o, lse) = (finished.output(Buffer::O)?, finished.output(Buffer::Lse)?);
         let o = Tensor::from_bytes(&call.bound.problem.q_shape(), call.q.dtype(), &o);
         Ok(finished.measured(AttentionOutput { o, lse: bytemuck::pod_collect_to_vec(&lse) }))

@@ -1,9 +1,8 @@
 //! Which kernel a projection needs, and what its buffers are.
 
-use sparsym_codegen::{Buffer, Projection, ProjectionNumbers, Request, Room, Target};
+use sparsym_codegen::{Buffer, FromHeads, Numbers, Product, Request, RoomRequest, Sizes, SummedHeads, Target, ToHeads};
 use sparsym_ir::problem::DType;
 use sparsym_ir::projection::{Shaped, Stream};
-use sparsym_ir::strategy::{Blocks, Strategy};
 use sparsym_ir::{Code, Differences, Finding, Findings, GemmO, GemmQ};
 
 use super::session::{Place, bits, id};
@@ -11,10 +10,8 @@ use crate::device::session::{Array, BitArray, Call};
 
 /// A projection over arrays, whichever it is.
 pub(super) struct ProjectionCall<'a> {
-    /// Its sizes.
-    pub(super) stream: Stream,
-    room: Room,
-    parts: Projection,
+    stream: &'a Stream,
+    room: RoomRequest<'static>,
     dtype: DType,
     eps: f32,
     coefficients: &'a [f32],
@@ -25,11 +22,9 @@ pub(super) struct ProjectionCall<'a> {
 impl<'a> ProjectionCall<'a> {
     /// None: the call is not a projection.
     pub(super) fn of(call: &'a Call<'a>) -> Option<ProjectionCall<'a>> {
-        let none = Projection::default();
-        let of = |room, stream, dtype, parts| ProjectionCall {
+        let of = |room, stream: &'a Stream, dtype| ProjectionCall {
             stream,
             room,
-            parts,
             dtype,
             eps: 0.0,
             coefficients: &[],
@@ -37,43 +32,28 @@ impl<'a> ProjectionCall<'a> {
             call,
         };
         Some(match call {
-            Call::GemmQ { call: GemmQ { stream, x, bias, norm, rope, s_c, .. }, means, .. } => ProjectionCall {
-                eps: norm.map_or(0.0, |norm| norm.eps),
-                ..of(
-                    Room::GemmQ,
-                    *stream,
-                    x.dtype(),
-                    Projection {
-                        sparse: s_c.is_some(),
-                        bias: bias.is_some(),
-                        norm: norm.is_some(),
-                        rope: rope.map(|rope| rope.pairs),
-                        means: means.is_some(),
-                        ..none
-                    },
-                )
-            },
-            Call::GemmO { call: GemmO { stream, o, bias, s_c, summed, partials, coefficients, .. }, .. } => {
-                ProjectionCall {
-                    coefficients,
-                    ..of(
-                        Room::GemmO,
-                        *stream,
-                        o.dtype(),
-                        Projection {
-                            sparse: s_c.is_some(),
-                            bias: bias.is_some(),
-                            summed: *summed,
-                            partials: !partials.is_empty(),
-                            ..none
-                        },
-                    )
-                }
+            Call::GemmQ { call: GemmQ { stream, x, bias, norm, rope, s_c, .. }, means, .. } => {
+                let block = stream.block as u32;
+                let room = ToHeads {
+                    block: s_c.is_some().then_some(block),
+                    bias: bias.is_some(),
+                    norm: norm.is_some(),
+                    rope: rope.map(|rope| rope.pairs),
+                    means: means.is_some().then_some(block),
+                };
+                let eps = norm.map_or(0.0, |norm| norm.eps);
+                ProjectionCall { eps, ..of(RoomRequest::GemmQ(room), stream, x.dtype()) }
             }
-            Call::Differences { call: Differences { stream, w, weights, .. }, .. } => ProjectionCall {
-                weights,
-                ..of(Room::GemmO, *stream, w.dtype(), Projection { sparse: true, differences: true, ..none })
-            },
+            Call::GemmO { call: GemmO { stream, o, bias, s_c, summed, partials, coefficients, .. }, .. } => {
+                let heads = s_c.map(|_| SummedHeads { block: stream.block as u32, summed: *summed });
+                let room = Product { heads, partials: !partials.is_empty(), bias: bias.is_some() };
+                let room = RoomRequest::GemmO(FromHeads::Product(room));
+                ProjectionCall { coefficients, ..of(room, stream, o.dtype()) }
+            }
+            Call::Differences { call: Differences { stream, w, weights, .. }, .. } => {
+                let room = RoomRequest::GemmO(FromHeads::Differences { block: stream.block as u32 });
+                ProjectionCall { weights, ..of(room, stream, w.dtype()) }
+            }
             Call::Symbols(_) | Call::Attention(_) => return None,
         })
     }
@@ -94,30 +74,22 @@ impl<'a> ProjectionCall<'a> {
         Ok(())
     }
 
-    /// The kernel; `strategy` is only a name.
-    pub(super) fn request<'s>(&self, strategy: &'s Strategy, target: Target) -> Request<'s> {
-        let block = self.stream.block as u32;
-        Request {
-            dtype: self.dtype,
-            head_dim: self.stream.head_dim,
-            blocks: Blocks { q: block, kv: block },
-            projection: self.parts,
-            ..Request::new(strategy, self.room, target)
+    /// The kernel.
+    pub(super) fn request(&self, target: Target) -> Request<'static> {
+        Request { dtype: self.dtype, head_dim: self.stream.head_dim, ..Request::of(self.room.clone(), target) }
+    }
+
+    pub(super) fn numbers(&self) -> Numbers<'a> {
+        Numbers {
+            sizes: Sizes::Stream { stream: self.stream, eps: self.eps },
+            coefficients: self.coefficients,
+            weights: self.weights,
         }
-    }
-
-    pub(super) fn numbers(&self) -> ProjectionNumbers<'a> {
-        ProjectionNumbers { eps: self.eps, coefficients: self.coefficients, weights: self.weights }
-    }
-
-    /// Results that one launch makes side by side.
-    pub(super) fn orders(&self) -> usize {
-        self.weights.len()
     }
 
     /// What is in a buffer. None: the call has no such one.
     pub(super) fn place(&self, buffer: Buffer) -> Option<Place<'static>> {
-        if let Some(bytes) = buffer.projection_workspace_bytes(&self.stream, self.orders()) {
+        if let Some(bytes) = buffer.workspace_bytes(&self.numbers()) {
             return Some(Place::Workspace(bytes));
         }
         match self.call {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sparsym_codegen::{Argument, Buffer, Kernel};
+use sparsym_codegen::{Argument, Buffer, Means, Numbers};
 use sparsym_ir::DType;
 use sparsym_ir::bind::Bound;
 use sparsym_ir::projection::Shaped;
@@ -88,9 +88,9 @@ impl<B: Backend> KernelSession<B> {
 
     fn attention(&self, state: &mut State<B>, call: &AttentionArrays<'_>) -> Result<Option<Prepared<B>>, Error> {
         let request = self.device.attention_request(call.bound, call.q.dtype(), call.forecast.is_some());
-        let loaded = self.device.kernel(&request)?;
+        let loaded = self.device.kernel(&request, &call.bound.strategy.snake_name())?;
         let coefficients = call.forecast.as_ref().map_or(&[][..], |forecast| &forecast.coefficients);
-        let arguments = loaded.kernel.arguments(call.bound, &call.moment, coefficients);
+        let numbers = Numbers { coefficients, ..Numbers::of_rules(call.bound, call.moment) };
         let place = |buffer| {
             Some(match buffer {
                 Buffer::Q => id(call.q),
@@ -105,8 +105,8 @@ impl<B: Backend> KernelSession<B> {
                 other => constant(other, call.bound)?,
             })
         };
-        let grids = grids(&loaded.kernel, call.bound)?;
-        self.place(state, loaded, &arguments, grids, &place)
+        check_extents(call.bound)?;
+        self.place(state, loaded, &numbers, &place)
     }
 
     fn symbols(&self, state: &mut State<B>, call: &SymbolsArrays<'_>) -> Result<Option<Prepared<B>>, Error> {
@@ -114,15 +114,17 @@ impl<B: Backend> KernelSession<B> {
         if strategy.rules.is_empty() && strategy.mask.is_none() {
             return Ok(None); // arrays of symbols start as ones
         }
-        let pooled = call.means.is_some() && self.takes_means(strategy);
+        let given = call.means.filter(|_| self.takes_means(strategy));
+        let means = if given.is_some() { Means::Given } else { Means::Computed };
         let dtype = call.data.map_or(DType::Bf16, |[q, _]| q.dtype());
-        let loaded = self.device.kernel(&self.device.symbols_request(call.bound, dtype, pooled))?;
-        let arguments = loaded.kernel.arguments(call.bound, &call.moment, &[]);
+        let request = self.device.symbols_request(call.bound, dtype, means);
+        let loaded = self.device.kernel(&request, &strategy.snake_name())?;
+        let numbers = Numbers::of_rules(call.bound, call.moment);
         let place = |buffer: Buffer| {
-            if let (Buffer::Means(side), true) = (buffer, pooled) {
-                return call.means.map(|means| id(means[side as usize]));
+            if let (Buffer::Means(side), Some(means)) = (buffer, given) {
+                return Some(id(means[side as usize]));
             }
-            if let Some(bytes) = buffer.workspace_bytes(call.bound.problem) {
+            if let Some(bytes) = buffer.workspace_bytes(&numbers) {
                 return Some(Place::Workspace(bytes));
             }
             Some(match buffer {
@@ -134,19 +136,15 @@ impl<B: Backend> KernelSession<B> {
                 other => constant(other, call.bound)?,
             })
         };
-        let grids = grids(&loaded.kernel, call.bound)?;
-        self.place(state, loaded, &arguments, grids, &place)
+        check_extents(call.bound)?;
+        self.place(state, loaded, &numbers, &place)
     }
 
     fn projection(&self, state: &mut State<B>, call: &Call<'_>) -> Result<Option<Prepared<B>>, Error> {
         let Some(projection) = ProjectionCall::of(call) else { return Ok(None) };
         projection.check()?;
-        let (strategy, stream) = (Strategy::dense(), &projection.stream);
-        let loaded = self.device.kernel(&projection.request(&strategy, self.device.target()))?;
-        let arguments = loaded.kernel.projection_arguments(stream, &projection.numbers());
-        let launches = loaded.kernel.launches.iter();
-        let grids = launches.map(|launch| loaded.kernel.projection_grid(launch, stream, projection.orders())).collect();
-        self.place(state, loaded, &arguments, grids, &|buffer| projection.place(buffer))
+        let loaded = self.device.kernel(&projection.request(self.device.target()), "projection")?;
+        self.place(state, loaded, &projection.numbers(), &|buffer| projection.place(buffer))
     }
 
     /// Fills the parameters, and places what no array holds.
@@ -154,16 +152,16 @@ impl<B: Backend> KernelSession<B> {
         &self,
         state: &mut State<B>,
         loaded: Arc<Loaded<B>>,
-        arguments: &[(usize, Argument)],
-        grids: Vec<[u32; 3]>,
+        numbers: &Numbers<'_>,
         place: &dyn Fn(Buffer) -> Option<Place<'a>>,
     ) -> Result<Option<Prepared<B>>, Error> {
+        let (backend, kernel) = (&self.device.backend, &loaded.kernel);
+        let grids: Vec<[u32; 3]> = kernel.launches.iter().map(|launch| launch.ctas(numbers)).collect();
         if grids.iter().flatten().any(|&ctas| ctas == 0) {
             return Ok(None);
         }
-        let (backend, kernel) = (&self.device.backend, &loaded.kernel);
         let mut params = vec![0; kernel.params.size];
-        for &(offset, argument) in arguments {
+        for (offset, argument) in kernel.arguments(numbers) {
             let mut write = |bytes: &[u8]| params[offset..offset + bytes.len()].copy_from_slice(bytes);
             match argument {
                 Argument::I32(value) => write(&value.to_ne_bytes()),
@@ -288,11 +286,6 @@ impl<B: Backend> Session for KernelSession<B> {
     fn copied(&self) -> Copied {
         self.state().copied
     }
-}
-
-fn grids(kernel: &Kernel, bound: &Bound<'_>) -> Result<Vec<[u32; 3]>, Error> {
-    check_extents(bound)?;
-    Ok(kernel.launches.iter().map(|launch| kernel.grid(launch, bound.problem)).collect())
 }
 
 pub(super) fn id(array: &Array) -> Place<'static> {

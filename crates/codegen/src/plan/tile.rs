@@ -1,11 +1,15 @@
 //! Which tile a kernel works on: the only place with such numbers.
 
+use sparsym_ir::strategy::Strategy;
 use sparsym_ir::{Code, Finding};
 
-use crate::padding::no_kernel;
-use crate::plan::{CachedRows, Request, Room, Scale, Sequences};
-use crate::projection::check_parts;
+use crate::request::{AttentionRequest, CachedRows, Request, Scale, Sequences, ToHeads};
 use crate::target::Target;
+
+/// Head dimensions of attention and of projections.
+pub(crate) const HEAD_DIMS: [usize; 4] = [64, 96, 128, 256];
+/// The same as words.
+pub(crate) const HEAD_DIM_WORDS: &str = "64, 96, 128, 256";
 
 /// Tile, pipeline and occupancy of an attention kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +44,7 @@ pub(crate) enum Registers {
 /// S of two kv tiles is why tiles of K and V have 32 rows, but for D 64. Measured on an H100, docs/benchmarks.md: two row
 /// tiles against one at blocks of 64 and D 128, 346 against 289 TFLOP/s; 128×64 against 128×32 at D 64, 359 against 283.
 /// Tiles of 64 rows at blocks of 128 were 2 to 5 % slower than 128 at D 128. D 256 was 64×64, and reads Q twice as often now.
-const CANDIDATES: [(u32, &[AttentionTile]); 4] = [
+const CANDIDATES: [(u32, &[AttentionTile]); HEAD_DIMS.len()] = [
     (
         64,
         &[
@@ -96,12 +100,11 @@ pub(crate) fn group_chunks(head_dim: u32) -> u32 {
 /// The best legal tile; of those that the [fit](Request::fit) asks for.
 ///
 /// # Errors
-/// S603 for a head dimension that no row has, S602 with what would fit otherwise, or if there is no such fit.
-pub(crate) fn attention_tile(request: &Request<'_>) -> Result<AttentionTile, Finding> {
-    let Some(&(head_dim, candidates)) = CANDIDATES.iter().find(|(d, _)| *d as usize == request.head_dim) else {
-        return Err(no_kernel(request, &CANDIDATES.map(|(d, _)| d as usize)));
-    };
-    let (blocks, limit) = (request.blocks, request.target.shared_bytes());
+/// S602 with what would fit otherwise, or if there is no such fit or head dimension.
+pub(crate) fn attention_tile(request: &Request<'_>, of: &AttentionRequest<'_>) -> Result<AttentionTile, Finding> {
+    let known = CANDIDATES.iter().find(|(d, _)| *d as usize == request.head_dim);
+    let (head_dim, candidates) = known.map_or((request.head_dim as u32, &[][..]), |(d, candidates)| (*d, *candidates));
+    let (blocks, limit) = (of.blocks, request.target.shared_bytes());
     let rows_per_pass = |t: &AttentionTile| t.threads() / group_chunks(head_dim);
     let divides = |t: &AttentionTile| {
         blocks.q.is_multiple_of(t.q)
@@ -110,14 +113,13 @@ pub(crate) fn attention_tile(request: &Request<'_>) -> Result<AttentionTile, Fin
             && t.kv.is_multiple_of(rows_per_pass(t))
     };
     let new_target = request.target.capability() >= 100;
-    let (mask, score) =
-        (request.strategy.mask.is_some(), request.strategy.score.is_some() || request.scale == Scale::Any);
-    let ragged_or_forecast = request.sequences == Sequences::Ragged || request.cached_rows == CachedRows::Forecast;
+    let (mask, score) = (of.strategy.mask.is_some(), of.strategy.score.is_some() || of.scale == Scale::Any);
+    let ragged_or_forecast = of.sequences == Sequences::Ragged || of.cached_rows == CachedRows::Forecast;
     // A rule that reads tables or inputs keeps their addresses.
-    let looks_up = !(request.strategy.tables.is_empty() && request.strategy.inputs.is_empty());
+    let looks_up = !(of.strategy.tables.is_empty() && of.strategy.inputs.is_empty());
     // As does one with many operands: those that are the same for all tokens stay where they are.
     let mut operands = 0;
-    request.strategy.mask.iter().for_each(|mask| mask.value.walk(&mut |_| operands += 1));
+    of.strategy.mask.iter().for_each(|mask| mask.value.walk(&mut |_| operands += 1));
     let is_long = operands > LONG_MASK;
     let has_registers = |t: &AttentionTile| match t.registers {
         Registers::Full => !(mask || score || ragged_or_forecast || new_target),
@@ -135,7 +137,7 @@ pub(crate) fn attention_tile(request: &Request<'_>) -> Result<AttentionTile, Fin
                 blocks.kv,
                 request.target.name()
             ),
-            format!("use blocks that are multiples of one of the tiles {}{}", legal.join(", "), decisions(request)),
+            format!("use blocks that are multiples of one of the tiles {}{}", legal.join(", "), decisions(of.strategy)),
         ));
     };
     // After the best tile the same one again, for which the compiler is told that one CTA on an SM is enough; and then
@@ -160,9 +162,11 @@ pub(crate) fn no_more_fits(room: &str) -> Finding {
 }
 
 /// What other blocks change beside the tile.
-fn decisions(request: &Request<'_>) -> &'static str {
-    if request.strategy.rules.is_empty() { "" } else { "; rules over blocks then decide for other tokens" }
+fn decisions(strategy: &Strategy) -> &'static str {
+    if strategy.rules.is_empty() { "" } else { DECIDE }
 }
+
+const DECIDE: &str = "; rules over blocks then decide for other tokens";
 
 /// Tile, pipeline and occupancy of a projection: a CTA of four warps, each with full rows of the product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,8 +188,6 @@ pub(crate) struct ProjectionTile {
 impl ProjectionTile {
     /// Threads of a CTA.
     pub(crate) const THREADS: u32 = 128;
-    /// Rows of the smallest tile.
-    pub(crate) const LEAST_ROWS: usize = 64;
 
     /// Shared memory of the operands of one step, in bytes.
     pub(crate) fn stage_bytes(&self) -> u32 {
@@ -197,67 +199,89 @@ impl ProjectionTile {
         self.stages * self.stage_bytes()
     }
 
-    /// Rows of the tile that S_c decides together: all of them if it is not read.
-    pub(crate) fn piece_rows(&self, request: &Request<'_>) -> u32 {
-        let (mut a, mut b) = (self.rows, if request.projection.sparse { request.blocks.q } else { 0 });
+    /// Rows of the tile that S_c of this block decides together: all of them if it is not read.
+    pub(crate) fn piece_rows(&self, block: Option<u32>) -> u32 {
+        let (mut a, mut b) = (self.rows, block.unwrap_or(0));
         while b != 0 {
             (a, b) = (b, a % b);
         }
         a
     }
 
+    /// Whether S_c of such blocks can be obeyed.
+    fn check_block(&self, block: Option<u32>) -> Result<(), Finding> {
+        match block {
+            Some(block) if block == 0 || !block.is_multiple_of(32) => Err(Finding::new(
+                Code::NoTile,
+                format!(
+                    "no projection obeys S_c of blocks of {block} tokens: a warp of its tile has {} rows",
+                    16 * self.row_tiles
+                ),
+                format!("use blocks that are multiples of 32{DECIDE}"),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether all of a block lies in one tile, and in whole warps.
+    fn has_whole(&self, block: u32) -> bool {
+        block != 0 && block.is_multiple_of(32) && self.rows.is_multiple_of(block)
+    }
+
     /// As many CTAs and stages as the SM has room for; CTAs first, because one works while another waits or finishes.
-    fn filled(self, target: &Target) -> Option<ProjectionTile> {
+    fn filled(self, target: &Target) -> Result<ProjectionTile, Finding> {
         const SYSTEM: u32 = 1024; // of the SM's shared memory, for each CTA
         [(2, 3), (2, 2), (1, 3), (1, 2)]
             .map(|(ctas_per_sm, stages)| ProjectionTile { ctas_per_sm, stages, ..self })
             .into_iter()
             .find(|tile| tile.ctas_per_sm * (tile.shared_bytes() + SYSTEM) <= target.shared_bytes() + SYSTEM)
+            .ok_or_else(|| {
+                Finding::new(
+                    Code::NoTile,
+                    format!("{} has no room for a tile of {}×{}", target.name(), self.rows, self.columns),
+                    "use a smaller head dimension",
+                )
+            })
     }
 }
 
-/// Head dimensions of projections.
-const HEAD_DIMS: [u32; 4] = [64, 96, 128, 256];
-
-/// The tile of a projection. A tile of Q has the columns of one head, so that S_c is obeyed exactly and a thread quad has
+/// The tile of a projection to heads. It has the columns of one head, so that S_c is obeyed exactly and a thread quad has
 /// whole rows to normalise; 128 accumulators a thread are the most that leave room for operands.
 ///
 /// # Errors
-/// S602 for blocks that no tile can obey, S603 for a head dimension without a kernel, S605 for parts of another room.
-pub(crate) fn projection_tile(request: &Request<'_>) -> Result<ProjectionTile, Finding> {
-    check_parts(request)?;
-    let Some(head_dim) = HEAD_DIMS.into_iter().find(|&known| known as usize == request.head_dim) else {
-        return Err(no_kernel(request, &HEAD_DIMS.map(|known| known as usize)));
-    };
-    let (projection, block) = (request.projection, request.blocks.q);
-    let tile =
-        |rows, columns, depth, row_tiles| ProjectionTile { rows, columns, depth, row_tiles, stages: 2, ctas_per_sm: 1 };
-    let tile = match (request.room, head_dim) {
-        (Room::GemmQ, 256) => tile(64, head_dim, 64, 1),
-        (Room::GemmQ, _) => tile(128, head_dim, 64, 2),
-        (_, 96) => tile(128, 128, 32, 2),
-        _ => tile(128, 128, 64, 2),
-    };
-    let warp_rows = 16 * tile.row_tiles;
-    if projection.sparse && (block == 0 || !block.is_multiple_of(32)) {
+/// S602 for blocks that no tile can obey or take means of.
+pub(crate) fn to_heads_tile(request: &Request<'_>, of: &ToHeads) -> Result<ProjectionTile, Finding> {
+    let columns = request.head_dim as u32;
+    let (rows, row_tiles) = if columns == 256 { (64, 1) } else { (128, 2) };
+    let tile = ProjectionTile { rows, columns, depth: 64, row_tiles, stages: 2, ctas_per_sm: 1 };
+    tile.check_block(of.block)?;
+    if let Some(block) = of.means.filter(|&block| !tile.has_whole(block)) {
         return Err(Finding::new(
             Code::NoTile,
-            format!("no projection obeys S_c of blocks of {block} tokens: a warp of its tile has {warp_rows} rows"),
-            format!("use blocks that are multiples of 32{}", decisions(request)),
+            format!("no projection makes means of blocks of {block} tokens for head dimension {columns}"),
+            format!("use blocks of 32, 64{}", if rows == 128 { " or 128" } else { "" }),
         ));
     }
-    if projection.means && (block == 0 || !tile.rows.is_multiple_of(block) || !block.is_multiple_of(32)) {
+    if let (Some(block), Some(means)) =
+        (of.block, of.means.filter(|&means| of.block.is_some_and(|block| block != means)))
+    {
         return Err(Finding::new(
             Code::NoTile,
-            format!("no projection makes means of blocks of {block} tokens for head dimension {head_dim}"),
-            format!("use blocks of 32, 64{}", if tile.rows == 128 { " or 128" } else { "" }),
+            format!("no projection makes means of blocks of {means} tokens where S_c has blocks of {block}"),
+            "use one block for both",
         ));
     }
-    tile.filled(&request.target).ok_or_else(|| {
-        Finding::new(
-            Code::NoTile,
-            format!("{} has no room for a tile of {}×{}", request.target.name(), tile.rows, tile.columns),
-            "use a smaller head dimension",
-        )
-    })
+    tile.filled(&request.target)
+}
+
+/// The tile of a projection back from heads.
+///
+/// # Errors
+/// S602 for blocks that no tile can obey.
+pub(crate) fn from_heads_tile(request: &Request<'_>, block: Option<u32>) -> Result<ProjectionTile, Finding> {
+    // A step lies in one head.
+    let depth = if request.head_dim.is_multiple_of(64) { 64 } else { 32 };
+    let tile = ProjectionTile { rows: 128, columns: 128, depth, row_tiles: 2, stages: 2, ctas_per_sm: 1 };
+    tile.check_block(block)?;
+    tile.filled(&request.target)
 }

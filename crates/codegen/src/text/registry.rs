@@ -11,7 +11,7 @@ pub(crate) struct Template {
 
 macro_rules! templates {
     ($($path:literal),* $(,)?) => {
-        [$(Template { path: $path, text: include_str!(concat!("../templates/", $path)) }),*]
+        [$(Template { path: $path, text: include_str!(concat!("../../templates/", $path)) }),*]
     };
 }
 
@@ -62,7 +62,7 @@ macro_rules! files {
     ($($(#[$doc:meta])* $name:ident = $path:literal;)*) => {
         $($(#[$doc])*
         pub(crate) static $name: Template =
-            Template { path: $path, text: include_str!(concat!("../templates/", $path)) };)*
+            Template { path: $path, text: include_str!(concat!("../../templates/", $path)) };)*
 
         /// The files that are no files of parts.
         pub(crate) static FILES: [&Template; [$($path),*].len()] = [$(&$name),*];

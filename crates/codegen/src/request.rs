@@ -1,0 +1,237 @@
+//! What can be asked for: a room, and whatever means something in it.
+
+use serde::{Deserialize, Serialize};
+use sparsym_ir::DType;
+use sparsym_ir::projection::{RopePairs, Summed};
+use sparsym_ir::strategy::{Blocks, Strategy};
+
+use crate::target::Target;
+
+/// What to generate.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    /// For which GPU.
+    pub target: Target,
+    /// Type of Q, K, V and O, and of a projection's operands: bf16 or f16.
+    pub dtype: DType,
+    /// `D`.
+    pub head_dim: usize,
+    /// Which kernel.
+    pub room: RoomRequest<'a>,
+    /// Which of the plans that could be made: 0 is the fastest, each one after it leaves more registers to the rules. Only a
+    /// compiler knows how many they take, so whoever compiles asks for the next one while a text spills.
+    pub fit: usize,
+}
+
+/// One of the four kernels around an attention layer, with what it may have. Whatever is absent costs nothing: it is not in
+/// the text.
+#[derive(Clone, Debug)]
+pub enum RoomRequest<'a> {
+    /// Attention over the computed pairs.
+    Attention(AttentionRequest<'a>),
+    /// S_c, S_s and S_f.
+    Symbols(SymbolsRequest<'a>),
+    /// Projection of the hidden states, skipping cached output tiles.
+    GemmQ(ToHeads),
+    /// Output projection over the active heads.
+    GemmO(FromHeads),
+}
+
+/// What an attention kernel has.
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionRequest<'a> {
+    /// Mask and score come from here.
+    pub strategy: &'a Strategy,
+    /// Tokens of a query and of a kv block.
+    pub blocks: Blocks,
+    /// One length for all batch items, or index pointers.
+    pub sequences: Sequences,
+    /// What happens to rows whose S_c is 0.
+    pub cached_rows: CachedRows,
+    /// Which factors on Q·K the kernel must bear.
+    pub scale: Scale,
+}
+
+/// What a symbols kernel has.
+#[derive(Clone, Copy, Debug)]
+pub struct SymbolsRequest<'a> {
+    /// Mask and block rules come from here.
+    pub strategy: &'a Strategy,
+    /// Tokens of a query and of a kv block.
+    pub blocks: Blocks,
+    /// One length for all batch items, or index pointers.
+    pub sequences: Sequences,
+    /// Where means of blocks come from, if rules read any.
+    pub means: Means,
+}
+
+/// What a projection to heads has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ToHeads {
+    /// Tokens of a block of S_c. None: S_c is not read, and every tile is computed.
+    pub block: Option<u32>,
+    /// A bias is added.
+    pub bias: bool,
+    /// Each head's row is normalised.
+    pub norm: bool,
+    /// Each head's row is turned.
+    pub rope: Option<RopePairs>,
+    /// Means of blocks of so many tokens are a second result.
+    pub means: Option<u32>,
+}
+
+/// Which projection back from heads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FromHeads {
+    /// Y, and maybe a partial.
+    Product(Product),
+    /// The differences of outputs, cached heads only, into a partial each.
+    Differences {
+        /// Tokens of a block of S_c.
+        block: u32,
+    },
+}
+
+/// What a projection back from heads has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Product {
+    /// Which heads are added up. None: S_c is not read, and all are.
+    pub heads: Option<SummedHeads>,
+    /// Σ coefficient · partial is added.
+    pub partials: bool,
+    /// A bias is added.
+    pub bias: bool,
+}
+
+/// The heads that S_c picks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SummedHeads {
+    /// Tokens of a block of S_c.
+    pub block: u32,
+    /// Which of its bits count.
+    pub summed: Summed,
+}
+
+impl<'a> Request<'a> {
+    /// bf16, D = 128, the strategy's blocks, one length for all batch items, cached rows left to the caller; a projection
+    /// without additions, which reads S_c if the strategy caches.
+    pub fn new(strategy: &'a Strategy, room: Room, target: Target) -> Request<'a> {
+        let (blocks, sequences) = (strategy.blocks, Sequences::Uniform);
+        let block = strategy.caches().then_some(blocks.q);
+        let room = match room {
+            Room::Attention => RoomRequest::Attention(AttentionRequest {
+                strategy,
+                blocks,
+                sequences,
+                cached_rows: CachedRows::LeftToCaller,
+                scale: Scale::Positive,
+            }),
+            Room::Symbols => {
+                RoomRequest::Symbols(SymbolsRequest { strategy, blocks, sequences, means: Means::Computed })
+            }
+            Room::GemmQ => RoomRequest::GemmQ(ToHeads { block, ..ToHeads::default() }),
+            Room::GemmO => {
+                let heads = block.map(|block| SummedHeads { block, summed: Summed::Active });
+                RoomRequest::GemmO(FromHeads::Product(Product { heads, ..Product::default() }))
+            }
+        };
+        Request::of(room, target)
+    }
+
+    /// bf16, D = 128.
+    pub fn of(room: RoomRequest<'a>, target: Target) -> Request<'a> {
+        Request { target, dtype: DType::Bf16, head_dim: 128, room, fit: 0 }
+    }
+}
+
+impl RoomRequest<'_> {
+    /// Which room.
+    pub fn room(&self) -> Room {
+        match self {
+            RoomRequest::Attention(_) => Room::Attention,
+            RoomRequest::Symbols(_) => Room::Symbols,
+            RoomRequest::GemmQ(_) => Room::GemmQ,
+            RoomRequest::GemmO(_) => Room::GemmO,
+        }
+    }
+}
+
+/// The name of a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Room {
+    /// Projection of the hidden states, skipping cached output tiles.
+    GemmQ,
+    /// S_c, S_s and S_f.
+    Symbols,
+    /// Attention over the computed pairs.
+    Attention,
+    /// Output projection over the active heads.
+    GemmO,
+}
+
+impl Room {
+    /// The room of that name: `gemm_q`, `symbols`, `attention`, `gemm_o`.
+    pub fn parse(name: &str) -> Option<Room> {
+        [Room::GemmQ, Room::Symbols, Room::Attention, Room::GemmO].into_iter().find(|room| room.name() == name)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Room::GemmQ => "gemm_q",
+            Room::Symbols => "symbols",
+            Room::Attention => "attention",
+            Room::GemmO => "gemm_o",
+        }
+    }
+}
+
+/// How the sequences of a batch are given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Sequences {
+    /// All of one length.
+    Uniform,
+    /// Packed one after another, with index pointers.
+    Ragged,
+}
+
+/// What the attention kernel does with rows whose S_c is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CachedRows {
+    /// Nothing: the caller has filled them, or GEMM-O adds their forecast.
+    LeftToCaller,
+    /// It writes Σ coefficient_k · feature_k.
+    Forecast,
+}
+
+/// Where a symbols kernel has means of blocks from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Means {
+    /// It reads Q and K.
+    Computed,
+    /// They are given, as GEMM-Q wrote them; only for strategies that [read means alone](crate::reads_means_alone).
+    Given,
+}
+
+/// Which factors on Q·K a kernel must bear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scale {
+    /// Positive ones, as 1/√D, that take no finite logit out of f32 on its way to base 2: the factor is folded into the
+    /// exponential.
+    Positive,
+    /// Any finite one: the factor is applied to every logit.
+    Any,
+}
+
+impl Scale {
+    /// The class of a factor on products of this element type.
+    pub fn of(scale: f32, dtype: DType) -> Scale {
+        let most = match dtype {
+            // Products of f16 are far from the largest f32; a factor like that means that logits are large.
+            DType::F16 => 64.0,
+            DType::Bf16 | DType::F32 => std::f32::consts::LN_2,
+        };
+        if scale > 0.0 && scale <= most { Scale::Positive } else { Scale::Any }
+    }
+}

@@ -1,0 +1,137 @@
+//! Attention over the computed pairs.
+
+use minijinja::value::Serde;
+use sparsym_ir::strategy::{Grid, MOST_TERMS, Strategy};
+use sparsym_ir::{Finding, Findings};
+
+use super::{Draft, Room};
+use crate::kernel::{GridAxis, Step};
+use crate::lower::{self, TokenRules};
+use crate::names::in_ascii;
+use crate::padding::{self, no_kernel};
+use crate::params::{self, Array, Buffer, Field, Number, Source};
+use crate::plan::{self, AttentionPlan, Plan, Rules, tile};
+use crate::request::{AttentionRequest, CachedRows, Request, Scale, Sequences};
+use crate::text::ATTENTION;
+
+impl Room for AttentionRequest<'_> {
+    type Plan = AttentionPlan;
+
+    fn plan(&self, request: &Request<'_>) -> Result<Plan<AttentionPlan>, Findings> {
+        plan(request, self)
+    }
+
+    fn draft(&self, plan: &Plan<AttentionPlan>) -> Draft {
+        let strategy = in_ascii(self.strategy);
+        let rules = lower::token_rules(&strategy, plan.room.score);
+        Draft {
+            functions: String::new(),
+            launches: launches(plan, &rules),
+            fields: fields(&strategy),
+            header: header(plan, &rules),
+            rules: Serde(rules).into(),
+        }
+    }
+}
+
+fn plan(request: &Request<'_>, of: &AttentionRequest<'_>) -> Result<Plan<AttentionPlan>, Findings> {
+    plan::check(request, &[("block_q", of.blocks.q), ("block_kv", of.blocks.kv)])?;
+    if !tile::HEAD_DIMS.contains(&request.head_dim) {
+        return Err(no_head_dim(request, of).into());
+    }
+    let (tile, head_dim, strategy) = (tile::attention_tile(request, of)?, request.head_dim as u32, of.strategy);
+    let room = AttentionPlan {
+        rules: Rules::of(strategy),
+        block_q: of.blocks.q,
+        block_kv: of.blocks.kv,
+        tile_q: tile.q,
+        tile_kv: tile.kv,
+        row_tiles: tile.row_tiles,
+        stage_bytes: tile.stage_bytes(head_dim),
+        group_chunks: tile::group_chunks(head_dim),
+        ragged: of.sequences == Sequences::Ragged,
+        forecast: of.cached_rows == CachedRows::Forecast,
+        mask: strategy.mask.is_some(),
+        score: strategy.score.is_some() || of.scale == Scale::Any,
+        tiled: strategy.tokens.iter().any(|range| matches!(range.grid, Some(Grid::Tiled(_)))),
+    };
+    let parts = [(room.forecast, "forecast"), (room.mask, "masked"), (room.score, "scored"), (room.ragged, "ragged")];
+    let tail = format!("d{head_dim}_{}", request.dtype.name());
+    let mut plan = Plan::new(request, tile.threads(), room, "attention", &parts, &tail);
+    plan.ctas_per_sm = (tile.ctas_per_sm > 1 || request.fit > 0).then_some(tile.ctas_per_sm);
+    plan.shared_bytes = tile.shared_bytes(head_dim);
+    Ok(plan)
+}
+
+fn no_head_dim(request: &Request<'_>, of: &AttentionRequest<'_>) -> Finding {
+    let from = request.head_dim;
+    no_kernel(request, &tile::HEAD_DIMS, tile::HEAD_DIM_WORDS, |to| {
+        let mut steps = vec![
+            format!("pad the heads of Q, K and V with zeros to D = {to}"),
+            format!(
+                "keep the scale of D = {from}: give scale = {} where there was none, which is 1/sqrt({from})",
+                1.0 / (from as f32).sqrt()
+            ),
+            format!("take the first {from} values of each head of O"),
+        ];
+        steps.extend(padding::of_rules(of.strategy, from));
+        steps
+    })
+}
+
+/// All fields that the kernel may read, in tensor-life order.
+fn fields(strategy: &Strategy) -> Vec<Field> {
+    use Source::{Array as A, Buffer as B, Number as N};
+    let mut fields = vec![
+        Field::new("q", "const u16*", B(Buffer::Q), "[B, N, H, D]"),
+        Field::new("k", "const u16*", B(Buffer::K), "[B, N_kv, H_kv, D]"),
+        Field::new("v", "const u16*", B(Buffer::V), "[B, N_kv, H_kv, D]"),
+        Field::new("s_c", "const u32*", B(Buffer::CacheSymbol), "[B, T_q] rows of H bits"),
+        Field::new("s_s", "const u32*", B(Buffer::SkipSymbol), "[B, H, T_q] rows of T_kv bits"),
+        Field::new("s_f", "const u32*", B(Buffer::FullSymbol), "[B, H, T_q] rows of T_kv bits"),
+        Field::new("o", "u16*", B(Buffer::O), "[B, N, H, D]"),
+        Field::new("lse", "float*", B(Buffer::Lse), "[B, H, N], natural logarithm"),
+        Field::new("features", "const u16*", A(Array::Features), "[B, N, H, D] each"),
+        Field::new("coefficients", "float", A(Array::Coefficients), "of the forecast"),
+        Field::new("n_features", "int", N(Number::Coefficients), &format!("of the forecast, 1 to {MOST_TERMS}")),
+    ];
+    fields.extend(params::lookups(strategy));
+    fields.extend(params::sizes(strategy));
+    fields
+}
+
+fn launches(plan: &Plan<AttentionPlan>, rules: &TokenRules) -> Vec<Step> {
+    let grid = [GridAxis::QTiles(plan.room.tile_q), GridAxis::Heads, GridAxis::Batch];
+    vec![Step::last(plan, plan.name.clone(), &ATTENTION, rules.functions.clone(), grid)]
+}
+
+/// What the kernel could have and does not.
+fn absent(room: &AttentionPlan) -> Vec<&'static str> {
+    let parts = [(room.mask, "token mask"), (room.score, "score rule"), (room.ragged, "ragged batches")];
+    parts.into_iter().filter(|(present, _)| !present).map(|(_, part)| part).collect()
+}
+
+fn header(plan: &Plan<AttentionPlan>, rules: &TokenRules) -> Vec<String> {
+    let room = &plan.room;
+    let mut lines = vec![
+        "attention · flash forward over computed block pairs".to_owned(),
+        "computes   O = softmax(Q Kᵀ · scale) V and lse, where the cache symbol is 1".to_owned(),
+        match room.forecast {
+            true => "reuses     other blocks: writes Σ coefficient · cached feature, lse = -∞".to_owned(),
+            false => "leaves     other blocks to the caller".to_owned(),
+        },
+        "skips      kv blocks whose skip symbol is 0".to_owned(),
+    ];
+    lines.extend(room.mask.then(|| format!("mask       {}", rules.mask_words)));
+    lines.extend(room.score.then(|| format!("score      {}", rules.score_words)));
+    let length = if room.ragged { "sequence lengths by index pointer" } else { "one sequence length" };
+    lines.push(format!("shape      D={}, {}; {length}; B, H, H_kv, N, N_kv at run time", plan.head_dim, plan.dtype));
+    lines.push(format!(
+        "blocks     q {}  kv {}      tile  q {}  kv {}",
+        room.block_q, room.block_kv, room.tile_q, room.tile_kv
+    ));
+    lines.push(format!("target     {}   threads {}   shared {} B", plan.target, plan.threads, plan.shared_bytes));
+    let absent = absent(room);
+    lines.extend((!absent.is_empty()).then(|| format!("absent     {}", absent.join(", "))));
+    lines
+}

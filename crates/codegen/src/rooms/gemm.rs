@@ -1,0 +1,92 @@
+//! What the two projections share.
+
+use sparsym_ir::Findings;
+
+use crate::params::{Field, Number, ProductTiles, Source};
+use crate::plan::tile::{self, ProjectionTile};
+use crate::plan::{Cut, GemmPlan, Plan};
+use crate::request::Request;
+
+/// A plan of this tile; `block` is that of S_c, `text_block` that of the text, if it depends on any.
+pub(super) struct Product<'a> {
+    pub tile: ProjectionTile,
+    pub block: Option<u32>,
+    pub text_block: Option<u32>,
+    pub bias: bool,
+    pub cut: Cut,
+    pub name: &'a str,
+    pub name_parts: &'a [(bool, &'a str)],
+}
+
+impl Product<'_> {
+    pub(super) fn plan<P>(self, request: &Request<'_>, parts: P) -> Plan<GemmPlan<P>> {
+        let Product { tile, block, text_block, bias, cut, name, name_parts } = self;
+        let room = GemmPlan {
+            block_q: text_block,
+            tile_q: tile.rows,
+            tile_n: tile.columns,
+            tile_k: tile.depth,
+            piece_rows: tile.piece_rows(block),
+            row_tiles: tile.row_tiles,
+            stages: tile.stages,
+            group_chunks: tile::group_chunks(tile.depth),
+            cut,
+            sparse: block.is_some(),
+            bias,
+            parts,
+        };
+        let block = text_block.map_or(String::new(), |block| format!("q{block}_"));
+        let tail = format!("{block}d{}_{}", request.head_dim, request.dtype.name());
+        let mut plan = Plan::new(request, ProjectionTile::THREADS, room, name, name_parts, &tail);
+        plan.ctas_per_sm = (tile.ctas_per_sm > 1).then_some(tile.ctas_per_sm);
+        plan.shared_bytes = tile.shared_bytes();
+        plan
+    }
+}
+
+/// What no projection has a kernel for.
+///
+/// # Errors
+/// Findings S602 to S604; the head dimension is checked by who knows how to pad it.
+pub(super) fn check(request: &Request<'_>, block: Option<u32>) -> Result<(), Findings> {
+    let blocks: Vec<_> = block.map(|block| ("block_q", block)).into_iter().collect();
+    crate::plan::check(request, &blocks)?;
+    match request.fit {
+        0 => Ok(()),
+        _ => Err(tile::no_more_fits("a projection").into()),
+    }
+}
+
+/// The sizes of a stream, and how its product is cut into tiles.
+pub(super) fn sizes(tiles: ProductTiles) -> Vec<Field> {
+    let int = |name, number, comment| Field::new(name, "int", Source::Number(number), comment);
+    let columns = if tiles.columns.is_none() { "H: tiles along the columns of Q" } else { "along the columns of Y" };
+    vec![
+        int("batch", Number::Batch, "B"),
+        int("n_tokens", Number::NQ, "N: tokens of the joint sequence"),
+        int("first_token", Number::FirstToken, "of the stream, in the joint sequence"),
+        int("rows", Number::Rows, "tokens of the stream"),
+        int("width", Number::Width, "C"),
+        int("heads", Number::Heads, "H"),
+        int("q_blocks", Number::QBlocks, "T_q"),
+        int("first_row_tile", Number::FirstRowTile(tiles), "of the joint sequence, with a token of the stream"),
+        int("row_tiles", Number::RowTiles(tiles), "with a token of the stream"),
+        int("column_tiles", Number::ColumnTiles(tiles), columns),
+    ]
+}
+
+/// The lines of a header that both have, below what they compute.
+pub(super) fn header_end<P>(plan: &Plan<GemmPlan<P>>, absent: &[&str]) -> Vec<String> {
+    let room = &plan.room;
+    let tile = format!("{} × {} × {}      stages {}", room.tile_q, room.tile_n, room.tile_k, room.stages);
+    let mut lines = vec![
+        format!("shape      D={}, {}; B, H, N, C and the stream at run time", plan.head_dim, plan.dtype),
+        match room.block_q {
+            Some(block) => format!("blocks     q {block}      tile  {tile}"),
+            None => format!("tile       {tile}"),
+        },
+        format!("target     {}   threads {}   shared {} B", plan.target, plan.threads, plan.shared_bytes),
+    ];
+    lines.extend((!absent.is_empty()).then(|| format!("absent     {}", absent.join(", "))));
+    lines
+}

@@ -1,0 +1,97 @@
+//! Templates with their holes filled.
+//!
+//! Syntax: `${ value }`, statement lines `//% …`, template comments `//# …`, each on a line of its own. A file of parts is
+//! cut at `//# part NAME` lines. Templates are read once in a process.
+
+use std::sync::LazyLock;
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{Environment, UndefinedBehavior, Value, context};
+
+use super::registry::{AFTER_PARAMS, BEFORE_PARAMS, FILES, Template};
+
+/// A part of a file of parts; its name is that of its template, too.
+pub(super) struct Part {
+    pub file: &'static str,
+    pub name: &'static str,
+}
+
+/// All templates, read.
+pub(super) struct Library {
+    environment: Environment<'static>,
+    pub before_params: Vec<Part>,
+    pub after_params: Vec<Part>,
+}
+
+pub(super) static LIBRARY: LazyLock<Library> = LazyLock::new(Library::new);
+
+fn environment() -> Environment<'static> {
+    let mut environment = Environment::new();
+    let syntax = SyntaxConfig::builder()
+        .variable_delimiters("${", "}")
+        .block_delimiters("/*%", "%*/")
+        .comment_delimiters("/*#", "#*/")
+        .line_statement_prefix("//%")
+        .line_comment_prefix("//#")
+        .keep_trailing_newline(true)
+        .build()
+        .expect("the delimiters are constant and distinct");
+    environment.set_syntax(syntax);
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_debug(true);
+    environment
+}
+
+impl Library {
+    fn new() -> Library {
+        let mut environment = environment();
+        let mut add = |name: &'static str, text: &'static str| {
+            environment
+                .add_template(name, text)
+                .unwrap_or_else(|error| panic!("template {name} cannot be read: {error:#}"));
+        };
+        for file in FILES {
+            add(file.path, file.text);
+        }
+        let mut parts = |files: &'static [Template]| {
+            let mut parts = Vec::new();
+            for file in files {
+                for piece in file.text.split("//# part ").skip(1) {
+                    let (name, text) = piece.split_once('\n').unwrap_or((piece, ""));
+                    add(name.trim(), text);
+                    parts.push(Part { file: file.path, name: name.trim() });
+                }
+            }
+            parts
+        };
+        let (before_params, after_params) = (parts(&BEFORE_PARAMS), parts(&AFTER_PARAMS));
+        Library { environment, before_params, after_params }
+    }
+}
+
+/// What templates of one kernel read.
+pub(super) struct Expander {
+    values: Value,
+}
+
+impl Expander {
+    pub(super) fn new(values: Value) -> Expander {
+        Expander { values }
+    }
+
+    pub(super) fn expand(&self, template: &str) -> String {
+        self.expand_with(template, self.values.clone())
+    }
+
+    /// With what one step has beside all others.
+    pub(super) fn expand_step(&self, template: &str, step: Value) -> String {
+        self.expand_with(template, context! { step, ..self.values.clone() })
+    }
+
+    /// A template is part of the program: if it does not expand, that is a bug here, reported with its line and variables.
+    fn expand_with(&self, template: &str, values: Value) -> String {
+        let read = LIBRARY.environment.get_template(template);
+        read.and_then(|template| template.render(values))
+            .unwrap_or_else(|error| panic!("template {template} does not expand: {error:#}"))
+    }
+}
