@@ -36,6 +36,9 @@ const PRINTING: &[&str] = &["crates/cli", "crates/mm-dit/src/main.rs", "crates/x
 /// Lines of a Rust file: the limit, and the wish that is only reported.
 const LINES: (usize, usize) = (700, 400);
 
+/// An example of the façade is shorter.
+const EXAMPLE_LINES: usize = 80;
+
 /// Characters of a line of a template.
 const TEMPLATE_WIDTH: usize = 100;
 
@@ -172,6 +175,30 @@ fn links_in_documents_resolve() {
         }
     }
     report("links", wrong);
+}
+
+#[test]
+fn examples_are_short_listed_and_run() {
+    let (readme, manifest) = (read(&root().join("README.md")), read(&root().join("crates/sparsym/Cargo.toml")));
+    let manifest: toml::Table = manifest.parse().unwrap();
+    let declared = manifest["example"].as_array().unwrap();
+    let mut wrong = Vec::new();
+    let examples = files(&["rs"]).into_iter().filter(|file| shown(file).starts_with("crates/sparsym/examples/"));
+    for file in examples {
+        let (name, text) = (file.file_stem().unwrap().to_str().unwrap(), read(&file));
+        if text.lines().count() >= EXAMPLE_LINES {
+            wrong.push(format!("{}: {EXAMPLE_LINES} lines or more", shown(&file)));
+        }
+        if !readme.contains(&format!("({})", shown(&file))) {
+            wrong.push(format!("{}: README.md does not list it", shown(&file)));
+        }
+        let is_test =
+            |entry: &&toml::Value| entry["name"].as_str() == Some(name) && entry.get("test") == Some(&true.into());
+        if !declared.iter().any(|entry| is_test(&entry)) || !text.contains("main().unwrap()") {
+            wrong.push(format!("{}: no test runs it; see the others, and `test = true` in Cargo.toml", shown(&file)));
+        }
+    }
+    report("examples", wrong);
 }
 
 #[test]
