@@ -1,5 +1,27 @@
 //# The attention room: a CTA computes one tile of query rows of one head, walking the kv tiles that
 //# S_s asks for.
+// attention · flash forward over computed block pairs
+// computes   O = softmax(Q Kᵀ · scale) V and lse, where the cache symbol is 1
+//% if plan.forecast
+// reuses     other blocks: writes Σ coefficient · cached feature, lse = -∞
+//% else
+// leaves     other blocks to the caller
+//% endif
+// skips      kv blocks whose skip symbol is 0
+//% if plan.mask
+// mask       ${ rules.mask_words }
+//% endif
+//% if plan.score
+// score      ${ rules.score_words }
+//% endif
+//% set length = "sequence lengths by index pointer" if plan.ragged else "one sequence length"
+// shape      D=${ plan.head_dim }, ${ plan.dtype }; ${ length }; B, H, H_kv, N, N_kv at run time
+// blocks     q ${ plan.block_q }  kv ${ plan.block_kv }      tile  q ${ plan.tile_q }  kv ${ plan.tile_kv }
+// target     ${ plan.target }   threads ${ plan.threads }   shared ${ plan.shared_bytes } B
+//% if absent
+// absent     ${ absent | join(", ") }
+//% endif
+//# text
 
 // ---- setup -------------------------------------------------------------------------------------
 

@@ -1,4 +1,40 @@
 //# The gemm_o room: a CTA computes one tile of Y, or of a partial: 128 tokens, 128 columns.
+// gemm_o · the projection back from heads
+//% if plan.differences
+// computes   P_k = Σ D^k_h W_hᵀ over heads whose cache symbol is 0, k = 1, 2, …
+//            D^k = Σ_j weight · output_j
+//% elif not plan.sparse
+// computes   Y = O Wᵀ
+//% elif plan.summed == "both"
+// computes   partial = Σ O_h W_hᵀ over heads whose cache symbol is 0
+//            Y = partial + Σ O_h W_hᵀ over the others
+//% else
+// computes   Y = Σ O_h W_hᵀ over heads whose cache symbol is ${ "0" if plan.summed == "cached" else "1" }
+//% endif
+//% if plan.partials
+// adds       Σ coefficient · partial
+//% endif
+//% if plan.bias
+// adds       bias
+//% endif
+//% if plan.sparse
+// skips      heads that no block of the tile sums: their O is not read
+//% endif
+//% if launches | length > 1
+// launches   ${ launches | join(", ") }
+//% endif
+// shape      D=${ plan.head_dim }, ${ plan.dtype }; B, H, N, C and the stream at run time
+//% set tile = [plan.tile_q, plan.tile_n, plan.tile_k] | join(" × ")
+//% if plan.block_q
+// blocks     q ${ plan.block_q }      tile  ${ tile }      stages ${ plan.stages }
+//% else
+// tile       ${ tile }      stages ${ plan.stages }
+//% endif
+// target     ${ plan.target }   threads ${ plan.threads }   shared ${ plan.shared_bytes } B
+//% if absent
+// absent     ${ absent | join(", ") }
+//% endif
+//# text
 //% set sparse = plan.sparse
 //% set both = plan.summed == "both"
 

@@ -1,4 +1,38 @@
 //# The gemm_q room: a CTA computes one tile of Q, 128 tokens (64 if D is 256) of one head.
+//% set q = "X Wᵀ + bias" if plan.bias else "X Wᵀ"
+//% set q = "norm(" ~ q ~ ")" if plan.norm else q
+//% set q = "rope(" ~ q ~ ")" if plan.rope else q
+// gemm_q · a projection to heads
+// computes   Q = ${ q }, rounded once${ ", where the cache symbol is 1" if plan.sparse }
+//% if plan.means
+// and        the mean of each block of Q, in f32
+//% endif
+//% if plan.norm
+// norm       x · weight / √(mean(x²) + eps) over the D values of a head
+//% endif
+//% if plan.rope == "half"
+// rope       half: turns columns i and i + D/2
+//% elif plan.rope
+// rope       interleaved: turns columns 2i and 2i + 1
+//% endif
+//% if plan.sparse
+// leaves     other blocks of a head as they were
+//% endif
+//% if launches | length > 1
+// launches   ${ launches | join(", ") }
+//% endif
+// shape      D=${ plan.head_dim }, ${ plan.dtype }; B, H, N, C and the stream at run time
+//% set tile = [plan.tile_q, plan.tile_n, plan.tile_k] | join(" × ")
+//% if plan.block_q
+// blocks     q ${ plan.block_q }      tile  ${ tile }      stages ${ plan.stages }
+//% else
+// tile       ${ tile }      stages ${ plan.stages }
+//% endif
+// target     ${ plan.target }   threads ${ plan.threads }   shared ${ plan.shared_bytes } B
+//% if absent
+// absent     ${ absent | join(", ") }
+//% endif
+//# text
 //% set sparse = plan.sparse
 
 // ---- setup -------------------------------------------------------------------------------------

@@ -1,5 +1,28 @@
 //# The symbols room for static rules: a CTA decides one query block of one head, a lane one block
 //# pair at a time.
+// symbols · ${ "rules over Q and K" if plan.data else "static rules" }
+//% if plan.caches
+// computes   S_c, one bit for each query block and head: 0 = reuse
+//% endif
+//% if plan.skips or plan.mask
+// computes   S_s, one bit for each block pair and head: 0 = skip
+//% endif
+//% if plan.mask
+// computes   S_f, 1 = every token pair of the block pair passes the mask
+// mask       ${ rules.mask_words }
+//% endif
+//% if launches | length > 1
+// launches   ${ launches | join(", ") }
+//% endif
+//% if plan.data
+// shape      D=${ plan.head_dim }, ${ plan.dtype }; B, H, H_kv, N, N_kv at run time
+//% endif
+// blocks     q ${ plan.block_q }  kv ${ plan.block_kv }
+// target     ${ plan.target }   threads ${ plan.threads }
+//% if absent
+// absent     ${ absent | join(", ") }
+//% endif
+//# text
 //% if plan.caches
 
 // ---- cache symbol ------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ use minijinja::context;
 use minijinja::value::Serde;
 use sparsym_ir::Findings;
 
+use kernel::Step;
 use rooms::{Draft, Room as _};
 use text::{Body, Piece};
 
@@ -80,19 +81,23 @@ fn made<R: rooms::Room>(
     room: impl FnOnce(R::Plan) -> RoomPlan,
 ) -> Result<Kernel, Findings> {
     let plan = of.plan(request)?;
-    let Draft { rules, functions, launches, fields, header } = of.draft(&plan);
+    let Draft { rules, functions, launches, fields, absent } = of.draft(&plan);
+    let first = format!("{}_", plan.name);
+    let own_name = |step: &Step| step.launch.entry.trim_start_matches(&first).to_owned();
     let plan = plan.map(room);
     let values = context! {
         plan => Serde(&plan),
         rules => rules,
         entry => launches.last().map(|step| &step.launch.entry),
-        header => header,
+        launches => launches.iter().map(own_name).collect::<Vec<_>>(),
+        absent => absent,
     };
     let steps = launches
         .iter()
         .flat_map(|step| [Piece::Rules(&step.functions), Piece::File(step.template, step.values.clone())]);
     let pieces: Vec<Piece<'_>> = std::iter::once(Piece::Rules(&functions)).chain(steps).collect();
-    let body = Body::new(values, &pieces);
+    let room = launches.last().expect("the room itself is launched").template;
+    let body = Body::new(values, room, &pieces);
     Ok(Kernel::of_text(plan, body, fields, launches.into_iter().map(|step| step.launch).collect()))
 }
 

@@ -28,7 +28,7 @@ impl Room for AttentionRequest<'_> {
             functions: String::new(),
             launches: launches(plan, &rules),
             fields: fields(&strategy),
-            header: header(plan, &rules),
+            absent: absent(&plan.room),
             rules: Serde(rules).into(),
         }
     }
@@ -109,29 +109,4 @@ fn launches(plan: &Plan<AttentionPlan>, rules: &TokenRules) -> Vec<Step> {
 fn absent(room: &AttentionPlan) -> Vec<&'static str> {
     let parts = [(room.mask, "token mask"), (room.score, "score rule"), (room.ragged, "ragged batches")];
     parts.into_iter().filter(|(present, _)| !present).map(|(_, part)| part).collect()
-}
-
-fn header(plan: &Plan<AttentionPlan>, rules: &TokenRules) -> Vec<String> {
-    let room = &plan.room;
-    let mut lines = vec![
-        "attention · flash forward over computed block pairs".to_owned(),
-        "computes   O = softmax(Q Kᵀ · scale) V and lse, where the cache symbol is 1".to_owned(),
-        match room.forecast {
-            true => "reuses     other blocks: writes Σ coefficient · cached feature, lse = -∞".to_owned(),
-            false => "leaves     other blocks to the caller".to_owned(),
-        },
-        "skips      kv blocks whose skip symbol is 0".to_owned(),
-    ];
-    lines.extend(room.mask.then(|| format!("mask       {}", rules.mask_words)));
-    lines.extend(room.score.then(|| format!("score      {}", rules.score_words)));
-    let length = if room.ragged { "sequence lengths by index pointer" } else { "one sequence length" };
-    lines.push(format!("shape      D={}, {}; {length}; B, H, H_kv, N, N_kv at run time", plan.head_dim, plan.dtype));
-    lines.push(format!(
-        "blocks     q {}  kv {}      tile  q {}  kv {}",
-        room.block_q, room.block_kv, room.tile_q, room.tile_kv
-    ));
-    lines.push(format!("target     {}   threads {}   shared {} B", plan.target, plan.threads, plan.shared_bytes));
-    let absent = absent(room);
-    lines.extend((!absent.is_empty()).then(|| format!("absent     {}", absent.join(", "))));
-    lines
 }

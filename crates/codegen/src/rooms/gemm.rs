@@ -74,19 +74,3 @@ pub(super) fn sizes(tiles: ProductTiles) -> Vec<Field> {
         int("column_tiles", Number::ColumnTiles(tiles), columns),
     ]
 }
-
-/// The lines of a header that both have, below what they compute.
-pub(super) fn header_end<P>(plan: &Plan<GemmPlan<P>>, absent: &[&str]) -> Vec<String> {
-    let room = &plan.room;
-    let tile = format!("{} × {} × {}      stages {}", room.tile_q, room.tile_n, room.tile_k, room.stages);
-    let mut lines = vec![
-        format!("shape      D={}, {}; B, H, N, C and the stream at run time", plan.head_dim, plan.dtype),
-        match room.block_q {
-            Some(block) => format!("blocks     q {block}      tile  {tile}"),
-            None => format!("tile       {tile}"),
-        },
-        format!("target     {}   threads {}   shared {} B", plan.target, plan.threads, plan.shared_bytes),
-    ];
-    lines.extend((!absent.is_empty()).then(|| format!("absent     {}", absent.join(", "))));
-    lines
-}

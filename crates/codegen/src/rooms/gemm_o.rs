@@ -6,7 +6,7 @@ use sparsym_ir::projection::Summed;
 use sparsym_ir::strategy::{MOST_ORDER, MOST_TERMS};
 
 use super::gemm::{self, Product};
-use super::{Draft, Room, launches_line};
+use super::{Draft, Room};
 use crate::kernel::{GridAxis, Step};
 use crate::padding::no_kernel;
 use crate::params::{Array, Buffer, Field, Number, ProductTiles, Source};
@@ -22,13 +22,12 @@ impl Room for FromHeads {
     }
 
     fn draft(&self, plan: &Plan<Self::Plan>) -> Draft {
-        let launches = launches(plan);
         Draft {
             rules: Value::UNDEFINED,
             functions: String::new(),
+            launches: launches(plan),
             fields: fields(tiles(&plan.room)),
-            header: header(plan, &launches),
-            launches,
+            absent: absent(&plan.room),
         }
     }
 }
@@ -113,32 +112,4 @@ fn launches(plan: &Plan<GemmPlan<FromHeadsPlan>>) -> Vec<Step> {
 fn absent(room: &GemmPlan<FromHeadsPlan>) -> Vec<&'static str> {
     let parts = [(room.parts.partials, "partials"), (room.bias, "bias"), (room.sparse, "cache symbol")];
     parts.into_iter().filter(|(present, _)| !present).map(|(_, part)| part).collect()
-}
-
-fn header(plan: &Plan<GemmPlan<FromHeadsPlan>>, launches: &[Step]) -> Vec<String> {
-    let GemmPlan { sparse, bias, parts: FromHeadsPlan { summed, partials, differences }, .. } = plan.room;
-    let computes: &[&str] = match (differences, sparse, summed) {
-        (true, ..) => &[
-            "computes   P_k = Σ D^k_h W_hᵀ over heads whose cache symbol is 0, k = 1, 2, …",
-            "           D^k = Σ_j weight · output_j",
-        ],
-        (_, false, _) => &["computes   Y = O Wᵀ"],
-        (_, _, Summed::Active) => &["computes   Y = Σ O_h W_hᵀ over heads whose cache symbol is 1"],
-        (_, _, Summed::Cached) => &["computes   Y = Σ O_h W_hᵀ over heads whose cache symbol is 0"],
-        (_, _, Summed::Both) => &[
-            "computes   partial = Σ O_h W_hᵀ over heads whose cache symbol is 0",
-            "           Y = partial + Σ O_h W_hᵀ over the others",
-        ],
-    };
-    let parts = [
-        (partials, "adds       Σ coefficient · partial"),
-        (bias, "adds       bias"),
-        (sparse, "skips      heads that no block of the tile sums: their O is not read"),
-    ];
-    let parts = parts.into_iter().filter(|(present, _)| *present).map(|(_, line)| line);
-    let title = std::iter::once("gemm_o · the projection back from heads");
-    let mut lines: Vec<String> = title.chain(computes.iter().copied()).chain(parts).map(str::to_owned).collect();
-    lines.extend(launches_line(plan, launches));
-    lines.extend(gemm::header_end(plan, &absent(&plan.room)));
-    lines
 }

@@ -5,7 +5,7 @@ use sparsym_ir::projection::RopePairs;
 use sparsym_ir::{Finding, Findings};
 
 use super::gemm::{self, Product};
-use super::{Draft, Room, launches_line};
+use super::{Draft, Room};
 use crate::kernel::{GridAxis, Step};
 use crate::padding::no_kernel;
 use crate::params::{Buffer, Field, Number, ProductTiles, Source};
@@ -21,13 +21,12 @@ impl Room for ToHeads {
     }
 
     fn draft(&self, plan: &Plan<Self::Plan>) -> Draft {
-        let launches = launches(plan);
         Draft {
             rules: Value::UNDEFINED,
             functions: String::new(),
+            launches: launches(plan),
             fields: fields(tiles(&plan.room)),
-            header: header(plan, &launches),
-            launches,
+            absent: absent(&plan.room),
         }
     }
 }
@@ -123,36 +122,4 @@ fn absent(room: &GemmPlan<ToHeadsPlan>) -> Vec<&'static str> {
         (room.sparse, "cache symbol"),
     ];
     parts.into_iter().filter(|(present, _)| !present).map(|(_, part)| part).collect()
-}
-
-fn header(plan: &Plan<GemmPlan<ToHeadsPlan>>, launches: &[Step]) -> Vec<String> {
-    let GemmPlan { sparse, bias, parts: ToHeadsPlan { norm, rope, means }, .. } = plan.room;
-    let mut q = if bias { "X Wᵀ + bias" } else { "X Wᵀ" }.to_owned();
-    for (present, function) in [(norm, "norm"), (rope.is_some(), "rope")] {
-        if present {
-            q = format!("{function}({q})");
-        }
-    }
-    let mut lines = vec!["gemm_q · a projection to heads".to_owned()];
-    let whole = if sparse { ", where the cache symbol is 1" } else { "" };
-    lines.push(format!("computes   Q = {q}, rounded once{whole}"));
-    if means {
-        lines.push("and        the mean of each block of Q, in f32".to_owned());
-    }
-    if norm {
-        lines.push("norm       x · weight / √(mean(x²) + eps) over the D values of a head".to_owned());
-    }
-    match rope {
-        Some(RopePairs::Half) => lines.push("rope       half: turns columns i and i + D/2".to_owned()),
-        Some(RopePairs::Interleaved) => {
-            lines.push("rope       interleaved: turns columns 2i and 2i + 1".to_owned());
-        }
-        None => {}
-    }
-    if sparse {
-        lines.push("leaves     other blocks of a head as they were".to_owned());
-    }
-    lines.extend(launches_line(plan, launches));
-    lines.extend(gemm::header_end(plan, &absent(&plan.room)));
-    lines
 }

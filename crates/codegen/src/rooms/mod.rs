@@ -40,13 +40,6 @@ pub(crate) struct Draft {
     pub launches: Vec<Step>,
     /// What the text may read, in the order of the struct.
     pub fields: Vec<Field>,
-    /// The lines that open the text: what it computes, leaves, skips, and what is absent from it.
-    pub header: Vec<String>,
-}
-
-/// The line of a header that names the launches of a kernel, if there are several.
-fn launches_line<R>(plan: &Plan<R>, launches: &[Step]) -> Option<String> {
-    let first = format!("{}_", plan.name);
-    let names: Vec<&str> = launches.iter().map(|step| step.launch.entry.trim_start_matches(&first)).collect();
-    (names.len() > 1).then(|| format!("launches   {}", names.join(", ")))
+    /// What the kernel could have and does not, for the header.
+    pub absent: Vec<&'static str>,
 }

@@ -6,7 +6,7 @@ use sparsym_ir::expr::ExprKind;
 use sparsym_ir::strategy::{Grid, Strategy};
 use sparsym_ir::{Code, Finding, Findings};
 
-use super::{Draft, Room, launches_line};
+use super::{Draft, Room};
 use crate::kernel::{GridAxis, Step};
 use crate::lower::{self, BlockRules};
 use crate::names::in_ascii;
@@ -31,8 +31,8 @@ impl Room for SymbolsRequest<'_> {
         Draft {
             functions: std::mem::take(&mut rules.shared_functions),
             fields: fields(&strategy, &rules.cuts),
-            header: header(plan, &rules, &launches),
             launches,
+            absent: absent(&plan.room),
             rules: Serde(rules).into(),
         }
     }
@@ -130,25 +130,4 @@ fn absent(room: &SymbolsPlan) -> Vec<&'static str> {
         (room.ragged, "ragged batches"),
     ];
     parts.into_iter().filter(|(present, _)| !present).map(|(_, part)| part).collect()
-}
-
-fn header(plan: &Plan<SymbolsPlan>, rules: &BlockRules, launches: &[Step]) -> Vec<String> {
-    let room = &plan.room;
-    let mut lines = vec![if room.data { "symbols · rules over Q and K" } else { "symbols · static rules" }.to_owned()];
-    let computed = [
-        (room.caches, "computes   S_c, one bit for each query block and head: 0 = reuse"),
-        (room.skips || room.mask, "computes   S_s, one bit for each block pair and head: 0 = skip"),
-        (room.mask, "computes   S_f, 1 = every token pair of the block pair passes the mask"),
-    ];
-    lines.extend(computed.into_iter().filter(|(present, _)| *present).map(|(_, line)| line.to_owned()));
-    lines.extend(room.mask.then(|| format!("mask       {}", rules.mask_words)));
-    lines.extend(launches_line(plan, launches));
-    if room.data {
-        lines.push(format!("shape      D={}, {}; B, H, H_kv, N, N_kv at run time", plan.head_dim, plan.dtype));
-    }
-    lines.push(format!("blocks     q {}  kv {}", room.block_q, room.block_kv));
-    lines.push(format!("target     {}   threads {}", plan.target, plan.threads));
-    let absent = absent(room);
-    lines.extend((!absent.is_empty()).then(|| format!("absent     {}", absent.join(", "))));
-    lines
 }

@@ -1,8 +1,10 @@
 //! Templates with their holes filled.
 //!
 //! Syntax: `${ value }`, statement lines `//% …`, template comments `//# …`, each on a line of its own. A file of parts is
-//! cut at `//# part NAME` lines. Templates are read once in a process.
+//! cut at `//# part NAME` lines; the file of a room opens with the header of its kernels, down to the line `//# text`.
+//! Templates are read once in a process.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use minijinja::syntax::SyntaxConfig;
@@ -45,20 +47,21 @@ fn environment() -> Environment<'static> {
 impl Library {
     fn new() -> Library {
         let mut environment = environment();
-        let mut add = |name: &'static str, text: &'static str| {
-            environment
-                .add_template(name, text)
-                .unwrap_or_else(|error| panic!("template {name} cannot be read: {error:#}"));
+        let mut add = |name: Cow<'static, str>, text: &'static str| {
+            let read = environment.add_template_owned(name.clone(), text);
+            read.unwrap_or_else(|error| panic!("template {name} cannot be read: {error:#}"));
         };
         for file in FILES {
-            add(file.path, file.text);
+            let (header, text) = file.text.split_once("//# text\n").unwrap_or(("", file.text));
+            add(header_of(file).into(), header);
+            add(file.path.into(), text);
         }
         let mut parts = |files: &'static [Template]| {
             let mut parts = Vec::new();
             for file in files {
                 for piece in file.text.split("//# part ").skip(1) {
                     let (name, text) = piece.split_once('\n').unwrap_or((piece, ""));
-                    add(name.trim(), text);
+                    add(name.trim().into(), text);
                     parts.push(Part { file: file.path, name: name.trim() });
                 }
             }
@@ -69,6 +72,11 @@ impl Library {
     }
 }
 
+/// The name of its header among templates.
+fn header_of(room: &Template) -> String {
+    format!("{}, its header", room.path)
+}
+
 /// What templates of one kernel read.
 pub(super) struct Expander {
     values: Value,
@@ -77,6 +85,11 @@ pub(super) struct Expander {
 impl Expander {
     pub(super) fn new(values: Value) -> Expander {
         Expander { values }
+    }
+
+    /// The header that a room's file opens with.
+    pub(super) fn expand_header(&self, room: &Template) -> String {
+        self.expand(&header_of(room))
     }
 
     pub(super) fn expand(&self, template: &str) -> String {

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use minijinja::Value;
 
 use super::expand::{Expander, LIBRARY, Part};
-use super::registry::{HEADER, Template};
+use super::registry::Template;
 
 /// Lines from `first_line` (counted from 1) up to the next origin come from this template.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,7 @@ pub(crate) enum Piece<'a> {
 /// A kernel's text before its parameter struct is known.
 pub(crate) struct Body {
     expander: Expander,
+    header: Section,
     sections: Vec<Section>,
     /// All sections: everything that may read parameters.
     text: String,
@@ -42,9 +43,10 @@ struct Section {
 }
 
 impl Body {
-    /// Specialises the pieces with these values and pulls in what they use.
-    pub(crate) fn new(values: Value, pieces: &[Piece<'_>]) -> Body {
+    /// Specialises the pieces with these values and pulls in what they use. The header is that of the room's file.
+    pub(crate) fn new(values: Value, room: &'static Template, pieces: &[Piece<'_>]) -> Body {
         let expander = Expander::new(values);
+        let header = Section { template: room.path, text: expander.expand_header(room) };
         let section = |piece: &Piece<'_>| match piece {
             Piece::Rules(text) => Section { template: "the strategy's rules", text: (*text).to_owned() },
             Piece::File(file, step) => {
@@ -56,7 +58,7 @@ impl Body {
         let mut sections = pull(&LIBRARY.after_params, &texts, &expander);
         sections.append(&mut own);
         let text = sections.iter().map(|section| section.text.as_str()).collect();
-        Body { expander, sections, text }
+        Body { expander, header, sections, text }
     }
 
     /// All of it.
@@ -67,15 +69,14 @@ impl Body {
     /// The whole file with this declaration of the parameter struct, and which template each stretch of it comes from.
     pub(crate) fn finish(self, declaration: String) -> (String, Vec<Origin>) {
         let before = pull(&LIBRARY.before_params, &[&declaration, &self.text], &self.expander);
-        let header = Section { template: HEADER.path, text: self.expander.expand(HEADER.path) };
-        for Section { template, text } in before.iter().chain(&self.sections).chain([&header]) {
+        for Section { template, text } in before.iter().chain(&self.sections).chain([&self.header]) {
             for leftover in ["${", "//%", "//#", "/*%"] {
                 assert!(!text.contains(leftover), "{template} left {leftover} in {text}");
             }
         }
         // Users' docs stand in the declaration alone, and may hold what they like.
         let declaration = Section { template: "the parameter struct", text: declaration };
-        let all = std::iter::once(header).chain(before).chain([declaration]).chain(self.sections);
+        let all = std::iter::once(self.header).chain(before).chain([declaration]).chain(self.sections);
         let (mut source, mut origins): (String, Vec<Origin>) = (String::new(), Vec::new());
         let (mut previous, mut lines) = ("", 0);
         for section in all {

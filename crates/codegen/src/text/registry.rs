@@ -70,8 +70,6 @@ macro_rules! files {
 }
 
 files! {
-    /// What a file says of itself.
-    HEADER = "parts/header.cuh";
     /// Attention for sm_80-class targets.
     ATTENTION = "attention/portable.cu";
     /// Symbols, from what rules say of blocks.

@@ -1,3 +1,0 @@
-//% for line in header
-// ${ line }
-//% endfor
