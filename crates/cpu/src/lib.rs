@@ -106,7 +106,6 @@ mod weights;
 
 use half::{bf16, f16};
 use sparsym_ir::data::data_symbols;
-use sparsym_ir::projection::check_cache_symbol;
 use sparsym_ir::static_symbols::static_symbols;
 use sparsym_ir::tensor::Data;
 use sparsym_ir::{
@@ -172,10 +171,9 @@ pub fn symbols(call: &SymbolsCall) -> Result<Symbols, Findings> {
 /// the means of the computed blocks' rows, as `q` holds them, to `means`. X and W are read where a tile is computed.
 ///
 /// # Errors
-/// What [`GemmQCall::check`] and [`check_cache_symbol`] find.
+/// What [`GemmQCall::check`] finds.
 pub fn gemm_q(call: &GemmQCall, q: &mut Tensor, means: Option<&mut Tensor>) -> Result<(), Findings> {
     call.check(q, means.as_deref())?;
-    call.s_c.map_or(Ok(()), |s_c| check_cache_symbol(&call.stream, s_c))?;
     match q.dtype() {
         DType::F32 => gemm_q::run::<f32>(call, q, means),
         DType::F16 => gemm_q::run::<f16>(call, q, means),
@@ -188,10 +186,9 @@ pub fn gemm_q(call: &GemmQCall, q: &mut Tensor, means: Option<&mut Tensor>) -> R
 /// `partial`. O and W are read where a head is summed.
 ///
 /// # Errors
-/// What [`GemmOCall::check`] and [`check_cache_symbol`] find.
+/// What [`GemmOCall::check`] finds.
 pub fn gemm_o(call: &GemmOCall, y: &mut Tensor, partial: Option<&mut Tensor>) -> Result<(), Findings> {
     call.check(y, partial.as_deref())?;
-    call.s_c.map_or(Ok(()), |s_c| check_cache_symbol(&call.stream, s_c))?;
     match y.dtype() {
         DType::F32 => gemm_o::run::<f32>(call, y, partial),
         DType::F16 => gemm_o::run::<f16>(call, y, partial),
@@ -204,10 +201,9 @@ pub fn gemm_o(call: &GemmOCall, y: &mut Tensor, partial: Option<&mut Tensor>) ->
 /// written. Outputs and W are read where a head is cached.
 ///
 /// # Errors
-/// What [`DifferencesCall::check`] and [`check_cache_symbol`] find.
+/// What [`DifferencesCall::check`] finds.
 pub fn differences(call: &DifferencesCall, partials: &mut [&mut Tensor]) -> Result<(), Findings> {
     call.check(&partials.iter().map(|partial| &**partial).collect::<Vec<_>>())?;
-    check_cache_symbol(&call.stream, call.s_c)?;
     match call.w.dtype() {
         DType::F32 => differences::run::<f32>(call, partials),
         DType::F16 => differences::run::<f16>(call, partials),

@@ -1,39 +1,46 @@
-//! One attention call: what every device takes and gives.
+//! One call of attention and of the symbols room: what every device takes and gives.
+//!
+//! Both are generic over what holds the numbers, as [projections](crate::projection) are: `&Tensor` and `&Symbols` in host
+//! memory, handles of arrays on a device. There is one check for all of them.
 
 use crate::bind::{Bound, Moment};
 use crate::diagnostic::{Code, Finding, Findings};
-use crate::problem::product;
+use crate::problem::{DType, Problem, product};
+use crate::projection::Shaped;
 use crate::strategy::MOST_TERMS;
-use crate::symbols::Symbols;
+use crate::symbols::{PackedSet, SymbolShape, Symbols};
 use crate::tensor::Tensor;
 
 /// O = softmax(score(Q Kᵀ · scale) over computed pairs that pass the mask) V, for the blocks that S_c asks for.
 #[derive(Clone, Debug)]
-pub struct AttentionCall<'a> {
+pub struct Attention<'a, T, S> {
     /// Strategy, shapes and values. Mask and score come from here, block decisions from `symbols`.
     pub bound: &'a Bound<'a>,
     /// Step and layer.
     pub moment: Moment,
     /// `[B, N, H, D]`.
-    pub q: &'a Tensor,
+    pub q: T,
     /// `[B, N_kv, H_kv, D]`.
-    pub k: &'a Tensor,
+    pub k: T,
     /// `[B, N_kv, H_kv, D]`.
-    pub v: &'a Tensor,
+    pub v: T,
     /// Which blocks and pairs are computed.
-    pub symbols: &'a Symbols,
-    /// Value of rows whose S_c is 0. None: they are 0 in O.
-    pub forecast: Option<Forecast<'a>>,
+    pub symbols: S,
+    /// Value of rows whose S_c is 0. None: nothing is written to them.
+    pub forecast: Option<Forecast<T>>,
 }
 
 /// Σ coefficient · feature, the output of rows that are not computed.
 #[derive(Clone, Debug)]
-pub struct Forecast<'a> {
-    /// The cached output and its finite differences, each of O's shape and type.
-    pub features: Vec<&'a Tensor>,
-    /// One factor for each feature; 1 for the first. At most [`MOST_TERMS`].
+pub struct Forecast<T> {
+    /// The cached output and its finite differences, or earlier outputs; each of O's shape and type.
+    pub features: Vec<T>,
+    /// One factor for each feature. At most [`MOST_TERMS`].
     pub coefficients: Vec<f32>,
 }
+
+/// One attention call in host memory; rows without a value are 0 in O.
+pub type AttentionCall<'a> = Attention<'a, &'a Tensor, &'a Symbols>;
 
 /// What a call gives.
 #[derive(Clone, Debug)]
@@ -45,19 +52,20 @@ pub struct AttentionOutput {
     pub lse: Vec<f32>,
 }
 
-impl AttentionCall<'_> {
-    /// Checks every tensor and symbol against the problem, and that tables have entries for the moment.
+impl<T: Shaped, S: PackedSet> Attention<'_, T, S> {
+    /// Checks every array and symbol against the problem, and that tables have entries for the moment.
     ///
     /// # Errors
-    /// All mistakes found, each naming the tensor, what it is and what it should be.
+    /// All mistakes found, each naming the array, what it is and what it should be.
     pub fn check(&self) -> Result<(), Findings> {
         let problem = self.bound.problem;
         let mut findings = problem.check_attention_blocks().err().unwrap_or_default();
         findings.extend(self.bound.check_moment(&self.moment).err().into_iter().flatten());
-        for (name, tensor, shape) in
-            [("q", self.q, problem.q_shape()), ("k", self.k, problem.kv_shape()), ("v", self.v, problem.kv_shape())]
+        let dtype = self.q.dtype();
+        for (name, array, shape) in
+            [("q", &self.q, problem.q_shape()), ("k", &self.k, problem.kv_shape()), ("v", &self.v, problem.kv_shape())]
         {
-            check_tensor(name, tensor, &shape, self.q, &mut findings);
+            check_array(name, array, &shape, dtype, &mut findings);
         }
         if let Some(forecast) = &self.forecast {
             let (features, coefficients) = (forecast.features.len(), forecast.coefficients.len());
@@ -69,33 +77,28 @@ impl AttentionCall<'_> {
                 ));
             }
             for feature in &forecast.features {
-                check_tensor("cache", feature, &problem.q_shape(), self.q, &mut findings);
+                check_array("cache", feature, &problem.q_shape(), dtype, &mut findings);
             }
         }
-        let (s_c, s_s) = (&self.symbols.cache, &self.symbols.skip);
-        let (b, h, t_q, t_kv) = (problem.batch, problem.heads, problem.q_blocks(), problem.kv_blocks());
-        if [s_c.batch(), s_c.heads(), s_c.q_blocks()] != [b, h, t_q] {
-            findings.push(Finding::new(
-                Code::SymbolShape,
-                format!("s_c is [{}, {}, {}]", s_c.batch(), s_c.heads(), s_c.q_blocks()),
-                format!("this problem needs [B, H, T_q] = [{b}, {h}, {t_q}]"),
-            ));
+        check_symbols(&self.symbols, problem, &mut findings);
+        if self.bound.strategy.mask.is_some() && self.symbols.full_shape().is_none() {
+            findings.push(no_s_f());
         }
-        for (name, s) in std::iter::once(("s_s", s_s)).chain(self.symbols.full.as_ref().map(|s_f| ("s_f", s_f))) {
-            if [s.batch(), s.heads(), s.q_blocks(), s.kv_blocks()] != [b, h, t_q, t_kv] {
-                findings.push(Finding::new(
-                    Code::SymbolShape,
-                    format!("{name} is [{}, {}, {}, {}]", s.batch(), s.heads(), s.q_blocks(), s.kv_blocks()),
-                    format!("this problem needs [B, H, T_q, T_kv] = [{b}, {h}, {t_q}, {t_kv}]"),
-                ));
-            }
-        }
-        if self.bound.strategy.mask.is_some() && self.symbols.full.is_none() {
-            findings.push(Finding::new(
-                Code::SymbolShape,
-                "the strategy has a mask but the symbols have no s_f",
-                "make the symbols with the same strategy",
-            ));
+        findings.into_result(())
+    }
+
+    /// Checks arrays that take the results: `o`, and `lse` in f32 `[B, H, N]`.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn check_results(&self, o: &impl Shaped, lse: &impl Shaped) -> Result<(), Findings> {
+        let mut findings = Findings::new();
+        let [b, n, h, d] = self.bound.problem.q_shape();
+        check_array("o", o, &[b, n, h, d], self.q.dtype(), &mut findings);
+        if lse.shape() != [b, h, n] || lse.dtype() != DType::F32 {
+            let what = format!("lse is {} {:?}", lse.dtype().name(), lse.shape());
+            let help = format!("this problem needs f32 {:?}, [batch, heads, tokens]", [b, h, n]);
+            findings.push(Finding::new(Code::TensorShape, what, help));
         }
         findings.into_result(())
     }
@@ -103,33 +106,38 @@ impl AttentionCall<'_> {
 
 /// One call of the symbols room.
 #[derive(Clone, Copy, Debug)]
-pub struct SymbolsCall<'a> {
+pub struct SymbolsOf<'a, T> {
     /// Strategy, shapes and values.
     pub bound: &'a Bound<'a>,
     /// Step and layer.
     pub moment: Moment,
     /// Q `[B, N, H, D]` and K `[B, N_kv, H_kv, D]`. None: nothing is known of them, which only rules without tensor data
     /// can do with.
-    pub data: Option<(&'a Tensor, &'a Tensor)>,
+    pub data: Option<(T, T)>,
 }
 
-impl<'a> SymbolsCall<'a> {
-    /// A call for rules that read no tensor data.
-    pub fn without_data(bound: &'a Bound<'a>, moment: Moment) -> SymbolsCall<'a> {
-        SymbolsCall { bound, moment, data: None }
-    }
+/// One call of the symbols room in host memory.
+pub type SymbolsCall<'a> = SymbolsOf<'a, &'a Tensor>;
 
+impl<'a, T> SymbolsOf<'a, T> {
+    /// A call for rules that read no tensor data.
+    pub fn without_data(bound: &'a Bound<'a>, moment: Moment) -> SymbolsOf<'a, T> {
+        SymbolsOf { bound, moment, data: None }
+    }
+}
+
+impl<T: Shaped> SymbolsOf<'_, T> {
     /// Checks that the tensors are there if a rule reads them, their shapes, and that tables have entries for the moment.
     ///
     /// # Errors
-    /// All mistakes found, each naming the tensor, what it is and what it should be.
+    /// All mistakes found, each naming the array, what it is and what it should be.
     pub fn check(&self) -> Result<(), Findings> {
         let problem = self.bound.problem;
         let mut findings = self.bound.check_moment(&self.moment).err().unwrap_or_default();
-        match self.data {
+        match &self.data {
             Some((q, k)) => {
-                check_tensor("q", q, &problem.q_shape(), q, &mut findings);
-                check_tensor("k", k, &problem.kv_shape(), q, &mut findings);
+                check_array("q", q, &problem.q_shape(), q.dtype(), &mut findings);
+                check_array("k", k, &problem.kv_shape(), q.dtype(), &mut findings);
             }
             None if self.bound.strategy.reads_data() => findings.push(Finding::new(
                 Code::TensorShape,
@@ -140,28 +148,75 @@ impl<'a> SymbolsCall<'a> {
         }
         findings.into_result(())
     }
+
+    /// Checks what takes the symbols, and means of the blocks of Q and K that are read instead of them:
+    /// f32 `[B, H, T_q, D]` and `[B, H_kv, T_kv, D]`.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn check_results(&self, symbols: &impl PackedSet, means: Option<[&T; 2]>) -> Result<(), Findings> {
+        let (mut findings, problem) = (Findings::new(), self.bound.problem);
+        check_symbols(symbols, problem, &mut findings);
+        match (self.bound.strategy.mask.is_some(), symbols.full_shape().is_some()) {
+            (true, false) => findings.push(no_s_f()),
+            (false, true) => findings.push(Finding::new(
+                Code::SymbolShape,
+                "the symbols have an s_f but the strategy has no mask",
+                "make the symbols for the same strategy",
+            )),
+            (true, true) | (false, false) => {}
+        }
+        let Problem { batch, heads, kv_heads, head_dim, .. } = *problem;
+        let shapes = [[batch, heads, problem.q_blocks(), head_dim], [batch, kv_heads, problem.kv_blocks(), head_dim]];
+        for ((name, mean), shape) in
+            ["means of q", "means of k"].into_iter().zip(means.into_iter().flatten()).zip(shapes)
+        {
+            if mean.shape() != shape || mean.dtype() != DType::F32 {
+                let what = format!("the array for {name} is {} {:?}", mean.dtype().name(), mean.shape());
+                let help = format!("this problem needs f32 {shape:?}, [batch, heads, blocks, head dimension]");
+                findings.push(Finding::new(Code::TensorShape, what, help));
+            }
+        }
+        findings.into_result(())
+    }
 }
 
-fn check_tensor(name: &str, tensor: &Tensor, shape: &[usize], q: &Tensor, findings: &mut Findings) {
-    if tensor.shape != shape {
+fn check_symbols(symbols: &impl PackedSet, problem: &Problem, findings: &mut Findings) {
+    let (b, h, t_q, t_kv) = (problem.batch, problem.heads, problem.q_blocks(), problem.kv_blocks());
+    let (who, pairs) = ("this problem", SymbolShape::Pairs([b, h, t_q, t_kv]));
+    findings.extend(symbols.cache_shape().check("s_c", SymbolShape::Cache([b, h, t_q]), who).err());
+    findings.extend(symbols.skip_shape().check("s_s", pairs, who).err());
+    findings.extend(symbols.full_shape().and_then(|full| full.check("s_f", pairs, who).err()));
+}
+
+fn no_s_f() -> Finding {
+    Finding::new(
+        Code::SymbolShape,
+        "the strategy has a mask but the symbols have no s_f",
+        "make the symbols with the same strategy",
+    )
+}
+
+fn check_array(name: &str, array: &impl Shaped, shape: &[usize], q: DType, findings: &mut Findings) {
+    if array.shape() != shape {
         findings.push(Finding::new(
             Code::TensorShape,
-            format!("{name} has shape {:?}", tensor.shape),
+            format!("{name} has shape {:?}", array.shape()),
             format!("this problem needs {shape:?}, [batch, tokens, heads, head dimension]"),
         ));
     }
-    let elements = product(&tensor.shape);
-    if tensor.len() != elements {
+    let elements = product(array.shape());
+    if array.elements() != elements {
         findings.push(Finding::new(
             Code::TensorShape,
-            format!("{name} holds {} elements", tensor.len()),
-            format!("its shape {:?} has {elements}", tensor.shape),
+            format!("{name} holds {} elements", array.elements()),
+            format!("its shape {:?} has {elements}", array.shape()),
         ));
     }
-    if tensor.dtype() != q.dtype() {
+    if array.dtype() != q {
         findings.push(Finding::new(
             Code::TensorType,
-            format!("{name} is {} but q is {}", tensor.dtype().name(), q.dtype().name()),
+            format!("{name} is {} but q is {}", array.dtype().name(), q.name()),
             "convert to one type that holds the values of all: f16 ends at 65504, bf16 has 8 bits of precision",
         ));
     }

@@ -41,7 +41,7 @@ pub mod symbols;
 pub mod tensor;
 
 pub use bind::{Bindings, Bound, Moment};
-pub use call::{AttentionCall, AttentionOutput, Forecast, SymbolsCall};
+pub use call::{Attention, AttentionCall, AttentionOutput, Forecast, SymbolsCall, SymbolsOf};
 pub use diagnostic::{Code, Finding, Findings};
 pub use expr::Expr;
 pub use problem::{DType, Layout, Problem};

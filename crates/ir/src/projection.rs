@@ -5,7 +5,7 @@
 use crate::diagnostic::{Code, Finding, Findings};
 use crate::problem::{DType, check_block, check_extent, check_tensor_size, product};
 use crate::strategy::MOST_TERMS;
-use crate::symbols::CacheSymbol;
+use crate::symbols::{CacheSymbol, Packed, SymbolShape};
 use crate::tensor::Tensor;
 
 /// Something with a shape and an element type.
@@ -45,6 +45,32 @@ impl<T: Shaped> Shaped for &T {
 
     fn elements(&self) -> usize {
         T::elements(self)
+    }
+}
+
+/// The shape and type of a tensor that nobody has made yet: what a result would be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmade {
+    /// Extents, outermost first.
+    pub shape: Vec<usize>,
+    /// Element type.
+    pub dtype: DType,
+}
+
+impl Unmade {
+    /// Of this shape and type.
+    pub fn new(shape: &[usize], dtype: DType) -> Unmade {
+        Unmade { shape: shape.to_vec(), dtype }
+    }
+}
+
+impl Shaped for Unmade {
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn dtype(&self) -> DType {
+        self.dtype
     }
 }
 
@@ -299,8 +325,8 @@ impl<T, S> GemmQ<T, S> {
     }
 }
 
-impl<T: Shaped, S> GemmQ<T, S> {
-    /// Checks every array but S_c, and the results: `q` and, if asked for, the f32 block means `[B, H, T, D]`.
+impl<T: Shaped, S: Packed> GemmQ<T, S> {
+    /// Checks every array, S_c, and the results: `q` and, if asked for, the f32 block means `[B, H, T, D]`.
     ///
     /// # Errors
     /// All mistakes found, each naming the array, what it is and what it should be.
@@ -330,6 +356,7 @@ impl<T: Shaped, S> GemmQ<T, S> {
             }
         }
         check_array("q", q, &stream.head_shape(), "[B, N, H, D]", dtype, &mut findings);
+        self.s_c.iter().for_each(|s_c| check_cache_symbol(stream, s_c, &mut findings));
         if let Some(means) = means {
             let shape = [stream.batch, stream.heads, stream.blocks(), stream.head_dim];
             check_array("means", means, &shape, "[B, H, T, D]", DType::F32, &mut findings);
@@ -365,8 +392,8 @@ impl<T, S> GemmO<T, S> {
     }
 }
 
-impl<T: Shaped, S> GemmO<T, S> {
-    /// Checks every array but S_c, and the results: `y` and, for [`Summed::Both`], the partial.
+impl<T: Shaped, S: Packed> GemmO<T, S> {
+    /// Checks every array, S_c, and the results: `y` and, for [`Summed::Both`], the partial.
     ///
     /// # Errors
     /// All mistakes found, each naming the array, what it is and what it should be.
@@ -391,6 +418,7 @@ impl<T: Shaped, S> GemmO<T, S> {
             ));
         }
         check_array("y", y, &model, "[B, N, C]", dtype, &mut findings);
+        self.s_c.iter().for_each(|s_c| check_cache_symbol(stream, s_c, &mut findings));
         if let Some(partial) = partial {
             check_array("partial", partial, &model, "[B, N, C]", dtype, &mut findings);
         }
@@ -429,8 +457,8 @@ impl<T, S> Differences<T, S> {
     }
 }
 
-impl<T: Shaped, S> Differences<T, S> {
-    /// Checks every array but S_c, and the results.
+impl<T: Shaped, S: Packed> Differences<T, S> {
+    /// Checks every array, S_c, and the results.
     ///
     /// # Errors
     /// All mistakes found, each naming the array, what it is and what it should be.
@@ -458,22 +486,15 @@ impl<T: Shaped, S> Differences<T, S> {
                 "order k needs k + 1 outputs, a weight for each of them, and a partial",
             ));
         }
+        check_cache_symbol(stream, &self.s_c, &mut findings);
         findings.into_result(())
     }
 }
 
-/// Checks S_c against the joint sequence.
-///
-/// # Errors
-/// A finding with the shape that it needs.
-pub fn check_cache_symbol(stream: &Stream, s_c: &CacheSymbol) -> Result<(), Findings> {
-    stream.check()?;
-    let (found, needed) = ([s_c.batch(), s_c.heads(), s_c.q_blocks()], [stream.batch, stream.heads, stream.blocks()]);
-    if found == needed {
-        return Ok(());
-    }
-    let help = format!("this projection needs [B, H, T_q] = {needed:?}");
-    Err(Finding::new(Code::SymbolShape, format!("s_c is {found:?}"), help).into())
+/// Whether S_c is that of the joint sequence.
+fn check_cache_symbol(stream: &Stream, s_c: &impl Packed, findings: &mut Findings) {
+    let needed = SymbolShape::Cache([stream.batch, stream.heads, stream.blocks()]);
+    findings.extend(s_c.symbol_shape().check("s_c", needed, "this projection").err());
 }
 
 fn check_array(name: &str, array: &impl Shaped, shape: &[usize], axes: &str, dtype: DType, findings: &mut Findings) {

@@ -11,6 +11,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::diagnostic::{Code, Finding};
+
 /// Rows of bits, each row starting on a 64-bit word.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BitRows {
@@ -348,6 +350,132 @@ impl Symbols {
     }
 }
 
+/// What holds one symbol: in host memory, or on a device, where it is rows of bits.
+pub trait Packed {
+    /// How much it holds.
+    fn symbol_shape(&self) -> SymbolShape;
+}
+
+/// What holds the symbols of a call.
+pub trait PackedSet {
+    /// Of S_c.
+    fn cache_shape(&self) -> SymbolShape;
+    /// Of S_s.
+    fn skip_shape(&self) -> SymbolShape;
+    /// Of S_f, if it is there.
+    fn full_shape(&self) -> Option<SymbolShape>;
+}
+
+/// Extents of a symbol, as far as its holder knows them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SymbolShape {
+    /// S_c, `[B, H, T_q]`.
+    Cache([usize; 3]),
+    /// S_s or S_f, `[B, H, T_q, T_kv]`.
+    Pairs([usize; 4]),
+    /// Rows, and bits of each.
+    Rows([usize; 2]),
+}
+
+impl SymbolShape {
+    /// Rows, and bits of each.
+    pub fn rows(self) -> [usize; 2] {
+        match self {
+            SymbolShape::Cache([b, h, t_q]) => [b * t_q, h],
+            SymbolShape::Pairs([b, h, t_q, t_kv]) => [b * h * t_q, t_kv],
+            SymbolShape::Rows(rows) => rows,
+        }
+    }
+
+    /// Whether a symbol of this shape is what a call needs; `who` needs it.
+    ///
+    /// # Errors
+    /// A finding that names the symbol, what it is and what it should be.
+    pub fn check(self, name: &str, needed: SymbolShape, who: &str) -> Result<(), Finding> {
+        let fits = match self {
+            SymbolShape::Rows(rows) => rows == needed.rows(),
+            logical => logical == needed,
+        };
+        if fits {
+            return Ok(());
+        }
+        let finding = |what, help: String| Err(Finding::new(Code::SymbolShape, format!("{name} {what}"), help));
+        match (self, needed) {
+            (SymbolShape::Rows([rows, bits]), _) => {
+                let [needed_rows, needed_bits] = needed.rows();
+                let help = format!("{who} needs {needed_rows} rows of {needed_bits}");
+                finding(format!("has {rows} rows of {bits} bits"), help)
+            }
+            _ => finding(
+                format!("is {}", self.extents()),
+                format!("{who} needs {} = {}", needed.axes(), needed.extents()),
+            ),
+        }
+    }
+
+    fn axes(self) -> &'static str {
+        match self {
+            SymbolShape::Cache(_) => "[B, H, T_q]",
+            SymbolShape::Pairs(_) => "[B, H, T_q, T_kv]",
+            SymbolShape::Rows(_) => "[rows, bits]",
+        }
+    }
+
+    fn extents(self) -> String {
+        match self {
+            SymbolShape::Cache(extents) => format!("{extents:?}"),
+            SymbolShape::Pairs(extents) => format!("{extents:?}"),
+            SymbolShape::Rows(extents) => format!("{extents:?}"),
+        }
+    }
+}
+
+impl Packed for CacheSymbol {
+    fn symbol_shape(&self) -> SymbolShape {
+        SymbolShape::Cache([self.batch, self.heads(), self.blocks])
+    }
+}
+
+impl Packed for SkipSymbol {
+    fn symbol_shape(&self) -> SymbolShape {
+        SymbolShape::Pairs([self.batch, self.heads, self.q_blocks, self.kv_blocks()])
+    }
+}
+
+impl PackedSet for Symbols {
+    fn cache_shape(&self) -> SymbolShape {
+        self.cache.symbol_shape()
+    }
+
+    fn skip_shape(&self) -> SymbolShape {
+        self.skip.symbol_shape()
+    }
+
+    fn full_shape(&self) -> Option<SymbolShape> {
+        self.full.as_ref().map(Packed::symbol_shape)
+    }
+}
+
+impl<S: Packed> Packed for &S {
+    fn symbol_shape(&self) -> SymbolShape {
+        S::symbol_shape(self)
+    }
+}
+
+impl<S: PackedSet> PackedSet for &S {
+    fn cache_shape(&self) -> SymbolShape {
+        S::cache_shape(self)
+    }
+
+    fn skip_shape(&self) -> SymbolShape {
+        S::skip_shape(self)
+    }
+
+    fn full_shape(&self) -> Option<SymbolShape> {
+        S::full_shape(self)
+    }
+}
+
 /// Panics with the symbol, the axis and its extent if an index lies outside.
 #[inline]
 fn within<const N: usize>(symbol: &str, indices: [(&str, usize, usize); N]) {
@@ -383,6 +511,22 @@ mod tests {
         assert_eq!(CacheSymbol::pack(2, 3, 5, &mask).unpack(), mask);
         let mask: Vec<u8> = (0..2 * 3 * 5 * 70).map(|n| u8::from(n % 7 < 3)).collect();
         assert_eq!(SkipSymbol::pack(2, 3, 5, 70, &mask).unpack(), mask);
+    }
+
+    #[test]
+    fn a_shape_is_compared_as_far_as_it_is_known() {
+        let needed = SymbolShape::Cache([2, 3, 5]);
+        assert_eq!(CacheSymbol::ones(2, 3, 5).symbol_shape().check("s_c", needed, "this call"), Ok(()));
+        assert_eq!(SymbolShape::Rows([10, 3]).check("s_c", needed, "this call"), Ok(()));
+        let words = |shape: SymbolShape| {
+            let finding = shape.check("s_c", needed, "this call").unwrap_err();
+            format!("{}; {}", finding.message, finding.help)
+        };
+        // As many rows, of other items.
+        let turned = CacheSymbol::ones(5, 3, 2).symbol_shape();
+        assert_eq!(words(turned), "s_c is [5, 3, 2]; this call needs [B, H, T_q] = [2, 3, 5]");
+        let rows = SymbolShape::Rows([10, 4]);
+        assert_eq!(words(rows), "s_c has 10 rows of 4 bits; this call needs 10 rows of 3");
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! P_k = Σ over cached heads of D^k_h·W_hᵀ: differences of outputs, projected.
 
-use sparsym_ir::projection::check_cache_symbol;
 use sparsym_ir::{DifferencesCall, Findings, Tensor};
 
 use crate::gemm_o::{products, write_all};
@@ -10,9 +9,9 @@ use crate::precision::{Missing, Real};
 /// only in [`same_precision`]: what a device loses by it is an error like any other.
 ///
 /// # Errors
-/// What [`DifferencesCall::check`] and [`check_cache_symbol`] find.
+/// What [`DifferencesCall::check`] finds.
 pub fn differences(call: &DifferencesCall, partials: &mut [&mut Tensor]) -> Result<(), Findings> {
-    checked(call, &partials.iter().map(|partial| &**partial).collect::<Vec<_>>())?;
+    call.check(&partials.iter().map(|partial| &**partial).collect::<Vec<_>>())?;
     for (partial, values) in partials.iter_mut().zip(sums(call, |d: f64| d)) {
         write_all(partial, &values);
     }
@@ -23,9 +22,9 @@ pub fn differences(call: &DifferencesCall, partials: &mut [&mut Tensor]) -> Resu
 /// type. A kernel whose error against [`exact`] is at most twice this one's has lost nothing to its order of operations.
 ///
 /// # Errors
-/// What [`DifferencesCall::check`] and [`check_cache_symbol`] find.
+/// What [`DifferencesCall::check`] finds.
 pub fn same_precision(call: &DifferencesCall, partials: &mut [&mut Tensor]) -> Result<(), Findings> {
-    checked(call, &partials.iter().map(|partial| &**partial).collect::<Vec<_>>())?;
+    call.check(&partials.iter().map(|partial| &**partial).collect::<Vec<_>>())?;
     for (partial, values) in partials.iter_mut().zip(sums(call, |d: f32| d.rounded(call.w.dtype()))) {
         write_all(partial, &values);
     }
@@ -35,17 +34,11 @@ pub fn same_precision(call: &DifferencesCall, partials: &mut [&mut Tensor]) -> R
 /// As [`differences()`], in f64 throughout and before rounding: for each order `[B, rows, C]`.
 ///
 /// # Errors
-/// What [`DifferencesCall::check`] and [`check_cache_symbol`] find.
+/// What [`DifferencesCall::check`] finds.
 pub fn exact(call: &DifferencesCall) -> Result<Vec<Vec<f64>>, Findings> {
     let place = || Missing { shape: call.stream.model_shape().to_vec(), dtype: call.w.dtype() };
     call.check(&call.weights.iter().map(|_| place()).collect::<Vec<_>>())?;
-    check_cache_symbol(&call.stream, call.s_c)?;
     Ok(sums(call, |d| d))
-}
-
-fn checked(call: &DifferencesCall, partials: &[&Tensor]) -> Result<(), Findings> {
-    call.check(partials)?;
-    check_cache_symbol(&call.stream, call.s_c)
 }
 
 /// The projected differences; `held` is what becomes of a difference before it is projected.

@@ -1,6 +1,6 @@
 //! Y = Σ over heads of O_h·W_hᵀ + Σ coefficient·partial + bias, one element after another.
 
-use sparsym_ir::projection::{Stream, Summed, check_cache_symbol};
+use sparsym_ir::projection::{Stream, Summed};
 use sparsym_ir::symbols::CacheSymbol;
 use sparsym_ir::{Findings, GemmOCall, Tensor};
 
@@ -18,7 +18,7 @@ pub struct Exact {
 /// One projection back to the model width: all of `y` is written, and all of `partial`.
 ///
 /// # Errors
-/// What [`GemmOCall::check`] and [`check_cache_symbol`] find.
+/// What [`GemmOCall::check`] finds.
 pub fn gemm_o(call: &GemmOCall, y: &mut Tensor, partial: Option<&mut Tensor>) -> Result<(), Findings> {
     project::<f64>(call, y, partial)
 }
@@ -27,7 +27,7 @@ pub fn gemm_o(call: &GemmOCall, y: &mut Tensor, partial: Option<&mut Tensor>) ->
 /// [`exact`] is at most twice this one's has lost nothing to its order of operations.
 ///
 /// # Errors
-/// What [`GemmOCall::check`] and [`check_cache_symbol`] find.
+/// What [`GemmOCall::check`] finds.
 pub fn same_precision(call: &GemmOCall, y: &mut Tensor, partial: Option<&mut Tensor>) -> Result<(), Findings> {
     project::<f32>(call, y, partial)
 }
@@ -35,18 +35,16 @@ pub fn same_precision(call: &GemmOCall, y: &mut Tensor, partial: Option<&mut Ten
 /// As [`gemm_o()`], in f64 throughout.
 ///
 /// # Errors
-/// What [`GemmOCall::check`] and [`check_cache_symbol`] find.
+/// What [`GemmOCall::check`] finds.
 pub fn exact(call: &GemmOCall) -> Result<Exact, Findings> {
     let place = Missing { shape: call.stream.model_shape().to_vec(), dtype: call.o.dtype() };
     call.check(&place, (call.summed == Summed::Both).then_some(&place))?;
-    call.s_c.map_or(Ok(()), |s_c| check_cache_symbol(&call.stream, s_c))?;
     let (y, partial) = sums(call);
     Ok(Exact { y, partial })
 }
 
 fn project<N: Real>(call: &GemmOCall, y: &mut Tensor, partial: Option<&mut Tensor>) -> Result<(), Findings> {
     call.check(y, partial.as_deref())?;
-    call.s_c.map_or(Ok(()), |s_c| check_cache_symbol(&call.stream, s_c))?;
     let (values, cached): (Vec<N>, _) = sums(call);
     write_all(y, &values);
     if let (Some(partial), Some(cached)) = (partial, cached) {

@@ -1,6 +1,6 @@
 //! Q = rope(norm(X·Wᵀ + bias)) one row of a head after another, and the means of blocks.
 
-use sparsym_ir::projection::{RmsNorm, check_cache_symbol};
+use sparsym_ir::projection::RmsNorm;
 use sparsym_ir::{Findings, GemmQCall, Tensor};
 
 use crate::precision::{Missing, Real, dot, write};
@@ -18,7 +18,7 @@ pub struct Exact {
 /// holds them, to `means`.
 ///
 /// # Errors
-/// What [`GemmQCall::check`] and [`check_cache_symbol`] find.
+/// What [`GemmQCall::check`] finds.
 pub fn gemm_q(call: &GemmQCall, q: &mut Tensor, means: Option<&mut Tensor>) -> Result<(), Findings> {
     project::<f64>(call, q, means)
 }
@@ -27,7 +27,7 @@ pub fn gemm_q(call: &GemmQCall, q: &mut Tensor, means: Option<&mut Tensor>) -> R
 /// [`exact`] is at most twice this one's has lost nothing to its order of operations.
 ///
 /// # Errors
-/// What [`GemmQCall::check`] and [`check_cache_symbol`] find.
+/// What [`GemmQCall::check`] finds.
 pub fn same_precision(call: &GemmQCall, q: &mut Tensor, means: Option<&mut Tensor>) -> Result<(), Findings> {
     project::<f32>(call, q, means)
 }
@@ -35,11 +35,10 @@ pub fn same_precision(call: &GemmQCall, q: &mut Tensor, means: Option<&mut Tenso
 /// As [`gemm_q()`], in f64 throughout.
 ///
 /// # Errors
-/// What [`GemmQCall::check`] and [`check_cache_symbol`] find.
+/// What [`GemmQCall::check`] finds.
 pub fn exact(call: &GemmQCall) -> Result<Exact, Findings> {
     let q = Missing { shape: call.stream.head_shape().to_vec(), dtype: call.x.dtype() };
     call.check(&q, None::<&Missing>)?;
-    call.s_c.map_or(Ok(()), |s_c| check_cache_symbol(&call.stream, s_c))?;
     let q = rows(call);
     let means = call.stream.owns_its_blocks().then(|| block_means(call, &q));
     Ok(Exact { q, means })
@@ -47,7 +46,6 @@ pub fn exact(call: &GemmQCall) -> Result<Exact, Findings> {
 
 fn project<N: Real>(call: &GemmQCall, q: &mut Tensor, means: Option<&mut Tensor>) -> Result<(), Findings> {
     call.check(q, means.as_deref())?;
-    call.s_c.map_or(Ok(()), |s_c| check_cache_symbol(&call.stream, s_c))?;
     let values: Vec<Option<N>> = rows(call);
     write_some(q, &values);
     if let Some(means) = means {

@@ -184,7 +184,12 @@ fn causal() -> Strategy {
     Strategy { mask: Some(TokenRule { value, span: Span::default() }), ..Strategy::dense() }
 }
 
-fn run(problem: &Problem, qkv: [&Tensor; 3], symbols: &Symbols, forecast: Option<Forecast>) -> AttentionOutput {
+fn run(
+    problem: &Problem,
+    qkv: [&Tensor; 3],
+    symbols: &Symbols,
+    forecast: Option<Forecast<&Tensor>>,
+) -> AttentionOutput {
     run_with(&Strategy::dense(), problem, qkv, symbols, forecast)
 }
 
@@ -193,7 +198,7 @@ fn run_with(
     problem: &Problem,
     [q, k, v]: [&Tensor; 3],
     symbols: &Symbols,
-    forecast: Option<Forecast>,
+    forecast: Option<Forecast<&Tensor>>,
 ) -> AttentionOutput {
     let bindings = Bindings::default();
     let bound = Bound::new(strategy, problem, &bindings).unwrap_or_else(|findings| panic!("{findings}"));

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use sparsym::codegen::Room;
 use sparsym::ir::projection::{RmsNorm, Rope, RopePairs, Summed};
 use sparsym::ir::symbols::{CacheSymbol, SkipSymbol};
-use sparsym::ir::{Bound, DType, GemmO, GemmQ, Problem, Symbols, Tensor};
-use sparsym::runtime::device::session::{AttentionArrays, Call, SymbolArrays, SymbolsArrays};
+use sparsym::ir::{Attention, Bound, DType, GemmO, GemmQ, Problem, Symbols, SymbolsOf, Tensor};
+use sparsym::runtime::device::session::{Call, SymbolArrays};
 use sparsym::runtime::device::{Array, BitArray, Device, Session};
 use sparsym::runtime::{Error, ErrorKind};
 
@@ -103,19 +103,9 @@ impl Bench<'_> {
         let rows = decided.iter().map(|decided| {
             let calls = sets.iter().enumerate().map(|(set, [q, k, v, o, lse])| {
                 let symbols = decided.of(set);
-                Call::Attention(AttentionArrays {
-                    bound: self.bound,
-                    moment: self.work.chosen.moment,
-                    q,
-                    k,
-                    v,
-                    cache: &symbols.cache,
-                    skip: &symbols.skip,
-                    full: symbols.full.as_ref(),
-                    forecast: None,
-                    o,
-                    lse,
-                })
+                let (bound, moment) = (self.bound, self.work.chosen.moment);
+                let call = Attention { bound, moment, q, k, v, symbols: symbols.into(), forecast: None };
+                Call::Attention { call, o, lse }
             });
             decided.row(decided.pairs, Some(flops), self.work.shape.bytes(Room::Attention), calls.collect())
         });
@@ -128,7 +118,7 @@ impl Bench<'_> {
             let symbols = SymbolArrays::ones(&self.session, self.bound.problem, mask)?;
             Ok((self.queries_and_keys(set)?, symbols))
         })?;
-        let calls = sets.iter().map(|(data, symbols)| Call::Symbols(self.symbols_call(Some(data.each_ref()), symbols)));
+        let calls = sets.iter().map(|(data, symbols)| self.symbols_call(Some(data.each_ref()), symbols));
         let calls: Vec<Call<'_>> = calls.collect();
         self.session.run(&calls[0]).map_err(failure)?;
         let made = sets[0].1.read(self.bound.problem)?;
@@ -254,9 +244,10 @@ impl Bench<'_> {
         (batch * heads) as f64 * n_q as f64 * n_kv as f64
     }
 
-    fn symbols_call<'c>(&'c self, data: Option<[&'c Array; 2]>, symbols: &'c SymbolArrays) -> SymbolsArrays<'c> {
-        let data = data.filter(|_| self.bound.strategy.reads_data());
-        SymbolsArrays { bound: self.bound, moment: self.work.chosen.moment, data, means: None, symbols }
+    fn symbols_call<'c>(&'c self, data: Option<[&'c Array; 2]>, symbols: &'c SymbolArrays) -> Call<'c> {
+        let data = data.filter(|_| self.bound.strategy.reads_data()).map(|[q, k]| (q, k));
+        let call = SymbolsOf { bound: self.bound, moment: self.work.chosen.moment, data };
+        Call::Symbols { call, means: None, symbols }
     }
 
     /// The rows of a projection: S_c of the strategy, with tiles cached at random.
@@ -288,7 +279,7 @@ impl Bench<'_> {
             let arrays = SymbolArrays::ones(&self.session, problem, strategy.mask.is_some())?;
             if decided {
                 let call = self.symbols_call(data.get(set).copied(), &arrays);
-                self.session.run(&Call::Symbols(call)).map_err(failure)?;
+                self.session.run(&call).map_err(failure)?;
             }
             let mut made = arrays.read(problem)?;
             if let Some(chance) = sparsity.filter(|&chance| chance > 0.0) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sparsym_ir::projection::{Summed, check_cache_symbol};
+use sparsym_ir::projection::{Summed, Unmade};
 use sparsym_ir::{DType, DifferencesCall, GemmOCall, GemmQCall, Tensor};
 
 use super::session::{Array, BitArray, Call, Session};
@@ -33,14 +33,13 @@ pub struct GemmOOutput {
 /// Findings about arrays that do not fit, or the device's own failure.
 pub fn gemm_q(device: &Arc<dyn Device>, call: &GemmQCall<'_>, means: bool) -> Result<Measured<GemmQOutput>, Error> {
     let (session, stream) = (device.clone().session()?, &call.stream);
-    stream.check()?;
-    call.s_c.map_or(Ok(()), |s_c| check_cache_symbol(stream, s_c))?;
-    let place = |tensor: &&Tensor| Array::place(&session, "input", tensor);
-    let placed = call.try_map(place, |s_c| BitArray::place(&session, "s_c", s_c.rows()))?;
-    let q = zeros(&session, "q", &stream.head_shape(), call.x.dtype())?;
+    let q = Unmade::new(&stream.head_shape(), call.x.dtype());
     let shape = [stream.batch, stream.heads, stream.blocks(), stream.head_dim];
-    let means = means.then(|| zeros(&session, "means", &shape, DType::F32)).transpose()?;
-    let call = placed.try_map(Ok::<_, Error>, Ok)?;
+    let means = means.then(|| Unmade::new(&shape, DType::F32));
+    call.check(&q, means.as_ref())?;
+    let call = call.try_map(|tensor| input(&session, tensor), |s_c| BitArray::place(&session, "s_c", s_c.rows()))?;
+    let (q, means) = (zeros(&session, "q", &q)?, means.map(|means| zeros(&session, "means", &means)).transpose()?);
+    let call = call.try_map(Ok::<_, Error>, Ok)?;
     let cost = session.run(&Call::GemmQ { call, q: &q, means: means.as_ref() })?;
     let value = GemmQOutput { q: q.read()?, means: means.as_ref().map(Array::read).transpose()? };
     Ok(Measured { value, cost })
@@ -52,13 +51,12 @@ pub fn gemm_q(device: &Arc<dyn Device>, call: &GemmQCall<'_>, means: bool) -> Re
 /// Findings about arrays that do not fit, or the device's own failure.
 pub fn gemm_o(device: &Arc<dyn Device>, call: &GemmOCall<'_>) -> Result<Measured<GemmOOutput>, Error> {
     let (session, stream) = (device.clone().session()?, &call.stream);
-    stream.check()?;
-    call.s_c.map_or(Ok(()), |s_c| check_cache_symbol(stream, s_c))?;
-    let place = |tensor: &&Tensor| Array::place(&session, "input", tensor);
-    let placed = call.try_map(place, |s_c| BitArray::place(&session, "s_c", s_c.rows()))?;
-    let result = |name| Array::new(&session, name, &stream.model_shape(), call.o.dtype());
-    let (y, partial) = (result("y")?, (call.summed == Summed::Both).then(|| result("partial")).transpose()?);
-    let call = placed.try_map(Ok::<_, Error>, Ok)?;
+    let y = Unmade::new(&stream.model_shape(), call.o.dtype());
+    let partial = (call.summed == Summed::Both).then_some(&y);
+    call.check(&y, partial)?;
+    let call = call.try_map(|tensor| input(&session, tensor), |s_c| BitArray::place(&session, "s_c", s_c.rows()))?;
+    let partial = partial.map(|partial| unwritten(&session, "partial", partial)).transpose()?;
+    let (y, call) = (unwritten(&session, "y", &y)?, call.try_map(Ok::<_, Error>, Ok)?);
     let cost = session.run(&Call::GemmO { call, y: &y, partial: partial.as_ref() })?;
     let value = GemmOOutput { y: y.read()?, partial: partial.as_ref().map(Array::read).transpose()? };
     Ok(Measured { value, cost })
@@ -70,17 +68,27 @@ pub fn gemm_o(device: &Arc<dyn Device>, call: &GemmOCall<'_>) -> Result<Measured
 /// Findings about arrays that do not fit, or the device's own failure.
 pub fn differences(device: &Arc<dyn Device>, call: &DifferencesCall<'_>) -> Result<Measured<Vec<Tensor>>, Error> {
     let (session, stream) = (device.clone().session()?, &call.stream);
-    check_cache_symbol(stream, call.s_c)?;
-    let place = |tensor: &&Tensor| Array::place(&session, "input", tensor);
-    let placed = call.try_map(place, |s_c| BitArray::place(&session, "s_c", s_c.rows()))?;
-    let partial = |_| Array::new(&session, "partial", &stream.model_shape(), call.w.dtype());
-    let partials: Vec<Array> = call.weights.iter().map(partial).collect::<Result<_, _>>()?;
-    let call = placed.try_map(Ok::<_, Error>, Ok)?;
+    let partials = vec![Unmade::new(&stream.model_shape(), call.w.dtype()); call.weights.len()];
+    call.check(&partials)?;
+    let call = call.try_map(|tensor| input(&session, tensor), |s_c| BitArray::place(&session, "s_c", s_c.rows()))?;
+    let partials = partials.iter().map(|partial| unwritten(&session, "partial", partial));
+    let partials: Vec<Array> = partials.collect::<Result<_, _>>()?;
+    let call = call.try_map(Ok::<_, Error>, Ok)?;
     let cost = session.run(&Call::Differences { call, partials: partials.iter().collect() })?;
     let value = partials.iter().map(Array::read).collect::<Result<_, _>>()?;
     Ok(Measured { value, cost })
 }
 
-fn zeros(session: &Arc<dyn Session>, name: &str, shape: &[usize], dtype: DType) -> Result<Array, Error> {
-    Array::place(session, name, &Tensor::zeros(shape, dtype))
+fn input(session: &Arc<dyn Session>, tensor: &Tensor) -> Result<Array, Error> {
+    Array::place(session, "input", tensor)
+}
+
+/// A result that a call writes in part.
+fn zeros(session: &Arc<dyn Session>, name: &str, of: &Unmade) -> Result<Array, Error> {
+    Array::place(session, name, &Tensor::zeros(&of.shape, of.dtype))
+}
+
+/// A result that a call writes whole.
+fn unwritten(session: &Arc<dyn Session>, name: &str, of: &Unmade) -> Result<Array, Error> {
+    Array::new(session, name, &of.shape, of.dtype)
 }

@@ -1,13 +1,12 @@
 //! Attention without projections, for applications that own theirs: Q, K and V in, O out, all on the device.
 
-use sparsym_ir::DType;
 use sparsym_ir::eval::StepKind;
+use sparsym_ir::{DType, Forecast};
 
 use super::core::{Core, Pairs, check_aliases};
 use super::forecast::output_weights;
 use super::workspace::Sizes;
 use super::{Array, Engine, LayerSpec, LayerState, PlannedStep, Schedule, StepReport};
-use crate::device::session::ForecastArrays;
 use crate::error::Error;
 
 /// A strategy over Q `[B, N, H, D]`, K and V `[B, N_kv, H_kv, D]`. Rows that are not computed are forecast before anything
@@ -117,11 +116,11 @@ impl Attention {
     }
 
     /// A sum of the last outputs.
-    fn forecast<'s>(&self, planned: PlannedStep, state: &'s LayerState) -> Option<ForecastArrays<'s>> {
+    fn forecast<'s>(&self, planned: PlannedStep, state: &'s LayerState) -> Option<Forecast<&'s Array>> {
         let order = self.order(planned, state)?;
         let outputs = &state.updates[..=order as usize];
         let coefficients = output_weights(outputs, order, planned.since_update);
-        Some(ForecastArrays { features: state.outputs.iter().take(coefficients.len()).collect(), coefficients })
+        Some(Forecast { features: state.outputs.iter().take(coefficients.len()).collect(), coefficients })
     }
 
     fn prepare(&self) -> Result<(), Error> {

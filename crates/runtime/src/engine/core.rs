@@ -9,15 +9,15 @@ use sparsym_ir::eval::StepKind;
 use sparsym_ir::projection::Shaped;
 use sparsym_ir::static_symbols::static_symbols;
 use sparsym_ir::strategy::Strategy;
-use sparsym_ir::symbols::BitRows;
-use sparsym_ir::{Code, DType, Finding, Findings};
+use sparsym_ir::symbols::{BitRows, Packed};
+use sparsym_ir::{Attention, Code, DType, Finding, Findings, Forecast, SymbolsOf};
 
 use super::varying::{check_mask, reads_steps};
 use super::workspace::{Sizes, Workspace};
 use super::{
     Array, BitArray, Cost, Engine, LayerSpec, LayerState, PlannedStep, Schedule, StepError, StepReport, SymbolArrays,
 };
-use crate::device::session::{ArrayError, AttentionArrays, Call, ForecastArrays, Session, SymbolsArrays};
+use crate::device::session::{ArrayError, Call, Session, SymbolRefs};
 use crate::error::Error;
 
 /// A strategy on an engine.
@@ -206,7 +206,7 @@ impl Core {
         let degrades = self.spec.strategy.schedule.degrade.is_some() && !work.dry;
         if !state.has_symbols && degrades {
             // A degraded run may have left zeros.
-            let [rows, bits] = state.symbols.cache.extents();
+            let [rows, bits] = state.symbols.cache.symbol_shape().rows();
             state.symbols.cache.write(&BitRows::ones(rows, bits))?;
         }
         if !state.has_symbols || self.varying.contains(&true) || self.spec.strategy.reads_data() {
@@ -254,10 +254,11 @@ impl Core {
     fn make_symbols(&self, work: &mut Work<'_>, symbols: &SymbolArrays) -> Result<(), Error> {
         let (space, moment, [q, k, _]) = (work.space, work.moment, work.qkv);
         let reads_data = work.bound.strategy.reads_data();
-        let data = reads_data.then_some([q, k]);
+        let data = reads_data.then_some((q, k));
         let means = space.means.as_ref().filter(|_| reads_data).map(|[q, k]| [q, k]);
         let bound = work.bound.clone();
-        work.run(self, Room::Symbols, &Call::Symbols(SymbolsArrays { bound: &bound, moment, data, means, symbols }))
+        let call = SymbolsOf { bound: &bound, moment, data };
+        work.run(self, Room::Symbols, &Call::Symbols { call, means, symbols })
     }
 
     /// Attention over every row; into the memory of the oldest output, if outputs are remembered, else into `o`.
@@ -285,13 +286,14 @@ impl Core {
         cache: &BitArray,
         pairs: Pairs<'_>,
         o: &Array,
-        forecast: Option<ForecastArrays<'_>>,
+        forecast: Option<Forecast<&Array>>,
     ) -> Result<(), Error> {
         let (lse, [q, k, v]) = (&work.space.lse, work.qkv);
         let (bound, moment) = (work.bound.clone(), work.moment);
         let Pairs { skip, full } = pairs;
-        let call = AttentionArrays { bound: &bound, moment, q, k, v, cache, skip, full, forecast, o, lse };
-        work.run(self, Room::Attention, &Call::Attention(call))
+        let symbols = SymbolRefs { cache, skip, full };
+        let call = Attention { bound: &bound, moment, q, k, v, symbols, forecast };
+        work.run(self, Room::Attention, &Call::Attention { call, o, lse })
     }
 }
 

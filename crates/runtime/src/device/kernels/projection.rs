@@ -54,7 +54,7 @@ impl<'a> ProjectionCall<'a> {
                 let room = RoomRequest::GemmO(FromHeads::Differences { block: stream.block as u32 });
                 ProjectionCall { weights, ..of(room, stream, w.dtype()) }
             }
-            Call::Symbols(_) | Call::Attention(_) => return None,
+            Call::Symbols { .. } | Call::Attention { .. } => return None,
         })
     }
 
@@ -102,7 +102,7 @@ impl<'a> ProjectionCall<'a> {
                 Buffer::PartialOut(n) => id(partials.get(n)?),
                 _ => return None,
             }),
-            Call::Symbols(_) | Call::Attention(_) => None,
+            Call::Symbols { .. } | Call::Attention { .. } => None,
         }
     }
 }

@@ -5,17 +5,17 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sparsym_codegen::{Argument, Buffer, Means, Numbers};
-use sparsym_ir::DType;
 use sparsym_ir::bind::Bound;
 use sparsym_ir::projection::Shaped;
 use sparsym_ir::strategy::Strategy;
+use sparsym_ir::{Attention, DType, SymbolsOf};
 
 use super::backend::{Backend, Contents, Launch};
 use super::buffers::{self, check_extents};
 use super::projection::ProjectionCall;
 use super::{KernelDevice, Loaded};
 use crate::device::session::{
-    Array, AttentionArrays, BitArray, Call, Copied, Layout, Session, SymbolsArrays, Values, check_room,
+    Array, BitArray, Call, Copied, Layout, Session, SymbolArrays, SymbolRefs, Values, check_room,
 };
 use crate::device::{Cost, Device};
 use crate::error::Error;
@@ -80,13 +80,18 @@ impl<B: Backend> KernelSession<B> {
     fn prepared(&self, state: &mut State<B>, call: &Call<'_>) -> Result<Option<Prepared<B>>, Error> {
         call.check(std::ptr::from_ref(self).cast())?;
         match call {
-            Call::Symbols(call) => self.symbols(state, call),
-            Call::Attention(call) => self.attention(state, call),
+            Call::Symbols { call, means, symbols } => self.symbols(state, call, *means, symbols),
+            Call::Attention { call, o, lse } => self.attention(state, call, [o, lse]),
             projection => self.projection(state, projection),
         }
     }
 
-    fn attention(&self, state: &mut State<B>, call: &AttentionArrays<'_>) -> Result<Option<Prepared<B>>, Error> {
+    fn attention(
+        &self,
+        state: &mut State<B>,
+        call: &Attention<'_, &Array, SymbolRefs<'_>>,
+        [o, lse]: [&Array; 2],
+    ) -> Result<Option<Prepared<B>>, Error> {
         let request = self.device.attention_request(call.bound, call.q.dtype(), call.forecast.is_some());
         let loaded = self.device.kernel(&request, &call.bound.strategy.snake_name())?;
         let coefficients = call.forecast.as_ref().map_or(&[][..], |forecast| &forecast.coefficients);
@@ -96,11 +101,11 @@ impl<B: Backend> KernelSession<B> {
                 Buffer::Q => id(call.q),
                 Buffer::K => id(call.k),
                 Buffer::V => id(call.v),
-                Buffer::O => id(call.o),
-                Buffer::Lse => id(call.lse),
-                Buffer::CacheSymbol => bits(call.cache),
-                Buffer::SkipSymbol => bits(call.skip),
-                Buffer::FullSymbol => bits(call.full?),
+                Buffer::O => id(o),
+                Buffer::Lse => id(lse),
+                Buffer::CacheSymbol => bits(call.symbols.cache),
+                Buffer::SkipSymbol => bits(call.symbols.skip),
+                Buffer::FullSymbol => bits(call.symbols.full?),
                 Buffer::Feature(n) => id(call.forecast.as_ref()?.features.get(n)?),
                 other => constant(other, call.bound)?,
             })
@@ -109,15 +114,21 @@ impl<B: Backend> KernelSession<B> {
         self.place(state, loaded, &numbers, &place)
     }
 
-    fn symbols(&self, state: &mut State<B>, call: &SymbolsArrays<'_>) -> Result<Option<Prepared<B>>, Error> {
+    fn symbols(
+        &self,
+        state: &mut State<B>,
+        call: &SymbolsOf<'_, &Array>,
+        means: Option<[&Array; 2]>,
+        symbols: &SymbolArrays,
+    ) -> Result<Option<Prepared<B>>, Error> {
         let strategy = call.bound.strategy;
         if strategy.rules.is_empty() && strategy.mask.is_none() {
             return Ok(None); // arrays of symbols start as ones
         }
-        let given = call.means.filter(|_| self.takes_means(strategy));
-        let means = if given.is_some() { Means::Given } else { Means::Computed };
-        let dtype = call.data.map_or(DType::Bf16, |[q, _]| q.dtype());
-        let request = self.device.symbols_request(call.bound, dtype, means);
+        let given = means.filter(|_| self.takes_means(strategy));
+        let from = if given.is_some() { Means::Given } else { Means::Computed };
+        let dtype = call.data.map_or(DType::Bf16, |(q, _)| q.dtype());
+        let request = self.device.symbols_request(call.bound, dtype, from);
         let loaded = self.device.kernel(&request, &strategy.snake_name())?;
         let numbers = Numbers::of_rules(call.bound, call.moment);
         let place = |buffer: Buffer| {
@@ -128,11 +139,11 @@ impl<B: Backend> KernelSession<B> {
                 return Some(Place::Workspace(bytes));
             }
             Some(match buffer {
-                Buffer::Q => id(call.data?[0]),
-                Buffer::K => id(call.data?[1]),
-                Buffer::CacheSymbol => bits(&call.symbols.cache),
-                Buffer::SkipSymbol => bits(&call.symbols.skip),
-                Buffer::FullSymbol => bits(call.symbols.full.as_ref()?),
+                Buffer::Q => id(call.data?.0),
+                Buffer::K => id(call.data?.1),
+                Buffer::CacheSymbol => bits(&symbols.cache),
+                Buffer::SkipSymbol => bits(&symbols.skip),
+                Buffer::FullSymbol => bits(symbols.full.as_ref()?),
                 other => constant(other, call.bound)?,
             })
         };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sparsym_ir::projection::Shaped;
-use sparsym_ir::symbols::BitRows;
+use sparsym_ir::symbols::{BitRows, Packed, SymbolShape};
 use sparsym_ir::{DType, Tensor};
 
 use super::{ArrayError, Layout, Session, Values};
@@ -124,6 +124,12 @@ impl Shaped for Array {
     }
 }
 
+impl Packed for BitArray {
+    fn symbol_shape(&self) -> SymbolShape {
+        SymbolShape::Rows([self.rows, self.bits])
+    }
+}
+
 impl BitArray {
     /// A copy of packed rows.
     ///
@@ -168,11 +174,6 @@ impl BitArray {
     /// Its bytes on the device.
     pub fn bytes(&self) -> usize {
         self.layout().bytes()
-    }
-
-    /// Rows, and bits of each.
-    pub(crate) fn extents(&self) -> [usize; 2] {
-        [self.rows, self.bits]
     }
 
     pub(crate) fn slot(&self) -> &Slot {

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use sparsym_ir::bind::{Bound, Moment};
-use sparsym_ir::projection::Shaped;
-use sparsym_ir::symbols::{BitRows, CacheSymbol, SkipSymbol};
-use sparsym_ir::{Code, Differences, Finding, Findings, GemmO, GemmQ, Problem, Symbols};
+use sparsym_ir::symbols::{BitRows, CacheSymbol, Packed, PackedSet, SkipSymbol, SymbolShape};
+use sparsym_ir::{Attention, Differences, Findings, GemmO, GemmQ, Problem, Symbols, SymbolsOf};
 
 use super::array::Slot;
 use super::{Array, ArrayError, BitArray, Session};
@@ -24,9 +22,24 @@ pub enum Call<'a> {
         means: Option<&'a Array>,
     },
     /// Symbols of a strategy, tokens in stored order.
-    Symbols(SymbolsArrays<'a>),
-    /// Attention, tokens in stored order.
-    Attention(AttentionArrays<'a>),
+    Symbols {
+        /// Which symbols.
+        call: SymbolsOf<'a, &'a Array>,
+        /// Means of the blocks of Q and K, f32 `[B, H, T_q, D]` and `[B, H_kv, T_kv, D]`: read instead of them, if
+        /// [`takes_means`](super::Session::takes_means).
+        means: Option<[&'a Array; 2]>,
+        /// Where the symbols go.
+        symbols: &'a SymbolArrays,
+    },
+    /// Attention, tokens in stored order. Rows of O whose S_c is 0 are forecast, or left as they were; those of lse are left.
+    Attention {
+        /// What is computed.
+        call: Attention<'a, &'a Array, SymbolRefs<'a>>,
+        /// `[B, N, H, D]`.
+        o: &'a Array,
+        /// f32 `[B, H, N]`, natural logarithm.
+        lse: &'a Array,
+    },
     /// Projection back to the model width.
     GemmO {
         /// What is projected.
@@ -104,56 +117,35 @@ impl SymbolArrays {
     }
 }
 
-/// A call of the symbols room.
+/// The symbols of a call, which may come from different places.
 #[derive(Clone, Copy, Debug)]
-pub struct SymbolsArrays<'a> {
-    /// Strategy, shapes and values.
-    pub bound: &'a Bound<'a>,
-    /// Step and layer.
-    pub moment: Moment,
-    /// Q `[B, N, H, D]` and K `[B, N_kv, H_kv, D]`; None for rules that read no tensor data.
-    pub data: Option<[&'a Array; 2]>,
-    /// Means of their blocks, f32 `[B, H, T_q, D]` and `[B, H_kv, T_kv, D]`: read instead, if
-    /// [`takes_means`](super::Session::takes_means).
-    pub means: Option<[&'a Array; 2]>,
-    /// Where the symbols go.
-    pub symbols: &'a SymbolArrays,
-}
-
-/// Σ coefficient · feature, for rows whose S_c is 0.
-#[derive(Clone, Debug)]
-pub struct ForecastArrays<'a> {
-    /// `[B, N, H, D]` each; one to four.
-    pub features: Vec<&'a Array>,
-    /// One for each feature.
-    pub coefficients: Vec<f32>,
-}
-
-/// A call of the attention room. Rows of O whose S_c is 0 are forecast, or unspecified afterwards; in lse they are.
-#[derive(Clone, Debug)]
-pub struct AttentionArrays<'a> {
-    /// Strategy, shapes and values.
-    pub bound: &'a Bound<'a>,
-    /// Step and layer.
-    pub moment: Moment,
-    /// Q `[B, N, H, D]`.
-    pub q: &'a Array,
-    /// K `[B, N_kv, H_kv, D]`.
-    pub k: &'a Array,
-    /// V `[B, N_kv, H_kv, D]`.
-    pub v: &'a Array,
+pub struct SymbolRefs<'a> {
     /// S_c.
     pub cache: &'a BitArray,
     /// S_s.
     pub skip: &'a BitArray,
     /// S_f.
     pub full: Option<&'a BitArray>,
-    /// Value of rows whose S_c is 0.
-    pub forecast: Option<ForecastArrays<'a>>,
-    /// `[B, N, H, D]`.
-    pub o: &'a Array,
-    /// f32 `[B, H, N]`, natural logarithm.
-    pub lse: &'a Array,
+}
+
+impl<'a> From<&'a SymbolArrays> for SymbolRefs<'a> {
+    fn from(symbols: &'a SymbolArrays) -> SymbolRefs<'a> {
+        SymbolRefs { cache: &symbols.cache, skip: &symbols.skip, full: symbols.full.as_ref() }
+    }
+}
+
+impl PackedSet for SymbolRefs<'_> {
+    fn cache_shape(&self) -> SymbolShape {
+        self.cache.symbol_shape()
+    }
+
+    fn skip_shape(&self) -> SymbolShape {
+        self.skip.symbol_shape()
+    }
+
+    fn full_shape(&self) -> Option<SymbolShape> {
+        self.full.map(Packed::symbol_shape)
+    }
 }
 
 impl<'a> Call<'a> {
@@ -181,25 +173,18 @@ impl<'a> Call<'a> {
 
     fn check_arrays(&self) -> Result<(), Findings> {
         match self {
-            Call::GemmQ { call, q, means } => {
-                call.check(q, means.as_ref())?;
-                let stream = &call.stream;
-                let rows = [stream.batch * stream.blocks(), stream.heads];
-                call.s_c.map_or(Ok(()), |s_c| check_bits("s_c", s_c, rows))
+            Call::GemmQ { call, q, means } => call.check(q, means.as_ref()),
+            Call::GemmO { call, y, partial } => call.check(y, partial.as_ref()),
+            Call::Differences { call, partials } => call.check(partials),
+            Call::Symbols { call, means, symbols } => {
+                call.check()?;
+                let means = means.as_ref().map(|[q, k]| [q, k]);
+                call.check_results(&SymbolRefs::from(*symbols), means)
             }
-            Call::GemmO { call, y, partial } => {
-                call.check(y, partial.as_ref())?;
-                let stream = &call.stream;
-                let rows = [stream.batch * stream.blocks(), stream.heads];
-                call.s_c.map_or(Ok(()), |s_c| check_bits("s_c", s_c, rows))
+            Call::Attention { call, o, lse } => {
+                call.check()?;
+                call.check_results(o, lse)
             }
-            Call::Differences { call, partials } => {
-                call.check(partials)?;
-                let stream = &call.stream;
-                check_bits("s_c", call.s_c, [stream.batch * stream.blocks(), stream.heads])
-            }
-            Call::Symbols(call) => call.check(),
-            Call::Attention(call) => call.check(),
         }
     }
 
@@ -231,119 +216,22 @@ impl<'a> Call<'a> {
                 reads.extend(call.outputs.iter().map(|output| ("o", output.slot())));
                 writes.extend(partials.iter().map(|partial| ("partial", partial.slot())));
             }
-            Call::Symbols(call) => {
-                for [q, k] in [call.data, call.means].into_iter().flatten() {
+            Call::Symbols { call, means, symbols } => {
+                for (q, k) in call.data.into_iter().chain(means.map(|[q, k]| (q, k))) {
                     reads.extend([("q", q.slot()), ("k", k.slot())]);
                 }
-                writes.extend([("s_c", call.symbols.cache.slot()), ("s_s", call.symbols.skip.slot())]);
-                writes.extend(call.symbols.full.as_ref().map(|full| ("s_f", full.slot())));
+                writes.extend([("s_c", symbols.cache.slot()), ("s_s", symbols.skip.slot())]);
+                writes.extend(symbols.full.as_ref().map(|full| ("s_f", full.slot())));
             }
-            Call::Attention(call) => {
+            Call::Attention { call, o, lse } => {
                 reads.extend([("q", call.q.slot()), ("k", call.k.slot()), ("v", call.v.slot())]);
-                reads.extend([("s_c", call.cache.slot()), ("s_s", call.skip.slot())]);
-                reads.extend(call.full.map(|full| ("s_f", full.slot())));
+                reads.extend([("s_c", call.symbols.cache.slot()), ("s_s", call.symbols.skip.slot())]);
+                reads.extend(call.symbols.full.map(|full| ("s_f", full.slot())));
                 let features = call.forecast.iter().flat_map(|forecast| &forecast.features);
                 reads.extend(features.map(|feature| ("cache", feature.slot())));
-                writes.extend([("o", call.o.slot()), ("lse", call.lse.slot())]);
+                writes.extend([("o", o.slot()), ("lse", lse.slot())]);
             }
         }
         (reads, writes)
     }
-}
-
-impl SymbolsArrays<'_> {
-    fn check(&self) -> Result<(), Findings> {
-        self.bound.check_moment(&self.moment)?;
-        let (problem, strategy) = (self.bound.problem, self.bound.strategy);
-        let [b, h, t_q, t_kv] = [problem.batch, problem.heads, problem.q_blocks(), problem.kv_blocks()];
-        check_bits("s_c", &self.symbols.cache, [b * t_q, h])?;
-        check_bits("s_s", &self.symbols.skip, [b * h * t_q, t_kv])?;
-        if let Some(full) = &self.symbols.full {
-            check_bits("s_f", full, [b * h * t_q, t_kv])?;
-        }
-        if self.symbols.full.is_some() != strategy.mask.is_some() {
-            return Err(no_s_f().into());
-        }
-        if strategy.reads_data() && self.data.is_none() && self.means.is_none() {
-            let what = format!("rules of {} read q and k, which are not given", strategy.name);
-            return Err(Finding::new(Code::TensorShape, what, "give q and k").into());
-        }
-        for [q, k] in self.data.iter() {
-            check_shape("q", q, &problem.q_shape())?;
-            check_shape("k", k, &problem.kv_shape())?;
-        }
-        for [q, k] in self.means.iter() {
-            check_shape("means of q", q, &[b, h, t_q, problem.head_dim])?;
-            check_shape("means of k", k, &[b, problem.kv_heads, t_kv, problem.head_dim])?;
-        }
-        Ok(())
-    }
-}
-
-impl AttentionArrays<'_> {
-    fn check(&self) -> Result<(), Findings> {
-        self.bound.check_moment(&self.moment)?;
-        let problem = self.bound.problem;
-        problem.check_attention_blocks()?;
-        let [b, h, t_q, t_kv] = [problem.batch, problem.heads, problem.q_blocks(), problem.kv_blocks()];
-        check_shape("q", self.q, &problem.q_shape())?;
-        check_shape("k", self.k, &problem.kv_shape())?;
-        check_shape("v", self.v, &problem.kv_shape())?;
-        for (name, array) in [("k", self.k), ("v", self.v), ("o", self.o)] {
-            check_dtype(name, array, self.q)?;
-        }
-        check_shape("o", self.o, &problem.q_shape())?;
-        if let Some(ForecastArrays { features, coefficients }) = &self.forecast {
-            if features.len() != coefficients.len() || !(1..=4).contains(&features.len()) {
-                let what = format!("{} coefficients for {} features", coefficients.len(), features.len());
-                return Err(Finding::new(Code::CacheMissing, what, "give one to four features").into());
-            }
-            features.iter().try_for_each(|feature| check_shape("cache", feature, &problem.q_shape()))?;
-        }
-        check_bits("s_c", self.cache, [b * t_q, h])?;
-        check_bits("s_s", self.skip, [b * h * t_q, t_kv])?;
-        match (self.full, &self.bound.strategy.mask) {
-            (Some(full), Some(_)) => check_bits("s_f", full, [b * h * t_q, t_kv]),
-            (None, None) => Ok(()),
-            _ => Err(no_s_f().into()),
-        }
-    }
-}
-
-fn no_s_f() -> Finding {
-    Finding::new(
-        Code::SymbolShape,
-        "s_f is there exactly when the strategy has a mask",
-        "make the symbols for this strategy",
-    )
-}
-
-fn check_shape(name: &str, array: &Array, shape: &[usize]) -> Result<(), Findings> {
-    if array.shape() == shape {
-        return Ok(());
-    }
-    let help = format!("this problem needs {shape:?}");
-    Err(Finding::new(Code::TensorShape, format!("{name} has shape {:?}", array.shape()), help).into())
-}
-
-fn check_dtype(name: &str, array: &Array, q: &Array) -> Result<(), Findings> {
-    if array.dtype() == q.dtype() {
-        return Ok(());
-    }
-    let what = format!("{name} is {} but q is {}", array.dtype().name(), q.dtype().name());
-    Err(Finding::new(
-        Code::TensorType,
-        what,
-        "convert to one type that holds the values of all: f16 ends at 65504, bf16 has 8 bits of precision",
-    )
-    .into())
-}
-
-fn check_bits(name: &str, array: &BitArray, [rows, bits]: [usize; 2]) -> Result<(), Findings> {
-    if array.extents() == [rows, bits] {
-        return Ok(());
-    }
-    let [found_rows, found_bits] = array.extents();
-    let help = format!("this problem needs {rows} rows of {bits}");
-    Err(Finding::new(Code::SymbolShape, format!("{name} has {found_rows} rows of {found_bits} bits"), help).into())
 }

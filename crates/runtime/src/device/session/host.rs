@@ -8,11 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sparsym_ir::projection::Stream;
 use sparsym_ir::symbols::{BitRows, CacheSymbol, SkipSymbol};
 use sparsym_ir::{
-    AttentionCall, AttentionOutput, DifferencesCall, Findings, Forecast, GemmOCall, GemmQCall, Symbols, SymbolsCall,
-    Tensor,
+    Attention, AttentionOutput, DifferencesCall, Findings, Forecast, GemmOCall, GemmQCall, Symbols, SymbolsOf, Tensor,
 };
 
-use super::{Array, AttentionArrays, BitArray, Call, Copied, Cost, Layout, Session, SymbolsArrays, Values, check_room};
+use super::{Array, BitArray, Call, Copied, Cost, Layout, Session, SymbolRefs, Values, check_room};
 use crate::device::{Device, Measured};
 use crate::error::Error;
 
@@ -128,10 +127,9 @@ impl<D: Projections> Session for HostSession<D> {
                 partials.iter().zip(results).for_each(|(partial, result)| put(&mut arrays, partial, result));
                 Ok(done?)
             }
-            Call::Symbols(call) => {
+            Call::Symbols { call, symbols: to, .. } => {
                 let Measured { value, cost } = self.symbols(call, &arrays)?;
                 let Symbols { cache, skip, full } = value;
-                let to = call.symbols;
                 arrays.insert(to.cache.slot().id(), Values::Bits(cache.rows().clone()));
                 arrays.insert(to.skip.slot().id(), Values::Bits(skip.rows().clone()));
                 if let (Some(to), Some(full)) = (&to.full, full) {
@@ -139,9 +137,9 @@ impl<D: Projections> Session for HostSession<D> {
                 }
                 Ok(cost)
             }
-            Call::Attention(call) => {
+            Call::Attention { call, o, .. } => {
                 let Measured { value, cost } = self.attention(call, &arrays)?;
-                arrays.insert(call.o.slot().id(), Values::Tensor(value.o));
+                arrays.insert(o.slot().id(), Values::Tensor(value.o));
                 Ok(cost)
             }
         }
@@ -157,28 +155,32 @@ impl<D: Projections> Session for HostSession<D> {
 }
 
 impl<D: Projections> HostSession<D> {
-    fn symbols(&self, call: &SymbolsArrays<'_>, arrays: &Arrays) -> Result<Measured<Symbols>, Error> {
-        let data = call.data.map(|[q, k]| (tensor(arrays, q), tensor(arrays, k)));
-        self.device.stored_symbols(&SymbolsCall { bound: call.bound, moment: call.moment, data })
+    fn symbols(&self, call: &SymbolsOf<'_, &Array>, arrays: &Arrays) -> Result<Measured<Symbols>, Error> {
+        let data = call.data.map(|(q, k)| (tensor(arrays, q), tensor(arrays, k)));
+        self.device.stored_symbols(&SymbolsOf { bound: call.bound, moment: call.moment, data })
     }
 
-    fn attention(&self, call: &AttentionArrays<'_>, arrays: &Arrays) -> Result<Measured<AttentionOutput>, Error> {
-        let problem = call.bound.problem;
+    fn attention(
+        &self,
+        call: &Attention<'_, &Array, SymbolRefs<'_>>,
+        arrays: &Arrays,
+    ) -> Result<Measured<AttentionOutput>, Error> {
+        let Attention { bound, moment, q, k, v, symbols, ref forecast } = *call;
+        let problem = bound.problem;
         let pairs = |rows: &BitArray| {
             SkipSymbol::from_rows(problem.batch, problem.heads, problem.q_blocks(), bits(arrays, rows))
         };
         let symbols = Symbols {
-            cache: CacheSymbol::from_rows(problem.batch, problem.q_blocks(), bits(arrays, call.cache)),
-            skip: pairs(call.skip),
-            full: call.full.map(pairs),
+            cache: CacheSymbol::from_rows(problem.batch, problem.q_blocks(), bits(arrays, symbols.cache)),
+            skip: pairs(symbols.skip),
+            full: symbols.full.map(pairs),
         };
-        let [q, k, v] = [call.q, call.k, call.v].map(|array| tensor(arrays, array));
-        let (bound, moment) = (call.bound, call.moment);
-        let forecast = call.forecast.as_ref().map(|forecast| Forecast {
+        let [q, k, v] = [q, k, v].map(|array| tensor(arrays, array));
+        let forecast = forecast.as_ref().map(|forecast| Forecast {
             features: forecast.features.iter().map(|feature| tensor(arrays, feature)).collect(),
             coefficients: forecast.coefficients.clone(),
         });
-        self.device.stored_attention(&AttentionCall { bound, moment, q, k, v, symbols: &symbols, forecast })
+        self.device.stored_attention(&Attention { bound, moment, q, k, v, symbols: &symbols, forecast })
     }
 }
 

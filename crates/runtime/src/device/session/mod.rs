@@ -13,7 +13,7 @@ use sparsym_ir::symbols::BitRows;
 use sparsym_ir::{DType, Tensor};
 
 pub use array::{Array, BitArray};
-pub use call::{AttentionArrays, Call, ForecastArrays, SymbolArrays, SymbolsArrays};
+pub use call::{Call, SymbolArrays, SymbolRefs};
 pub(super) use host::{HostSession, Projections};
 
 use super::Cost;
