@@ -72,6 +72,55 @@ fn crate_edges_are_those_of_the_table() {
     report("crate edges", wrong);
 }
 
+/// What a manifest of the workspace leaves out is judged by nobody: the oldest toolchain, the lints.
+#[test]
+fn manifests_take_the_promises_of_the_workspace() {
+    let mut wrong = Vec::new();
+    for package in metadata()["packages"].as_array().unwrap() {
+        let file = PathBuf::from(package["manifest_path"].as_str().unwrap());
+        let manifest: toml::Table = read(&file).parse().unwrap();
+        let inherits = |entry: Option<&toml::Value>| {
+            entry.and_then(|entry| entry.get("workspace")).and_then(toml::Value::as_bool) == Some(true)
+        };
+        for field in ["edition", "license", "rust-version", "version"] {
+            if !inherits(manifest["package"].get(field)) {
+                wrong.push(format!("{}: write `{field}.workspace = true`", shown(&file)));
+            }
+        }
+        if !inherits(manifest.get("lints")) {
+            wrong.push(format!("{}: write `[lints] workspace = true`", shown(&file)));
+        }
+    }
+    report("manifests", wrong);
+}
+
+/// Their words are compared with the language's where those are, in dsl-core.
+#[test]
+fn grammars_of_editors_are_short_and_know_the_delimiters() {
+    let mut wrong = Vec::new();
+    for name in ["strategy", "template"] {
+        let file = root().join(format!("editors/{name}.tmLanguage.json"));
+        let text = read(&file);
+        if serde_json::from_str::<Value>(&text).is_err() || text.lines().count() > 30 {
+            wrong.push(format!("{}: not JSON, or longer than 30 lines", shown(&file)));
+        }
+    }
+    let grammar = read(&root().join("editors/template.tmLanguage.json")).replace('\\', "");
+    let sources: String = files(&["rs"])
+        .iter()
+        .filter(|file| shown(file).starts_with("crates/codegen/src/"))
+        .map(|file| read(file))
+        .collect();
+    for setting in ["variable_delimiters", "line_statement_prefix", "line_comment_prefix"] {
+        let (_, rest) = sources.split_once(&format!(".{setting}(")).expect("codegen sets up the renderer");
+        let arguments = rest.split(')').next().unwrap_or_default();
+        for delimiter in arguments.split('"').skip(1).step_by(2).filter(|delimiter| !grammar.contains(delimiter)) {
+            wrong.push(format!("editors/template.tmLanguage.json does not know {delimiter} ({setting})"));
+        }
+    }
+    report("grammars", wrong);
+}
+
 #[test]
 fn no_leftovers() {
     // Spelt in two halves so that this file passes.

@@ -114,3 +114,36 @@ pub(crate) fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
         .min_by_key(|&(distance, _)| distance)
         .map(|(_, candidate)| candidate)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// What the editors' grammar calls by that name.
+    fn painted(scope: &str) -> BTreeSet<&'static str> {
+        let grammar = include_str!("../../../../editors/strategy.tmLanguage.json");
+        let line = grammar.lines().find(|line| line.contains(&format!("\"{scope}.strategy\""))).expect("the scope");
+        let (words, _) = line.split_once("\\b(").and_then(|(_, rest)| rest.split_once(')')).expect("a list of words");
+        words.split('|').collect()
+    }
+
+    /// Words between the parts of a clause: what the parser asks for by name, but Rust's own words and the variables.
+    fn between() -> BTreeSet<&'static str> {
+        let parser =
+            [include_str!("parse.rs"), include_str!("declare.rs"), include_str!("binder.rs"), include_str!("expr.rs")];
+        let asked =
+            parser.iter().flat_map(|text| text.split("word(\"").skip(1).filter_map(|rest| rest.split('"').next()));
+        asked.filter(|word| !["doc", "if", "kv", "match", "pub", "q", "strategy"].contains(word)).collect()
+    }
+
+    #[test]
+    fn the_grammar_of_editors_has_the_words_of_the_language() {
+        assert_eq!(painted("keyword.control.clause"), CLAUSES.into());
+        assert_eq!(painted("keyword.operator.word"), between());
+        assert_eq!(painted("support.function"), functions().collect());
+        assert_eq!(painted("support.constant.tensor"), TENSORS.into());
+        assert_eq!(painted("variable.language"), GLOBALS.iter().map(|global| global.name()).collect());
+    }
+}
