@@ -39,27 +39,61 @@ pub(crate) fn multiply([m, n, k]: [usize; 3], a: Matrix, b: Matrix, c: &mut [f32
     // ranges given by m, n and k, and touches nothing else. The three assertions show that the largest of these indices
     // lies inside its slice, so they also fit isize. `c` is borrowed mutably, so it overlaps neither A nor B, and its
     // rows do not overlap each other because n <= c_stride. All elements are initialised f32, and any bits are a legal f32.
+    // Its microkernels prefer results by columns, so it gets Cᵀ = Bᵀ·Aᵀ, as `gemm` itself would pass it on.
     unsafe {
-        gemm::gemm(
-            m,
+        gemm_f32::gemm::f32::get_gemm_fn()(
             n,
+            m,
             k,
             c.as_mut_ptr(),
-            1,
             c_stride as isize,
+            1,
             target == Target::Add,
-            a.data.as_ptr(),
-            1,
-            a.stride as isize,
             b.data.as_ptr(),
-            1,
             b.stride as isize,
+            1,
+            a.data.as_ptr(),
+            a.stride as isize,
+            1,
             1.0,
             1.0,
             false,
             false,
             false,
-            gemm::Parallelism::None,
+            gemm_common::Parallelism::None,
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `gemm` chooses by type and orientation, then calls what is called here.
+    #[test]
+    fn the_part_for_f32_gives_the_bits_of_the_whole_crate() {
+        let numbers = |len: usize, seed: usize| -> Vec<f32> {
+            (0..len).map(|at| ((at * 7 + seed * 13) % 31) as f32 / 8.0 - 1.7).collect()
+        };
+        for [m, n, k] in [[1, 1, 1], [1, 5, 3], [5, 1, 9], [16, 16, 16], [33, 7, 65], [64, 128, 64], [3, 200, 0]] {
+            for (target, spare) in [(Target::Overwrite, 0), (Target::Add, 0), (Target::Add, 3)] {
+                let [a_stride, b_stride, c_stride] = [k + spare, n + spare, n + spare];
+                let (a, b) = (numbers(m * a_stride, 1), numbers(k * b_stride, 2));
+                let [mut ours, mut theirs] = [numbers(m * c_stride, 3), numbers(m * c_stride, 3)];
+                let [left, right] = [Matrix { data: &a, stride: a_stride }, Matrix { data: &b, stride: b_stride }];
+                multiply([m, n, k], left, right, &mut ours, c_stride, target);
+                let [a_stride, b_stride, c_stride] = [a_stride, b_stride, c_stride].map(|stride| stride as isize);
+                let (c, add, none) = (theirs.as_mut_ptr(), target == Target::Add, gemm::Parallelism::None);
+                let (a, b) = (a.as_ptr(), b.as_ptr());
+                // SAFETY: the same matrices as above, which `multiply` has found to lie inside their slices.
+                unsafe {
+                    gemm::gemm(
+                        m, n, k, c, 1, c_stride, add, a, 1, a_stride, b, 1, b_stride, 1.0, 1.0, false, false, false,
+                        none,
+                    );
+                }
+                assert_eq!(ours, theirs, "{m} x {n} x {k}");
+            }
+        }
     }
 }
