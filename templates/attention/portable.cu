@@ -17,7 +17,10 @@
 //% set length = "sequence lengths by index pointer" if plan.ragged else "one sequence length"
 // shape      D=${ plan.head_dim }, ${ plan.dtype }; ${ length }; B, H, H_kv, N, N_kv at run time
 // blocks     q ${ plan.block_q }  kv ${ plan.block_kv }      tile  q ${ plan.tile_q }  kv ${ plan.tile_kv }
-// target     ${ plan.target }   threads ${ plan.threads }   shared ${ plan.shared_bytes } B
+// target     ${ plan.target }   threads ${ plan.threads }   shared ${ plan.shared.bytes } B
+//% for line in shared_map
+// ${ "shared" if loop.first else "      " }     ${ line }
+//% endfor
 //% if absent
 // absent     ${ absent | join(", ") }
 //% endif
@@ -114,6 +117,7 @@ static __device__ __forceinline__ void load_rows(u32 to, const u16* from, int st
 // Starts copying the kv tile whose first token is `kv`.
 static __device__ __forceinline__ void load_kv_tile(u32 to, const u16* head, int stride, int kv,
                                                     int n_kv) {
+    static_assert(kTileQ % kRowsPerPass == 0 && kTileKv % kRowsPerPass == 0, "whole tiles");
     load_rows(to, head + (i64)kv * stride, stride, kTileKv, n_kv - kv);
 }
 
@@ -380,11 +384,11 @@ static __device__ __forceinline__ void conclude(Accumulator& acc,
 
 // ---- finish ------------------------------------------------------------------------------------
 
-// O ← O / l and lse = ${ "m + ln l" if plan.score else "ln(2^m · l)" }. The warp's rows of the Q tile carry O to 16-byte stores.
-static __device__ __forceinline__ void finish(const Params& p, Accumulator& acc, u32 q_tile) {
+// O ← O / l and lse = ${ "m + ln l" if plan.score else "ln(2^m · l)" }. The warp's rows, where Q was, carry O to 16-byte stores.
+static __device__ __forceinline__ void finish(const Params& p, Accumulator& acc, u32 out) {
     const Tile tile = setup(p);
     const int warp_q = warp_row();
-    const u32 warp_tile = q_tile + warp_q * kRowBytes;
+    const u32 warp_tile = out + warp_q * kRowBytes;
     const int column = fragment_column();
     __syncwarp();
     #pragma unroll
@@ -435,9 +439,8 @@ ${ plan.name }(const __grid_constant__ Params p) {
     }
 
     const Lane lane = lane_of_thread();
-    const u32 kv_tiles = shared_address(shared);
-    const u32 q_tile = kv_tiles + 4 * kStageBytes;
-    Stages stages = first_stages(kv_tiles);
+    const u32 memory = shared_address(shared);
+    Stages stages = first_stages(memory);
     const int kv_stride = p.kv_heads * kHeadDim;
     const i64 kv_head = (tile.kv_row * p.kv_heads + tile.h / p.heads_per_kv_head) * kHeadDim;
 
@@ -450,7 +453,7 @@ ${ plan.name }(const __grid_constant__ Params p) {
     Walk walk = first_kv_tile(p, tile);
     KvTile now = walk.now;
     if (now.kv >= 0) {
-        load_rows(q_tile, p.q + q_offset(p, tile, 0), p.heads * kHeadDim, kTileQ,
+        load_rows(memory + kQAt, p.q + q_offset(p, tile, 0), p.heads * kHeadDim, kTileQ,
                   tile.n_q - tile.first_q);
         load_kv_tile(stages.k, p.k + kv_head, kv_stride, now.kv, tile.n_kv);
         cp_async_commit();
@@ -473,5 +476,5 @@ ${ plan.name }(const __grid_constant__ Params p) {
         }
         conclude(acc, s, now, stages.v, lane, p, tile);
     }
-    finish(p, acc, q_tile);
+    finish(p, acc, memory + kOAt);
 }

@@ -30,7 +30,10 @@
 //% else
 // tile       ${ tile }      stages ${ plan.stages }
 //% endif
-// target     ${ plan.target }   threads ${ plan.threads }   shared ${ plan.shared_bytes } B
+// target     ${ plan.target }   threads ${ plan.threads }   shared ${ plan.shared.bytes } B
+//% for line in shared_map
+// ${ "shared" if loop.first else "      " }     ${ line }
+//% endfor
 //% if absent
 // absent     ${ absent | join(", ") }
 //% endif
@@ -206,28 +209,28 @@ ${ entry }(const __grid_constant__ Params p) {
     extern __shared__ __align__(1024) u8 shared[];
     const OutputTile tile = tile_at(p, cta_x());
     const Operands operands = operands_of(p, tile);
-    const u32 stages = shared_address(shared);
-    const u32 out = stages + warp_row() * kOutBytes;
+    const u32 memory = shared_address(shared);
+    const u32 out = memory + kOutAt + warp_row() * kOutBytes;
     Product product;
 //% if both
     clear_product(product);
 
     // partial = Σ O_h W_hᵀ over cached heads
-    sum_heads(product, first_slice(p, tile, 0xffffffffu), operands, stages, p, tile);
+    sum_heads(product, first_slice(p, tile, 0xffffffffu), operands, memory, p, tile);
     store_rows(p.partial_out, product, p, tile, out);
     __syncthreads();
 
     // Y = partial + Σ O_h W_hᵀ over active heads
-    sum_heads(product, first_slice(p, tile, 0), operands, stages, p, tile);
+    sum_heads(product, first_slice(p, tile, 0), operands, memory, p, tile);
 //% elif sparse
     clear_product(product);
 
     // ${ "partial" if plan.differences else "Y" } = Σ O_h W_hᵀ over ${ plan.summed } heads
-    sum_heads(product, first_slice(p, tile), operands, stages, p, tile);
+    sum_heads(product, first_slice(p, tile), operands, memory, p, tile);
 //% else
 
     // Y = O Wᵀ
-    multiply_all(product, operands, stages, holds_rows(p, tile, warp_row(), kRowTiles * 16));
+    multiply_all(product, operands, memory, holds_rows(p, tile, warp_row(), kRowTiles * 16));
 //% endif
 //% if plan.partials
     add_partials(product, p, tile, out);

@@ -28,7 +28,10 @@
 //% else
 // tile       ${ tile }      stages ${ plan.stages }
 //% endif
-// target     ${ plan.target }   threads ${ plan.threads }   shared ${ plan.shared_bytes } B
+// target     ${ plan.target }   threads ${ plan.threads }   shared ${ plan.shared.bytes } B
+//% for line in shared_map
+// ${ "shared" if loop.first else "      " }     ${ line }
+//% endfor
 //% if absent
 // absent     ${ absent | join(", ") }
 //% endif
@@ -194,7 +197,7 @@ static __device__ __forceinline__ void write_block_means(const Params& p, const 
 //% endif
 
 // Q of the tile from its product. The loop's registers are full: the tile is worked out again.
-static __device__ __forceinline__ void finish(const Params& p, Product& product, u32 stages,
+static __device__ __forceinline__ void finish(const Params& p, Product& product, u32 out,
 //% if sparse and plan.means
                                               u32 computed, bool computes) {
 //% else
@@ -211,13 +214,13 @@ static __device__ __forceinline__ void finish(const Params& p, Product& product,
 //% if plan.rope
         rotate(product, p, tile);
 //% endif
-        const u32 rows = stages + warp_row() * kOutBytes;
+        const u32 rows = out + warp_row() * kOutBytes;
         put_rounded(rows, product);
         store_rows(p, tile, rows);
     }
 //% if plan.means
     __syncthreads();
-    write_block_means(p, tile, stages${ ", computed" if sparse });
+    write_block_means(p, tile, out${ ", computed" if sparse });
 //% endif
 }
 
@@ -239,10 +242,10 @@ ${ entry }(const __grid_constant__ Params p) {
     const bool computes = holds_rows(p, tile, warp_row(), kRowTiles * 16);
     const Operands operands = operands_of(p, tile);
 //% endif
-    const u32 stages = shared_address(shared);
+    const u32 memory = shared_address(shared);
 
     // Q = X Wᵀ
     Product product;
-    multiply_all(product, operands, stages, computes);
-    finish(p, product, stages${ ", computed" if sparse and plan.means }, computes);
+    multiply_all(product, operands, memory, computes);
+    finish(p, product, memory + kOutAt${ ", computed" if sparse and plan.means }, computes);
 }

@@ -16,10 +16,8 @@ constexpr int kTileK = ${ plan.tile_k };    // columns of a slice
 constexpr int kPieceRows = ${ plan.piece_rows };    // rows of a tile that one bit of S_c decides
 //# part kPieces
 constexpr int kPieces = kTileQ / kPieceRows;
-//# part kStages
-constexpr int kStages = ${ plan.stages };
 //# part kRowTiles
-constexpr int kRowTiles = ${ plan.row_tiles };    // tiles of 16 ${ "query " if plan.tile_n is undefined }rows that a warp owns
+constexpr int kRowTiles = ${ plan.row_tiles };    // tiles of 16 rows that a warp owns
 //# part kThreads
 constexpr int kThreads = ${ plan.threads };
 //# part kQkSteps
@@ -27,13 +25,7 @@ constexpr int kQkSteps = kHeadDim / 16;    // 16-column steps of S = Q Kᵀ
 //# part kWeighings
 constexpr int kWeighings = kRowTiles * kTileKv / 8;    // 8-column pieces of P
 //# part kRowBytes
-constexpr int kRowBytes = ${ "kTileK" if plan.tile_n is defined else "kHeadDim" } * 2;
-//# part kStageBytes
-//% if plan.tile_n is defined
-constexpr int kStageBytes = (kTileQ + kTileN) * kRowBytes;
-//% else
-constexpr int kStageBytes = ${ plan.stage_bytes };    // of a kv tile, rounded up to a power of 2
-//% endif
+constexpr int kRowBytes = ${ plan.row_bytes };    // of a row of an operand in shared memory
 //# part kPoolThreads
 constexpr int kPoolThreads = 128;
 //# part kRowLanes
@@ -52,12 +44,11 @@ constexpr int kGroups = kRowBytes / kGroupBytes;
 constexpr int kGroupSteps = kGroupChunks / 2;    // 16-column MMA steps of a group
 //# part kRowsPerPass
 constexpr int kRowsPerPass = kThreads / kGroupChunks;
-static_assert(kRowsPerPass % 8 == 0 && kTileQ % kRowsPerPass == 0 && ${ "kTileN" if plan.tile_n is defined else "kTileKv" } % kRowsPerPass == 0,
-              "every pass of a load covers whole swizzle periods and whole tiles");
+static_assert(kRowsPerPass % 8 == 0, "every pass of a load covers whole swizzle periods");
 //# part kGroupTiles
 constexpr int kGroupTiles = 16;    // row tiles whose operands are meant to stay in L2 together
 //# part kOutBytes
-constexpr int kOutBytes = (kTileN * 2 + 127) / 128 * 128;    // of a row on its way out
+constexpr int kOutBytes = ${ plan.out_row_bytes };    // of a row of the product on its way out
 //# part kOutChunks
 constexpr int kOutChunks = kOutBytes / 16;
 //# part kHeadroom

@@ -106,7 +106,7 @@ impl Step {
         grid: [GridAxis; 3],
     ) -> Step {
         let step = Step::new(entry, template, plan.threads, grid, Value::UNDEFINED);
-        let launch = Launch { shared_bytes: plan.shared_bytes, ..step.launch };
+        let launch = Launch { shared_bytes: plan.shared.bytes, ..step.launch };
         Step { launch, functions, ..step }
     }
 }

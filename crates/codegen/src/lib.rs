@@ -41,7 +41,9 @@ pub use entry::name_without_hash;
 pub use kernel::{GridAxis, Kernel, Launch};
 pub use lower::reads_means_alone;
 pub use params::{Argument, Array, Buffer, Field, Number, Numbers, Params, ProductTiles, Sizes, Source};
-pub use plan::{AttentionPlan, Cut, FromHeadsPlan, GemmPlan, Plan, RoomPlan, Rules, SymbolsPlan, ToHeadsPlan};
+pub use plan::{
+    AttentionPlan, Cut, FromHeadsPlan, GemmPlan, Plan, Region, RoomPlan, Rules, SharedLayout, SymbolsPlan, ToHeadsPlan,
+};
 pub use request::{
     AttentionRequest, CachedRows, FromHeads, Means, Product, Request, Room, RoomRequest, Scale, Sequences, SummedHeads,
     SymbolsRequest, ToHeads,
@@ -90,6 +92,7 @@ fn made<R: rooms::Room>(
         rules => rules,
         entry => launches.last().map(|step| &step.launch.entry),
         launches => launches.iter().map(own_name).collect::<Vec<_>>(),
+        shared_map => plan.shared.map(),
         absent => absent,
     };
     let steps = launches
@@ -112,7 +115,7 @@ impl Plan {
                 format!("{tile_q}×{tile_n}×{tile_k}, {stages} stages")
             }
         };
-        let Plan { name, target, threads, shared_bytes, .. } = self;
-        format!("{name} for {target}: tile {tile}, {threads} threads, {shared_bytes} B shared")
+        let Plan { name, target, threads, shared, .. } = self;
+        format!("{name} for {target}: tile {tile}, {threads} threads, {} B shared", shared.bytes)
     }
 }

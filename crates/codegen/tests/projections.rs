@@ -113,7 +113,7 @@ fn every_head_dimension_and_block_has_a_tile_on_every_target() {
                     RoomPlan::GemmO(plan) => (plan.piece_rows, plan.row_tiles, plan.stages),
                     _ => panic!("{} is no projection", kernel.name),
                 };
-                assert!(stages >= 2 && kernel.plan.shared_bytes <= target.shared_bytes());
+                assert!(stages >= 2 && kernel.plan.shared.bytes <= target.shared_bytes());
                 // No warp has rows of two blocks.
                 assert!(piece_rows.is_multiple_of(16 * row_tiles) && block.is_multiple_of(piece_rows));
             }

@@ -44,6 +44,7 @@ static __device__ __forceinline__ Operands operands_from(const Params& p, const 
 // Starts copying this thread's part of `rows` rows; those without a bit in `which` become zeros.
 static __device__ __forceinline__ void copy_rows(u32 to, const u16* from, int columns, int rows,
                                                  u32 which) {
+    static_assert(kTileQ % kRowsPerPass == 0 && kTileN % kRowsPerPass == 0, "whole tiles");
     int at = 0;
     #pragma unroll
     for (int n = 0; n < rows / kRowsPerPass; ++n) {
@@ -57,8 +58,7 @@ static __device__ __forceinline__ void copy_rows(u32 to, const u16* from, int co
 static __device__ __forceinline__ void load_slice(u32 stage, const Operands& of, int column) {
     const bool inside = column + threadIdx.x % kGroupChunks * 8 < of.columns;
     copy_rows(stage + of.to, of.a + column, of.columns, kTileQ, inside ? of.a_rows : 0);
-    copy_rows(stage + kTileQ * kRowBytes + of.to, of.b + column, of.columns, kTileN,
-              inside ? 0xffffffffu : 0);
+    copy_rows(stage + kBAt + of.to, of.b + column, of.columns, kTileN, inside ? 0xffffffffu : 0);
 }
 //% else
 // Starts copying kTileK columns of A and B from `column` on${ "; of A only `rows`" if plan.sparse }.
@@ -69,6 +69,6 @@ static __device__ __forceinline__ void load_slice(u32 stage, const Operands& of,
 static __device__ __forceinline__ void load_slice(u32 stage, const Operands& of, int column) {
 //% endif
     copy_rows(stage + of.to, of.a + column, of.columns, kTileQ, of.a_rows${ " & rows" if plan.sparse });
-    copy_rows(stage + kTileQ * kRowBytes + of.to, of.b + column, of.columns, kTileN, of.b_rows);
+    copy_rows(stage + kBAt + of.to, of.b + column, of.columns, kTileN, of.b_rows);
 }
 //% endif

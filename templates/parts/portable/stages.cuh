@@ -7,10 +7,9 @@ struct Stages {
     u32 kv_head;    // eight bytes: where K and V of the head start
 };
 //# part first_stages
-static __device__ __forceinline__ Stages first_stages(u32 kv_tiles) {
-    const u32 q_tile = kv_tiles + 4 * kStageBytes;
-    return Stages{q_tile + warp_row() * kRowBytes, kv_tiles, kv_tiles + 2 * kStageBytes,
-                  q_tile + kTileQ * kRowBytes};
+static __device__ __forceinline__ Stages first_stages(u32 memory) {
+    return Stages{memory + kQAt + warp_row() * kRowBytes, memory + kKAt, memory + kVAt,
+                  memory + kKvHeadAt};
 }
 //# part other_stage
 static __device__ __forceinline__ u32 other_stage(u32 stage) {

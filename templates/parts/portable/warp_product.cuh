@@ -3,7 +3,7 @@
 static __device__ __forceinline__ Lane lane_of_operands() {
     Lane lane = lane_of_thread();
     lane.by_rows += warp_row() * kRowBytes;
-    lane.by_columns += kTileQ * kRowBytes;
+    lane.by_columns += kBAt;
     return lane;
 }
 //# part multiply_slice

@@ -1,6 +1,7 @@
 //! Every constant of one kernel, chosen before any text is made.
 
 mod digest;
+mod shared;
 pub(crate) mod tile;
 
 use serde::Serialize;
@@ -11,6 +12,7 @@ use sparsym_ir::{Code, DType, Finding, Findings};
 use crate::request::Request;
 
 pub use digest::Rules;
+pub use shared::{Region, SharedLayout};
 
 /// All constants of one kernel. The only configuration there is: printed in the kernel's header, serialisable.
 ///
@@ -31,8 +33,8 @@ pub struct Plan<R = RoomPlan> {
     /// CTAs that must fit one SM, if the text says so: told nothing, a compiler may rather spill than let fewer CTAs be on an
     /// SM.
     pub ctas_per_sm: Option<u32>,
-    /// Dynamic shared memory in bytes.
-    pub shared_bytes: u32,
+    /// Dynamic shared memory.
+    pub shared: SharedLayout,
     /// What only this room has.
     #[serde(flatten)]
     pub room: R,
@@ -67,8 +69,8 @@ pub struct AttentionPlan {
     pub tile_kv: u32,
     /// 16-row tiles of a warp.
     pub row_tiles: u32,
-    /// Shared memory from one stage of K or V to the next, in bytes.
-    pub stage_bytes: u32,
+    /// A row of an operand in shared memory, in bytes.
+    pub row_bytes: u32,
     /// Chunks of a swizzle group.
     pub group_chunks: u32,
     /// Index pointers.
@@ -127,6 +129,10 @@ pub struct GemmPlan<P> {
     pub row_tiles: u32,
     /// Stages of the operands.
     pub stages: u32,
+    /// A row of an operand in shared memory, in bytes.
+    pub row_bytes: u32,
+    /// A row of the product on its way out through shared memory, in bytes.
+    pub out_row_bytes: u32,
     /// Chunks of a swizzle group.
     pub group_chunks: u32,
     /// Which extent of the product may end inside a tile.
@@ -218,14 +224,14 @@ impl<R> Plan<R> {
             head_dim: request.head_dim as u32,
             threads,
             ctas_per_sm: None,
-            shared_bytes: 0,
+            shared: SharedLayout::default(),
             room,
         }
     }
 
     /// The same plan as that of any room.
     pub(crate) fn map<S>(self, room: impl FnOnce(R) -> S) -> Plan<S> {
-        let Plan { name, target, dtype, head_dim, threads, ctas_per_sm, shared_bytes, room: own } = self;
-        Plan { name, target, dtype, head_dim, threads, ctas_per_sm, shared_bytes, room: room(own) }
+        let Plan { name, target, dtype, head_dim, threads, ctas_per_sm, shared, room: own } = self;
+        Plan { name, target, dtype, head_dim, threads, ctas_per_sm, shared, room: room(own) }
     }
 }

@@ -6,6 +6,8 @@ use sparsym_ir::{Code, Finding};
 use crate::request::{AttentionRequest, CachedRows, Request, Scale, Sequences, ToHeads};
 use crate::target::Target;
 
+use super::shared::SharedLayout;
+
 /// Head dimensions of attention and of projections.
 pub(crate) const HEAD_DIMS: [usize; 4] = [64, 96, 128, 256];
 /// The same as words.
@@ -80,14 +82,17 @@ impl AttentionTile {
         self.q / (16 * self.row_tiles) * 32
     }
 
-    /// Shared memory from one stage of K or V to the next, in bytes: a power of two, so that a kernel flips one bit.
-    pub(crate) fn stage_bytes(&self, head_dim: u32) -> u32 {
-        (self.kv * head_dim * 2).next_power_of_two()
-    }
-
-    /// Shared memory for a tile of Q, two stages each of K and V, and an address, in bytes.
-    pub(crate) fn shared_bytes(&self, head_dim: u32) -> u32 {
-        self.q * head_dim * 2 + 4 * self.stage_bytes(head_dim) + 16
+    /// Two stages each of K and V, a tile of Q whose rows become O on their way out, and the eight bytes that say where K
+    /// and V of the head start. Stages are powers of two and come first, so that a kernel flips one bit from one to the other.
+    pub(crate) fn shared(&self, head_dim: u32) -> SharedLayout {
+        let tile = |rows| rows * head_dim * 2;
+        let stage = tile(self.kv).next_power_of_two();
+        SharedLayout::default()
+            .ring(&[("k", tile(self.kv))], stage, 2)
+            .ring(&[("v", tile(self.kv))], stage, 2)
+            .region("q", tile(self.q), 16)
+            .over("o", tile(self.q), "q")
+            .region("kv_head", 8, 8)
     }
 }
 
@@ -126,7 +131,7 @@ pub(crate) fn attention_tile(request: &Request<'_>, of: &AttentionRequest<'_>) -
         Registers::Tight => !(mask && (score || ragged_or_forecast || looks_up || is_long || new_target)),
         Registers::Free => true,
     };
-    let fits = |t: &AttentionTile| t.shared_bytes(head_dim) <= limit && has_registers(t);
+    let fits = |t: &AttentionTile| t.shared(head_dim).bytes <= limit && has_registers(t);
     let Some(first) = candidates.iter().position(|t| divides(t) && fits(t)) else {
         let legal: Vec<String> = candidates.iter().filter(|t| fits(t)).map(|t| format!("{}×{}", t.q, t.kv)).collect();
         return Err(Finding::new(
@@ -147,7 +152,7 @@ pub(crate) fn attention_tile(request: &Request<'_>, of: &AttentionRequest<'_>) -
     let roomier = candidates[first + 1..]
         .iter()
         .copied()
-        .filter(|t| divides(t) && t.shared_bytes(head_dim) <= limit && t.registers == Registers::Free && *t != best);
+        .filter(|t| divides(t) && t.shared(head_dim).bytes <= limit && t.registers == Registers::Free && *t != best);
     let mut fitting = std::iter::once(best).chain(again).chain(roomier);
     fitting.nth(request.fit).ok_or_else(|| no_more_fits("attention"))
 }
@@ -189,14 +194,24 @@ impl ProjectionTile {
     /// Threads of a CTA.
     pub(crate) const THREADS: u32 = 128;
 
-    /// Shared memory of the operands of one step, in bytes.
-    pub(crate) fn stage_bytes(&self) -> u32 {
-        (self.rows + self.columns) * self.depth * 2
+    /// A row of an operand in shared memory, in bytes.
+    pub(crate) fn row_bytes(&self) -> u32 {
+        self.depth * 2
     }
 
-    /// Shared memory in bytes; the product on its way out takes the place of operands.
-    pub(crate) fn shared_bytes(&self) -> u32 {
-        self.stages * self.stage_bytes()
+    /// A row of the product on its way out, in bytes: whole swizzle groups.
+    pub(crate) fn out_row_bytes(&self) -> u32 {
+        (self.columns * 2).next_multiple_of(128)
+    }
+
+    /// Stages of both operands; the product on its way out takes their place.
+    pub(crate) fn shared(&self) -> SharedLayout {
+        let [a, b] = [self.rows, self.columns].map(|rows| rows * self.row_bytes());
+        SharedLayout::default().ring(&[("a", a), ("b", b)], a + b, self.stages).over(
+            "out",
+            self.rows * self.out_row_bytes(),
+            "a",
+        )
     }
 
     /// Rows of the tile that S_c of this block decides together: all of them if it is not read.
@@ -234,7 +249,7 @@ impl ProjectionTile {
         [(2, 3), (2, 2), (1, 3), (1, 2)]
             .map(|(ctas_per_sm, stages)| ProjectionTile { ctas_per_sm, stages, ..self })
             .into_iter()
-            .find(|tile| tile.ctas_per_sm * (tile.shared_bytes() + SYSTEM) <= target.shared_bytes() + SYSTEM)
+            .find(|tile| tile.ctas_per_sm * (tile.shared().bytes + SYSTEM) <= target.shared_bytes() + SYSTEM)
             .ok_or_else(|| {
                 Finding::new(
                     Code::NoTile,

@@ -47,7 +47,7 @@ fn plan(request: &Request<'_>, of: &AttentionRequest<'_>) -> Result<Plan<Attenti
         tile_q: tile.q,
         tile_kv: tile.kv,
         row_tiles: tile.row_tiles,
-        stage_bytes: tile.stage_bytes(head_dim),
+        row_bytes: head_dim * 2,
         group_chunks: tile::group_chunks(head_dim),
         ragged: of.sequences == Sequences::Ragged,
         forecast: of.cached_rows == CachedRows::Forecast,
@@ -59,7 +59,7 @@ fn plan(request: &Request<'_>, of: &AttentionRequest<'_>) -> Result<Plan<Attenti
     let tail = format!("d{head_dim}_{}", request.dtype.name());
     let mut plan = Plan::new(request, tile.threads(), room, "attention", &parts, &tail);
     plan.ctas_per_sm = (tile.ctas_per_sm > 1 || request.fit > 0).then_some(tile.ctas_per_sm);
-    plan.shared_bytes = tile.shared_bytes(head_dim);
+    plan.shared = tile.shared(head_dim);
     Ok(plan)
 }
 

@@ -29,6 +29,8 @@ impl Product<'_> {
             piece_rows: tile.piece_rows(block),
             row_tiles: tile.row_tiles,
             stages: tile.stages,
+            row_bytes: tile.row_bytes(),
+            out_row_bytes: tile.out_row_bytes(),
             group_chunks: tile::group_chunks(tile.depth),
             cut,
             sparse: block.is_some(),
@@ -39,7 +41,7 @@ impl Product<'_> {
         let tail = format!("{block}d{}_{}", request.head_dim, request.dtype.name());
         let mut plan = Plan::new(request, ProjectionTile::THREADS, room, name, name_parts, &tail);
         plan.ctas_per_sm = (tile.ctas_per_sm > 1).then_some(tile.ctas_per_sm);
-        plan.shared_bytes = tile.shared_bytes();
+        plan.shared = tile.shared();
         plan
     }
 }

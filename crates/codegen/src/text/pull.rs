@@ -78,16 +78,16 @@ impl Body {
         let declaration = Section { template: "the parameter struct", text: declaration };
         let all = std::iter::once(self.header).chain(before).chain([declaration]).chain(self.sections);
         let (mut source, mut origins): (String, Vec<Origin>) = (String::new(), Vec::new());
-        let (mut previous, mut lines) = ("", 0);
+        let (mut previous, mut lines) = (None, 0);
         for section in all {
-            // One-line parts of a file (types, constants) stand together; everything else is set apart by a blank line.
-            let one_line = section.text.lines().count() == 1 || section.text.starts_with("constexpr");
-            let apart = !one_line || section.template != previous;
+            // Types stand together, as do constants; everything else is set apart by a blank line.
+            let kind = ["typedef", "constexpr"].into_iter().find(|kind| section.text.starts_with(kind));
+            let apart = kind.is_none() || kind != previous;
             if !source.is_empty() && apart {
                 source.push('\n');
                 lines += 1;
             }
-            previous = section.template;
+            previous = kind;
             if origins.last().is_none_or(|origin: &Origin| origin.template != section.template) {
                 origins.push(Origin { first_line: lines + 1, template: section.template.to_owned() });
             }

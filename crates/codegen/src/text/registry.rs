@@ -16,7 +16,8 @@ macro_rules! templates {
 }
 
 /// Files of parts that come before `struct Params`.
-pub(crate) static BEFORE_PARAMS: [Template; 2] = templates!["parts/types.cuh", "parts/constants.cuh"];
+pub(crate) static BEFORE_PARAMS: [Template; 3] =
+    templates!["parts/types.cuh", "parts/constants.cuh", "parts/shared/map.cuh"];
 
 /// Files of parts that come after it. A part may use only parts of earlier files, or earlier ones of its own.
 pub(crate) static AFTER_PARAMS: [Template; 36] = templates![

@@ -1,0 +1,20 @@
+//# What lies where in dynamic shared memory, in bytes: the map in the header, as constants.
+//# A stage of operands starts with A.
+//# part kStages
+constexpr int kStages = ${ plan.stages };
+//# part kStageBytes
+constexpr int kStageBytes = ${ plan.shared.stage_bytes };    // from one stage to the next
+//# part kKAt
+constexpr int kKAt = ${ plan.shared.regions.k.at };
+//# part kVAt
+constexpr int kVAt = ${ plan.shared.regions.v.at };
+//# part kQAt
+constexpr int kQAt = ${ plan.shared.regions.q.at };
+//# part kOAt
+constexpr int kOAt = ${ plan.shared.regions.o.at };
+//# part kKvHeadAt
+constexpr int kKvHeadAt = ${ plan.shared.regions.kv_head.at };
+//# part kBAt
+constexpr int kBAt = ${ plan.shared.regions.b.at };    // of B in a stage, whose start is A
+//# part kOutAt
+constexpr int kOutAt = ${ plan.shared.regions.out.at };
