@@ -6,16 +6,16 @@ mod random;
 use proptest::prelude::*;
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use random::{Setting, at, binary, call, expr, global, in_range, int};
-use sparsym_ir::bind::TableData;
-use sparsym_ir::classify::{Classifier, Coverage, Doubt};
-use sparsym_ir::eval::{Prepared, StepKind};
-use sparsym_ir::expr::{BinaryOp, Coordinate, ExprKind, Function, Global, Side, Type};
-use sparsym_ir::static_symbols::static_symbols;
-use sparsym_ir::strategy::{
+use sparsym::ir::bind::TableData;
+use sparsym::ir::expr::{BinaryOp, Coordinate, ExprKind, Function, Global, Side, Type};
+use sparsym::ir::strategy::{
     Action, BlockRule, Blocks, Element, Grid, Scalar, Schedule, Table, TableAxis, TableId, TokenRange, TokenRule, When,
 };
-use sparsym_ir::symbols::SkipSymbol;
-use sparsym_ir::{Bindings, Bound, Expr, Layout, Moment, Problem, Span, Strategy};
+use sparsym::ir::symbols::SkipSymbol;
+use sparsym::ir::{Bindings, Bound, Expr, Layout, Moment, Problem, Span, Strategy};
+use sparsym::machinery::classify::{Classifier, Coverage, Doubt};
+use sparsym::machinery::eval::{Prepared, StepKind};
+use sparsym::machinery::static_symbols::static_symbols;
 use sparsym_reference::rules::Reader;
 use sparsym_reference::symbols as reference;
 

@@ -162,7 +162,7 @@ impl Mutant {
     fn kernel(&self, case: &Case) -> Result<(Kernel, String), Failed> {
         let wanted = wanted_by_case(case, self.room)?;
         let target = Target::parse(TARGET).expect("a target of the corpus");
-        let kernel = wanted.generate(target).ok_or("the code generator has no such kernel")?;
+        let mut kernel = wanted.generate(target).ok_or("the code generator has no such kernel")?;
         let found = kernel.source.matches(&self.old).count();
         if found != 1 {
             return Err(format!(
@@ -177,8 +177,8 @@ impl Mutant {
             )
             .into());
         }
-        let source = kernel.source.replace(&self.old, &self.new);
-        Ok((Kernel { source, origins: Vec::new(), ..kernel }, wanted.strategy.snake_name()))
+        kernel.replace_source(kernel.source.replace(&self.old, &self.new));
+        Ok((kernel, wanted.strategy.snake_name()))
     }
 
     /// Its line of the table.

@@ -1,14 +1,14 @@
 //! Random strategies, shapes and values for property tests.
 
 use proptest::prelude::*;
-use sparsym_ir::bind::{InputData, TableData};
-use sparsym_ir::expr::{BinaryOp, Coordinate, ExprKind, Function, Global, Side, Type, UnaryOp};
-use sparsym_ir::problem::{LayoutRange, Ragged};
-use sparsym_ir::strategy::{
+use sparsym::ir::bind::{InputData, TableData};
+use sparsym::ir::expr::{BinaryOp, Coordinate, ExprKind, Function, Global, Side, Type, UnaryOp};
+use sparsym::ir::problem::{LayoutRange, Ragged};
+use sparsym::ir::strategy::{
     Action, BlockRule, Blocks, Element, Grid, Input, InputId, Param, ParamId, RangeId, Reuse, Scalar, Table, TableAxis,
     TableId, TokenRange, TokenRule, Value, When,
 };
-use sparsym_ir::{Bindings, Bound, Expr, Layout, Moment, Problem, Span, Strategy as Rules};
+use sparsym::ir::{Bindings, Bound, Expr, Layout, Moment, Problem, Span, Strategy as Rules};
 
 /// A strategy with everything that it leaves open.
 #[derive(Clone, Debug)]

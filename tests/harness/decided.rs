@@ -1,6 +1,6 @@
 //! Which symbols a device may give.
 
-use sparsym::ir::static_symbols::static_symbols;
+use sparsym::ir::analysis::static_symbols;
 use sparsym::ir::symbols::SkipSymbol;
 use sparsym::ir::{Bound, Strategy, Symbols, SymbolsCall};
 use sparsym_reference::margin::Margins;

@@ -1,6 +1,6 @@
 //! What can be reached from the façade, printed.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use proc_macro2::Span;
 use syn::spanned::Spanned;
@@ -11,10 +11,25 @@ use syn::{
 
 use crate::crates::{Crates, Def, Entry, What, features, left_out, name_of, strategy};
 
-/// The face of `sparsym`: module after module, an item is printed where it is reached first.
-pub(crate) fn print(crates: &Crates) -> String {
-    let impls = impls(crates);
-    let mut printer = Printer { crates, impls, printed: BTreeMap::new(), modules: VecDeque::new(), out: String::new() };
+/// What users see.
+pub(crate) struct Face {
+    /// Module after module, an item is printed where it is reached first.
+    pub(crate) text: String,
+    /// Types of signatures that users cannot name, with the lines that speak of them.
+    pub(crate) nameless: BTreeSet<String>,
+}
+
+/// The face of `sparsym`.
+pub(crate) fn print(crates: &Crates) -> Face {
+    let mut printer = Printer {
+        crates,
+        impls: impls(crates),
+        printed: BTreeMap::new(),
+        modules: VecDeque::new(),
+        speaking: None,
+        said: Vec::new(),
+        out: String::new(),
+    };
     printer.meet(crates.root("sparsym"), "sparsym", &[]);
     while let Some((module, path, features)) = printer.modules.pop_front() {
         if !printer.out.is_empty() {
@@ -23,11 +38,11 @@ pub(crate) fn print(crates: &Crates) -> String {
         printer.out.push_str(&format!("{path}{}\n", brackets(&features)));
         printer.module(module, &path);
     }
-    printer.out
+    Face { nameless: printer.nameless(), text: printer.out }
 }
 
-/// Impls of each type, with the module that they stand in.
-type Impls<'a> = BTreeMap<Def, Vec<(&'a Entry, &'a ItemImpl)>>;
+/// Impls of each type, each with the module that it stands in.
+type Impls<'a> = BTreeMap<Def, Vec<(usize, &'a Entry, &'a ItemImpl)>>;
 
 struct Printer<'a> {
     crates: &'a Crates,
@@ -36,6 +51,10 @@ struct Printer<'a> {
     printed: BTreeMap<Def, String>,
     /// Modules yet to print.
     modules: VecDeque<(usize, String, Vec<String>)>,
+    /// The module whose names the present lines use.
+    speaking: Option<usize>,
+    /// Lines with such a module.
+    said: Vec<(usize, String)>,
     out: String,
 }
 
@@ -94,8 +113,10 @@ impl Printer<'_> {
                 let entry = &crates.modules[module].entries[at];
                 let What::Item(item) = &entry.what else { return };
                 let features = [features, &entry.features].concat();
+                self.speaking = Some(module);
                 self.item(item, name, &features);
                 self.impls_of(def);
+                self.speaking = None;
             }
         }
     }
@@ -193,9 +214,18 @@ impl Printer<'_> {
     }
 
     fn impls_of(&mut self, def: Def) {
-        for (entry, item) in self.impls.remove(&def).unwrap_or_default() {
+        for (module, entry, item) in self.impls.remove(&def).unwrap_or_default() {
+            self.speaking = Some(module);
             if let Some((path, _)) = &item.trait_ {
-                self.line(2, &format!("impl {}", text(path)), &entry.features);
+                let names: Vec<String> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+                // A trait of these libraries that is not public is a matter of their own.
+                let public = |def: &Def| match def {
+                    Def::Item(module, at) => self.crates.modules[*module].entries[*at].public,
+                    Def::Module(_) => true,
+                };
+                if self.crates.resolve(module, &names).iter().all(public) {
+                    self.line(2, &format!("impl {}", text(path)), &entry.features);
+                }
                 continue;
             }
             // Methods that only some parameters have say for which.
@@ -216,7 +246,28 @@ impl Printer<'_> {
         }
     }
 
+    /// Definitions of these libraries that lines speak of and no path leads to.
+    fn nameless(&self) -> BTreeSet<String> {
+        let mut out = BTreeSet::new();
+        for (module, line) in &self.said {
+            for word in line.split(|c: char| !c.is_alphanumeric() && c != '_' && c != ':') {
+                let path: Vec<String> = word.trim_matches(':').split("::").map(str::to_owned).collect();
+                // The line of a variant begins with its own name.
+                if line.starts_with(word) || !path.last().is_some_and(|name| name.starts_with(char::is_uppercase)) {
+                    continue;
+                }
+                for def in self.crates.resolve(*module, &path) {
+                    if matches!(def, Def::Item(..)) && !self.printed.contains_key(&def) {
+                        out.insert(format!("{word} in `{line}`"));
+                    }
+                }
+            }
+        }
+        out
+    }
+
     fn line(&mut self, depth: usize, text: &str, features: &[String]) {
+        self.said.extend(self.speaking.map(|module| (module, text.to_owned())));
         self.out.push_str(&format!("{}{text}{}\n", "  ".repeat(depth), brackets(features)));
     }
 }
@@ -235,7 +286,7 @@ fn impls(crates: &Crates) -> Impls<'_> {
                 crates.resolve(module, &path).first().copied()
             };
             if let Some(def) = of.first().copied().or_else(of_trait) {
-                out.entry(def).or_default().push((entry, item));
+                out.entry(def).or_default().push((module, entry, item));
             }
         }
     }

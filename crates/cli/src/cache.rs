@@ -46,7 +46,7 @@ pub(crate) fn run(args: &CacheArgs, report: Report) -> Outcome {
         }
         Action::Verify => {
             let verified = cache.verify();
-            let Verified { good, corrupt } = verified;
+            let Verified { good, corrupt, .. } = verified;
             output::print(report, &verified, || format!("{good} good entries, {corrupt} damaged ones deleted"))
         }
     }

@@ -10,6 +10,7 @@ use crate::text::{Body, Origin, Template};
 
 /// A generated text: one kernel, or several that are launched in order and share one parameter struct.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Kernel {
     /// Name of the text, and of its function if there is only one. It ends in a hash of the text, so no two texts share one.
     pub name: String,
@@ -28,6 +29,7 @@ pub struct Kernel {
 
 /// A `__global__` function and how it is launched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Launch {
     /// Symbol of the function; like the kernel's name it ends in a hash of the text.
     pub entry: String,

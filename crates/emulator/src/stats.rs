@@ -11,6 +11,7 @@ use crate::machine::counts::Counts;
 
 /// What a launch did. Counts of several launches can be added.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Stats {
     /// Instructions, each counted once for a warp.
     pub warp_instructions: u64,
@@ -44,6 +45,7 @@ pub struct Stats {
 
 /// What went between global memory and the multiprocessors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct GlobalTraffic {
     /// Bytes that lanes asked for.
     pub bytes: u64,
@@ -53,6 +55,7 @@ pub struct GlobalTraffic {
 
 /// What went to and from shared memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct SharedTraffic {
     /// Bytes that lanes asked for.
     pub bytes: u64,
@@ -64,6 +67,7 @@ pub struct SharedTraffic {
 
 /// An instruction that conflicts in the banks of shared memory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Conflicts {
     /// The instruction as PTX.
     pub instruction: String,
@@ -79,6 +83,7 @@ pub struct Conflicts {
 
 /// What decides how many CTAs fit a multiprocessor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Occupancy {
     /// Threads of a CTA.
     pub threads: u32,

@@ -43,6 +43,7 @@ pub struct Key(String);
 
 /// What a cache holds and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Stats {
     /// The folder; None: there is no place for one, and every look-up is a miss.
     pub folder: Option<PathBuf>,
@@ -64,6 +65,7 @@ pub struct Stats {
 
 /// Result of [`Cache::verify`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Verified {
     /// Entries whose digest is right.
     pub good: u64,

@@ -19,6 +19,7 @@ pub struct Compiler {
 
 /// A compiled kernel and where it came from.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Compiled {
     /// The image.
     pub image: Image,

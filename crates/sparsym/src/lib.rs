@@ -83,10 +83,34 @@
 
 #[cfg(feature = "language")]
 pub use sparsym_dsl::{StrategyType, strategy};
-pub use sparsym_ir as ir;
 pub use sparsym_runtime::{Error, ErrorKind};
 #[cfg(feature = "language")]
 pub use sparsym_zoo as zoo;
+
+/// What everything else speaks of, as data: strategies, problems and their values, symbols, tensors and calls.
+pub mod ir {
+    pub use sparsym_ir::{
+        Attention, AttentionCall, AttentionOutput, Bindings, Bound, Code, DType, Differences, DifferencesCall, Expr,
+        Finding, Findings, Forecast, GemmO, GemmOCall, GemmQ, GemmQCall, Layout, Moment, Problem, Span, Strategy,
+        Symbols, SymbolsCall, SymbolsOf, Tensor,
+    };
+    pub use sparsym_ir::{bind, call, diagnostic, expr, problem, projection, span, strategy, symbols, tensor};
+
+    /// What rules say, without a device: for tools that explain strategies.
+    pub mod analysis {
+        pub use sparsym_ir::classify::{Classifier, Coverage, Doubt, Unclassified, may_be_unclassified};
+        pub use sparsym_ir::data::{Features, data_symbols};
+        pub use sparsym_ir::eval::Prepared;
+        pub use sparsym_ir::static_symbols::static_symbols;
+    }
+}
+
+/// What the tests of the workspace look into. It is no part of the face and changes without notice.
+#[cfg(feature = "machinery")]
+#[doc(hidden)]
+pub mod machinery {
+    pub use sparsym_ir::{classify, eval, static_symbols};
+}
 
 /// Strategies as text at run time. In a program they are written with [`strategy!`], which runs the same stages.
 ///
@@ -122,7 +146,12 @@ pub use sparsym_runtime::{device, engine};
 /// # Ok::<(), sparsym::ir::Findings>(())
 /// ```
 pub mod kernel {
-    pub use sparsym_codegen::*;
+    pub use sparsym_codegen::{
+        Argument, Array, AttentionPlan, AttentionRequest, Buffer, CachedRows, Cut, Field, FromHeads, FromHeadsPlan,
+        GemmPlan, GridAxis, Kernel, Launch, Means, Number, Numbers, Origin, Params, Plan, Product, ProductTiles,
+        Region, Request, Room, RoomPlan, RoomRequest, Rules, Scale, Sequences, SharedLayout, Sizes, Source,
+        SummedHeads, SymbolsPlan, SymbolsRequest, Target, ToHeads, ToHeadsPlan, generate, plan,
+    };
     pub use sparsym_runtime::compiler::{Compiled, Compiler, ImageOrigin};
     pub use sparsym_runtime::{Cache, cache, nvrtc};
 }

@@ -58,6 +58,7 @@ use sparsym_dsl::ir::strategy::Strategy;
 
 /// A strategy of the zoo.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Entry {
     /// Name on the command line, `sliding_tile`.
     pub name: String,

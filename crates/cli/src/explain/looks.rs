@@ -1,8 +1,8 @@
 //! Symbols at one moment. Rules over Q and K get made-up ones, and heads that are alike are computed once.
 
 use rayon::prelude::*;
+use sparsym::ir::analysis::data_symbols;
 use sparsym::ir::bind::TableData;
-use sparsym::ir::data::data_symbols;
 use sparsym::ir::expr::{Axis, BinaryOp, Expr, ExprKind, Global, Type};
 use sparsym::ir::strategy::{Element, TableAxis, Value, When};
 use sparsym::ir::symbols::{BitRows, CacheSymbol, SkipSymbol};

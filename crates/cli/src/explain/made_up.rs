@@ -15,7 +15,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use sparsym::ir::Problem;
-use sparsym::ir::data::Features;
+use sparsym::ir::analysis::Features;
 use sparsym::ir::expr::Side;
 
 /// Waves of a head; each takes two channels, its sine and its cosine.

@@ -1,7 +1,7 @@
 //! What a whole run computes, as shares of what dense attention and its projections would.
 
 use serde::Serialize;
-use sparsym::ir::eval::Prepared;
+use sparsym::ir::analysis::Prepared;
 use sparsym::ir::{Bound, Moment, Symbols};
 use sparsym::runtime::StepKind;
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use sparsym::dsl_core;
 use sparsym::ir::Bound;
-use sparsym::ir::classify::{Classifier, Unclassified, may_be_unclassified};
+use sparsym::ir::analysis::{Classifier, Unclassified, may_be_unclassified};
 use sparsym::runtime::StepKind;
 
 use super::predict::{self, Prediction, Waste};

@@ -11,6 +11,7 @@ use crate::error::Error;
 
 /// What GEMM-Q gives.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct GemmQOutput {
     /// `[B, N, H, D]`; tiles that were not computed, and rows of other streams, are 0.
     pub q: Tensor,
@@ -20,6 +21,7 @@ pub struct GemmQOutput {
 
 /// What GEMM-O gives.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct GemmOOutput {
     /// `[B, rows, C]`.
     pub y: Tensor,

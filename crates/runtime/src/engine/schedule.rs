@@ -28,6 +28,7 @@ pub struct Schedule {
 
 /// What one step is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PlannedStep {
     /// Its kind.
     pub kind: StepKind,

@@ -13,6 +13,7 @@ use crate::error::Error;
 
 /// What a step did.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct StepReport {
     /// What the schedule made of it.
     pub kind: StepKind,

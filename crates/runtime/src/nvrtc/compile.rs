@@ -61,6 +61,7 @@ impl std::fmt::Debug for Image {
 
 /// The compiler refused a text.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct CompileError {
     /// The kernel.
     pub kernel: String,
@@ -76,6 +77,7 @@ pub struct CompileError {
 
 /// An error and where it is.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Place {
     /// What the compiler said.
     pub message: Message,
@@ -88,6 +90,7 @@ pub struct Place {
 /// Registers that did not fit: a kernel with some is right, and slower than it should be. Ours have none with the compilers
 /// that are tested; another version may decide otherwise, and that is no reason to refuse a strategy.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Spills {
     /// The function that has the most.
     pub entry: String,

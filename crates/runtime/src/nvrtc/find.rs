@@ -39,6 +39,7 @@ pub struct Places {
 
 /// One place of a search.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Attempt {
     /// Why it was tried: `SPARSYM_NVRTC`, `python on PATH`, `loader` …
     pub reason: &'static str,
@@ -50,6 +51,7 @@ pub struct Attempt {
 
 /// A finished search: everything tried, and what was found.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Search {
     /// In order.
     pub attempts: Vec<Attempt>,

@@ -23,6 +23,7 @@ pub struct Resources {
 
 /// An error or warning with a line of the compiled text.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Message {
     /// Line, counted from 1.
     pub line: usize,

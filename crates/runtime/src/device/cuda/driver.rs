@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorKind};
 
 /// What the driver tells of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Driver {
     /// Highest CUDA version that it supports, major and minor.
     pub cuda_version: (u32, u32),
@@ -19,6 +20,7 @@ pub struct Driver {
 
 /// A GPU as the driver describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Gpu {
     /// Product name.
     pub name: String,

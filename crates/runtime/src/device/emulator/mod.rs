@@ -11,7 +11,14 @@ use ptx_emulator::{LaunchError, Memory, Program};
 use sparsym_codegen::{Kernel, Target};
 
 pub use ptx_emulator::{Checks, Copies, Options, Schedule, Stats, Trap};
-pub use trap::KernelTrap;
+pub use trap::{KernelLine, KernelTrap};
+
+/// What traps and counts are made of.
+pub mod report {
+    pub use ptx_emulator::{
+        Access, Conflicts, Earlier, Fault, Frame, GlobalTraffic, Occupancy, Place, Region, SharedTraffic, Space, Wait,
+    };
+}
 
 use super::Cost;
 use super::kernels::{Backend, Contents, KernelDevice, Launch, refusal};

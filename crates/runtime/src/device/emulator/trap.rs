@@ -7,6 +7,7 @@ use crate::nvrtc::excerpt;
 
 /// What the emulator says of a kernel that did something wrong, with the lines and templates that it speaks of.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct KernelTrap {
     /// The kernel.
     pub kernel: String,
@@ -15,12 +16,13 @@ pub struct KernelTrap {
     /// The emulator's report.
     pub trap: Trap,
     /// Lines of the kernel's text that it names, innermost first.
-    pub places: Vec<Place>,
+    pub places: Vec<KernelLine>,
 }
 
 /// A line of the kernel's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+#[non_exhaustive]
+pub struct KernelLine {
     /// Line, counted from 1.
     pub line: usize,
     /// The template that made it; None in a text that was edited by hand.
@@ -32,11 +34,11 @@ pub struct Place {
 impl KernelTrap {
     pub(super) fn new(kernel: &Kernel, trap: Trap) -> KernelTrap {
         let text = format!("{}.cu", kernel.name);
-        let mut places: Vec<Place> = Vec::new();
+        let mut places: Vec<KernelLine> = Vec::new();
         for line in trap.frames().filter(|frame| frame.file == text).map(|frame| frame.line as usize) {
             if places.iter().all(|place| place.line != line) {
                 let template = kernel.origin(line).map(str::to_owned);
-                places.push(Place { line, template, excerpt: excerpt(&kernel.source, line) });
+                places.push(KernelLine { line, template, excerpt: excerpt(&kernel.source, line) });
             }
         }
         KernelTrap { kernel: kernel.name.clone(), target: kernel.plan.target, trap, places }
@@ -47,7 +49,7 @@ impl std::fmt::Display for KernelTrap {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let KernelTrap { kernel, target, trap, places } = self;
         write!(f, "kernel {kernel} for {target} was stopped by the emulator\n{}", trap.to_string().trim_end())?;
-        for Place { line, template, excerpt } in places {
+        for KernelLine { line, template, excerpt } in places {
             write!(f, "\n{kernel}.cu:{line}")?;
             if let Some(template) = template {
                 write!(f, ", made by templates/{template}")?;
