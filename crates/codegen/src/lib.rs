@@ -1,6 +1,6 @@
 //! Strategy IR and problem to readable CUDA text.
 //!
-//! Use this crate to look at, test or compile the kernels of a strategy yourself; `sparsym::runtime` does it for you.
+//! Use this crate to look at, test or compile the kernels of a strategy yourself; `sparsym::device` does it for you.
 //! [`generate`] is the whole compiler: it is pure, touches neither device nor disk nor clock, and gives equal bytes for
 //! equal requests. One kernel text serves every sequence length, batch, head count, threshold and mask content: those
 //! are fields of the kernel's one parameter, a struct that [`Kernel::arguments`] fills.

@@ -3,7 +3,7 @@
 //! Applications use the crate `sparsym`, which re-exports all of this. Within this workspace, crates below it write
 //! `extern crate sparsym_dsl as sparsym;` because expansions refer to `::sparsym`.
 //!
-//! Non-goals: reading strategies at run time (`sparsym-dsl-core`), running them (`sparsym::runtime`).
+//! Non-goals: reading strategies at run time (`sparsym-dsl-core`), running them (`sparsym::device`).
 //!
 //! ```
 //! # extern crate sparsym_dsl as sparsym;

@@ -1,7 +1,7 @@
 //! What a sparse attention strategy means, free of how it is written and of where it runs.
 //!
 //! Use this crate to inspect or build strategies as data, to describe an attention problem, or to read and write
-//! symbols. To *write* a strategy use `sparsym::strategy!`; to *run* one use `sparsym::runtime`.
+//! symbols. To *write* a strategy use `sparsym::strategy!`; to *run* one use `sparsym::device`.
 //!
 //! The crate holds six ideas:
 //!

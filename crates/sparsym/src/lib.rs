@@ -62,8 +62,17 @@
 //! | `reference` | the device `reference`: the oracle, plain loops |
 //! | `language` | `strategy!`, strategies as text, the zoo |
 //!
-//! A program that runs strategies made elsewhere needs no `language`: [`ir::Strategy`] is plain data and implements
-//! serde's traits. `default-features = false, features = ["cuda"]` compiles neither a parser nor an emulator.
+//! A program that runs strategies made elsewhere needs no `language`: a strategy is plain data, and JSON carries it.
+//! `default-features = false, features = ["cuda"]` compiles neither a parser nor an emulator.
+//!
+//! ```
+//! # use sparsym::{StrategyType, strategy};
+//! # strategy! { pub Near { mask q, kv => abs(q.pos - kv.pos) <= 1; } }
+//! let text = serde_json::to_string(Near::ir())?; // where it was written
+//! let strategy: sparsym::ir::Strategy = serde_json::from_str(&text)?; // where it is run
+//! assert_eq!(&strategy, Near::ir());
+//! # Ok::<(), serde_json::Error>(())
+//! ```
 //!
 //! # What is where
 //!
