@@ -34,7 +34,7 @@ pub(crate) fn run(case: &Case, dtype: DType, present: &[Column]) -> Result<Vec<V
     let expected = made.expected(case.floor).map_err(|findings| findings.to_string())?;
     let run_on = |column: &Column| {
         let start = Instant::now();
-        let given = column.device.clone().session().and_then(|session| made.on(&session));
+        let given = column.device.session().and_then(|session| made.on(&session));
         let ms = start.elapsed().as_secs_f64() * 1e3;
         judge(given.map_err(Stop::from).map(|(results, cost)| Judged {
             density: 1.0,
@@ -97,7 +97,7 @@ impl<'a> Made<'a> {
                 let q = result(&stream.head_shape(), call.x.dtype())?;
                 let means = means.then(|| result(&means_shape(stream), DType::F32)).transpose()?;
                 let call = placed.try_map(Ok::<_, Error>, Ok)?;
-                let cost = session.run(&Call::GemmQ { call, q: &q, means: means.as_ref() })?;
+                let cost = session.run_once(&Call::GemmQ { call, q: &q, means: means.as_ref() })?;
                 ([q].into_iter().chain(means).collect::<Vec<Array>>(), cost)
             }
             Made::GemmO(call) => {
@@ -105,7 +105,7 @@ impl<'a> Made<'a> {
                 let y = result(&shape, call.o.dtype())?;
                 let partial = (call.summed == Summed::Both).then(|| result(&shape, call.o.dtype())).transpose()?;
                 let call = placed.try_map(Ok::<_, Error>, Ok)?;
-                let cost = session.run(&Call::GemmO { call, y: &y, partial: partial.as_ref() })?;
+                let cost = session.run_once(&Call::GemmO { call, y: &y, partial: partial.as_ref() })?;
                 ([y].into_iter().chain(partial).collect(), cost)
             }
             Made::Differences(call) => {
@@ -113,7 +113,7 @@ impl<'a> Made<'a> {
                 let partial = |_: &Vec<f32>| result(&shape, call.w.dtype());
                 let partials: Vec<Array> = call.weights.iter().map(partial).collect::<Result<_, _>>()?;
                 let call = placed.try_map(Ok::<_, Error>, Ok)?;
-                let cost = session.run(&Call::Differences { call, partials: partials.iter().collect() })?;
+                let cost = session.run_once(&Call::Differences { call, partials: partials.iter().collect() })?;
                 (partials, cost)
             }
         };

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use serde::Serialize;
+use sparsym::runtime::Error;
 use sparsym::runtime::device::Session;
 use sparsym::runtime::device::session::Call;
 
@@ -76,22 +77,25 @@ const MOST_LAUNCHES: f64 = 100.0;
 
 /// Warms up and times the rows.
 pub(super) fn measure(session: &dyn Session, rows: &[Row<'_>], timing: Timing) -> Outcome<Vec<RowReport>> {
-    let mut prepare_ms = Vec::new();
+    let (mut prepare_ms, mut prepared) = (Vec::new(), Vec::new());
     let mut estimates = Vec::new();
     for row in rows {
         let start = Instant::now();
-        row.calls.iter().try_for_each(|call| session.prepare(call)).map_err(failure)?;
+        let made = row.calls.iter().map(|call| Ok((session.prepare(call)?, call)));
+        let made = made.collect::<Result<Vec<_>, Error>>().map_err(failure)?;
         prepare_ms.push(start.elapsed().as_secs_f64() * 1e3);
-        let warm_up = session.run_all(&row.calls).map_err(failure)?;
+        let calls: Vec<_> = made.iter().map(|(prepared, call)| (prepared, (*call).clone())).collect();
+        let warm_up = session.run_all(&calls).map_err(failure)?;
+        prepared.push(made);
         estimates.push(warm_up.iter().map(|cost| cost.ms).fold(f64::INFINITY, f64::min));
     }
     let mut times = vec![Vec::new(); rows.len()];
     for _ in 0..timing.rounds {
-        for ((row, times), estimate) in rows.iter().zip(&mut times).zip(&estimates) {
+        for ((made, times), estimate) in prepared.iter().zip(&mut times).zip(&estimates) {
             let launches = (timing.seconds * 1e3 / f64::from(timing.rounds) / estimate).clamp(1.0, MOST_LAUNCHES);
             // Goes on where the last round stopped, so that sets of inputs keep taking turns.
-            let calls: Vec<Call<'_>> =
-                row.calls.iter().cycle().skip(times.len() % row.calls.len()).take(launches as usize).cloned().collect();
+            let calls = made.iter().cycle().skip(times.len() % made.len()).take(launches as usize);
+            let calls: Vec<_> = calls.map(|(prepared, call)| (prepared, (*call).clone())).collect();
             times.extend(session.run_all(&calls).map_err(failure)?.iter().map(|cost| cost.ms));
         }
     }

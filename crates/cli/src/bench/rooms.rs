@@ -120,7 +120,7 @@ impl Bench<'_> {
         })?;
         let calls = sets.iter().map(|(data, symbols)| self.symbols_call(Some(data.each_ref()), symbols));
         let calls: Vec<Call<'_>> = calls.collect();
-        self.session.run(&calls[0]).map_err(failure)?;
+        self.session.run_once(&calls[0]).map_err(failure)?;
         let made = sets[0].1.read(self.bound.problem)?;
         let (density_c, density_s) = (made.cache.density(), made.density());
         let bytes = if self.bound.strategy.reads_data() { self.work.shape.bytes(Room::Symbols) } else { 0.0 };
@@ -279,7 +279,7 @@ impl Bench<'_> {
             let arrays = SymbolArrays::ones(&self.session, problem, strategy.mask.is_some())?;
             if decided {
                 let call = self.symbols_call(data.get(set).copied(), &arrays);
-                self.session.run(&call).map_err(failure)?;
+                self.session.run_once(&call).map_err(failure)?;
             }
             let mut made = arrays.read(problem)?;
             if let Some(chance) = sparsity.filter(|&chance| chance > 0.0) {

@@ -19,9 +19,9 @@ impl Device for Cpu {
         "cpu"
     }
 
-    fn session(self: Arc<Self>) -> Result<Arc<dyn Session>, Error> {
+    fn session(&self) -> Result<Arc<dyn Session>, Error> {
         warn_if_slow();
-        Ok(Arc::new(HostSession::new(self)))
+        Ok(Arc::new(HostSession::new(*self)))
     }
 
     fn stored_symbols(&self, call: &SymbolsCall<'_>) -> Result<Measured<Symbols>, Error> {

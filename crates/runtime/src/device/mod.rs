@@ -16,6 +16,7 @@ pub mod cuda;
 pub mod emulator;
 pub mod kernels;
 mod measured;
+mod once;
 mod permute;
 pub mod projections;
 #[cfg(feature = "reference")]
@@ -59,19 +60,25 @@ pub trait Device: Send + Sync {
     ///
     /// # Errors
     /// The device's own.
-    fn session(self: Arc<Self>) -> Result<Arc<dyn Session>, Error>;
+    fn session(&self) -> Result<Arc<dyn Session>, Error>;
 
     /// The symbols of a call whose tokens are given as they are stored, whatever the strategy permutes.
     ///
     /// # Errors
     /// As [`Device::measured_symbols`].
-    fn stored_symbols(&self, call: &SymbolsCall<'_>) -> Result<Measured<Symbols>, Error>;
+    fn stored_symbols(&self, call: &SymbolsCall<'_>) -> Result<Measured<Symbols>, Error> {
+        call.check()?;
+        once::symbols(&self.session()?, call)
+    }
 
     /// An attention call whose tokens are given as they are stored, whatever the strategy permutes.
     ///
     /// # Errors
     /// As [`Device::measured_attention`].
-    fn stored_attention(&self, call: &AttentionCall<'_>) -> Result<Measured<AttentionOutput>, Error>;
+    fn stored_attention(&self, call: &AttentionCall<'_>) -> Result<Measured<AttentionOutput>, Error> {
+        call.check()?;
+        once::attention(&self.session()?, call)
+    }
 
     /// The symbols of a strategy, and what they took.
     ///

@@ -34,7 +34,7 @@ pub struct GemmOOutput {
 /// # Errors
 /// Findings about arrays that do not fit, or the device's own failure.
 pub fn gemm_q(device: &Arc<dyn Device>, call: &GemmQCall<'_>, means: bool) -> Result<Measured<GemmQOutput>, Error> {
-    let (session, stream) = (device.clone().session()?, &call.stream);
+    let (session, stream) = (device.session()?, &call.stream);
     let q = Unmade::new(&stream.head_shape(), call.x.dtype());
     let shape = [stream.batch, stream.heads, stream.blocks(), stream.head_dim];
     let means = means.then(|| Unmade::new(&shape, DType::F32));
@@ -42,7 +42,7 @@ pub fn gemm_q(device: &Arc<dyn Device>, call: &GemmQCall<'_>, means: bool) -> Re
     let call = call.try_map(|tensor| input(&session, tensor), |s_c| BitArray::place(&session, "s_c", s_c.rows()))?;
     let (q, means) = (zeros(&session, "q", &q)?, means.map(|means| zeros(&session, "means", &means)).transpose()?);
     let call = call.try_map(Ok::<_, Error>, Ok)?;
-    let cost = session.run(&Call::GemmQ { call, q: &q, means: means.as_ref() })?;
+    let cost = session.run_once(&Call::GemmQ { call, q: &q, means: means.as_ref() })?;
     let value = GemmQOutput { q: q.read()?, means: means.as_ref().map(Array::read).transpose()? };
     Ok(Measured { value, cost })
 }
@@ -52,14 +52,14 @@ pub fn gemm_q(device: &Arc<dyn Device>, call: &GemmQCall<'_>, means: bool) -> Re
 /// # Errors
 /// Findings about arrays that do not fit, or the device's own failure.
 pub fn gemm_o(device: &Arc<dyn Device>, call: &GemmOCall<'_>) -> Result<Measured<GemmOOutput>, Error> {
-    let (session, stream) = (device.clone().session()?, &call.stream);
+    let (session, stream) = (device.session()?, &call.stream);
     let y = Unmade::new(&stream.model_shape(), call.o.dtype());
     let partial = (call.summed == Summed::Both).then_some(&y);
     call.check(&y, partial)?;
     let call = call.try_map(|tensor| input(&session, tensor), |s_c| BitArray::place(&session, "s_c", s_c.rows()))?;
     let partial = partial.map(|partial| unwritten(&session, "partial", partial)).transpose()?;
     let (y, call) = (unwritten(&session, "y", &y)?, call.try_map(Ok::<_, Error>, Ok)?);
-    let cost = session.run(&Call::GemmO { call, y: &y, partial: partial.as_ref() })?;
+    let cost = session.run_once(&Call::GemmO { call, y: &y, partial: partial.as_ref() })?;
     let value = GemmOOutput { y: y.read()?, partial: partial.as_ref().map(Array::read).transpose()? };
     Ok(Measured { value, cost })
 }
@@ -69,14 +69,14 @@ pub fn gemm_o(device: &Arc<dyn Device>, call: &GemmOCall<'_>) -> Result<Measured
 /// # Errors
 /// Findings about arrays that do not fit, or the device's own failure.
 pub fn differences(device: &Arc<dyn Device>, call: &DifferencesCall<'_>) -> Result<Measured<Vec<Tensor>>, Error> {
-    let (session, stream) = (device.clone().session()?, &call.stream);
+    let (session, stream) = (device.session()?, &call.stream);
     let partials = vec![Unmade::new(&stream.model_shape(), call.w.dtype()); call.weights.len()];
     call.check(&partials)?;
     let call = call.try_map(|tensor| input(&session, tensor), |s_c| BitArray::place(&session, "s_c", s_c.rows()))?;
     let partials = partials.iter().map(|partial| unwritten(&session, "partial", partial));
     let partials: Vec<Array> = partials.collect::<Result<_, _>>()?;
     let call = call.try_map(Ok::<_, Error>, Ok)?;
-    let cost = session.run(&Call::Differences { call, partials: partials.iter().collect() })?;
+    let cost = session.run_once(&Call::Differences { call, partials: partials.iter().collect() })?;
     let value = partials.iter().map(Array::read).collect::<Result<_, _>>()?;
     Ok(Measured { value, cost })
 }

@@ -19,8 +19,8 @@ impl Device for Reference {
         "reference"
     }
 
-    fn session(self: Arc<Self>) -> Result<Arc<dyn Session>, Error> {
-        Ok(Arc::new(HostSession::new(self)))
+    fn session(&self) -> Result<Arc<dyn Session>, Error> {
+        Ok(Arc::new(HostSession::new(*self)))
     }
 
     fn stored_symbols(&self, call: &SymbolsCall<'_>) -> Result<Measured<Symbols>, Error> {

@@ -1,23 +1,27 @@
-//! What layers with and without projections have in common: the schedule, symbols and attention.
+//! What layers with and without projections have in common: the schedule, symbols, and how calls are run.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sparsym_codegen::Room;
-use sparsym_ir::bind::{Bound, Moment};
+use sparsym_ir::bind::{Bound, Geometry, Moment};
 use sparsym_ir::eval::StepKind;
 use sparsym_ir::projection::Shaped;
 use sparsym_ir::static_symbols::static_symbols;
 use sparsym_ir::strategy::Strategy;
 use sparsym_ir::symbols::{BitRows, Packed};
-use sparsym_ir::{Attention, Code, DType, Finding, Findings, Forecast, SymbolsOf};
+use sparsym_ir::{Code, DType, Finding, Findings};
 
+use super::base::Engine;
+use super::calls::{Named, Task, Work};
+use super::error::StepError;
+use super::report::StepReport;
+use super::schedule::{PlannedStep, Schedule};
+use super::spec::LayerSpec;
+use super::state::LayerState;
 use super::varying::{check_mask, reads_steps};
 use super::workspace::{Sizes, Workspace};
-use super::{
-    Array, BitArray, Cost, Engine, LayerSpec, LayerState, PlannedStep, Schedule, StepError, StepReport, SymbolArrays,
-};
-use crate::device::session::{ArrayError, Call, Session, SymbolRefs};
+use crate::device::session::{Array, ArrayError, Prepared, Session, SymbolArrays};
 use crate::error::Error;
 
 /// A strategy on an engine.
@@ -25,37 +29,18 @@ pub(super) struct Core {
     pub(super) engine: Engine,
     pub(super) spec: LayerSpec,
     /// The strategy without block rules: what dense steps compute.
-    pub(super) mask_only: Strategy,
+    mask_only: Strategy,
+    geometry: Geometry,
     pub(super) schedule: Schedule,
     pub(super) dtype: DType,
-    pub(super) id: u64,
+    id: u64,
     /// Whether S_c may differ from step to step, and S_s.
     pub(super) varying: [bool; 2],
     /// Whether no Dispatch computes anything: every S_c is 0, whatever the data.
     pub(super) idle: bool,
+    /// What the device has made of each task.
+    pub(super) prepared: HashMap<Task, Prepared>,
     workspace: Arc<Mutex<Workspace>>,
-}
-
-/// What a step works on.
-pub(super) struct Work<'a> {
-    pub(super) bound: Bound<'a>,
-    pub(super) moment: Moment,
-    pub(super) planned: PlannedStep,
-    pub(super) space: &'a Workspace,
-    /// Q, K and V.
-    pub(super) qkv: [&'a Array; 3],
-    /// Only compile and allocate.
-    pub(super) dry: bool,
-    /// Order of the forecast that was used.
-    pub(super) order: Option<u32>,
-    rooms: [Cost; 4],
-}
-
-/// Which block pairs are computed.
-#[derive(Clone, Copy)]
-pub(super) struct Pairs<'a> {
-    skip: &'a BitArray,
-    full: Option<&'a BitArray>,
 }
 
 impl Core {
@@ -76,10 +61,19 @@ impl Core {
         let is_static = strategy.caches() && !strategy.reads_data();
         let varying = [false, true].map(|skips| reads_steps(strategy, skips));
         let idle = is_static && !varying[0] && static_symbols(&bound, &moment).cache.density() == 0.0;
-        let mask_only = Strategy { rules: Vec::new(), ..strategy.clone() };
-        let workspace = engine.workspace(sizes(&**engine.session()))?;
-        let (engine, id) = (engine.clone(), NEXT.fetch_add(1, Ordering::Relaxed));
-        Ok(Core { engine, spec, mask_only, schedule, dtype, id, varying, idle, workspace })
+        Ok(Core {
+            mask_only: Strategy { rules: Vec::new(), ..strategy.clone() },
+            geometry: bound.geometry,
+            workspace: engine.workspace(sizes(&**engine.session()))?,
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            engine: engine.clone(),
+            prepared: HashMap::new(),
+            schedule,
+            dtype,
+            varying,
+            idle,
+            spec,
+        })
     }
 
     /// Whether anything of an Update is reused later: cached blocks, or the whole output once the layer degrades.
@@ -127,7 +121,7 @@ impl Core {
     }
 
     /// What a step of this kind is to a state that has seen these Updates and no others.
-    fn planned(&self, step: u32, kind: StepKind, state: &LayerState) -> Result<PlannedStep, StepError> {
+    pub(super) fn planned(&self, step: u32, kind: StepKind, state: &LayerState) -> Result<PlannedStep, StepError> {
         let planned = self.next(step, state)?;
         match (planned.kind, kind, state.last_update()) {
             (StepKind::Dispatch, StepKind::Dispatch, Some(last)) => {
@@ -145,7 +139,7 @@ impl Core {
 
     /// Checks an input or a result of a step before anything is computed, so that a mistake changes nothing.
     pub(super) fn check_array(&self, name: &str, array: &Array, shape: &[usize]) -> Result<(), Error> {
-        if array.slot().session_address() != Arc::as_ptr(self.engine.session()).cast() {
+        if !array.belongs_to(&**self.engine.session()) {
             return Err(ArrayError::OtherSession { name: name.to_owned() }.into());
         }
         let mut findings = Findings::new();
@@ -160,31 +154,24 @@ impl Core {
         Ok(findings.into_result(())?)
     }
 
-    /// The work of a step that may come now and is of this kind.
-    pub(super) fn work<'a>(
-        &'a self,
-        step: u32,
-        kind: StepKind,
-        space: &'a Workspace,
-        qkv: [&'a Array; 3],
-        state: &LayerState,
-    ) -> Result<Work<'a>, Error> {
-        let planned = self.planned(step, kind, state)?;
-        self.work_of(step, planned, space, qkv, false)
+    /// Strategy, shapes and values: with all rules, and with the mask alone. They were checked when the layer was made.
+    pub(super) fn bounds(&self) -> [Bound<'_>; 2] {
+        let LayerSpec { strategy, problem, bindings, .. } = &self.spec;
+        let bound = |strategy| Bound { strategy, problem, bindings, geometry: self.geometry.clone() };
+        [bound(strategy), bound(&self.mask_only)]
     }
 
-    pub(super) fn work_of<'a>(
-        &'a self,
+    pub(super) fn work<'a>(
+        &self,
         step: u32,
         planned: PlannedStep,
+        [rules, mask]: &'a [Bound<'a>; 2],
         space: &'a Workspace,
         qkv: [&'a Array; 3],
-        dry: bool,
-    ) -> Result<Work<'a>, Error> {
-        let LayerSpec { strategy, problem, bindings, place } = &self.spec;
-        let bound = Bound::new(strategy, problem, bindings)?;
+    ) -> Work<'a> {
+        let place = self.spec.place;
         let moment = Moment { step, steps: place.steps, since_update: planned.since_update, layer: place.layer };
-        Ok(Work { bound, moment, planned, space, qkv, dry, order: None, rooms: Default::default() })
+        Work { rules, mask, moment, planned, space, qkv }
     }
 
     /// One of each kind of step that the schedule has, and of each order that a run may have which starts later.
@@ -201,23 +188,52 @@ impl Core {
         seen
     }
 
-    /// The symbols that the rules make at this step, unless they are the same as before; and whether the layer degrades.
-    pub(super) fn symbols_of_update(&self, work: &mut Work<'_>, state: &mut LayerState) -> Result<(), Error> {
-        let degrades = self.spec.strategy.schedule.degrade.is_some() && !work.dry;
+    /// Prepares calls whose tasks are not prepared yet.
+    pub(super) fn prepare(&self, calls: Vec<Named<'_>>, prepared: &mut HashMap<Task, Prepared>) -> Result<(), Error> {
+        for Named { task, call } in calls {
+            if !prepared.contains_key(&task) {
+                prepared.insert(task, self.engine.session().prepare(&call)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs calls one after another.
+    pub(super) fn run(&self, calls: Vec<Named<'_>>, report: &mut StepReport) -> Result<(), Error> {
+        let session = self.engine.session();
+        for Named { task, call } in calls {
+            let cost = match self.prepared.get(&task) {
+                Some(prepared) => session.run(prepared, &call)?,
+                None => session.run_once(&call)?,
+            };
+            report.add(task.room(), &cost);
+        }
+        Ok(())
+    }
+
+    /// Makes the symbols that the rules say at this Update, unless they are the same as before; and finds out whether the
+    /// layer degrades.
+    pub(super) fn update_symbols(
+        &self,
+        work: &Work<'_>,
+        state: &mut LayerState,
+        report: &mut StepReport,
+    ) -> Result<(), Error> {
+        let degrades = self.spec.strategy.schedule.degrade.is_some();
         if !state.has_symbols && degrades {
             // A degraded run may have left zeros.
             let [rows, bits] = state.symbols.cache.symbol_shape().rows();
             state.symbols.cache.write(&BitRows::ones(rows, bits))?;
         }
         if !state.has_symbols || self.varying.contains(&true) || self.spec.strategy.reads_data() {
-            self.make_symbols(work, &state.symbols)?;
+            self.run(vec![work.symbols(&state.symbols)], report)?;
             state.has_symbols = true;
         }
         if !degrades {
             return Ok(());
         }
         let symbols = state.symbols.read(&self.spec.problem)?;
-        state.degraded |= work.bound.degrades(&work.moment, symbols.cache.density(), symbols.skip.density());
+        state.degraded |= work.rules.degrades(&work.moment, symbols.cache.density(), symbols.skip.density());
         if state.degraded {
             let rows = symbols.cache.rows();
             let zeros = vec![0; rows.words().len()];
@@ -226,74 +242,17 @@ impl Core {
         Ok(())
     }
 
-    /// The symbols of a Dispatch: those of the last Update, unless static rules say something else of this step.
-    pub(super) fn symbols_of_dispatch<'s, 'a: 's>(
+    /// The symbols of a Dispatch, those of the last Update unless static rules say something else of this step, and the
+    /// call that makes them.
+    pub(super) fn dispatch_symbols<'a>(
         &self,
-        work: &mut Work<'a>,
-        state: &'s LayerState,
-    ) -> Result<&'s SymbolArrays, Error> {
+        work: &Work<'a>,
+        state: &'a LayerState,
+    ) -> (Option<Named<'a>>, &'a SymbolArrays) {
         if !self.varying.contains(&true) || self.spec.strategy.reads_data() || state.degraded {
-            return Ok(&state.symbols);
+            return (None, &state.symbols);
         }
-        let space = work.space;
-        self.make_symbols(work, &space.symbols)?;
-        Ok(&space.symbols)
-    }
-
-    /// What the mask alone lets through.
-    pub(super) fn pairs_of_dense<'a>(&'a self, work: &mut Work<'a>) -> Result<Pairs<'a>, Error> {
-        work.bound.strategy = &self.mask_only;
-        let space = work.space;
-        if self.mask_only.mask.is_none() {
-            return Ok(Pairs { skip: &space.every_pair, full: None });
-        }
-        self.make_symbols(work, &space.symbols)?;
-        Ok(Pairs::of(&space.symbols))
-    }
-
-    fn make_symbols(&self, work: &mut Work<'_>, symbols: &SymbolArrays) -> Result<(), Error> {
-        let (space, moment, [q, k, _]) = (work.space, work.moment, work.qkv);
-        let reads_data = work.bound.strategy.reads_data();
-        let data = reads_data.then_some((q, k));
-        let means = space.means.as_ref().filter(|_| reads_data).map(|[q, k]| [q, k]);
-        let bound = work.bound.clone();
-        let call = SymbolsOf { bound: &bound, moment, data };
-        work.run(self, Room::Symbols, &Call::Symbols { call, means, symbols })
-    }
-
-    /// Attention over every row; into the memory of the oldest output, if outputs are remembered, else into `o`.
-    pub(super) fn attention_of_update(
-        &self,
-        work: &mut Work<'_>,
-        state: &mut LayerState,
-        o: &Array,
-    ) -> Result<(), Error> {
-        let space = work.space;
-        let own = state.take_output(work.moment.step);
-        let to = own.as_ref().unwrap_or(o);
-        let done = self.attention(work, &space.every_row, Pairs::of(&state.symbols), to, None);
-        match done {
-            Ok(()) => state.remember(work.moment.step, own),
-            Err(_) => state.outputs.extend(own),
-        }
-        done
-    }
-
-    /// Attention over the rows whose S_c is 1; others are forecast, or left.
-    pub(super) fn attention(
-        &self,
-        work: &mut Work<'_>,
-        cache: &BitArray,
-        pairs: Pairs<'_>,
-        o: &Array,
-        forecast: Option<Forecast<&Array>>,
-    ) -> Result<(), Error> {
-        let (lse, [q, k, v]) = (&work.space.lse, work.qkv);
-        let (bound, moment) = (work.bound.clone(), work.moment);
-        let Pairs { skip, full } = pairs;
-        let symbols = SymbolRefs { cache, skip, full };
-        let call = Attention { bound: &bound, moment, q, k, v, symbols, forecast };
-        work.run(self, Room::Attention, &Call::Attention { call, o, lse })
+        (Some(work.symbols(&work.space.symbols)), &work.space.symbols)
     }
 }
 
@@ -301,29 +260,9 @@ impl Core {
 pub(super) fn check_aliases(reads: &[(&str, &Array)], writes: &[(&str, &Array)]) -> Result<(), ArrayError> {
     for (at, (written, output)) in writes.iter().enumerate() {
         let mut others = reads.iter().chain(&writes[..at]);
-        if let Some((other, _)) = others.find(|(_, array)| array.slot().id() == output.slot().id()) {
+        if let Some((other, _)) = others.find(|(_, array)| array.is(output)) {
             return Err(ArrayError::Aliased { written: (*written).to_owned(), other: (*other).to_owned() });
         }
     }
     Ok(())
-}
-
-impl<'a> Pairs<'a> {
-    pub(super) fn of(symbols: &'a SymbolArrays) -> Pairs<'a> {
-        Pairs { skip: &symbols.skip, full: symbols.full.as_ref() }
-    }
-}
-
-impl Work<'_> {
-    pub(super) fn run(&mut self, core: &Core, room: Room, call: &Call<'_>) -> Result<(), Error> {
-        if self.dry {
-            return core.engine.session().prepare(call);
-        }
-        self.rooms[room as usize].add(&core.engine.session().run(call)?);
-        Ok(())
-    }
-
-    pub(super) fn report(self) -> StepReport {
-        StepReport { kind: self.planned.kind, order: self.order, rooms: self.rooms }
-    }
 }

@@ -1,28 +1,14 @@
-//! A layer: strategy, shapes and weights, bound to an engine.
+//! A layer: strategy, shapes and weights, and the sizes of its projections.
 
-use sparsym_ir::bind::Bindings;
 use sparsym_ir::projection::{GemmQ, RmsNorm, Rope, Shaped, Stream};
 use sparsym_ir::strategy::Strategy;
-use sparsym_ir::{Code, DType, Finding, Findings, Problem};
+use sparsym_ir::{Code, Finding, Findings, Problem};
 
 use super::core::{Core, check_aliases};
-use super::step::Ends;
-use super::workspace::Sizes;
-use super::{Array, BitArray, Engine, LayerError, LayerPlace, LayerState, Schedule};
+use super::schedule::Schedule;
+use super::state::LayerState;
+use crate::device::session::{Array, BitArray};
 use crate::error::Error;
-
-/// What a layer is made of, beside its weights.
-#[derive(Clone, Debug)]
-pub struct LayerSpec {
-    /// The rules.
-    pub strategy: Strategy,
-    /// Shapes of the joint sequence; N = N_kv.
-    pub problem: Problem,
-    /// Values of params, tables and inputs.
-    pub bindings: Bindings,
-    /// Where the layer stands.
-    pub place: LayerPlace,
-}
 
 /// Weights of a projection.
 #[derive(Clone, Copy, Debug)]
@@ -61,36 +47,20 @@ pub struct Part<'w> {
     pub weights: Weights<'w>,
 }
 
+/// Inputs and results, one array for each part of the sequence.
+#[derive(Clone, Copy)]
+pub(super) struct Ends<'a> {
+    pub(super) x: &'a [&'a Array],
+    pub(super) y: &'a [&'a Array],
+}
+
 /// An attention layer with its projections.
 pub struct Layer<'w> {
     pub(super) core: Core,
     pub(super) parts: Vec<Part<'w>>,
 }
 
-impl<'w> Layer<'w> {
-    pub(super) fn new(engine: &Engine, spec: LayerSpec, parts: Vec<Part<'w>>) -> Result<Layer<'w>, Error> {
-        let Problem { n_q, n_kv, ref ragged, .. } = spec.problem;
-        if ragged.is_some() || n_q != n_kv {
-            return Err(LayerError::NotSelfAttention { n_q, n_kv }.into());
-        }
-        let found = parts.iter().fold(0, |sum: usize, part| sum.saturating_add(part.tokens));
-        if found != n_q {
-            return Err(LayerError::Parts { found, expected: n_q }.into());
-        }
-        let dtype = parts.first().map_or(DType::F32, |part| part.weights.q.weight.dtype());
-        let (strategy, problem) = (spec.strategy.clone(), spec.problem.clone());
-        let core = Core::new(engine, spec, dtype, |session| {
-            let means = session.takes_means(&strategy) && means_fit(&problem, &parts);
-            Sizes::of(&problem, dtype, &strategy, means)
-        })?;
-        if core.varying[0] && !strategy.reads_data() {
-            return Err(LayerError::VaryingCache { strategy: strategy.snake_name() }.into());
-        }
-        let layer = Layer { core, parts };
-        layer.prepare()?;
-        Ok(layer)
-    }
-
+impl Layer<'_> {
     /// What each step is.
     pub fn schedule(&self) -> &Schedule {
         &self.core.schedule
@@ -194,27 +164,6 @@ impl<'w> Layer<'w> {
         let width = self.parts[part].weights.o.weight.shape().first().copied().unwrap_or(0);
         Stream { width, ..self.stream_of_q(part) }
     }
-
-    /// Compiles everything and allocates everything, by preparing every kind of step that the schedule has.
-    fn prepare(&self) -> Result<(), Error> {
-        let (x, y, mut state) = (self.inputs()?, self.outputs()?, self.state()?);
-        let (x, y): (Vec<&Array>, Vec<&Array>) = (x.iter().collect(), y.iter().collect());
-        let mut kinds = self.core.kinds_of_steps().into_iter();
-        kinds.try_for_each(|(step, planned)| self.prepare_step(step, planned, Ends { x: &x, y: &y }, &mut state))
-    }
-}
-
-/// Whether GEMM-Q can write the means of all blocks: every part has whole blocks, of a size that its tiles hold.
-fn means_fit(problem: &Problem, parts: &[Part<'_>]) -> bool {
-    let mut first = 0;
-    let mut fits = [problem.blocks.q, problem.blocks.kv].iter().all(|block| matches!(block, 32 | 64 | 128));
-    for part in parts {
-        for block in [problem.blocks.q as usize, problem.blocks.kv as usize] {
-            fits &= first % block == 0;
-        }
-        first += part.tokens;
-    }
-    fits
 }
 
 /// A finding about the inputs or outputs of a step.

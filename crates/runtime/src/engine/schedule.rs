@@ -5,14 +5,7 @@ use std::fmt;
 use sparsym_ir::bind::{Bound, Moment};
 use sparsym_ir::eval::StepKind;
 
-/// Where a layer stands in the model and how long the run is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LayerPlace {
-    /// Index of the layer.
-    pub layer: u32,
-    /// Denoising steps of the run.
-    pub steps: u32,
-}
+use super::spec::LayerPlace;
 
 /// The kinds of all steps of a run at one layer, and what each Update keeps for the steps after it.
 ///

@@ -1,29 +1,24 @@
 //! What a layer remembers between steps, in the device's memory.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-
+use super::calls::Reach;
 use crate::device::session::{Array, SymbolArrays};
 use crate::error::Error;
 
-/// No step was taken yet.
-const NEVER: u32 = u32::MAX;
-
 /// The memory of one layer: symbols of the last Update, outputs for differences, and partials of GEMM-O.
 ///
-/// Made by [`Layer::state`](super::Layer::state). An Update writes it and a Dispatch reads it, and their borrows say so.
+/// Made by [`Layer::state`](super::Layer::state). An Update writes it; a Dispatch and a dense step only count themselves.
 #[derive(Debug)]
 pub struct LayerState {
     /// The layer that made it.
     pub(super) owner: u64,
-    /// The last step taken; a Dispatch counts it through a shared borrow.
-    last_step: AtomicU32,
+    last_step: Option<u32>,
     pub(super) symbols: SymbolArrays,
     /// Whether the symbols were made.
     pub(super) has_symbols: bool,
     /// O of the last Updates, the newest first; empty if no forecast needs differences.
     pub(super) outputs: Vec<Array>,
     /// The Updates that made them, the newest first; may be fewer.
-    pub(super) updates: Vec<u32>,
+    updates: Vec<u32>,
     /// For each part of the sequence a partial for each order.
     pub(super) partials: Vec<Vec<Array>>,
     /// Order up to which the partials are those of the last Update; None: none is.
@@ -36,7 +31,7 @@ impl LayerState {
     pub(super) fn new(owner: u64, symbols: SymbolArrays, outputs: Vec<Array>, partials: Vec<Vec<Array>>) -> LayerState {
         LayerState {
             owner,
-            last_step: AtomicU32::new(NEVER),
+            last_step: None,
             symbols,
             has_symbols: false,
             outputs,
@@ -50,7 +45,7 @@ impl LayerState {
     /// Forgets everything, as a new state: the next step may be any Update or dense one, of step 0 or later. Forecasts start
     /// at order 0 again.
     pub fn reset(&mut self) {
-        self.last_step = AtomicU32::new(NEVER);
+        self.last_step = None;
         (self.has_symbols, self.kept, self.degraded) = (false, None, false);
         self.updates.clear();
     }
@@ -63,7 +58,7 @@ impl LayerState {
         let arrays = |arrays: &[Array]| arrays.iter().map(Array::duplicate).collect::<Result<Vec<_>, _>>();
         Ok(LayerState {
             owner: self.owner,
-            last_step: AtomicU32::new(self.last_step.load(Ordering::Relaxed)),
+            last_step: self.last_step,
             symbols: self.symbols.duplicate()?,
             has_symbols: self.has_symbols,
             outputs: arrays(&self.outputs)?,
@@ -76,18 +71,12 @@ impl LayerState {
 
     /// The last step taken.
     pub fn last_step(&self) -> Option<u32> {
-        Some(self.last_step.load(Ordering::Relaxed)).filter(|&step| step != NEVER)
+        self.last_step
     }
 
     /// The last Update that was finished.
     pub fn last_update(&self) -> Option<u32> {
-        let last = self.last_step()?;
-        self.updates.iter().copied().find(|&update| update <= last)
-    }
-
-    /// The highest order of a forecast from the Updates that were seen: one less than there are, as far as outputs are kept.
-    pub(super) fn most_order(&self) -> u32 {
-        self.updates.len().saturating_sub(1) as u32
+        self.updates.first().copied()
     }
 
     /// Whether the layer reuses its whole output at every Dispatch, because `degrade when` held after an Update.
@@ -106,26 +95,37 @@ impl LayerState {
         self.symbols.bytes() + arrays.map(Array::bytes).sum::<usize>()
     }
 
-    /// The memory for the output of an Update: that of the oldest, or its own if the Update is tried again after the
-    /// device failed. None: nobody remembers its output.
-    pub(super) fn take_output(&mut self, step: u32) -> Option<Array> {
-        if self.last_step().is_none() && self.updates.first() != Some(&step) {
-            self.updates.clear(); // what the device failed to finish is no part of a run that starts elsewhere
-        }
-        let again = self.updates.first() == Some(&step) && !self.outputs.is_empty();
-        if again { Some(self.outputs.remove(0)) } else { self.outputs.pop() }
+    /// Where the output of an Update goes: the memory of the oldest. None: nobody remembers it.
+    pub(super) fn target(&self) -> Option<&Array> {
+        self.outputs.last()
     }
 
-    /// An Update made `o`, whose memory [`take_output`](Self::take_output) gave.
-    pub(super) fn remember(&mut self, step: u32, o: Option<Array>) {
-        self.outputs.splice(0..0, o);
-        if self.updates.first() != Some(&step) {
-            self.updates.insert(0, step);
-        }
-        self.updates.truncate(self.outputs.len().max(1));
+    /// How far forecasts reach after an Update at `step`, if Dispatches ask for this order.
+    pub(super) fn reach_after(&self, step: u32, asked: Option<u32>) -> Reach {
+        let mut updates: Vec<u32> = std::iter::once(step).chain(self.updates.iter().copied()).collect();
+        updates.truncate(self.outputs.len().max(1));
+        // A run that started late has fewer outputs than the schedule counts.
+        let most = if self.degraded { 0 } else { updates.len() as u32 - 1 };
+        Reach { order: asked.map(|asked| asked.min(most)), updates }
     }
 
-    pub(super) fn count_step(&self, step: u32) {
-        self.last_step.store(step, Ordering::Relaxed);
+    /// How far the forecast of a Dispatch over outputs reaches, if it asks for this order.
+    pub(super) fn reach(&self, asked: Option<u32>) -> Reach {
+        let most = if self.degraded { 0 } else { self.updates.len().saturating_sub(1) as u32 };
+        Reach { order: asked.map(|asked| asked.min(most)), updates: self.updates.clone() }
+    }
+
+    /// An Update is finished: its output lies in [`target`](Self::target), its partials up to the order of `reach`.
+    pub(super) fn finish_update(&mut self, step: u32, reach: Reach) {
+        if !self.outputs.is_empty() {
+            self.outputs.rotate_right(1);
+        }
+        (self.updates, self.kept) = (reach.updates, reach.order);
+        self.count_step(step);
+    }
+
+    /// A step is finished.
+    pub(super) fn count_step(&mut self, step: u32) {
+        self.last_step = Some(step);
     }
 }

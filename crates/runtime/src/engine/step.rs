@@ -1,34 +1,19 @@
 //! The two kinds of steps, each four rooms in a row, and the dense step beside them.
+//!
+//! A step is a list of calls: `to_heads`, `symbols`, `attention`, `from_heads`. The same lists are prepared when the layer is
+//! made. Only an Update looks at a result between two of its calls, and only if its strategy may degrade.
 
-use sparsym_codegen::Room;
 use sparsym_ir::eval::StepKind;
 use sparsym_ir::projection::Summed;
 use sparsym_ir::{Differences, GemmO};
 
-use super::core::{Pairs, Work};
+use super::calls::{Heads, Named, Reach, Task, Work};
 use super::forecast::{coefficients, difference_weights};
-use super::{Array, BitArray, Cost, Layer, LayerState, PlannedStep};
-use crate::device::session::Call;
+use super::layer::{Ends, Layer};
+use super::report::StepReport;
+use super::state::LayerState;
+use crate::device::session::{Array, BitArray, Call, SymbolRefs};
 use crate::error::Error;
-
-/// What a step did.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct StepReport {
-    /// What the schedule made of it.
-    pub kind: StepKind,
-    /// Order of the forecast that was used; None if nothing was forecast.
-    pub order: Option<u32>,
-    /// What `gemm_q`, `symbols`, `attention` and `gemm_o` cost.
-    pub rooms: [Cost; 4],
-}
-
-/// Inputs and results, one array for each part of the sequence.
-#[derive(Clone, Copy)]
-pub(super) struct Ends<'a> {
-    pub(super) x: &'a [&'a Array],
-    pub(super) y: &'a [&'a Array],
-}
 
 impl Layer<'_> {
     /// Takes the next step, whatever the schedule says it is. `x` and `y` have one array for each part of the sequence.
@@ -51,182 +36,208 @@ impl Layer<'_> {
     /// # Errors
     /// As [`Layer::step`].
     pub fn update(&self, step: u32, x: &[&Array], y: &[&Array], state: &mut LayerState) -> Result<StepReport, Error> {
-        let (ends, space) = (self.ends(x, y)?, self.core.workspace());
-        let mut work = self.core.work(step, StepKind::Update, &space, space.qkv(), state)?;
-        self.update_in(&mut work, ends, state)?;
-        state.count_step(step);
-        Ok(work.report())
-    }
-
-    fn update_in(&self, work: &mut Work<'_>, ends: Ends<'_>, state: &mut LayerState) -> Result<(), Error> {
-        self.gemm_q(work, ends, None)?;
-        self.core.symbols_of_update(work, state)?;
-        self.core.attention_of_update(work, state, work.space.o())?;
-        self.gemm_o_of_update(work, ends, state)
+        let (ends, space, bounds) = (self.ends(x, y)?, self.core.workspace(), self.core.bounds());
+        let planned = self.core.planned(step, StepKind::Update, state)?;
+        let work = self.core.work(step, planned, &bounds, &space, space.qkv());
+        let mut report = StepReport::new(planned.kind, None);
+        self.core.run(self.to_heads(&work, ends, None), &mut report)?;
+        self.core.update_symbols(&work, state, &mut report)?;
+        let reach = state.reach_after(step, planned.order.filter(|_| self.core.keeps()));
+        state.kept = None; // the partials are being written
+        self.core.run(self.rest_of_update(&work, ends, state, &reach), &mut report)?;
+        state.finish_update(step, reach);
+        Ok(report)
     }
 
     /// A Dispatch: computes what S_c and S_s ask for, and starts GEMM-O from the forecast of the rest.
     ///
     /// # Errors
     /// As [`Layer::step`].
-    pub fn dispatch(&self, step: u32, x: &[&Array], y: &[&Array], state: &LayerState) -> Result<StepReport, Error> {
-        let (ends, space) = (self.ends(x, y)?, self.core.workspace());
-        let mut work = self.core.work(step, StepKind::Dispatch, &space, space.qkv(), state)?;
-        self.dispatch_in(&mut work, ends, state)?;
+    pub fn dispatch(&self, step: u32, x: &[&Array], y: &[&Array], state: &mut LayerState) -> Result<StepReport, Error> {
+        let (ends, space, bounds) = (self.ends(x, y)?, self.core.workspace(), self.core.bounds());
+        let planned = self.core.planned(step, StepKind::Dispatch, state)?;
+        let work = self.core.work(step, planned, &bounds, &space, space.qkv());
+        let order = state.kept.zip(planned.order).map(|(kept, asked)| kept.min(asked));
+        let mut report = StepReport::new(planned.kind, order);
+        self.core.run(self.dispatched(&work, ends, state, order), &mut report)?;
         state.count_step(step);
-        Ok(work.report())
-    }
-
-    fn dispatch_in(&self, work: &mut Work<'_>, ends: Ends<'_>, state: &LayerState) -> Result<(), Error> {
-        let (s_c, o) = (&state.symbols.cache, work.space.o());
-        if !(self.core.idle || state.degraded) {
-            self.gemm_q(work, ends, Some(s_c).filter(|_| self.core.keeps()))?;
-            let symbols = self.core.symbols_of_dispatch(work, state)?;
-            self.core.attention(work, s_c, Pairs::of(symbols), o, None)?;
-        }
-        self.gemm_o(work, ends, Heads::Active(state), o)
+        Ok(report)
     }
 
     /// A step that obeys the mask only, and remembers nothing.
     ///
     /// # Errors
     /// As [`Layer::step`].
-    pub fn dense(&self, step: u32, x: &[&Array], y: &[&Array], state: &LayerState) -> Result<StepReport, Error> {
-        let (ends, space) = (self.ends(x, y)?, self.core.workspace());
-        let mut work = self.core.work(step, StepKind::Dense, &space, space.qkv(), state)?;
-        self.dense_in(&mut work, ends)?;
+    pub fn dense(&self, step: u32, x: &[&Array], y: &[&Array], state: &mut LayerState) -> Result<StepReport, Error> {
+        let (ends, space, bounds) = (self.ends(x, y)?, self.core.workspace(), self.core.bounds());
+        let planned = self.core.planned(step, StepKind::Dense, state)?;
+        let work = self.core.work(step, planned, &bounds, &space, space.qkv());
+        let mut report = StepReport::new(planned.kind, None);
+        self.core.run(self.masked(&work, ends), &mut report)?;
         state.count_step(step);
-        Ok(work.report())
+        Ok(report)
     }
 
-    fn dense_in<'a>(&'a self, work: &mut Work<'a>, ends: Ends<'_>) -> Result<(), Error> {
-        let space = work.space;
-        self.gemm_q(work, ends, None)?;
-        let pairs = self.core.pairs_of_dense(work)?;
-        self.core.attention(work, &space.every_row, pairs, space.o(), None)?;
-        self.gemm_o(work, ends, Heads::All, space.o())
+    /// All calls that a step of this kind may make.
+    pub(super) fn calls<'a>(
+        &'a self,
+        work: &Work<'a>,
+        ends: Ends<'a>,
+        state: &'a LayerState,
+        reach: &Reach,
+    ) -> Vec<Named<'a>> {
+        match work.planned.kind {
+            StepKind::Update => {
+                let mut calls = self.to_heads(work, ends, None);
+                calls.push(work.symbols(&state.symbols));
+                calls.extend(self.rest_of_update(work, ends, state, reach));
+                calls
+            }
+            StepKind::Dispatch => self.dispatched(work, ends, state, reach.order),
+            StepKind::Dense => self.masked(work, ends),
+        }
+    }
+
+    /// Attention over all rows, and the projection back of all heads; if a Dispatch follows, of the cached ones alone too,
+    /// for each order of its forecast.
+    fn rest_of_update<'a>(
+        &'a self,
+        work: &Work<'a>,
+        ends: Ends<'a>,
+        state: &'a LayerState,
+        reach: &Reach,
+    ) -> Vec<Named<'a>> {
+        let o = state.target().unwrap_or(work.space.o());
+        let symbols = SymbolRefs { cache: &work.space.every_row, ..(&state.symbols).into() };
+        let mut calls = vec![work.attention(symbols, o, None)];
+        match reach.order {
+            None => calls.extend(self.from_heads(ends, Back::all(o))),
+            Some(order) => {
+                calls.extend(self.from_heads(ends, Back { heads: Heads::Both, state: Some(state), ..Back::all(o) }));
+                if order > 0 {
+                    calls.extend(self.differences(o, state, order, reach));
+                }
+            }
+        }
+        calls
+    }
+
+    /// Rows and heads whose S_c is 1, and the forecast of the others. None of them, where it is known that all S_c are 0.
+    fn dispatched<'a>(
+        &'a self,
+        work: &Work<'a>,
+        ends: Ends<'a>,
+        state: &'a LayerState,
+        order: Option<u32>,
+    ) -> Vec<Named<'a>> {
+        let (s_c, o, mut calls) = (&state.symbols.cache, work.space.o(), Vec::new());
+        let s_c = self.core.keeps().then_some(s_c);
+        if !(self.core.idle || state.degraded) {
+            calls.extend(self.to_heads(work, ends, s_c));
+            let (made, symbols) = self.core.dispatch_symbols(work, state);
+            calls.extend(made);
+            let symbols = SymbolRefs { cache: &state.symbols.cache, ..symbols.into() };
+            calls.push(work.attention(symbols, o, None));
+        }
+        let from = match self.core.keeps() {
+            true => Back {
+                o,
+                heads: Heads::Active,
+                state: Some(state),
+                factors: order.map_or_else(Vec::new, |order| coefficients(work.planned.since_update, order)),
+            },
+            false => Back::all(o),
+        };
+        calls.extend(self.from_heads(ends, from));
+        calls
+    }
+
+    /// All rows and heads, and the pairs that the mask lets through.
+    fn masked<'a>(&'a self, work: &Work<'a>, ends: Ends<'a>) -> Vec<Named<'a>> {
+        let o = work.space.o();
+        let mut calls = self.to_heads(work, ends, None);
+        calls.extend(work.masked_attention(o));
+        calls.extend(self.from_heads(ends, Back::all(o)));
+        calls
     }
 
     /// Projections of all parts: Q where S_c is 1, K and V everywhere.
-    fn gemm_q(&self, work: &mut Work<'_>, ends: Ends<'_>, s_c: Option<&BitArray>) -> Result<(), Error> {
+    fn to_heads<'a>(&'a self, work: &Work<'a>, ends: Ends<'a>, s_c: Option<&'a BitArray>) -> Vec<Named<'a>> {
         let [q, k, v] = work.qkv;
         let means = work.space.means.as_ref().filter(|_| work.planned.kind == StepKind::Update);
         let [q_means, k_means] = [means.map(|means| &means[0]), means.map(|means| &means[1])];
-        for (part, x) in ends.x.iter().enumerate() {
-            let run = |call| work.run(&self.core, Room::GemmQ, &call);
+        let (sparse, means) = (s_c.is_some(), means.is_some());
+        let of_part = |(part, &x): (usize, &&'a Array)| {
             [
-                Call::GemmQ { call: self.q_of(part, x, s_c), q, means: q_means },
-                Call::GemmQ { call: self.k_of(part, x), q: k, means: k_means },
-                Call::GemmQ { call: self.v_of(part, x), q: v, means: None },
+                (Task::Q { part, sparse, means }, Call::GemmQ { call: self.q_of(part, x, s_c), q, means: q_means }),
+                (Task::K { part, means }, Call::GemmQ { call: self.k_of(part, x), q: k, means: k_means }),
+                (Task::V { part }, Call::GemmQ { call: self.v_of(part, x), q: v, means: None }),
             ]
-            .into_iter()
-            .try_for_each(run)?;
-        }
-        Ok(())
-    }
-
-    /// All heads; and, if a Dispatch follows, the cached ones alone for each order of its forecast.
-    fn gemm_o_of_update(&self, work: &mut Work<'_>, ends: Ends<'_>, state: &mut LayerState) -> Result<(), Error> {
-        let space = work.space;
-        state.kept = None;
-        let o = state.outputs.first().unwrap_or(space.o());
-        let Some(order) = work.planned.order.filter(|_| self.core.keeps()) else {
-            return self.gemm_o(work, ends, Heads::All, o);
         };
-        // A run that started late has fewer outputs than the schedule counts.
-        let order = if state.degraded { 0 } else { order.min(state.most_order()) };
-        self.gemm_o(work, ends, Heads::Both(state), o)?;
-        if order > 0 {
-            self.differences(work, state, order)?;
-        }
-        state.kept = Some(order);
-        Ok(())
-    }
-
-    /// The partials of order 1 and up.
-    fn differences(&self, work: &mut Work<'_>, state: &LayerState, order: u32) -> Result<(), Error> {
-        let kept = ..=order as usize;
-        let weights = difference_weights(&state.updates[kept], order);
-        for (part, partials) in state.partials.iter().enumerate() {
-            let call = Differences {
-                stream: self.stream_of_o(part),
-                outputs: state.outputs[kept].iter().collect(),
-                weights: weights.clone(),
-                w: self.parts[part].weights.o.weight,
-                s_c: &state.symbols.cache,
-            };
-            let partials = partials[kept].iter().skip(1).collect();
-            work.run(&self.core, Room::GemmO, &Call::Differences { call, partials })?;
-        }
-        Ok(())
+        ends.x.iter().enumerate().flat_map(of_part).map(|(task, call)| Named { task, call }).collect()
     }
 
     /// The projection of all parts back to the model width.
-    fn gemm_o(&self, work: &mut Work<'_>, ends: Ends<'_>, heads: Heads<'_>, o: &Array) -> Result<(), Error> {
-        let (s_c, summed, forecast) = match heads {
-            Heads::Active(state) if self.core.keeps() => {
-                (Some(&state.symbols.cache), Summed::Active, state.kept.zip(work.planned.order))
-            }
-            Heads::Both(state) => (Some(&state.symbols.cache), Summed::Both, None),
-            Heads::All | Heads::Active(_) => (None, Summed::Active, None),
-        };
-        work.order = forecast.map(|(kept, asked)| kept.min(asked));
-        let factors = work.order.map_or_else(Vec::new, |order| coefficients(work.planned.since_update, order));
-        for (part, y) in ends.y.iter().enumerate() {
-            let partials = match heads {
-                Heads::Active(state) | Heads::Both(state) => state.partials.get(part).map_or(&[][..], |all| all),
-                Heads::All => &[],
-            };
+    fn from_heads<'a>(&'a self, ends: Ends<'a>, from: Back<'a>) -> Vec<Named<'a>> {
+        let Back { o, heads, state, factors } = from;
+        let of_part = |(part, &y): (usize, &&'a Array)| {
+            let partials = state.and_then(|state| state.partials.get(part)).map_or(&[][..], |partials| partials);
             let weights = self.parts[part].weights.o;
+            let summed = if heads == Heads::Both { Summed::Both } else { Summed::Active };
             let call = GemmO {
                 stream: self.stream_of_o(part),
                 o,
                 w: weights.weight,
                 bias: weights.bias,
-                s_c,
+                s_c: state.map(|state| &state.symbols.cache),
                 summed,
                 partials: partials.iter().take(factors.len()).collect(),
                 coefficients: factors.clone(),
             };
             let partial = partials.first().filter(|_| summed == Summed::Both);
-            work.run(&self.core, Room::GemmO, &Call::GemmO { call, y, partial })?;
-        }
-        Ok(())
+            let task = Task::O { part, heads, forecast: !factors.is_empty() };
+            Named { task, call: Call::GemmO { call, y, partial } }
+        };
+        ends.y.iter().enumerate().map(of_part).collect()
     }
 
-    /// Prepares all calls of a kind of step.
-    pub(super) fn prepare_step(
-        &self,
-        step: u32,
-        planned: PlannedStep,
-        ends: Ends<'_>,
-        state: &mut LayerState,
-    ) -> Result<(), Error> {
-        let space = self.core.workspace();
-        let mut work = self.core.work_of(step, planned, &space, space.qkv(), true)?;
-        match planned.kind {
-            StepKind::Update => {
-                // As many Updates before it as its order needs.
-                state.updates = (1..=planned.order.unwrap_or(0)).map(|n| step.saturating_sub(n)).collect();
-                state.count_step(step.saturating_sub(1));
-                self.update_in(&mut work, ends, state)
-            }
-            StepKind::Dispatch => {
-                state.kept = planned.order;
-                self.dispatch_in(&mut work, ends, state)
-            }
-            StepKind::Dense => self.dense_in(&mut work, ends),
-        }
+    /// The partials of order 1 and up, from the newest output and those before it.
+    fn differences<'a>(
+        &'a self,
+        newest: &'a Array,
+        state: &'a LayerState,
+        order: u32,
+        reach: &Reach,
+    ) -> Vec<Named<'a>> {
+        let outputs = order as usize + 1;
+        let weights = difference_weights(&reach.updates[..outputs], order);
+        let of_part = |(part, partials): (usize, &'a Vec<Array>)| {
+            let call = Differences {
+                stream: self.stream_of_o(part),
+                outputs: std::iter::once(newest).chain(&state.outputs).take(outputs).collect(),
+                weights: weights.clone(),
+                w: self.parts[part].weights.o.weight,
+                s_c: &state.symbols.cache,
+            };
+            let partials = partials[..outputs].iter().skip(1).collect();
+            Named { task: Task::Differences { part, order }, call: Call::Differences { call, partials } }
+        };
+        state.partials.iter().enumerate().map(of_part).collect()
     }
 }
 
-/// Which heads GEMM-O adds up.
-#[derive(Clone, Copy)]
-enum Heads<'a> {
-    /// All of them.
-    All,
-    /// All of them, and the cached ones alone into the partials of order 0.
-    Both(&'a LayerState),
-    /// The active ones, starting from the forecast of the others.
-    Active(&'a LayerState),
+/// What a projection back starts from.
+struct Back<'a> {
+    o: &'a Array,
+    heads: Heads,
+    /// S_c and partials; None: all heads, and nothing else.
+    state: Option<&'a LayerState>,
+    /// How much of each partial.
+    factors: Vec<f32>,
+}
+
+impl<'a> Back<'a> {
+    fn all(o: &'a Array) -> Back<'a> {
+        Back { o, heads: Heads::All, state: None, factors: Vec::new() }
+    }
 }

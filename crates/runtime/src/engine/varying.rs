@@ -3,7 +3,8 @@
 use sparsym_ir::expr::{Expr, ExprKind, Global};
 use sparsym_ir::strategy::{Strategy, TableAxis, When};
 
-use super::{LayerError, Schedule};
+use super::error::LayerError;
+use super::schedule::Schedule;
 
 /// Symbols of rules over Q and K are kept from Update to Update, and with them which pairs the mask lets through.
 pub(super) fn check_mask(strategy: &Strategy, schedule: &Schedule) -> Result<(), LayerError> {

@@ -1,28 +1,25 @@
 //! Sessions of generated kernels: buffers that stay on the machine, and launches over them.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sparsym_codegen::{Argument, Buffer, Means, Numbers};
-use sparsym_ir::bind::Bound;
-use sparsym_ir::projection::Shaped;
+use sparsym_codegen::{Argument, Buffer, Room};
+use sparsym_ir::DType;
 use sparsym_ir::strategy::Strategy;
-use sparsym_ir::{Attention, DType, SymbolsOf};
 
 use super::backend::{Backend, Contents, Launch};
-use super::buffers::{self, check_extents};
-use super::projection::ProjectionCall;
-use super::{KernelDevice, Loaded};
-use crate::device::session::{
-    Array, BitArray, Call, Copied, Layout, Session, SymbolArrays, SymbolRefs, Values, check_room,
-};
+use super::buffers;
+use super::call::{KernelCall, MadeFor, Place};
+use super::loaded::{KernelDevice, Loaded};
+use crate::device::session::{ArrayError, Call, Copied, Initial, Layout, Prepared, Session, Values, check_room};
 use crate::device::{Cost, Device};
 use crate::error::Error;
 
 /// Memory of a machine, and kernels over it.
 pub(super) struct KernelSession<B: Backend> {
-    device: Arc<KernelDevice<B>>,
+    device: KernelDevice<B>,
+    id: u64,
     state: Mutex<State<B>>,
 }
 
@@ -45,128 +42,72 @@ enum Kept {
     Constant(Vec<u8>),
 }
 
-/// What a kernel finds in one of its buffers.
-pub(super) enum Place<'a> {
-    /// An array.
-    Array(u64),
-    /// So many bytes that no call reads before it wrote them.
-    Workspace(usize),
-    /// These bytes.
-    Constant(Cow<'a, [u8]>),
+/// What a call needs beside its arrays and numbers. None: it needs nothing, because it does nothing.
+struct PreparedCall<B: Backend> {
+    session: u64,
+    kernel: Option<PreparedKernel<B>>,
 }
 
-/// A call with everything in its place.
-struct Prepared<B: Backend> {
+struct PreparedKernel<B: Backend> {
+    made_for: MadeFor,
     loaded: Arc<Loaded<B>>,
+    /// What rules read, and where it lies: the same at every launch, as a rule.
+    constants: Vec<(Buffer, Vec<u8>, u64)>,
+}
+
+/// A launch with everything in its place.
+struct Filled<'p, B: Backend> {
+    loaded: &'p Loaded<B>,
     params: Vec<u8>,
     grids: Vec<[u32; 3]>,
 }
 
 impl<B: Backend> KernelSession<B> {
-    pub(super) fn new(device: Arc<KernelDevice<B>>) -> KernelSession<B> {
-        let memory = device.backend.memory();
+    pub(super) fn new(device: KernelDevice<B>) -> KernelSession<B> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let memory = device.backend().memory();
         let (arrays, kept) = (HashMap::new(), HashMap::new());
-        KernelSession {
-            device,
-            state: Mutex::new(State { memory, arrays, next: 0, kept, kept_bytes: 0, copied: Copied::default() }),
-        }
+        let state = State { memory, arrays, next: 0, kept, kept_bytes: 0, copied: Copied::default() };
+        KernelSession { device, id: NEXT.fetch_add(1, Ordering::Relaxed), state: Mutex::new(state) }
     }
 
     fn state(&self) -> MutexGuard<'_, State<B>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Everything of a call but its launch; None if there is nothing to launch.
-    fn prepared(&self, state: &mut State<B>, call: &Call<'_>) -> Result<Option<Prepared<B>>, Error> {
+    /// Whether a call has nothing to do: arrays of symbols start as ones, and these rules write none.
+    fn is_idle(&self, call: &Call<'_>) -> bool {
+        let Call::Symbols { call, .. } = call else { return false };
+        let decided = call.bound.strategy.rules.is_empty() && call.bound.strategy.mask.is_none();
+        decided && !self.device.has_text(Room::Symbols)
+    }
+
+    /// The launch of a prepared call; None if there is nothing to launch.
+    fn filled<'p>(
+        &self,
+        state: &mut State<B>,
+        prepared: &'p Prepared,
+        call: &Call<'_>,
+    ) -> Result<Option<Filled<'p, B>>, Error> {
         call.check(std::ptr::from_ref(self).cast())?;
-        match call {
-            Call::Symbols { call, means, symbols } => self.symbols(state, call, *means, symbols),
-            Call::Attention { call, o, lse } => self.attention(state, call, [o, lse]),
-            projection => self.projection(state, projection),
+        let prepared = prepared.get::<PreparedCall<B>>().filter(|prepared| prepared.session == self.id);
+        let wanted = KernelCall::of(call, self.device.target())?;
+        match prepared.map(|prepared| &prepared.kernel) {
+            Some(None) if self.is_idle(call) => Ok(None),
+            Some(Some(kernel)) if kernel.made_for.is(&wanted.request) => self.fill(state, kernel, &wanted),
+            _ => Err(ArrayError::OtherCall.into()),
         }
-    }
-
-    fn attention(
-        &self,
-        state: &mut State<B>,
-        call: &Attention<'_, &Array, SymbolRefs<'_>>,
-        [o, lse]: [&Array; 2],
-    ) -> Result<Option<Prepared<B>>, Error> {
-        let request = self.device.attention_request(call.bound, call.q.dtype(), call.forecast.is_some());
-        let loaded = self.device.kernel(&request, &call.bound.strategy.snake_name())?;
-        let coefficients = call.forecast.as_ref().map_or(&[][..], |forecast| &forecast.coefficients);
-        let numbers = Numbers { coefficients, ..Numbers::of_rules(call.bound, call.moment) };
-        let place = |buffer| {
-            Some(match buffer {
-                Buffer::Q => id(call.q),
-                Buffer::K => id(call.k),
-                Buffer::V => id(call.v),
-                Buffer::O => id(o),
-                Buffer::Lse => id(lse),
-                Buffer::CacheSymbol => bits(call.symbols.cache),
-                Buffer::SkipSymbol => bits(call.symbols.skip),
-                Buffer::FullSymbol => bits(call.symbols.full?),
-                Buffer::Feature(n) => id(call.forecast.as_ref()?.features.get(n)?),
-                other => constant(other, call.bound)?,
-            })
-        };
-        check_extents(call.bound)?;
-        self.place(state, loaded, &numbers, &place)
-    }
-
-    fn symbols(
-        &self,
-        state: &mut State<B>,
-        call: &SymbolsOf<'_, &Array>,
-        means: Option<[&Array; 2]>,
-        symbols: &SymbolArrays,
-    ) -> Result<Option<Prepared<B>>, Error> {
-        let strategy = call.bound.strategy;
-        if strategy.rules.is_empty() && strategy.mask.is_none() {
-            return Ok(None); // arrays of symbols start as ones
-        }
-        let given = means.filter(|_| self.takes_means(strategy));
-        let from = if given.is_some() { Means::Given } else { Means::Computed };
-        let dtype = call.data.map_or(DType::Bf16, |(q, _)| q.dtype());
-        let request = self.device.symbols_request(call.bound, dtype, from);
-        let loaded = self.device.kernel(&request, &strategy.snake_name())?;
-        let numbers = Numbers::of_rules(call.bound, call.moment);
-        let place = |buffer: Buffer| {
-            if let (Buffer::Means(side), Some(means)) = (buffer, given) {
-                return Some(id(means[side as usize]));
-            }
-            if let Some(bytes) = buffer.workspace_bytes(&numbers) {
-                return Some(Place::Workspace(bytes));
-            }
-            Some(match buffer {
-                Buffer::Q => id(call.data?.0),
-                Buffer::K => id(call.data?.1),
-                Buffer::CacheSymbol => bits(&symbols.cache),
-                Buffer::SkipSymbol => bits(&symbols.skip),
-                Buffer::FullSymbol => bits(symbols.full.as_ref()?),
-                other => constant(other, call.bound)?,
-            })
-        };
-        check_extents(call.bound)?;
-        self.place(state, loaded, &numbers, &place)
-    }
-
-    fn projection(&self, state: &mut State<B>, call: &Call<'_>) -> Result<Option<Prepared<B>>, Error> {
-        let Some(projection) = ProjectionCall::of(call) else { return Ok(None) };
-        projection.check()?;
-        let loaded = self.device.kernel(&projection.request(self.device.target()), "projection")?;
-        self.place(state, loaded, &projection.numbers(), &|buffer| projection.place(buffer))
     }
 
     /// Fills the parameters, and places what no array holds.
-    fn place<'a>(
+    fn fill<'p>(
         &self,
         state: &mut State<B>,
-        loaded: Arc<Loaded<B>>,
-        numbers: &Numbers<'_>,
-        place: &dyn Fn(Buffer) -> Option<Place<'a>>,
-    ) -> Result<Option<Prepared<B>>, Error> {
-        let (backend, kernel) = (&self.device.backend, &loaded.kernel);
+        prepared: &'p PreparedKernel<B>,
+        wanted: &KernelCall<'_>,
+    ) -> Result<Option<Filled<'p, B>>, Error> {
+        let (backend, loaded) = (self.device.backend(), &*prepared.loaded);
+        let (kernel, numbers) = (&loaded.kernel, &wanted.numbers);
         let grids: Vec<[u32; 3]> = kernel.launches.iter().map(|launch| launch.ctas(numbers)).collect();
         if grids.iter().flatten().any(|&ctas| ctas == 0) {
             return Ok(None);
@@ -178,22 +119,56 @@ impl<B: Backend> KernelSession<B> {
                 Argument::I32(value) => write(&value.to_ne_bytes()),
                 Argument::F32(value) => write(&value.to_ne_bytes()),
                 Argument::Buffer(buffer) => {
-                    let name = buffers::name(buffer, kernel);
-                    let place = place(buffer).ok_or_else(|| {
-                        let reason = format!("it asks for {name}, which the call does not have");
-                        self.device.refusal(kernel, reason, "")
-                    })?;
-                    write(&state.address(backend, &name, buffer, place)?.to_ne_bytes());
+                    let address = match (self.place(loaded, wanted, buffer)?, prepared.constant(buffer)) {
+                        (Place::Constant(bytes), Some((known, address))) if *bytes == *known => address,
+                        (place, _) => state.address(backend, loaded, buffer, place)?,
+                    };
+                    write(&address.to_ne_bytes());
                 }
             }
         }
-        Ok(Some(Prepared { loaded, params, grids }))
+        Ok(Some(Filled { loaded, params, grids }))
+    }
+
+    /// What rules read, where `fill` has placed it.
+    fn constants(
+        &self,
+        state: &mut State<B>,
+        prepared: &PreparedKernel<B>,
+        wanted: &KernelCall<'_>,
+    ) -> Result<Vec<(Buffer, Vec<u8>, u64)>, Error> {
+        let (loaded, mut constants) = (&*prepared.loaded, Vec::new());
+        for (_, argument) in loaded.kernel.arguments(&wanted.numbers) {
+            let Argument::Buffer(buffer) = argument else { continue };
+            if let Place::Constant(bytes) = self.place(loaded, wanted, buffer)? {
+                let known = bytes.to_vec();
+                constants.push((
+                    buffer,
+                    known,
+                    state.address(self.device.backend(), loaded, buffer, Place::Constant(bytes))?,
+                ));
+            }
+        }
+        Ok(constants)
+    }
+
+    fn place<'a>(&self, loaded: &Loaded<B>, wanted: &KernelCall<'a>, buffer: Buffer) -> Result<Place<'a>, Error> {
+        wanted.place(buffer).ok_or_else(|| {
+            let name = buffers::name(buffer, &loaded.kernel);
+            self.device.refusal(&loaded.kernel, &format!("it asks for {name}, which the call does not have"), "")
+        })
+    }
+}
+
+impl<B: Backend> PreparedKernel<B> {
+    fn constant(&self, buffer: Buffer) -> Option<(&[u8], u64)> {
+        self.constants.iter().find(|(of, ..)| *of == buffer).map(|(_, bytes, address)| (&**bytes, *address))
     }
 }
 
 impl<B: Backend> State<B> {
     /// Where a buffer begins.
-    fn address(&mut self, backend: &B, name: &str, buffer: Buffer, place: Place<'_>) -> Result<u64, Error> {
+    fn address(&mut self, backend: &B, loaded: &Loaded<B>, buffer: Buffer, place: Place<'_>) -> Result<u64, Error> {
         let (key, contents) = match place {
             Place::Array(id) => return Ok(backend.address(&self.arrays[&id])),
             Place::Workspace(bytes) => (Kept::Workspace(buffer, bytes), Contents::Zeros(bytes)),
@@ -202,7 +177,8 @@ impl<B: Backend> State<B> {
         if let Some(kept) = self.kept.get(&key) {
             return Ok(backend.address(kept));
         }
-        let placed = backend.place(&mut self.memory, name, &contents)?;
+        let name = buffers::name(buffer, &loaded.kernel);
+        let placed = backend.place(&mut self.memory, &name, &contents)?;
         let address = backend.address(&placed);
         if let Contents::Input(bytes) = &contents {
             self.copied.to_device += bytes.len() as u64;
@@ -226,10 +202,18 @@ impl<B: Backend> Session for KernelSession<B> {
         sparsym_codegen::reads_means_alone(strategy)
     }
 
-    fn allocate(&self, name: &str, layout: &Layout) -> Result<u64, Error> {
+    fn allocate(&self, name: &str, layout: &Layout, initial: Initial<'_>) -> Result<u64, Error> {
         check_room(name, layout)?;
         let state = &mut *self.state();
-        let placed = self.device.backend.place(&mut state.memory, name, &Contents::Zeros(layout.bytes()))?;
+        let contents = match &initial {
+            Initial::Nothing => Contents::Zeros(layout.bytes()),
+            Initial::Constant(values) => Contents::Input(values.bytes().into()),
+            Initial::Background(values) => Contents::Output(values.bytes().into()),
+        };
+        if !matches!(initial, Initial::Nothing) {
+            state.copied.to_device += contents.bytes() as u64;
+        }
+        let placed = self.device.backend().place(&mut state.memory, name, &contents)?;
         state.next += 1;
         state.arrays.insert(state.next, placed);
         Ok(state.next)
@@ -238,19 +222,20 @@ impl<B: Backend> Session for KernelSession<B> {
     fn release(&self, id: u64) {
         let state = &mut *self.state();
         if let Some(buffer) = state.arrays.remove(&id) {
-            self.device.backend.release(&mut state.memory, buffer);
+            self.device.backend().release(&mut state.memory, buffer);
         }
     }
 
-    fn write(&self, id: u64, values: Values) -> Result<(), Error> {
+    fn write(&self, id: u64, values: Values<'_>) -> Result<(), Error> {
         let state = &mut *self.state();
         state.copied.to_device += values.bytes().len() as u64;
-        self.device.backend.write(&mut state.memory, state.arrays.get_mut(&id).expect("a live handle"), values.bytes())
+        let buffer = state.arrays.get_mut(&id).expect("a live handle");
+        self.device.backend().write(&mut state.memory, buffer, values.bytes())
     }
 
-    fn read(&self, id: u64, layout: &Layout) -> Result<Values, Error> {
+    fn read(&self, id: u64, layout: &Layout) -> Result<Values<'static>, Error> {
         let state = &mut *self.state();
-        let bytes = self.device.backend.download(&state.memory, &state.arrays[&id])?;
+        let bytes = self.device.backend().download(&state.memory, &state.arrays[&id])?;
         state.copied.to_host += bytes.len() as u64;
         Ok(Values::from_bytes(layout, &bytes))
     }
@@ -259,35 +244,47 @@ impl<B: Backend> Session for KernelSession<B> {
         let state = &mut *self.state();
         // Taken out so that both can be borrowed.
         let mut target = state.arrays.remove(&to).expect("a live handle");
-        let done = self.device.backend.copy(&mut state.memory, &state.arrays[&from], &mut target);
+        let done = self.device.backend().copy(&mut state.memory, &state.arrays[&from], &mut target);
         state.arrays.insert(to, target);
         done
     }
 
-    fn prepare(&self, call: &Call<'_>) -> Result<(), Error> {
-        self.prepared(&mut self.state(), call).map(|_| ())
+    fn prepare(&self, call: &Call<'_>) -> Result<Prepared, Error> {
+        call.check(std::ptr::from_ref(self).cast())?;
+        if self.is_idle(call) {
+            return Ok(Prepared::new(PreparedCall::<B> { session: self.id, kernel: None }));
+        }
+        let wanted = KernelCall::of(call, self.device.target())?;
+        let loaded = self.device.kernel(&wanted.request, &wanted.strategy_name())?;
+        let mut kernel = PreparedKernel { made_for: MadeFor::new(&wanted.request), loaded, constants: Vec::new() };
+        let state = &mut *self.state();
+        if self.fill(state, &kernel, &wanted)?.is_some() {
+            kernel.constants = self.constants(state, &kernel, &wanted)?;
+        }
+        Ok(Prepared::new(PreparedCall { session: self.id, kernel: Some(kernel) }))
     }
 
-    fn run(&self, call: &Call<'_>) -> Result<Cost, Error> {
+    fn run(&self, prepared: &Prepared, call: &Call<'_>) -> Result<Cost, Error> {
         let state = &mut *self.state();
-        let Some(Prepared { loaded, params, grids }) = self.prepared(state, call)? else {
-            return Ok(self.device.backend.no_cost());
+        let Some(Filled { loaded, params, grids }) = self.filled(state, prepared, call)? else {
+            return Ok(self.device.backend().no_cost());
         };
         let launch = Launch { kernel: &loaded.kernel, grids: &grids, params: &params };
-        self.device.backend.launch(&loaded.function, &state.memory, &launch)
+        self.device.backend().launch(&loaded.function, &state.memory, &launch)
     }
 
-    fn run_all(&self, calls: &[Call<'_>]) -> Result<Vec<Cost>, Error> {
-        fn launch<B: Backend>(prepared: &Prepared<B>) -> (&B::Function, Launch<'_>) {
-            let Prepared { loaded, params, grids } = prepared;
+    fn run_all(&self, calls: &[(&Prepared, Call<'_>)]) -> Result<Vec<Cost>, Error> {
+        fn launch<'f, B: Backend>(filled: &'f Filled<'_, B>) -> (&'f B::Function, Launch<'f>) {
+            let Filled { loaded, params, grids } = filled;
             (&loaded.function, Launch { kernel: &loaded.kernel, grids, params })
         }
         let state = &mut *self.state();
-        let prepared = calls.iter().map(|call| self.prepared(state, call)).collect::<Result<Vec<_>, _>>()?;
-        let launches: Vec<_> = prepared.iter().flatten().map(launch).collect();
-        let mut costs = self.device.backend.launch_all(&state.memory, &launches)?.into_iter();
-        let cost = |prepared: &Option<Prepared<B>>| prepared.as_ref().and_then(|_| costs.next());
-        Ok(prepared.iter().map(cost).map(|cost| cost.unwrap_or_else(|| self.device.backend.no_cost())).collect())
+        let filled = calls.iter().map(|(prepared, call)| self.filled(state, prepared, call));
+        let filled = filled.collect::<Result<Vec<_>, _>>()?;
+        let launches: Vec<_> = filled.iter().flatten().map(launch).collect();
+        let mut costs = self.device.backend().launch_all(&state.memory, &launches)?.into_iter();
+        let cost = |filled: &Option<Filled<'_, B>>| filled.as_ref().and_then(|_| costs.next());
+        Ok(filled.iter().map(cost).map(|cost| cost.unwrap_or_else(|| self.device.backend().no_cost())).collect())
     }
 
     fn workspace_bytes(&self) -> usize {
@@ -299,17 +296,17 @@ impl<B: Backend> Session for KernelSession<B> {
     }
 }
 
-pub(super) fn id(array: &Array) -> Place<'static> {
-    Place::Array(array.slot().id())
-}
+impl<B: Backend> Device for KernelDevice<B> {
+    fn name(&self) -> &'static str {
+        self.backend().name()
+    }
 
-pub(super) fn bits(array: &BitArray) -> Place<'static> {
-    Place::Array(array.slot().id())
-}
+    /// Kernels take half types only; f16 has more digits than bf16.
+    fn finest_dtype(&self) -> DType {
+        DType::F16
+    }
 
-fn constant<'a>(buffer: Buffer, bound: &'a Bound<'_>) -> Option<Place<'a>> {
-    match buffers::of_rules(buffer, bound)? {
-        Contents::Input(bytes) => Some(Place::Constant(bytes)),
-        Contents::Output(_) | Contents::Zeros(_) => None,
+    fn session(&self) -> Result<Arc<dyn Session>, Error> {
+        Ok(Arc::new(KernelSession::new(self.clone())))
     }
 }

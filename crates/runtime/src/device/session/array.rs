@@ -1,12 +1,13 @@
 //! Handles of arrays: what they hold, and where. The memory goes with the handle.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use sparsym_ir::projection::Shaped;
 use sparsym_ir::symbols::{BitRows, Packed, SymbolShape};
 use sparsym_ir::{DType, Tensor};
 
-use super::{ArrayError, Layout, Session, Values};
+use super::{ArrayError, Initial, Layout, Session, Values};
 use crate::error::Error;
 
 /// A tensor in a session's memory.
@@ -38,7 +39,29 @@ impl Array {
     /// # Errors
     /// If the device has no room for it.
     pub fn new(session: &Arc<dyn Session>, name: &str, shape: &[usize], dtype: DType) -> Result<Array, Error> {
-        let slot = Slot::new(session, name, &Layout::Tensor { shape: shape.to_vec(), dtype })?;
+        Array::allocate(session, name, shape, dtype, Initial::Nothing)
+    }
+
+    /// A copy of a tensor that no call may write.
+    pub(in crate::device) fn constant(session: &Arc<dyn Session>, name: &str, tensor: &Tensor) -> Result<Array, Error> {
+        let initial = Initial::Constant(Values::Tensor(Cow::Borrowed(tensor)));
+        Array::allocate(session, name, &tensor.shape, tensor.dtype(), initial)
+    }
+
+    /// An array for results, which shows a tensor where they leave it.
+    pub(in crate::device) fn over(session: &Arc<dyn Session>, name: &str, tensor: &Tensor) -> Result<Array, Error> {
+        let initial = Initial::Background(Values::Tensor(Cow::Borrowed(tensor)));
+        Array::allocate(session, name, &tensor.shape, tensor.dtype(), initial)
+    }
+
+    fn allocate(
+        session: &Arc<dyn Session>,
+        name: &str,
+        shape: &[usize],
+        dtype: DType,
+        initial: Initial<'_>,
+    ) -> Result<Array, Error> {
+        let slot = Slot::new(session, name, &Layout::Tensor { shape: shape.to_vec(), dtype }, initial)?;
         Ok(Array { slot, shape: shape.to_vec(), dtype })
     }
 
@@ -57,7 +80,7 @@ impl Array {
     /// # Errors
     /// [`ArrayError::OtherLayout`] for another shape or type, or the device's own.
     pub fn write(&self, tensor: &Tensor) -> Result<(), Error> {
-        self.slot.write(self.layout(), Values::Tensor(tensor.clone()))
+        self.slot.write(self.layout(), Values::Tensor(Cow::Borrowed(tensor)))
     }
 
     /// The values. Of an array that nothing has written they are unspecified.
@@ -66,7 +89,7 @@ impl Array {
     /// The device's own.
     pub fn read(&self) -> Result<Tensor, Error> {
         match self.slot.session.read(self.slot.id, &self.layout())? {
-            Values::Tensor(tensor) => Ok(tensor),
+            Values::Tensor(tensor) => Ok(tensor.into_owned()),
             Values::Bits(_) => unreachable!("a tensor's layout gives a tensor"),
         }
     }
@@ -105,6 +128,16 @@ impl Array {
         self.layout().bytes()
     }
 
+    /// Whether it lies in this memory.
+    pub(crate) fn belongs_to(&self, session: &dyn Session) -> bool {
+        self.slot.session_address() == std::ptr::from_ref(session).cast()
+    }
+
+    /// Whether both are the same memory.
+    pub(crate) fn is(&self, other: &Array) -> bool {
+        self.slot.id == other.slot.id && self.slot.session_address() == other.slot.session_address()
+    }
+
     pub(crate) fn slot(&self) -> &Slot {
         &self.slot
     }
@@ -136,10 +169,34 @@ impl BitArray {
     /// # Errors
     /// If the device has no room for it.
     pub fn place(session: &Arc<dyn Session>, name: &str, values: &BitRows) -> Result<BitArray, Error> {
-        let (rows, bits) = (values.rows(), values.bits());
-        let array = BitArray { slot: Slot::new(session, name, &Layout::Bits { rows, bits })?, rows, bits };
+        let array = BitArray::allocate(session, name, [values.rows(), values.bits()], Initial::Nothing)?;
         array.write(values)?;
         Ok(array)
+    }
+
+    /// A copy of packed rows that no call may write.
+    pub(in crate::device) fn constant(
+        session: &Arc<dyn Session>,
+        name: &str,
+        values: &BitRows,
+    ) -> Result<BitArray, Error> {
+        let initial = Initial::Constant(Values::Bits(Cow::Borrowed(values)));
+        BitArray::allocate(session, name, [values.rows(), values.bits()], initial)
+    }
+
+    /// An array for results, which shows these rows where they leave it.
+    pub(in crate::device) fn over(session: &Arc<dyn Session>, name: &str, values: &BitRows) -> Result<BitArray, Error> {
+        let initial = Initial::Background(Values::Bits(Cow::Borrowed(values)));
+        BitArray::allocate(session, name, [values.rows(), values.bits()], initial)
+    }
+
+    fn allocate(
+        session: &Arc<dyn Session>,
+        name: &str,
+        [rows, bits]: [usize; 2],
+        initial: Initial<'_>,
+    ) -> Result<BitArray, Error> {
+        Ok(BitArray { slot: Slot::new(session, name, &Layout::Bits { rows, bits }, initial)?, rows, bits })
     }
 
     /// Replaces all rows.
@@ -147,7 +204,7 @@ impl BitArray {
     /// # Errors
     /// [`ArrayError::OtherLayout`] for other rows, or the device's own.
     pub fn write(&self, values: &BitRows) -> Result<(), Error> {
-        self.slot.write(self.layout(), Values::Bits(values.clone()))
+        self.slot.write(self.layout(), Values::Bits(Cow::Borrowed(values)))
     }
 
     /// The rows.
@@ -156,7 +213,7 @@ impl BitArray {
     /// The device's own.
     pub fn read(&self) -> Result<BitRows, Error> {
         match self.slot.session.read(self.slot.id, &self.layout())? {
-            Values::Bits(rows) => Ok(rows),
+            Values::Bits(rows) => Ok(rows.into_owned()),
             Values::Tensor(_) => unreachable!("a layout of bits gives bits"),
         }
     }
@@ -166,7 +223,7 @@ impl BitArray {
     /// # Errors
     /// If the device has no room for it.
     pub fn duplicate(&self) -> Result<BitArray, Error> {
-        let slot = Slot::new(&self.slot.session, &self.slot.name, &self.layout())?;
+        let slot = Slot::new(&self.slot.session, &self.slot.name, &self.layout(), Initial::Nothing)?;
         self.slot.session.copy(self.slot.id, slot.id)?;
         Ok(BitArray { slot, ..*self })
     }
@@ -186,8 +243,8 @@ impl BitArray {
 }
 
 impl Slot {
-    fn new(session: &Arc<dyn Session>, name: &str, layout: &Layout) -> Result<Slot, Error> {
-        let id = session.allocate(name, layout)?;
+    fn new(session: &Arc<dyn Session>, name: &str, layout: &Layout, initial: Initial<'_>) -> Result<Slot, Error> {
+        let id = session.allocate(name, layout, initial)?;
         Ok(Slot { session: session.clone(), id, name: name.to_owned() })
     }
 
@@ -206,7 +263,7 @@ impl Slot {
         Arc::as_ptr(&self.session).cast()
     }
 
-    fn write(&self, expected: Layout, values: Values) -> Result<(), Error> {
+    fn write(&self, expected: Layout, values: Values<'_>) -> Result<(), Error> {
         let found = values.layout();
         if found != expected {
             return Err(ArrayError::OtherLayout { name: self.name.clone(), expected, found }.into());

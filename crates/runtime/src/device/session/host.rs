@@ -1,9 +1,10 @@
 //! Sessions in host memory: of the reference and of the cpu.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sparsym_ir::projection::Stream;
 use sparsym_ir::symbols::{BitRows, CacheSymbol, SkipSymbol};
@@ -11,7 +12,7 @@ use sparsym_ir::{
     Attention, AttentionOutput, DifferencesCall, Findings, Forecast, GemmOCall, GemmQCall, Symbols, SymbolsOf, Tensor,
 };
 
-use super::{Array, BitArray, Call, Copied, Cost, Layout, Session, SymbolRefs, Values, check_room};
+use super::{Array, BitArray, Call, Copied, Cost, Initial, Layout, Prepared, Session, SymbolRefs, Values, check_room};
 use crate::device::{Device, Measured};
 use crate::error::Error;
 
@@ -29,18 +30,18 @@ pub(in crate::device) trait Projections: Device {
 
 /// Arrays as tensors.
 pub(in crate::device) struct HostSession<D> {
-    device: Arc<D>,
+    device: D,
     arrays: Mutex<Arrays>,
     next: AtomicU64,
     copied: Mutex<Copied>,
 }
 
-type Arrays = HashMap<u64, Values>;
+type Arrays = HashMap<u64, Values<'static>>;
 type Sure<T> = Result<T, Infallible>;
 
 impl<D: Projections> HostSession<D> {
     /// Nothing yet.
-    pub(in crate::device) fn new(device: Arc<D>) -> HostSession<D> {
+    pub(in crate::device) fn new(device: D) -> HostSession<D> {
         HostSession { device, arrays: Mutex::default(), next: AtomicU64::new(0), copied: Mutex::default() }
     }
 
@@ -58,10 +59,17 @@ impl<D: Projections> Session for HostSession<D> {
         self.device.name()
     }
 
-    fn allocate(&self, name: &str, layout: &Layout) -> Result<u64, Error> {
+    fn allocate(&self, name: &str, layout: &Layout, initial: Initial<'_>) -> Result<u64, Error> {
         check_room(name, layout)?;
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        self.arrays().insert(id, layout.zeros());
+        let values = match initial {
+            Initial::Nothing => layout.zeros(),
+            Initial::Constant(values) | Initial::Background(values) => {
+                self.counter().to_device += values.bytes().len() as u64;
+                values.into_owned()
+            }
+        };
+        self.arrays().insert(id, values);
         Ok(id)
     }
 
@@ -69,13 +77,13 @@ impl<D: Projections> Session for HostSession<D> {
         self.arrays().remove(&id);
     }
 
-    fn write(&self, id: u64, values: Values) -> Result<(), Error> {
+    fn write(&self, id: u64, values: Values<'_>) -> Result<(), Error> {
         self.counter().to_device += values.bytes().len() as u64;
-        self.arrays().insert(id, values);
+        self.arrays().insert(id, values.into_owned());
         Ok(())
     }
 
-    fn read(&self, id: u64, layout: &Layout) -> Result<Values, Error> {
+    fn read(&self, id: u64, layout: &Layout) -> Result<Values<'static>, Error> {
         self.counter().to_host += layout.bytes() as u64;
         Ok(self.arrays().get(&id).cloned().unwrap_or_else(|| layout.zeros()))
     }
@@ -87,12 +95,14 @@ impl<D: Projections> Session for HostSession<D> {
         Ok(())
     }
 
-    fn prepare(&self, call: &Call<'_>) -> Result<(), Error> {
-        call.check(std::ptr::from_ref(self).cast())
+    /// Host memory needs nothing beside the arrays.
+    fn prepare(&self, call: &Call<'_>) -> Result<Prepared, Error> {
+        call.check(std::ptr::from_ref(self).cast())?;
+        Ok(Prepared::new(()))
     }
 
-    fn run(&self, call: &Call<'_>) -> Result<Cost, Error> {
-        self.prepare(call)?;
+    fn run(&self, _: &Prepared, call: &Call<'_>) -> Result<Cost, Error> {
+        call.check(std::ptr::from_ref(self).cast())?;
         let mut arrays = self.arrays();
         let run = |work: &mut dyn FnMut() -> Result<(), Findings>| Measured::on_host(work).map(|done| done.cost);
         match call {
@@ -130,16 +140,16 @@ impl<D: Projections> Session for HostSession<D> {
             Call::Symbols { call, symbols: to, .. } => {
                 let Measured { value, cost } = self.symbols(call, &arrays)?;
                 let Symbols { cache, skip, full } = value;
-                arrays.insert(to.cache.slot().id(), Values::Bits(cache.rows().clone()));
-                arrays.insert(to.skip.slot().id(), Values::Bits(skip.rows().clone()));
+                arrays.insert(to.cache.slot().id(), Values::Bits(Cow::Owned(cache.rows().clone())));
+                arrays.insert(to.skip.slot().id(), Values::Bits(Cow::Owned(skip.rows().clone())));
                 if let (Some(to), Some(full)) = (&to.full, full) {
-                    arrays.insert(to.slot().id(), Values::Bits(full.rows().clone()));
+                    arrays.insert(to.slot().id(), Values::Bits(Cow::Owned(full.rows().clone())));
                 }
                 Ok(cost)
             }
             Call::Attention { call, o, .. } => {
                 let Measured { value, cost } = self.attention(call, &arrays)?;
-                arrays.insert(o.slot().id(), Values::Tensor(value.o));
+                arrays.insert(o.slot().id(), Values::Tensor(Cow::Owned(value.o)));
                 Ok(cost)
             }
         }
@@ -193,7 +203,7 @@ fn tensor<'a>(arrays: &'a Arrays, array: &Array) -> &'a Tensor {
 
 fn bits(arrays: &Arrays, array: &BitArray) -> BitRows {
     match &arrays[&array.slot().id()] {
-        Values::Bits(rows) => rows.clone(),
+        Values::Bits(rows) => BitRows::clone(rows),
         Values::Tensor(_) => unreachable!("a bit array holds bits"),
     }
 }
@@ -205,11 +215,11 @@ fn cache_symbol(arrays: &Arrays, stream: &Stream, array: &BitArray) -> CacheSymb
 /// Takes the tensor of a result out, so that the others can be borrowed; [`put`] brings it back.
 fn take(arrays: &mut Arrays, array: &Array) -> Tensor {
     match arrays.remove(&array.slot().id()) {
-        Some(Values::Tensor(tensor)) => tensor,
+        Some(Values::Tensor(tensor)) => tensor.into_owned(),
         _ => unreachable!("an array holds a tensor"),
     }
 }
 
 fn put(arrays: &mut Arrays, array: &Array, tensor: Tensor) {
-    arrays.insert(array.slot().id(), Values::Tensor(tensor));
+    arrays.insert(array.slot().id(), Values::Tensor(Cow::Owned(tensor)));
 }

@@ -2,11 +2,15 @@
 //!
 //! [`Device`](super::Device) takes tensors in host memory and gives some back: right for one call. Denoising steps keep what
 //! they need where it is computed: a [`Session`] holds [`Array`]s and [`BitArray`]s and runs [`Call`]s over them. What a call
-//! needs beside its arrays is made by [`Session::prepare`], so that none allocates memory later.
+//! needs beside its arrays is made once, by [`Session::prepare`]; running it makes and looks up nothing.
 
 mod array;
 mod call;
 mod host;
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::sync::Arc;
 
 use sparsym_ir::strategy::Strategy;
 use sparsym_ir::symbols::BitRows;
@@ -34,11 +38,11 @@ pub trait Session: Send + Sync {
         false
     }
 
-    /// Memory for an array, which holds nothing yet; gives its number.
+    /// Memory for an array; gives its number.
     ///
     /// # Errors
     /// If there is no room.
-    fn allocate(&self, name: &str, layout: &Layout) -> Result<u64, Error>;
+    fn allocate(&self, name: &str, layout: &Layout, initial: Initial<'_>) -> Result<u64, Error>;
 
     /// Frees an array.
     fn release(&self, id: u64);
@@ -47,13 +51,13 @@ pub trait Session: Send + Sync {
     ///
     /// # Errors
     /// The device's own.
-    fn write(&self, id: u64, values: Values) -> Result<(), Error>;
+    fn write(&self, id: u64, values: Values<'_>) -> Result<(), Error>;
 
     /// The values of an array. What nothing has written is unspecified.
     ///
     /// # Errors
     /// The device's own.
-    fn read(&self, id: u64, layout: &Layout) -> Result<Values, Error>;
+    fn read(&self, id: u64, layout: &Layout) -> Result<Values<'static>, Error>;
 
     /// Copies the values of one array to another of the same layout.
     ///
@@ -61,26 +65,35 @@ pub trait Session: Send + Sync {
     /// The device's own.
     fn copy(&self, from: u64, to: u64) -> Result<(), Error>;
 
-    /// Compiles what a call needs and allocates its workspace. Values of arrays, coefficients and the moment do not matter.
+    /// Compiles what a call needs, and allocates its workspace. Values of arrays, coefficients and the moment do not matter.
     ///
     /// # Errors
     /// As [`Session::run`].
-    fn prepare(&self, call: &Call<'_>) -> Result<(), Error>;
+    fn prepare(&self, call: &Call<'_>) -> Result<Prepared, Error>;
 
-    /// Runs a call. Results are in its arrays when this returns.
+    /// Runs a call that was prepared, or one that differs from it in arrays, numbers and extents alone. Results are in its
+    /// arrays when this returns.
     ///
     /// # Errors
-    /// Findings about arrays that do not fit, an array that is read and written, or the device's own failure. Nothing is
-    /// written unless the device itself failed.
-    fn run(&self, call: &Call<'_>) -> Result<Cost, Error>;
+    /// Findings about arrays that do not fit, an array that is read and written, [`ArrayError::OtherCall`] for a call of
+    /// another kind, or the device's own failure. Nothing is written unless the device itself failed.
+    fn run(&self, prepared: &Prepared, call: &Call<'_>) -> Result<Cost, Error>;
+
+    /// Prepares a call and runs it.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    fn run_once(&self, call: &Call<'_>) -> Result<Cost, Error> {
+        self.run(&self.prepare(call)?, call)
+    }
 
     /// Runs calls one after another, and gives what each took. A device with a queue starts all of them before it waits:
     /// how to time calls that are shorter than the way to the device and back.
     ///
     /// # Errors
     /// As [`Session::run`], for the first call that fails; those before it may have run.
-    fn run_all(&self, calls: &[Call<'_>]) -> Result<Vec<Cost>, Error> {
-        calls.iter().map(|call| self.run(call)).collect()
+    fn run_all(&self, calls: &[(&Prepared, Call<'_>)]) -> Result<Vec<Cost>, Error> {
+        calls.iter().map(|(prepared, call)| self.run(prepared, call)).collect()
     }
 
     /// Bytes of workspace that calls have needed so far beside their arrays.
@@ -89,6 +102,22 @@ pub trait Session: Send + Sync {
     /// What [`write`](Session::write) and [`read`](Session::read) have copied so far, and what rules read of tables and
     /// inputs.
     fn copied(&self) -> Copied;
+}
+
+/// What a session has made of a call, so that running it makes nothing: a loaded kernel and its workspace.
+#[derive(Clone)]
+pub struct Prepared(Arc<dyn Any + Send + Sync>);
+
+impl Prepared {
+    /// What a session keeps of a call.
+    pub fn new(kept: impl Any + Send + Sync) -> Prepared {
+        Prepared(Arc::new(kept))
+    }
+
+    /// What the session kept, if it kept this.
+    pub fn get<T: Any>(&self) -> Option<&T> {
+        self.0.downcast_ref()
+    }
 }
 
 /// Bytes that crossed between the host and a device. Of a device in host memory: that would have.
@@ -130,11 +159,22 @@ pub enum Layout {
 
 /// The values of an array in host memory.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Values {
+pub enum Values<'a> {
     /// Numbers.
-    Tensor(Tensor),
+    Tensor(Cow<'a, Tensor>),
     /// Packed rows.
-    Bits(BitRows),
+    Bits(Cow<'a, BitRows>),
+}
+
+/// What an array holds before any call.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Initial<'a> {
+    /// Nothing that anybody may rely on.
+    Nothing,
+    /// Values that no call writes. The emulator stops one that does.
+    Constant(Values<'a>),
+    /// Values that come back where a call writes nothing, and that no call reads. The emulator stops one that does.
+    Background(Values<'a>),
 }
 
 impl Layout {
@@ -151,25 +191,33 @@ impl Layout {
     }
 
     /// Zeros of this layout.
-    pub fn zeros(&self) -> Values {
+    pub fn zeros(&self) -> Values<'static> {
         match self {
-            Layout::Tensor { shape, dtype } => Values::Tensor(Tensor::zeros(shape, *dtype)),
+            Layout::Tensor { shape, dtype } => Values::Tensor(Cow::Owned(Tensor::zeros(shape, *dtype))),
             Layout::Bits { rows, bits } => {
-                Values::Bits(BitRows::from_words(*rows, *bits, vec![0; rows * bits.div_ceil(64)]))
+                Values::Bits(Cow::Owned(BitRows::from_words(*rows, *bits, vec![0; rows * bits.div_ceil(64)])))
             }
         }
     }
 }
 
-impl Values {
+impl Values<'_> {
     /// Values of a layout from the bytes of a device, of which there may be more.
-    pub(crate) fn from_bytes(layout: &Layout, bytes: &[u8]) -> Values {
+    pub(crate) fn from_bytes(layout: &Layout, bytes: &[u8]) -> Values<'static> {
         let bytes = &bytes[..layout.bytes()];
         match layout {
-            Layout::Tensor { shape, dtype } => Values::Tensor(Tensor::from_bytes(shape, *dtype, bytes)),
+            Layout::Tensor { shape, dtype } => Values::Tensor(Cow::Owned(Tensor::from_bytes(shape, *dtype, bytes))),
             Layout::Bits { rows, bits } => {
-                Values::Bits(BitRows::from_words(*rows, *bits, bytemuck::pod_collect_to_vec(bytes)))
+                Values::Bits(Cow::Owned(BitRows::from_words(*rows, *bits, bytemuck::pod_collect_to_vec(bytes))))
             }
+        }
+    }
+
+    /// The values, whoever owns them.
+    pub fn into_owned(self) -> Values<'static> {
+        match self {
+            Values::Tensor(tensor) => Values::Tensor(Cow::Owned(tensor.into_owned())),
+            Values::Bits(rows) => Values::Bits(Cow::Owned(rows.into_owned())),
         }
     }
 
@@ -218,6 +266,11 @@ pub enum ArrayError {
         /// That of the values.
         found: Layout,
     },
+    /// A call of another kind than the prepared one.
+    #[error(
+        "this call is not the one that was prepared, nor one like it\nhelp: prepare it in the session that runs it"
+    )]
+    OtherCall,
     /// More than memory can hold.
     #[error(
         "there is no memory for {name}, {bytes} bytes\nhelp: split the call by batch items, or by heads where no rule reads `head`"
