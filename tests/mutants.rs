@@ -222,7 +222,7 @@ fn emulators(compiler: &Arc<Compiler>) -> Result<[Emulator; RUNS.len()], Failed>
     let open = |(_, checks, copies): (&str, _, _)| -> Result<Emulator, Error> {
         // One thread, so that what a race leaves behind is the same every time; the trials are parallel anyway.
         let options = Options { checks, copies, threads: 1, limit: MOST_INSTRUCTIONS, ..Options::default() };
-        Ok(Emulator::open(Settings { target, options })?.with_compiler(compiler.clone()))
+        Ok(Emulator::open(Settings { target, options, ..Settings::default() })?.with_compiler(compiler.clone()))
     };
     let [a, b, c, d] = RUNS;
     Ok([open(a)?, open(b)?, open(c)?, open(d)?])

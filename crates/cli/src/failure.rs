@@ -111,7 +111,7 @@ mod tests {
         for (expected, kinds) in [
             (2, &[Strategy, UnknownDevice, Array, Layer, Step][..]),
             (3, &[Input, File]),
-            (4, &[NotBuilt, NoCompiler, Compiler, Compile, Quality, Kernel, Driver]),
+            (4, &[NotBuilt, NoCompiler, Compiler, Compile, Quality, Kernel, TensorMap, Driver]),
             (5, &[Trap]),
         ] {
             for kind in kinds {

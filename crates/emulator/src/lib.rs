@@ -53,6 +53,7 @@ mod program;
 mod race;
 mod stats;
 pub mod syntax;
+mod tensor_map;
 mod trap;
 
 pub use isa::manual::{FormInfo, forms, isa_markdown};
@@ -62,4 +63,5 @@ pub use memory::{Access, Region, Space};
 pub use program::{Kernel, LaunchError, LoadError, Program};
 pub use race::Earlier;
 pub use stats::{Conflicts, GlobalTraffic, Occupancy, SharedTraffic, Stats};
+pub use tensor_map::{TensorMap, TensorMapError};
 pub use trap::{Fault, Frame, Place, Trap, Wait};

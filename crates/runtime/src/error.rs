@@ -54,6 +54,8 @@ pub enum ErrorKind {
     Quality,
     /// A device cannot take a kernel.
     Kernel,
+    /// A tensor map cannot be made: [`BoxError`](crate::device::kernels::BoxError).
+    TensorMap,
     /// There is no CUDA driver or no GPU, or the driver refused a request.
     Driver,
     /// A kernel did something wrong, and the emulator stopped it: `device::emulator::KernelTrap`.

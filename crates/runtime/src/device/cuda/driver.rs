@@ -2,10 +2,15 @@
 
 use std::panic::AssertUnwindSafe;
 
-use cudarc::driver::sys::{self, CUdevice_attribute, CUevent, CUresult};
+use cudarc::driver::sys::{
+    self, CUdevice_attribute, CUevent, CUresult, CUtensorMap, CUtensorMapDataType, CUtensorMapFloatOOBfill,
+    CUtensorMapInterleave, CUtensorMapL2promotion, CUtensorMapSwizzle,
+};
 use cudarc::driver::{CudaEvent, DriverError, result};
 use sparsym_codegen::Target;
+use sparsym_ir::DType;
 
+use crate::device::kernels::{Boxed, Swizzle};
 use crate::error::{Error, ErrorKind};
 
 /// What the driver tells of itself.
@@ -99,6 +104,55 @@ pub(super) fn elapsed_ms(start: &CudaEvent, end: &CudaEvent) -> Result<f64, Driv
         elapsed(&mut ms, start.cu_event(), end.cu_event()).result()?;
     }
     Ok(f64::from(ms))
+}
+
+/// The driver's 128 bytes for a box of a tensor that begins at `address`. The driver looks at the numbers and at nothing else.
+pub(super) fn encode_tensor_map(address: u64, of: &Boxed) -> Result<[u8; 128], Error> {
+    let dtype = match of.dtype {
+        DType::F32 => CUtensorMapDataType::CU_TENSOR_MAP_DATA_TYPE_FLOAT32,
+        DType::F16 => CUtensorMapDataType::CU_TENSOR_MAP_DATA_TYPE_FLOAT16,
+        DType::Bf16 => CUtensorMapDataType::CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
+    };
+    let swizzle = match of.swizzle {
+        Swizzle::None => CUtensorMapSwizzle::CU_TENSOR_MAP_SWIZZLE_NONE,
+        Swizzle::Span32 => CUtensorMapSwizzle::CU_TENSOR_MAP_SWIZZLE_32B,
+        Swizzle::Span64 => CUtensorMapSwizzle::CU_TENSOR_MAP_SWIZZLE_64B,
+        Swizzle::Span128 => CUtensorMapSwizzle::CU_TENSOR_MAP_SWIZZLE_128B,
+    };
+    // Room for the entries of any rank, whatever the lists hold.
+    let (extents, strides) = (padded(&of.extents), padded(&of.strides));
+    let (boxes, steps) = (padded(&of.box_extents), padded(&of.element_strides));
+    let begin = address.wrapping_add(of.offset);
+    let mut map = CUtensorMap { opaque: [0; 16] };
+    guarded("make a tensor map", || {
+        // SAFETY: each array has an entry for every axis that the driver may read, five at most and `rank` as a rule; the map
+        // is one, and it is aligned. The address is a number to the driver, which does not follow it.
+        unsafe {
+            sys::cuTensorMapEncodeTiled(
+                &mut map,
+                dtype,
+                of.extents.len() as u32,
+                begin as *mut std::ffi::c_void,
+                extents.as_ptr(),
+                strides.as_ptr(),
+                boxes.as_ptr(),
+                steps.as_ptr(),
+                CUtensorMapInterleave::CU_TENSOR_MAP_INTERLEAVE_NONE,
+                swizzle,
+                CUtensorMapL2promotion::CU_TENSOR_MAP_L2_PROMOTION_L2_128B,
+                CUtensorMapFloatOOBfill::CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE,
+            )
+        }
+        .result()
+    })?;
+    Ok(bytemuck::cast(map.opaque))
+}
+
+/// The entries, and zeros behind them.
+fn padded<T: Copy + Default>(entries: &[T]) -> Vec<T> {
+    let mut entries = entries.to_vec();
+    entries.resize(entries.len().max(8), T::default());
+    entries
 }
 
 /// Calls the driver; its errors and cudarc's panics become [`ErrorKind::Driver`].

@@ -16,9 +16,9 @@ use sparsym_codegen::{self as codegen, Kernel, Target};
 
 pub use driver::{Driver, Gpu, probe};
 
-use self::driver::{elapsed_ms, guarded, require_driver};
+use self::driver::{elapsed_ms, encode_tensor_map, guarded, require_driver};
 use super::Cost;
-use super::kernels::{Backend, Contents, KernelDevice, Launch, PARAM_BYTES, refusal};
+use super::kernels::{Backend, Boxed, Contents, KernelDevice, Launch, PARAM_BYTES, refusal};
 use crate::error::Error;
 use crate::nvrtc::Image;
 
@@ -30,6 +30,7 @@ pub struct CudaBackend {
     context: Arc<CudaContext>,
     stream: Arc<CudaStream>,
     target: Target,
+    multiprocessors: u32,
 }
 
 /// A buffer on the GPU.
@@ -63,7 +64,9 @@ impl CudaBackend {
         let target = Target::for_compute_capability(major.unsigned_abs(), minor.unsigned_abs())?;
         // The default stream: everything of this device runs in the order of its calls, so no buffer needs an event.
         let stream = context.default_stream();
-        Ok(CudaBackend { context, stream, target })
+        let count = CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
+        let multiprocessors = guarded("count the multiprocessors", || context.attribute(count))?.unsigned_abs();
+        Ok(CudaBackend { context, stream, target, multiprocessors })
     }
 }
 
@@ -85,6 +88,10 @@ impl Backend for CudaBackend {
             self.context.attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)
         })?;
         Ok(bytes.unsigned_abs())
+    }
+
+    fn multiprocessors(&self) -> u32 {
+        self.multiprocessors
     }
 
     fn load(&self, kernel: &Kernel, image: Image) -> Result<Vec<CudaFunction>, Error> {
@@ -144,6 +151,12 @@ impl Backend for CudaBackend {
 
     fn address(&self, buffer: &CudaBuffer) -> u64 {
         buffer.slice.device_ptr(&self.stream).0
+    }
+
+    fn tensor_map(&self, buffer: &CudaBuffer, of: &Boxed) -> Result<[u8; 128], Error> {
+        let address = self.address(buffer);
+        of.check(address, buffer.bytes as u64, self.shared_bytes()?)?;
+        encode_tensor_map(address, of)
     }
 
     fn launch(&self, functions: &Vec<CudaFunction>, memory: &(), launch: &Launch<'_>) -> Result<Cost, Error> {
@@ -217,3 +230,65 @@ struct ParamBlock([u8; PARAM_BYTES]);
 
 // SAFETY: plain bytes without padding or pointers into the host.
 unsafe impl DeviceRepr for ParamBlock {}
+
+#[cfg(test)]
+mod tests {
+    use sparsym_ir::DType;
+
+    use super::*;
+    use crate::device::kernels::Swizzle;
+
+    /// Our check must say of each field what the driver says of it: what it refuses alone would fail late, and what it takes
+    /// alone would be lost. Without a GPU this says so.
+    #[test]
+    fn the_driver_takes_the_tensor_maps_that_pass_our_check_and_no_others() {
+        let backend = match CudaBackend::open(0) {
+            Ok(backend) => backend,
+            Err(error) => {
+                println!("no tensor map was asked of a driver: {error}");
+                return;
+            }
+        };
+        println!("{} multiprocessors", backend.multiprocessors());
+        let bytes = 4096 * 24 * 128 * 2;
+        let buffer = backend.place(&mut (), "q", &Contents::Zeros(bytes)).unwrap();
+        let (address, shared) = (backend.address(&buffer), backend.shared_bytes().unwrap());
+        let p = || Boxed { swizzle: Swizzle::Span128, ..Boxed::dense(DType::Bf16, &[128, 24, 4096], &[64, 1, 128]) };
+        let cases = [
+            p(),
+            Boxed { swizzle: Swizzle::None, ..p() },
+            Boxed { swizzle: Swizzle::Span64, box_extents: vec![32, 1, 128], ..p() },
+            Boxed { swizzle: Swizzle::Span32, box_extents: vec![16, 1, 128], ..p() },
+            Boxed { dtype: DType::F16, ..p() },
+            Boxed { strides: vec![0, 16], ..p() },
+            Boxed { box_extents: vec![64, 24, 256], element_strides: vec![1, 8, 8], ..p() },
+            Boxed::dense(DType::F32, &[1024], &[256]),
+            Boxed::dense(DType::F16, &[64, 2, 2, 2, 2], &[64, 2, 2, 2, 2]),
+            Boxed { extents: vec![], strides: vec![], box_extents: vec![], element_strides: vec![], ..p() },
+            Boxed::dense(DType::F16, &[64, 1, 1, 1, 1, 1], &[64, 1, 1, 1, 1, 1]),
+            Boxed { extents: vec![128, 0, 4096], ..p() },
+            Boxed { extents: vec![(1 << 32) + 1, 24, 4096], ..p() },
+            Boxed { strides: vec![256, 6152], ..p() },
+            Boxed { strides: vec![256, 1 << 40], ..p() },
+            Boxed { box_extents: vec![64, 1, 257], ..p() },
+            Boxed { box_extents: vec![64, 0, 1], ..p() },
+            Boxed { element_strides: vec![1, 0, 1], ..p() },
+            Boxed { element_strides: vec![1, 9, 1], ..p() },
+            Boxed { offset: 8, ..p() },
+            Boxed { box_extents: vec![60, 1, 1], ..p() },
+            Boxed { box_extents: vec![72, 1, 1], ..p() },
+            Boxed { box_extents: vec![64, 8, 256], ..p() },
+        ];
+        for of in cases {
+            // Everything but the end of the buffer, of which the driver knows nothing.
+            let ours = of.check(address, u64::MAX, shared);
+            let drivers = encode_tensor_map(address, &of);
+            println!("{of:?}: {}", ours.as_ref().map_or_else(ToString::to_string, |()| "fits".to_owned()));
+            assert_eq!(ours.is_ok(), drivers.is_ok(), "{of:?}: {ours:?}, and the driver: {drivers:?}");
+        }
+        let map = backend.tensor_map(&buffer, &p()).unwrap();
+        assert_ne!(map, [0; 128]);
+        assert_eq!(map, backend.tensor_map(&buffer, &p()).unwrap());
+        assert_ne!(map, backend.tensor_map(&buffer, &Boxed { swizzle: Swizzle::None, ..p() }).unwrap());
+    }
+}

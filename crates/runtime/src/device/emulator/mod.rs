@@ -7,7 +7,7 @@ mod trap;
 
 use std::time::Instant;
 
-use ptx_emulator::{LaunchError, Memory, Program};
+use ptx_emulator::{LaunchError, Memory, Program, TensorMap};
 use sparsym_codegen::{Kernel, Target};
 
 pub use ptx_emulator::{Checks, Copies, Options, Schedule, Stats, Trap};
@@ -21,7 +21,7 @@ pub mod report {
 }
 
 use super::Cost;
-use super::kernels::{Backend, Contents, KernelDevice, Launch, refusal};
+use super::kernels::{Backend, Boxed, Contents, KernelDevice, Launch, refusal};
 use crate::error::{Error, ErrorKind};
 use crate::nvrtc::Image;
 
@@ -35,13 +35,15 @@ pub struct Settings {
     pub target: Target,
     /// Checks, order of the warps, delivery of asynchronous copies, threads of this machine.
     pub options: Options,
+    /// Multiprocessors of the GPU that is emulated: few, so that a CTA that stays resident has several tiles to work on.
+    pub multiprocessors: u32,
 }
 
-/// Kernels of sm_80, every check.
+/// Kernels of sm_80, every check, four multiprocessors.
 impl Default for Settings {
     fn default() -> Settings {
         let target = Target::parse("sm_80").expect("the first target");
-        Settings { target, options: Options::default() }
+        Settings { target, options: Options::default(), multiprocessors: 4 }
     }
 }
 
@@ -53,6 +55,7 @@ pub struct EmulatorBackend {
 /// A buffer of an emulated GPU.
 pub struct EmulatorBuffer {
     buffer: ptx_emulator::Buffer,
+    bytes: usize,
     /// What an output shows where nothing was written; zeros if it is empty.
     untouched: Vec<u8>,
 }
@@ -84,6 +87,10 @@ impl Backend for EmulatorBackend {
         Ok(self.target().shared_bytes())
     }
 
+    fn multiprocessors(&self) -> u32 {
+        self.settings.multiprocessors
+    }
+
     fn load(&self, kernel: &Kernel, image: Image) -> Result<Program, Error> {
         let program = Program::load(&String::from_utf8_lossy(&image.ptx)).map_err(|error| not_ours(kernel, &error))?;
         for launch in &kernel.launches {
@@ -102,7 +109,7 @@ impl Backend for EmulatorBackend {
             Contents::Output(bytes) => (memory.alloc(name, bytes.len()), bytes.to_vec()),
             Contents::Zeros(bytes) => (memory.alloc(name, *bytes), Vec::new()),
         };
-        Ok(EmulatorBuffer { buffer, untouched })
+        Ok(EmulatorBuffer { buffer, bytes: contents.bytes(), untouched })
     }
 
     fn write(&self, memory: &mut Memory, buffer: &mut EmulatorBuffer, bytes: &[u8]) -> Result<(), Error> {
@@ -116,6 +123,28 @@ impl Backend for EmulatorBackend {
 
     fn address(&self, buffer: &EmulatorBuffer) -> u64 {
         buffer.buffer.address()
+    }
+
+    fn tensor_map(&self, buffer: &EmulatorBuffer, of: &Boxed) -> Result<[u8; 128], Error> {
+        let address = buffer.buffer.address();
+        of.check(address, buffer.bytes as u64, self.shared_bytes()?)?;
+        let mut map = TensorMap {
+            element_bytes: of.dtype.bytes() as u8,
+            rank: of.extents.len() as u8,
+            swizzle_bytes: of.swizzle.bytes(),
+            address: address + of.offset,
+            extents: [1; 5],
+            strides: [0; 4],
+            box_extents: [1; 5],
+            element_strides: [1; 5],
+        };
+        for axis in 0..of.extents.len() {
+            map.extents[axis] = of.extents[axis];
+            map.box_extents[axis] = of.box_extents[axis] as u16;
+            map.element_strides[axis] = of.element_strides[axis] as u8;
+        }
+        map.strides[..of.strides.len()].copy_from_slice(&of.strides);
+        Ok(map.encode())
     }
 
     fn launch(&self, program: &Program, memory: &Memory, launch: &Launch<'_>) -> Result<Cost, Error> {
@@ -156,4 +185,37 @@ impl Backend for EmulatorBackend {
 fn not_ours(kernel: &Kernel, error: &dyn std::error::Error) -> Error {
     let help = "SPARSYM_DUMP=ptx writes the PTX that it speaks of; cpu and cuda do not go through the emulator";
     refusal("emulator", &kernel.name, &error.to_string(), help)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::kernels::{BoxError, Swizzle};
+    use sparsym_ir::DType;
+
+    #[test]
+    fn a_tensor_map_says_where_the_tensor_lies_and_what_a_box_is() {
+        let (backend, mut memory) = (EmulatorBackend { settings: Settings::default() }, Memory::new());
+        let buffer = backend.place(&mut memory, "q", &Contents::Zeros(32 * 2 * 128 * 2 + 64)).unwrap();
+        let of =
+            Boxed { offset: 64, swizzle: Swizzle::Span128, ..Boxed::dense(DType::F16, &[128, 2, 32], &[64, 1, 16]) };
+        let map = TensorMap::decode(&backend.tensor_map(&buffer, &of).unwrap()).unwrap();
+        let expected = TensorMap {
+            element_bytes: 2,
+            rank: 3,
+            swizzle_bytes: 128,
+            address: backend.address(&buffer) + 64,
+            extents: [128, 2, 32, 1, 1],
+            strides: [256, 512, 0, 0],
+            box_extents: [64, 1, 16, 1, 1],
+            element_strides: [1; 5],
+        };
+        assert_eq!(map, expected);
+
+        let error = backend.tensor_map(&buffer, &Boxed { offset: 80, ..of.clone() }).unwrap_err();
+        assert!(matches!(error.downcast_ref(), Some(BoxError::Outside { .. })), "{error}");
+        let error = backend.tensor_map(&buffer, &Boxed { box_extents: vec![64, 300, 1], ..of }).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TensorMap);
+        assert_eq!(error.help(), Some("a box has 1 to 256 elements along an axis"));
+    }
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use sparsym_codegen::{Kernel, Target};
 
+use super::boxed::Boxed;
 use crate::device::Cost;
 use crate::error::Error;
 use crate::nvrtc::Image;
@@ -28,6 +29,9 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// If the machine does not answer.
     fn shared_bytes(&self) -> Result<u32, Error>;
+
+    /// Multiprocessors: how many CTAs of a kernel that stays resident are worth a launch.
+    fn multiprocessors(&self) -> u32;
 
     /// Makes a compiled kernel ready.
     ///
@@ -64,6 +68,12 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Where a buffer begins, as a kernel sees it.
     fn address(&self, buffer: &Self::Buffer) -> u64;
+
+    /// What a kernel needs to move boxes of a tensor in a buffer: the bytes of a parameter that is aligned to 64.
+    ///
+    /// # Errors
+    /// [`BoxError`](super::BoxError), or the machine's own.
+    fn tensor_map(&self, buffer: &Self::Buffer, of: &Boxed) -> Result<[u8; 128], Error>;
 
     /// Launches the functions of a kernel in order and waits for the last one.
     ///

@@ -8,11 +8,13 @@
 //! images stay in the kernel cache.
 
 mod backend;
+mod boxed;
 mod buffers;
 mod call;
 mod loaded;
 mod session;
 
 pub use backend::{Backend, Contents, Launch};
+pub use boxed::{BoxError, Boxed, Swizzle};
 pub use loaded::KernelDevice;
 pub(super) use loaded::{PARAM_BYTES, refusal};
