@@ -13,7 +13,7 @@ constexpr int kTileN = ${ plan.tile_n };
 //# part kTileK
 constexpr int kTileK = ${ plan.tile_k };    // columns of a slice
 //# part kPieceRows
-constexpr int kPieceRows = ${ plan.piece_rows };    // rows of a tile that one bit of S_c decides
+constexpr int kPieceRows = ${ plan.subtile_rows };    // rows of a tile that one bit of S_c decides
 //# part kPieces
 constexpr int kPieces = kTileQ / kPieceRows;
 //# part kRowTiles

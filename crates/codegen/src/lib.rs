@@ -26,6 +26,7 @@ mod params;
 mod plan;
 mod request;
 mod rooms;
+mod schedule;
 mod target;
 mod text;
 
@@ -48,6 +49,7 @@ pub use request::{
     AttentionRequest, CachedRows, FromHeads, Means, Product, Request, Room, RoomRequest, Scale, Sequences, SummedHeads,
     SymbolsRequest, ToHeads,
 };
+pub use schedule::Schedule;
 pub use target::Target;
 pub use text::Origin;
 

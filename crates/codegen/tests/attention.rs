@@ -102,6 +102,14 @@ fn what_cannot_be_generated_says_what_would_fit() {
     };
     let odd_blocks = message(|r| attention(r).blocks = Blocks { q: 48, kv: 128 });
     assert!(odd_blocks.contains("S602") && odd_blocks.contains("multiples of one of the tiles"), "{odd_blocks}");
+    // Every tile that was looked at has a line and a reason.
+    assert!(odd_blocks.contains("\n  portable 128×32: it does not divide the blocks\n"), "{odd_blocks}");
+    let masked = causal();
+    let mut narrow = request(&masked, "sm_120");
+    (narrow.head_dim, attention(&mut narrow).blocks) = (64, Blocks { q: 48, kv: 128 });
+    let narrow = generate(&narrow).unwrap_err().to_string();
+    assert!(narrow.contains("portable 128×64: it leaves too few registers"), "{narrow}");
+    assert!(narrow.contains("tiles 64×32, 32×16"), "{narrow}");
     let odd_dim = message(|r| r.head_dim = 80);
     assert!(odd_dim.contains("S603") && odd_dim.contains("64, 96, 128, 256"), "{odd_dim}");
     let f32 = message(|r| r.dtype = DType::F32);

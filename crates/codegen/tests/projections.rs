@@ -108,14 +108,14 @@ fn every_head_dimension_and_block_has_a_tile_on_every_target() {
                 let request = Request { head_dim, target: *target, ..request(room) };
                 let kernel =
                     generate(&request).unwrap_or_else(|e| panic!("{} D {head_dim} {block}: {e}", target.name()));
-                let (piece_rows, row_tiles, stages) = match &kernel.plan.room {
-                    RoomPlan::GemmQ(plan) => (plan.piece_rows, plan.row_tiles, plan.stages),
-                    RoomPlan::GemmO(plan) => (plan.piece_rows, plan.row_tiles, plan.stages),
+                let (subtile_rows, row_tiles, stages) = match &kernel.plan.room {
+                    RoomPlan::GemmQ(plan) => (plan.subtile_rows, plan.row_tiles, plan.stages),
+                    RoomPlan::GemmO(plan) => (plan.subtile_rows, plan.row_tiles, plan.stages),
                     _ => panic!("{} is no projection", kernel.name),
                 };
                 assert!(stages >= 2 && kernel.plan.shared.bytes <= target.shared_bytes());
                 // No warp has rows of two blocks.
-                assert!(piece_rows.is_multiple_of(16 * row_tiles) && block.is_multiple_of(piece_rows));
+                assert!(subtile_rows.is_multiple_of(16 * row_tiles) && block.is_multiple_of(subtile_rows));
             }
         }
     }

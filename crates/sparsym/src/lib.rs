@@ -158,7 +158,7 @@ pub mod kernel {
     pub use sparsym_codegen::{
         Argument, Array, AttentionPlan, AttentionRequest, Buffer, CachedRows, Cut, Field, FromHeads, FromHeadsPlan,
         GemmPlan, GridAxis, Kernel, Launch, Means, Number, Numbers, Origin, Params, Plan, Product, ProductTiles,
-        Region, Request, Room, RoomPlan, RoomRequest, Rules, Scale, Sequences, SharedLayout, Sizes, Source,
+        Region, Request, Room, RoomPlan, RoomRequest, Rules, Scale, Schedule, Sequences, SharedLayout, Sizes, Source,
         SummedHeads, SymbolsPlan, SymbolsRequest, Target, ToHeads, ToHeadsPlan, generate, plan,
     };
     pub use sparsym_runtime::compiler::{Compiled, Compiler, ImageOrigin};

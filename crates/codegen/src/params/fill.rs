@@ -270,7 +270,7 @@ impl Buffer {
             Side::Kv => numbers.problem().kv_blocks(),
         };
         let along = |axes: [bool; 2]| {
-            let [q, kv] = axes.map(|has| u32::from(has));
+            let [q, kv] = axes.map(u32::from);
             blocks(Side::Q).pow(q) * blocks(Side::Kv).pow(kv)
         };
         Some(match self {

@@ -1,5 +1,6 @@
 //! Every constant of one kernel, chosen before any text is made.
 
+pub(crate) mod choose;
 mod digest;
 mod shared;
 pub(crate) mod tile;
@@ -10,6 +11,7 @@ use sparsym_ir::projection::{RopePairs, Summed};
 use sparsym_ir::{Code, DType, Finding, Findings};
 
 use crate::request::Request;
+use crate::schedule::Schedule;
 
 pub use digest::Rules;
 pub use shared::{Region, SharedLayout};
@@ -57,6 +59,8 @@ pub enum RoomPlan {
 /// What an attention kernel has.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct AttentionPlan {
+    /// Who loads, multiplies and waits.
+    pub schedule: Schedule,
     /// What the text holds of the strategy.
     pub rules: Rules,
     /// Tokens of a query block.
@@ -115,6 +119,8 @@ pub struct SymbolsPlan {
 /// What both projections have, and `P` of one of them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct GemmPlan<P> {
+    /// Who loads, multiplies and waits.
+    pub schedule: Schedule,
     /// Tokens of a block, if the text depends on it.
     pub block_q: Option<u32>,
     /// Rows of the product that a CTA computes.
@@ -124,7 +130,7 @@ pub struct GemmPlan<P> {
     /// Columns of the operands in a loop step.
     pub tile_k: u32,
     /// Rows of the tile that S_c decides together.
-    pub piece_rows: u32,
+    pub subtile_rows: u32,
     /// 16-row tiles of a warp.
     pub row_tiles: u32,
     /// Stages of the operands.

@@ -10,6 +10,7 @@ use crate::lower::{self, TokenRules};
 use crate::names::in_ascii;
 use crate::padding::{self, no_kernel};
 use crate::params::{self, Array, Buffer, Field, Number, Source};
+use crate::plan::choose::{self, Choice};
 use crate::plan::{self, AttentionPlan, Plan, Rules, tile};
 use crate::request::{AttentionRequest, CachedRows, Request, Scale, Sequences};
 use crate::text::ATTENTION;
@@ -39,8 +40,10 @@ fn plan(request: &Request<'_>, of: &AttentionRequest<'_>) -> Result<Plan<Attenti
     if !tile::HEAD_DIMS.contains(&request.head_dim) {
         return Err(no_head_dim(request, of).into());
     }
-    let (tile, head_dim, strategy) = (tile::attention_tile(request, of)?, request.head_dim as u32, of.strategy);
+    let Choice { schedule, tile } = choose::attention(request, of)?;
+    let (head_dim, strategy) = (request.head_dim as u32, of.strategy);
     let room = AttentionPlan {
+        schedule,
         rules: Rules::of(strategy),
         block_q: of.blocks.q,
         block_kv: of.blocks.kv,
@@ -102,7 +105,7 @@ fn fields(strategy: &Strategy) -> Vec<Field> {
 
 fn launches(plan: &Plan<AttentionPlan>, rules: &TokenRules) -> Vec<Step> {
     let grid = [GridAxis::QTiles(plan.room.tile_q), GridAxis::Heads, GridAxis::Batch];
-    vec![Step::last(plan, plan.name.clone(), &ATTENTION, rules.functions.clone(), grid)]
+    vec![Step::last(plan, plan.name.clone(), ATTENTION.of(plan.room.schedule), rules.functions.clone(), grid)]
 }
 
 /// What the kernel could have and does not.

@@ -3,13 +3,14 @@
 use sparsym_ir::Findings;
 
 use crate::params::{Field, Number, ProductTiles, Source};
+use crate::plan::choose::{self, Choice};
 use crate::plan::tile::{self, ProjectionTile};
 use crate::plan::{Cut, GemmPlan, Plan};
 use crate::request::Request;
 
 /// A plan of this tile; `block` is that of S_c, `text_block` that of the text, if it depends on any.
 pub(super) struct Product<'a> {
-    pub tile: ProjectionTile,
+    pub choice: Choice<ProjectionTile>,
     pub block: Option<u32>,
     pub text_block: Option<u32>,
     pub bias: bool,
@@ -20,13 +21,14 @@ pub(super) struct Product<'a> {
 
 impl Product<'_> {
     pub(super) fn plan<P>(self, request: &Request<'_>, parts: P) -> Plan<GemmPlan<P>> {
-        let Product { tile, block, text_block, bias, cut, name, name_parts } = self;
+        let Product { choice: Choice { schedule, tile }, block, text_block, bias, cut, name, name_parts } = self;
         let room = GemmPlan {
+            schedule,
             block_q: text_block,
             tile_q: tile.rows,
             tile_n: tile.columns,
             tile_k: tile.depth,
-            piece_rows: tile.piece_rows(block),
+            subtile_rows: tile.subtile_rows(block),
             row_tiles: tile.row_tiles,
             stages: tile.stages,
             row_bytes: tile.row_bytes(),
@@ -55,7 +57,7 @@ pub(super) fn check(request: &Request<'_>, block: Option<u32>) -> Result<(), Fin
     crate::plan::check(request, &blocks)?;
     match request.fit {
         0 => Ok(()),
-        _ => Err(tile::no_more_fits("a projection").into()),
+        _ => Err(choose::no_more_fits("a projection").into()),
     }
 }
 

@@ -10,7 +10,7 @@ use super::{Draft, Room};
 use crate::kernel::{GridAxis, Step};
 use crate::padding::no_kernel;
 use crate::params::{Array, Buffer, Field, Number, ProductTiles, Source};
-use crate::plan::{Cut, FromHeadsPlan, GemmPlan, Plan, tile};
+use crate::plan::{Cut, FromHeadsPlan, GemmPlan, Plan, choose, tile};
 use crate::request::{self, FromHeads, Request};
 use crate::text::{DIFFERENCES, GEMM_O};
 
@@ -50,7 +50,7 @@ fn plan(request: &Request<'_>, of: &FromHeads) -> Result<Plan<GemmPlan<FromHeads
     }
     let differences = parts.differences;
     let product = Product {
-        tile: tile::from_heads_tile(request, block)?,
+        choice: choose::from_heads(request, block)?,
         block,
         text_block: block,
         bias,
@@ -98,7 +98,8 @@ fn fields(tiles: ProductTiles) -> Vec<Field> {
 /// Differences are taken in a first launch.
 fn launches(plan: &Plan<GemmPlan<FromHeadsPlan>>) -> Vec<Step> {
     let tiles = GridAxis::Tiles(tiles(&plan.room));
-    let product = |entry, z| Step::last(plan, entry, &GEMM_O, String::new(), [tiles, GridAxis::One, z]);
+    let product =
+        |entry, z| Step::last(plan, entry, GEMM_O.of(plan.room.schedule), String::new(), [tiles, GridAxis::One, z]);
     if !plan.room.parts.differences {
         return vec![product(plan.name.clone(), GridAxis::One)];
     }

@@ -9,7 +9,7 @@ use super::{Draft, Room};
 use crate::kernel::{GridAxis, Step};
 use crate::padding::no_kernel;
 use crate::params::{Buffer, Field, Number, ProductTiles, Source};
-use crate::plan::{Cut, GemmPlan, Plan, ToHeadsPlan, tile};
+use crate::plan::{Cut, GemmPlan, Plan, ToHeadsPlan, choose, tile};
 use crate::request::{Request, ToHeads};
 use crate::text::{GEMM_Q, TILES};
 
@@ -38,7 +38,7 @@ fn plan(request: &Request<'_>, of: &ToHeads) -> Result<Plan<GemmPlan<ToHeadsPlan
         return Err(no_head_dim(request, of).into());
     }
     let product = Product {
-        tile: tile::to_heads_tile(request, of)?,
+        choice: choose::to_heads(request, of)?,
         block: of.block,
         text_block,
         bias: of.bias,
@@ -104,7 +104,7 @@ fn fields(tiles: ProductTiles) -> Vec<Field> {
 /// With S_c a first launch lists the tiles that are computed.
 fn launches(plan: &Plan<GemmPlan<ToHeadsPlan>>) -> Vec<Step> {
     let grid = [GridAxis::Tiles(tiles(&plan.room)), GridAxis::One, GridAxis::One];
-    let product = |entry| Step::last(plan, entry, &GEMM_Q, String::new(), grid);
+    let product = |entry| Step::last(plan, entry, GEMM_Q.of(plan.room.schedule), String::new(), grid);
     if !plan.room.sparse {
         return vec![product(plan.name.clone())];
     }

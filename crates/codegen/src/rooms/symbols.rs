@@ -12,7 +12,7 @@ use crate::lower::{self, BlockRules};
 use crate::names::in_ascii;
 use crate::padding::{self, no_kernel};
 use crate::params::{self, Buffer, Field, Source};
-use crate::plan::{self, Plan, Rules, SymbolsPlan, tile};
+use crate::plan::{self, Plan, Rules, SymbolsPlan, choose};
 use crate::request::{Means, Request, Sequences, SymbolsRequest};
 use crate::text::SYMBOLS;
 
@@ -60,7 +60,7 @@ fn plan(request: &Request<'_>, of: &SymbolsRequest<'_>) -> Result<Plan<SymbolsPl
         return Err(refused(what, "all symbols of this strategy are 1").into());
     }
     if request.fit > 1 {
-        return Err(tile::no_more_fits("symbols").into());
+        return Err(choose::no_more_fits("symbols").into());
     }
     let ordered = |c: &sparsym_ir::Expr| c.any(|e| matches!(e.kind, ExprKind::Order(_) | ExprKind::Percentile(_)));
     if room.ragged && (room.data || strategy.conditions().any(ordered)) {

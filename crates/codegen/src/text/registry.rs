@@ -1,5 +1,7 @@
 //! Every template file, in the order in which its parts appear in a kernel.
 
+use crate::schedule::Schedule;
+
 /// A file below `templates/`.
 #[derive(Debug)]
 pub(crate) struct Template {
@@ -59,6 +61,27 @@ pub(crate) static AFTER_PARAMS: [Template; 36] = templates![
     "parts/portable/special_values.cuh",
 ];
 
+/// The files of a room, one for each schedule.
+pub(crate) struct Scheduled {
+    portable: &'static Template,
+}
+
+impl Scheduled {
+    /// The file for a schedule.
+    pub(crate) fn of(&self, schedule: Schedule) -> &'static Template {
+        match schedule {
+            Schedule::Portable => self.portable,
+        }
+    }
+}
+
+/// Attention.
+pub(crate) static ATTENTION: Scheduled = Scheduled { portable: &ATTENTION_PORTABLE };
+/// A projection to heads.
+pub(crate) static GEMM_Q: Scheduled = Scheduled { portable: &GEMM_Q_PORTABLE };
+/// A projection back to the model width.
+pub(crate) static GEMM_O: Scheduled = Scheduled { portable: &GEMM_O_PORTABLE };
+
 macro_rules! files {
     ($($(#[$doc:meta])* $name:ident = $path:literal;)*) => {
         $($(#[$doc])*
@@ -71,14 +94,14 @@ macro_rules! files {
 }
 
 files! {
-    /// Attention for sm_80-class targets.
-    ATTENTION = "attention/portable.cu";
+    /// Attention.
+    ATTENTION_PORTABLE = "attention/portable.cu";
     /// Symbols, from what rules say of blocks.
     SYMBOLS = "symbols/rules.cu";
     /// A projection to heads.
-    GEMM_Q = "gemm_q/portable.cu";
+    GEMM_Q_PORTABLE = "gemm_q/portable.cu";
     /// A projection back to the model width.
-    GEMM_O = "gemm_o/portable.cu";
+    GEMM_O_PORTABLE = "gemm_o/portable.cu";
     /// Means and self-similarities of blocks.
     POOL = "symbols/pool.cu";
     /// Means of all tokens.

@@ -1,0 +1,195 @@
+//! Which schedule and which tile: schedules, then tiles, the best first; one that is refused is refused with a reason.
+
+use sparsym_ir::strategy::Strategy;
+use sparsym_ir::{Code, Finding};
+
+use super::tile::{AttentionTile, ProjectionTile, Registers};
+use crate::request::{AttentionRequest, CachedRows, Request, Scale, Sequences, ToHeads};
+use crate::schedule::Schedule;
+
+/// What was taken.
+pub(crate) struct Choice<T> {
+    pub schedule: Schedule,
+    pub tile: T,
+}
+
+/// Most operands of a mask that a tight tile has registers for: a window beside text has 18, a box of a grid 133.
+const LONG_MASK: usize = 64;
+
+/// What an attention kernel's options ask of registers.
+struct Needs {
+    mask: bool,
+    /// A score, index pointers or a forecast.
+    others: bool,
+    /// The mask reads tables or inputs, whose addresses it keeps; or has many operands, and those that are the same for all
+    /// tokens stay where they are.
+    long_mask: bool,
+    /// From sm_100 on the compiler's own schedule takes more.
+    new_target: bool,
+}
+
+impl Needs {
+    fn of(request: &Request<'_>, of: &AttentionRequest<'_>) -> Needs {
+        let strategy = of.strategy;
+        let mut operands = 0;
+        strategy.mask.iter().for_each(|mask| mask.value.walk(&mut |_| operands += 1));
+        let looks_up = !(strategy.tables.is_empty() && strategy.inputs.is_empty());
+        let scored = strategy.score.is_some() || of.scale == Scale::Any;
+        Needs {
+            mask: strategy.mask.is_some(),
+            others: scored || of.sequences == Sequences::Ragged || of.cached_rows == CachedRows::Forecast,
+            long_mask: looks_up || operands > LONG_MASK,
+            new_target: request.target.capability() >= 100,
+        }
+    }
+
+    /// Why a tile has no registers for it.
+    fn refuse(&self, tile: &AttentionTile) -> Option<&'static str> {
+        let few = match tile.registers {
+            Registers::Full => self.mask || self.others || self.new_target,
+            Registers::Tight => self.mask && (self.others || self.long_mask || self.new_target),
+            Registers::Free => false,
+        };
+        few.then_some(
+            "it leaves too few registers for the mask, the score, index pointers or a forecast on this target",
+        )
+    }
+}
+
+/// The best tile that the blocks, the target and the options allow; of those that the [fit](Request::fit) asks for.
+///
+/// # Errors
+/// S602 with a line for each tile that was refused, or if there is no such fit.
+pub(crate) fn attention(request: &Request<'_>, of: &AttentionRequest<'_>) -> Result<Choice<AttentionTile>, Finding> {
+    let (blocks, head_dim, target) = (of.blocks, request.head_dim as u32, request.target);
+    let needs = Needs::of(request, of);
+    let too_large = |tile: &AttentionTile| {
+        let (needed, most) = (tile.shared(head_dim).bytes, target.shared_bytes());
+        (needed > most).then(|| format!("it takes {needed} bytes of shared memory and {} has {most}", target.name()))
+    };
+    let divides = |tile: &AttentionTile| blocks.q.is_multiple_of(tile.q) && blocks.kv.is_multiple_of(tile.kv);
+    let all = Schedule::ALL.iter().flat_map(|&schedule| {
+        AttentionTile::table(schedule, head_dim).iter().map(move |&tile| Choice { schedule, tile })
+    });
+    let (mut taken, mut roomier, mut refused, mut sizes) = (None, Vec::new(), Vec::new(), Vec::new());
+    for Choice { schedule, tile } in all {
+        let unfit = too_large(&tile).or_else(|| needs.refuse(&tile).map(str::to_owned));
+        if unfit.is_none() {
+            sizes.push(format!("{}×{}", tile.q, tile.kv));
+        }
+        if taken.is_some() {
+            // Fewer row tiles or columns leave more registers than the best one.
+            if divides(&tile) && too_large(&tile).is_none() && tile.registers == Registers::Free {
+                roomier.push(Choice { schedule, tile });
+            }
+            continue;
+        }
+        let uneven = || (!divides(&tile)).then(|| "it does not divide the blocks".to_owned());
+        match unfit.or_else(uneven) {
+            Some(reason) => refused.push(format!("\n  {} {}×{}: {reason}", schedule.name(), tile.q, tile.kv)),
+            None => taken = Some(Choice { schedule, tile }),
+        }
+    }
+    let Some(best) = taken else {
+        let what = format!(
+            "blocks of {}×{} tokens cannot be tiled for head dimension {head_dim} on {}:{}",
+            blocks.q,
+            blocks.kv,
+            target.name(),
+            refused.concat()
+        );
+        let sizes = sizes.join(", ");
+        let help = format!("use blocks that are multiples of one of the tiles {sizes}{}", decisions(of.strategy));
+        return Err(Finding::new(Code::NoTile, what, help));
+    };
+    // The best tile again, for which the compiler is told that one CTA on an SM is enough; then the roomier ones.
+    let again = (best.tile.ctas_per_sm == 1).then_some(Choice { ..best });
+    std::iter::once(best).chain(again).chain(roomier).nth(request.fit).ok_or_else(|| no_more_fits("attention"))
+}
+
+/// For a fit that there is not.
+pub(crate) fn no_more_fits(room: &str) -> Finding {
+    let what = format!("no other plan of {room} leaves more registers to the rules");
+    Finding::new(Code::NoTile, what, "shorten the rules, or use smaller blocks")
+}
+
+/// What other blocks change beside the tile.
+fn decisions(strategy: &Strategy) -> &'static str {
+    if strategy.rules.is_empty() { "" } else { DECIDE }
+}
+
+const DECIDE: &str = "; rules over blocks then decide for other tokens";
+
+/// The tile of a projection to heads.
+///
+/// # Errors
+/// S602 for blocks that no tile can obey or take means of.
+pub(crate) fn to_heads(request: &Request<'_>, of: &ToHeads) -> Result<Choice<ProjectionTile>, Finding> {
+    first(|schedule| {
+        let tile = ProjectionTile::to_heads(schedule, request.head_dim as u32);
+        obey(&tile, of.block)?;
+        let whole = |block: u32| block != 0 && block.is_multiple_of(32) && tile.rows.is_multiple_of(block);
+        if let Some(block) = of.means.filter(|&block| !whole(block)) {
+            let what = format!(
+                "no projection makes means of blocks of {block} tokens for head dimension {}",
+                request.head_dim
+            );
+            let help = format!("use blocks of 32, 64{}", if tile.rows == 128 { " or 128" } else { "" });
+            return Err(Finding::new(Code::NoTile, what, help));
+        }
+        match (of.block, of.means) {
+            (Some(block), Some(means)) if block != means => Err(Finding::new(
+                Code::NoTile,
+                format!("no projection makes means of blocks of {means} tokens where S_c has blocks of {block}"),
+                "use one block for both",
+            )),
+            _ => filled(tile, request),
+        }
+    })
+}
+
+/// The tile of a projection back from heads.
+///
+/// # Errors
+/// S602 for blocks that no tile can obey.
+pub(crate) fn from_heads(request: &Request<'_>, block: Option<u32>) -> Result<Choice<ProjectionTile>, Finding> {
+    first(|schedule| {
+        let tile = ProjectionTile::from_heads(schedule, request.head_dim as u32);
+        obey(&tile, block)?;
+        filled(tile, request)
+    })
+}
+
+/// The first schedule that has a tile; otherwise what is against the last one, which asks for least.
+fn first(tile: impl Fn(Schedule) -> Result<ProjectionTile, Finding>) -> Result<Choice<ProjectionTile>, Finding> {
+    let of = |&schedule: &Schedule| Ok(Choice { schedule, tile: tile(schedule)? });
+    let made = Schedule::ALL.iter().map(of);
+    made.reduce(Result::or).expect("there are schedules")
+}
+
+/// S_c of such blocks must be something that warps can obey.
+fn obey(tile: &ProjectionTile, block: Option<u32>) -> Result<(), Finding> {
+    match block {
+        Some(block) if block == 0 || !block.is_multiple_of(32) => {
+            let rows = 16 * tile.row_tiles;
+            let what =
+                format!("no projection obeys S_c of blocks of {block} tokens: a warp of its tile has {rows} rows");
+            Err(Finding::new(Code::NoTile, what, format!("use blocks that are multiples of 32{DECIDE}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// As many CTAs and stages as the SM has room for; CTAs first, because one works while another waits or finishes.
+fn filled(tile: ProjectionTile, request: &Request<'_>) -> Result<ProjectionTile, Finding> {
+    const SYSTEM: u32 = 1024; // of the SM's shared memory, for each CTA
+    let target = request.target;
+    [(2, 3), (2, 2), (1, 3), (1, 2)]
+        .map(|(ctas_per_sm, stages)| ProjectionTile { ctas_per_sm, stages, ..tile })
+        .into_iter()
+        .find(|tile| tile.ctas_per_sm * (tile.shared().bytes + SYSTEM) <= target.shared_bytes() + SYSTEM)
+        .ok_or_else(|| {
+            let what = format!("{} has no room for a tile of {}×{}", target.name(), tile.rows, tile.columns);
+            Finding::new(Code::NoTile, what, "use a smaller head dimension")
+        })
+}
