@@ -1,38 +1,52 @@
-//! The generated CUDA, as text to review: each strategy of the zoo once, each optional part with and without, projections
-//! with nothing and with everything.
+//! The generated CUDA, as text to review: the texts of the zoo, each optional part with and without, projections with nothing
+//! and with everything; each text once, under its kernel's name.
 //!
 //! The matrix is small on purpose: whoever changes a template reads all that it changes. Accept with `cargo xtask bless`.
 
+use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sparsym::codegen::{
     CachedRows, FromHeads, Kernel, Product, Room, RoomRequest, Sequences, SummedHeads, Target, ToHeads,
+    name_without_hash,
 };
 use sparsym::ir::Strategy;
 use sparsym::ir::projection::{RopePairs, Summed};
 use sparsym_tests::kernels::Wanted;
 
+/// The texts of the zoo, each once: strategies share those that hold nothing of their rules, and some rules are alike. What a
+/// strategy has is in its own snapshot, by the names of its texts.
 #[test]
-fn zoo_attention() {
-    for entry in sparsym::zoo::all() {
-        let kernel =
-            on_sm_80(&plain(&entry.strategy, Room::Attention)).expect("every strategy has an attention kernel");
-        snapshot(&format!("{}_attention", entry.name), &kernel);
-    }
-}
-
-#[test]
-fn zoo_symbols() {
+fn zoo() {
+    let mut known: BTreeMap<String, String> = BTreeMap::new();
     for entry in sparsym::zoo::all() {
         let strategy = &entry.strategy;
-        let kernel = on_sm_80(&plain(strategy, Room::Symbols));
         let has_rules = strategy.mask.is_some() || !strategy.rules.is_empty();
-        assert_eq!(kernel.is_some(), has_rules, "{} has rules exactly if it has a symbols kernel", entry.name);
-        if let Some(kernel) = kernel {
-            snapshot(&format!("{}_symbols", entry.name), &kernel);
+        let mut texts = String::new();
+        for room in [Room::Attention, Room::Symbols] {
+            let kernel = on_sm_80(&plain(strategy, room));
+            let expected = room == Room::Attention || has_rules;
+            assert_eq!(kernel.is_some(), expected, "{} has rules exactly if it has a symbols kernel", entry.name);
+            let Some(kernel) = kernel else { continue };
+            let name = match known.get(&kernel.source) {
+                Some(name) => name.clone(),
+                None => {
+                    let bare = name_without_hash(&kernel.name);
+                    let plain = room == Room::Attention && strategy.mask.is_none() && strategy.score.is_none();
+                    let name = match plain && known.values().all(|known| known != bare) {
+                        true => bare.to_owned(),
+                        false => format!("{bare}_of_{}", entry.name),
+                    };
+                    snapshot_of(&name, &kernel.plan.summary(), &kernel.source);
+                    known.insert(kernel.source, name.clone());
+                    name
+                }
+            };
+            texts.push_str(&format!("{:<10} {name}\n", room.name()));
         }
+        snapshot_of(&entry.name, &format!("texts of {} for sm_80", entry.name), &texts);
     }
 }
 
@@ -42,8 +56,8 @@ fn attention_with_each_option() {
     let dense = plain(&Strategy::dense(), Room::Attention);
     let ragged = Wanted { sequences: Sequences::Ragged, ..dense.clone() };
     let forecast = Wanted { cached_rows: CachedRows::Forecast, ..dense.clone() };
-    for (name, wanted) in [("option_ragged", ragged), ("option_forecast", forecast)] {
-        snapshot(name, &on_sm_80(&wanted).expect("the option exists for sm_80"));
+    for wanted in [ragged, forecast] {
+        snapshot(&on_sm_80(&wanted).expect("the option exists for sm_80"));
     }
 }
 
@@ -55,17 +69,17 @@ fn projections() {
         ToHeads { block: Some(128), bias: true, norm: true, means: Some(128), ..rope(RopePairs::Interleaved) };
     let heads = Some(SummedHeads { block: 128, summed: Summed::Both });
     let back = |of| RoomRequest::GemmO(FromHeads::Product(of));
-    for (name, projection) in [
-        ("gemm_q", RoomRequest::GemmQ(ToHeads::default())),
-        ("gemm_q_with_all", RoomRequest::GemmQ(to_heads)),
-        ("gemm_q_halves", RoomRequest::GemmQ(rope(RopePairs::Half))),
-        ("gemm_o", back(Product::default())),
-        ("gemm_o_with_all", back(Product { heads, partials: true, bias: true })),
-        ("gemm_o_differences", RoomRequest::GemmO(FromHeads::Differences { block: 128 })),
+    for projection in [
+        RoomRequest::GemmQ(ToHeads::default()),
+        RoomRequest::GemmQ(to_heads),
+        RoomRequest::GemmQ(rope(RopePairs::Half)),
+        back(Product::default()),
+        back(Product { heads, partials: true, bias: true }),
+        RoomRequest::GemmO(FromHeads::Differences { block: 128 }),
     ] {
         let room = projection.room();
         let wanted = Wanted { projection: Some(projection), ..plain(&Strategy::dense(), room) };
-        snapshot(name, &on_sm_80(&wanted).expect("sm_80 has every projection"));
+        snapshot(&on_sm_80(&wanted).expect("sm_80 has every projection"));
     }
 }
 
@@ -144,10 +158,15 @@ fn on_sm_80(wanted: &Wanted) -> Option<Kernel> {
     wanted.generate(Target::parse("sm_80").expect("sm_80 is known"))
 }
 
-fn snapshot(name: &str, kernel: &Kernel) {
+/// A text under its own name.
+fn snapshot(kernel: &Kernel) {
+    snapshot_of(name_without_hash(&kernel.name), &kernel.plan.summary(), &kernel.source);
+}
+
+fn snapshot_of(name: &str, description: &str, text: &str) {
     let mut settings = insta::Settings::clone_current();
     settings.set_omit_expression(true);
     settings.set_prepend_module_to_snapshot(false);
-    settings.set_description(kernel.plan.summary());
-    settings.bind(|| insta::assert_snapshot!(name, kernel.source));
+    settings.set_description(description);
+    settings.bind(|| insta::assert_snapshot!(name, text));
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use sparsym::codegen::{Launch, Target};
+use sparsym::codegen::{Launch, Schedule, Target};
 use sparsym::ir::Code;
 use sparsym_tests::case;
 use sparsym_tests::kernels::{self, Generated};
@@ -201,6 +201,22 @@ fn templates_decide_nothing() {
     report("templates", wrong);
 }
 
+/// What a part may not ask: it has to say which fact it means, as `plan.cut == "columns"`, so that any room and any schedule
+/// may have that fact.
+const ROOMS_AND_SCHEDULES: &[&str] =
+    &["plan.room", "plan.schedule", "tile_n > 0", "tile_n == 0", "is defined", "is undefined"];
+
+#[test]
+fn parts_know_neither_room_nor_schedule() {
+    let parts: Vec<PathBuf> = files(&["cuh"]);
+    assert!(parts.iter().any(|file| shown(file).starts_with("templates/parts/")), "no parts found");
+    let asks = |_: &Path, line: &str| {
+        let named = words_of(line).any(|word| Schedule::ALL.iter().any(|schedule| schedule.name() == word));
+        named || ROOMS_AND_SCHEDULES.iter().any(|asked| line.contains(asked))
+    };
+    report("parts that ask for a room or a schedule", lines_with(&parts, asks));
+}
+
 #[test]
 fn one_word_for_each_thing() {
     let rejected = ["BLKQ", "BLKK", "BM", "BN", "BK", "kBlockM", "kBlockN", "seqlen_q", "seqlen_k", "threadblock"];
@@ -286,6 +302,29 @@ fn kernels_declare_what_they_read() {
 }
 
 #[test]
+fn a_kernel_text_is_snapshotted_once_under_its_own_name() {
+    let mut known: BTreeMap<String, String> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for file in files(&["snap"]) {
+        let text = read(&file);
+        let text = text.splitn(3, "---\n").nth(2).unwrap_or_default();
+        let Some(kernel) = text.split("__launch_bounds__").nth(1).and_then(|rest| rest.lines().nth(1)) else {
+            continue;
+        };
+        let stem = file.file_stem().unwrap().to_string_lossy().into_owned();
+        let name = stem.split("_of_").next().unwrap();
+        if !kernel.starts_with(name) {
+            wrong.push(format!("{}: its kernel is {}", shown(&file), first_name(kernel)));
+        }
+        if let Some(first) = known.insert(text.to_owned(), shown(&file)) {
+            wrong.push(format!("{}: the same text as {first}", shown(&file)));
+        }
+    }
+    assert!(!known.is_empty(), "no kernel is snapshotted");
+    report("snapshots of kernels; one is enough, and others name it", wrong);
+}
+
+#[test]
 fn every_strategy_has_a_case_a_snapshot_and_a_source() {
     let cases = case::all();
     let mut wrong = Vec::new();
@@ -294,7 +333,7 @@ fn every_strategy_has_a_case_a_snapshot_and_a_source() {
         if !cases.iter().any(|case| case.strategy.as_deref() == Some(name)) && name != "dense" {
             wrong.push(format!("{name}: no case in tests/cases names it"));
         }
-        if !root().join(format!("tests/snapshots/{name}_attention.snap")).exists() {
+        if !root().join(format!("tests/snapshots/{name}.snap")).exists() {
             wrong.push(format!("{name}: no snapshot; `cargo xtask bless` writes it"));
         }
         let file = entry.setting_of.as_deref().unwrap_or(name);

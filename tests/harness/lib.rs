@@ -32,6 +32,7 @@ pub mod data;
 pub mod decided;
 pub mod devices;
 pub mod kernels;
+pub mod modules;
 pub mod projection;
 pub mod random;
 pub mod stored;

@@ -117,5 +117,5 @@ fn flash_omni_as_text() {
     settings.set_omit_expression(true);
     settings.set_prepend_module_to_snapshot(false);
     settings.set_description(kernel.plan.summary());
-    settings.bind(|| insta::assert_snapshot!("flash_omni_symbols", kernel.source));
+    settings.bind(|| insta::assert_snapshot!("symbols_cache_skip_q128_kv128_d128_bf16_of_flash_omni", kernel.source));
 }
