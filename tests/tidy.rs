@@ -10,6 +10,7 @@ use sparsym::codegen::{Launch, Schedule, Target};
 use sparsym::ir::Code;
 use sparsym_tests::case;
 use sparsym_tests::kernels::{self, Generated};
+use sparsym_tests::modules;
 
 /// Who may depend on whom. A new edge is a decision: it needs a line here and a sentence in docs/architecture.md.
 const EDGES: &[(&str, &[&str])] = &[
@@ -119,6 +120,25 @@ fn grammars_of_editors_are_short_and_know_the_delimiters() {
         }
     }
     report("grammars", wrong);
+}
+
+/// Crates whose files can be read in order.
+const WITHOUT_CIRCLES: &[&str] = &["crates/codegen/src"];
+
+#[test]
+fn no_file_needs_a_file_that_needs_it() {
+    let mut wrong = Vec::new();
+    for source in WITHOUT_CIRCLES {
+        let folder = root().join(source);
+        let below = |file: &PathBuf| file.strip_prefix(&folder).ok().map(|at| (at.display().to_string(), read(file)));
+        let files: Vec<(String, String)> = files(&["rs"]).iter().filter_map(below).collect();
+        assert!(!files.is_empty(), "nothing in {source}");
+        for mut circle in modules::circles(&modules::edges(&files)) {
+            circle.push(circle[0].clone());
+            wrong.push(format!("{source}: {}; move what both need into a file of its own", circle.join(" → ")));
+        }
+    }
+    report("circles of files", wrong);
 }
 
 #[test]

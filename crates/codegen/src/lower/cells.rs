@@ -12,7 +12,7 @@ use super::cuda::{Cuda, call, field, literal, name};
 use super::cuts::{AXES, Cuts};
 use super::expr::Lowering;
 use super::formula::{self, Judge};
-use super::symbols;
+use super::locals;
 use crate::plan::SymbolsPlan;
 
 /// A mask as CUDA.
@@ -113,7 +113,7 @@ impl Cells<'_> {
 
     /// Defines the verdict over a cell, and gives a call of it.
     fn judge(&self, functions: &mut Vec<String>) -> (Option<Statement>, Cuda) {
-        let body = symbols::with_tables(self.formulas().body(&self.formula), &self.lowering);
+        let body = locals::with_tables(self.formulas().body(&self.formula), &self.lowering);
         let (parameters, arguments) = signature(&body, &words());
         functions.push(define("The verdict of the mask over a cell.", "u32 judge", &parameters, &body));
         let body = self.search_body(call_of("judge", &body, &part_words()));

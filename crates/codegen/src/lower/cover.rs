@@ -5,10 +5,10 @@ use sparsym_ir::Expr;
 use sparsym_ir::expr::{Coordinate, Cover, CoverRule, ExprKind};
 
 use super::body::{Body, Loop, Statement, Word, call_of, declare, define, return_if, signature, variable};
-use super::builder::Function;
 use super::cells::{deeper_than, walk_of_quarters};
 use super::cuda::{Cuda, call, literal, name};
 use super::expr::{Level, Lowering};
+use super::functions::Function;
 use super::interval::{Intervals, Sums};
 
 /// Names that all of the functions may use, and these.

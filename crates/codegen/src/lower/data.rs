@@ -5,10 +5,11 @@ use sparsym_ir::Expr;
 use sparsym_ir::expr::{Axis, BlockSum, ExprKind, Running, Side, Softmax, Within};
 use sparsym_ir::strategy::{Map, RangeId, Strategy};
 
+use super::blocks::grid_locals;
 use super::body::{Body, Statement, return_if};
-use super::builder::{Builder, Function, axis_words, grid_locals, place, words};
 use super::cuda::{Cuda, field, literal};
 use super::expr::{Level, Lowering};
+use super::functions::{Builder, Function, axis_words, place, words};
 use crate::kernel::GridAxis;
 use crate::text::{BLOCK_SUM, CENTER, DOT, EACH, POOL, SIMILARITY, SOFTMAX};
 

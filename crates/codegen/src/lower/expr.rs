@@ -4,8 +4,8 @@ use sparsym_ir::Expr;
 use sparsym_ir::expr::{BinaryOp, Coordinate, ExprKind, Function, Global, Side, Type, UnaryOp};
 use sparsym_ir::strategy::{Element, RangeId, Scalar, Strategy, TableAxis, Value};
 
-use super::builder::Builder;
 use super::cuda::{Cuda, call, field, literal, name};
+use super::functions::Builder;
 use crate::params::{param_field, range_field};
 
 /// How names are spelt where an expression is lowered.

@@ -2,8 +2,8 @@
 //! until it is printed.
 
 mod affine;
+mod blocks;
 mod body;
-mod builder;
 mod cells;
 mod cover;
 mod cuda;
@@ -11,8 +11,10 @@ mod cuts;
 mod data;
 mod expr;
 mod formula;
+mod functions;
 mod interval;
 mod layout;
+mod locals;
 mod symbols;
 
 use sparsym_ir::Expr;
@@ -25,9 +27,9 @@ pub use data::reads_means_alone;
 pub(crate) use symbols::SymbolRules;
 
 use body::{Statement, Word, define, signature};
-use builder::Builder;
 use cuda::{Cuda, field, name};
 use expr::{BatchPlace, Floats, Level, Lowering};
+use functions::Builder;
 
 use crate::kernel::Step;
 use crate::params::Buffer;

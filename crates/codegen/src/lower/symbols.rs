@@ -2,13 +2,14 @@
 
 use serde::Serialize;
 use sparsym_ir::expr::Side;
-use sparsym_ir::strategy::{BlockRule, Element, RangeId, Strategy, When};
+use sparsym_ir::strategy::{BlockRule, RangeId, Strategy, When};
 
-use super::body::{Body, Statement, call_of, declare, define, free_names, signature, variable};
-use super::builder::{Builder, words};
+use super::body::{Body, Statement, call_of, define, signature, variable};
 use super::cells;
 use super::cuda::{Cuda, all_of, call, field, literal, name};
-use super::expr::{Lowering, table_word};
+use super::expr::Lowering;
+use super::functions::{Builder, words};
+use super::locals::with_locals;
 use crate::params::range_field;
 use crate::plan::SymbolsPlan;
 
@@ -67,40 +68,6 @@ pub(super) fn lower(lowering: &Lowering, plan: &SymbolsPlan) -> (String, SymbolR
 pub(super) fn range_functions(strategy: &Strategy, builder: &Builder) -> String {
     let asked = builder.asked_ranges.borrow();
     asked.iter().map(|&id| range_function(strategy, id)).collect::<Vec<_>>().join("\n")
-}
-
-/// Declares the span of tokens of the block that a side stands for.
-pub(super) fn span(side: &str, ragged: bool) -> Statement {
-    let [block, size] = if side == "q" { ["i", "kBlockQ"] } else { ["j", "kBlockKv"] };
-    let tokens = match ragged {
-        true => call(format!("sequence_n_{side}"), [name("p"), name("b")]),
-        false => field(format!("n_{side}")),
-    };
-    declare("Span", side, call("block_span", [name(block), name(size), tokens]))
-}
-
-/// Declares the spans of tokens and the triples of tables that a body reads, and goes on with it.
-pub(super) fn with_locals(body: Body, lowering: &Lowering) -> Body {
-    let ragged = lowering.builder().plan.ragged;
-    let free = free_names(&body);
-    let mut locals: Body =
-        ["q", "kv"].into_iter().filter(|side| free.contains(side)).map(|side| span(side, ragged)).collect();
-    locals.extend(with_tables(body, lowering));
-    locals
-}
-
-/// Declares the triples of tables that a body reads, and goes on with it.
-pub(super) fn with_tables(body: Body, lowering: &Lowering) -> Body {
-    let free = free_names(&body);
-    let tables = lowering.strategy.tables.iter().enumerate();
-    let triples = tables.filter(|(_, table)| matches!(table.element, Element::Three(_)));
-    let words = triples.map(|(id, _)| (id, table_word(lowering.strategy, id)));
-    let mut locals: Body = words
-        .filter(|(_, word)| free.contains(word.as_str()))
-        .map(|(id, word)| declare("GridPoint", word, lowering.triple(id)))
-        .collect();
-    locals.extend(body);
-    locals
 }
 
 /// Rules of one symbol, applied top to bottom: the body of a bool function.
