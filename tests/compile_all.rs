@@ -12,10 +12,9 @@ use std::sync::{Arc, Mutex};
 
 use comfy_table::{Table, presets};
 use libtest_mimic::{Arguments, Failed, Trial};
-use sparsym::codegen::{Kernel, Target};
-use sparsym::runtime::cache::Cache;
-use sparsym::runtime::compiler::Compiler;
-use sparsym::runtime::nvrtc::{Image, Resources, Search};
+use sparsym::kernel::cache::Cache;
+use sparsym::kernel::nvrtc::{Image, Resources, Search};
+use sparsym::kernel::{Compiler, Kernel, Target};
 use sparsym_tests::kernels::{self, Generated, Wanted};
 
 /// Strategies whose rules ask for more registers than the fastest plan leaves, which no table could know.

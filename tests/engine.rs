@@ -5,16 +5,17 @@
 
 use std::sync::Arc;
 
+use sparsym::device::session::ArrayError;
+use sparsym::engine::{
+    Array, Engine, Layer, LayerError, LayerPlace, LayerSpec, LayerState, Linear, Part, Schedule, StepError, StepKind,
+    Weights,
+};
 use sparsym::ir::problem::{DType, Layout};
 use sparsym::ir::strategy::Blocks;
 use sparsym::ir::{Bindings, Bound, Code, Findings, Problem, Strategy, Tensor};
-use sparsym::runtime::device::session::ArrayError;
-use sparsym::runtime::engine::{
-    Array, Engine, Layer, LayerError, LayerSpec, LayerState, Linear, Part, Schedule, StepError, Weights,
-};
-use sparsym::runtime::{Error, LayerPlace, StepKind, device};
+use sparsym::language::compile_str;
 use sparsym::zoo::{FlashOmni, TaylorSeer};
-use sparsym::{StrategyType, compile_str};
+use sparsym::{Error, StrategyType, device};
 
 fn engine() -> Engine {
     Engine::new(Arc::from(device::open("reference").unwrap())).unwrap()

@@ -97,7 +97,7 @@ fn zoo(name: &str) -> Strategy {
 }
 
 fn text(text: &str) -> Strategy {
-    sparsym::dsl_core::compile_str("fixture", text).unwrap_or_else(|findings| panic!("{findings}"))
+    sparsym::language::compile_str("fixture", text).unwrap_or_else(|findings| panic!("{findings}"))
 }
 
 fn bits(bits: impl Iterator<Item = bool>) -> String {
@@ -259,7 +259,7 @@ fn sparge(strategy: Strategy) -> Fixture {
 fn fx3_sparge() {
     let centred = ["0011", "1101", "1001", "1111"];
     sparge(zoo("sparge")).expect_rows(&centred);
-    let plain = sparsym::dsl_core::print(&zoo("sparge")).replace("center(K)", "K");
+    let plain = sparsym::language::print(&zoo("sparge")).replace("center(K)", "K");
     sparge(text(&plain)).expect_rows(&["0011", "1101", "1001", "1111"]);
     let top_k = sparge(zoo("sparge")).set("tau", Value::Float(0.0)).set("keep", Value::Float(0.5));
     top_k.expect_rows(&["0111", "1101", "1101", "1111"]);

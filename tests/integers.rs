@@ -155,7 +155,7 @@ fn strategy(rule: &str) -> Result<Strategy, String> {
     let read = DECLARATIONS.iter().filter(|(name, _)| rule.contains(name));
     let declarations: Vec<&str> = read.map(|(_, declaration)| *declaration).collect();
     let text = format!("pub Integers {{ blocks q = 16, kv = 16; {} {rule} }}", declarations.join(" "));
-    sparsym::dsl_core::compile_str("integers", &text).map_err(|findings| format!("{text}\n{findings}"))
+    sparsym::language::compile_str("integers", &text).map_err(|findings| format!("{text}\n{findings}"))
 }
 
 /// The first strategy of a random rule that the checks let pass: they refuse what is always true, for instance.
@@ -187,7 +187,7 @@ fn bindings(strategy: &Strategy, tokens: usize, rng: &mut impl Rng) -> Bindings 
 }
 
 fn check_mask(devices: &[Column], name: &str, strategy: &Strategy, rng: &mut impl Rng) {
-    let rule = sparsym::dsl_core::print(strategy);
+    let rule = sparsym::language::print(strategy);
     let mut problem = Problem::self_attention(1, TOKENS, HEADS, TOKENS);
     problem.blocks = Blocks { q: 64, kv: 64 };
     let bindings = bindings(strategy, TOKENS, rng);
@@ -219,7 +219,7 @@ fn check_mask(devices: &[Column], name: &str, strategy: &Strategy, rng: &mut imp
 }
 
 fn check_blocks(devices: &[Column], name: &str, strategy: &Strategy, rng: &mut impl Rng) {
-    let rule = sparsym::dsl_core::print(strategy);
+    let rule = sparsym::language::print(strategy);
     let mut problem = Problem::self_attention(1, 40 * 16 - 5, HEADS, TOKENS);
     problem.blocks = Blocks { q: 16, kv: 16 };
     let bindings = bindings(strategy, problem.n_q, rng);

@@ -3,18 +3,18 @@
 
 use std::sync::Arc;
 
-use sparsym::codegen::{
-    AttentionRequest, CachedRows, FromHeads, Means, Product, Request, RoomRequest, Scale, Sequences, SummedHeads,
-    SymbolsRequest, Target, ToHeads, generate, plan,
-};
-use sparsym::compile_str;
+use sparsym::engine::{Array, Attention, Engine, LayerError, LayerPlace, LayerSpec};
 use sparsym::ir::bind::{InputData, TableData};
 use sparsym::ir::problem::{DType, Ragged};
 use sparsym::ir::projection::{RopePairs, Summed};
 use sparsym::ir::strategy::{Blocks, Value};
 use sparsym::ir::{Bindings, Bound, Moment, Problem, Strategy, Symbols, SymbolsCall, Tensor};
-use sparsym::runtime::engine::{Array, Attention, Engine, LayerError, LayerSpec};
-use sparsym::runtime::{Error, LayerPlace, device};
+use sparsym::kernel::{
+    AttentionRequest, CachedRows, FromHeads, Means, Product, Request, RoomRequest, Scale, Sequences, SummedHeads,
+    SymbolsRequest, Target, ToHeads, generate, plan,
+};
+use sparsym::language::compile_str;
+use sparsym::{Error, device};
 
 fn strategy(rules: &str) -> Strategy {
     compile_str("test", &format!("pub Test {{ {rules} }}")).unwrap_or_else(|findings| panic!("{rules}: {findings:?}"))
@@ -191,7 +191,7 @@ fn variants() -> Vec<(&'static str, Variant)> {
 struct Run {
     attention: Attention,
     arrays: [Array; 4],
-    state: sparsym::runtime::engine::LayerState,
+    state: sparsym::engine::LayerState,
     dtype: DType,
 }
 

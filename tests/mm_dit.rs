@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use sparsym::StrategyType;
+use sparsym::device::{self, Device};
+use sparsym::engine::{Copied, Engine};
 use sparsym::ir::problem::DType;
 use sparsym::ir::{Bindings, Strategy, Tensor};
-use sparsym::runtime::device;
-use sparsym::runtime::device::Device;
-use sparsym::runtime::engine::{Copied, Engine};
+use sparsym::language::compile_str;
 use sparsym::zoo::{FlashOmni, TaylorSeer, Window};
-use sparsym::{StrategyType, compile_str};
 use sparsym_mm_dit::{Block, BlockWeights, Inputs, Shape, input};
 
 const STEPS: u32 = 20;

@@ -2,11 +2,11 @@
 //! a computed pair are defined.
 
 use proptest::prelude::*;
+use sparsym::device::{Cpu, Device};
+use sparsym::engine::{Engine, LayerPlace, LayerSpec};
 use sparsym::ir::problem::{Layout, LayoutRange};
 use sparsym::ir::strategy::Blocks;
 use sparsym::ir::{AttentionCall, Bindings, Bound, DType, Moment, Problem, Symbols, SymbolsCall, Tensor};
-use sparsym::runtime::device::{Cpu, Device};
-use sparsym::runtime::engine::{Engine, LayerPlace, LayerSpec};
 use sparsym::{StrategyType, zoo};
 
 const BLOCK: usize = 16;

@@ -7,8 +7,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use sparsym::codegen::Target;
-use sparsym::runtime::compiler::Compiler;
+use sparsym::kernel::{Compiler, Target};
 use sparsym_tests::devices::{self, Availability, Column};
 use sparsym_tests::random::Subject;
 use sparsym_tests::random::run::{self, EXCLUDED, Outcome, Tally};

@@ -141,7 +141,7 @@ fn the_largest_values() {
 
 fn check(case: &Case) {
     let text = format!("pub Range {{ blocks q = 64, kv = 64; {} }}", case.rules);
-    let strategy: Strategy = sparsym::dsl_core::compile_str("range", &text).unwrap_or_else(|why| panic!("{why}"));
+    let strategy: Strategy = sparsym::language::compile_str("range", &text).unwrap_or_else(|why| panic!("{why}"));
     let mut problem = Problem::self_attention(1, case.tokens, 1, D);
     problem.blocks = Blocks { q: 64, kv: 64 };
     problem.scale = case.scale.unwrap_or(problem.scale);

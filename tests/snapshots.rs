@@ -8,12 +8,12 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sparsym::codegen::{
-    CachedRows, FromHeads, Kernel, Product, Room, RoomRequest, Sequences, SummedHeads, Target, ToHeads,
-    name_without_hash,
-};
 use sparsym::ir::Strategy;
 use sparsym::ir::projection::{RopePairs, Summed};
+use sparsym::kernel::{
+    CachedRows, FromHeads, Kernel, Product, Room, RoomRequest, Sequences, SummedHeads, Target, ToHeads,
+};
+use sparsym::machinery::name_without_hash;
 use sparsym_tests::kernels::Wanted;
 
 /// The texts of the zoo, each once: strategies share those that hold nothing of their rules, and some rules are alike. What a

@@ -3,11 +3,10 @@
 
 use std::sync::LazyLock;
 
-use sparsym::codegen::{Request, Room, Target, generate};
 use sparsym::ir::{Code, DType, Strategy};
-use sparsym::runtime::cache::Cache;
-use sparsym::runtime::compiler::Compiler;
-use sparsym::runtime::nvrtc::Search;
+use sparsym::kernel::cache::Cache;
+use sparsym::kernel::nvrtc::Search;
+use sparsym::kernel::{Compiler, Request, Room, Target, generate};
 
 static COMPILER: LazyLock<Compiler> = LazyLock::new(|| {
     let nvrtc = Search::run().into_result().unwrap_or_else(|why| panic!("{why}\nhelp: `cargo xtask test` installs it"));
@@ -203,7 +202,7 @@ fn what_is_no_text_is_refused_at_its_token() {
         ("param struct: i32 = 1;", "struct", Code::ReservedName),
     ] {
         let text = format!("pub Text {{ {rules} }}");
-        let findings = sparsym::dsl_core::compile_str("text", &text).expect_err(rules);
+        let findings = sparsym::language::compile_str("text", &text).expect_err(rules);
         let first = findings.iter().next().expect("there is a finding");
         let column = text.split(token).next().expect("a part").chars().count() as u32;
         let place = (first.code, first.span.map(|span| span.start.column));
@@ -218,7 +217,7 @@ fn what_is_no_text_is_refused_at_its_token() {
 fn legal_names() -> Vec<&'static str> {
     let legal = |name: &&&str| {
         let text = format!("pub Text {{ param {name}: i32 = 1; mask q, kv => q.pos < {name}; }}");
-        sparsym::dsl_core::compile_str("text", &text).is_ok()
+        sparsym::language::compile_str("text", &text).is_ok()
     };
     let legal: Vec<&str> = NAMES.iter().filter(legal).copied().collect();
     assert!(legal.len() + 8 > NAMES.len(), "most of them are names: {legal:?}");
@@ -228,7 +227,7 @@ fn legal_names() -> Vec<&'static str> {
 fn compiles(name: &str, rules: &str, rooms: &[Room]) {
     let text = format!("pub Text {{ {rules} }}");
     let strategy: Strategy =
-        sparsym::dsl_core::compile_str("text", &text).unwrap_or_else(|findings| panic!("{name}: {findings}"));
+        sparsym::language::compile_str("text", &text).unwrap_or_else(|findings| panic!("{name}: {findings}"));
     let target = Target::parse("sm_80").expect("sm_80 is known");
     for &room in rooms {
         let request = Request { dtype: DType::F16, head_dim: 64, ..Request::new(&strategy, room, target) };

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use sparsym::codegen::{Launch, Schedule, Target};
 use sparsym::ir::Code;
+use sparsym::kernel::{Launch, Schedule, Target};
 use sparsym_tests::case;
 use sparsym_tests::kernels::{self, Generated};
 use sparsym_tests::modules;

@@ -194,7 +194,7 @@ impl Case {
     pub fn strategy(&self) -> Result<Strategy, String> {
         match (&self.strategy, &self.text) {
             (Some(_), Some(_)) => Err(format!("{} has both a strategy and a text", self.name)),
-            (None, Some(text)) => sparsym::dsl_core::compile_str(&self.name, text)
+            (None, Some(text)) => sparsym::language::compile_str(&self.name, text)
                 .map_err(|findings| format!("{}: {findings}", self.name)),
             (name, None) => {
                 let name = name.as_deref().unwrap_or("dense");

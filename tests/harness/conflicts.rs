@@ -1,6 +1,6 @@
 //! Bank conflicts: time that a kernel loses without a wrong number.
 
-use sparsym::runtime::device::emulator::Stats;
+use sparsym::device::emulator::Stats;
 
 /// Refuses every bank conflict: the accesses of the present kernels, of all cases and targets, meet in no bank. A kernel
 /// that cannot do without some gets its number here, with the reason.

@@ -3,9 +3,9 @@
 use std::time::Instant;
 
 use serde::Serialize;
+use sparsym::device::{Cost, Device};
 use sparsym::ir::problem::DType;
 use sparsym::ir::{AttentionCall, AttentionOutput, Bound, Forecast, Symbols, SymbolsCall};
-use sparsym::runtime::device::{Cost, Device};
 
 use crate::case::{self, Case};
 use crate::compare::{Deviation, Expected};

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use sparsym::codegen::Target;
+use sparsym::Error;
+use sparsym::device::emulator::{KernelTrap, Settings};
+use sparsym::device::{self, Device, Emulator};
 use sparsym::ir::diagnostic::Family;
 use sparsym::ir::{AttentionCall, AttentionOutput, Findings, Symbols, SymbolsCall};
-use sparsym::runtime::Error;
-use sparsym::runtime::device::emulator::{KernelTrap, Settings};
-use sparsym::runtime::device::{self, Device, Emulator};
+use sparsym::kernel::Target;
 use sparsym_reference::Exact;
 use sparsym_reference::margin::Margins;
 

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use sparsym::codegen::{
+use sparsym::ir::problem::DType;
+use sparsym::ir::strategy::{Blocks, Strategy};
+use sparsym::kernel::{
     AttentionRequest, CachedRows, FromHeads, Kernel, Means, Product, Request, Room, RoomRequest, Scale, Sequences,
     SymbolsRequest, Target, ToHeads, generate,
 };
-use sparsym::ir::problem::DType;
-use sparsym::ir::strategy::{Blocks, Strategy};
 
 use crate::case::{self, Case};
 use crate::projection;

@@ -1,8 +1,8 @@
 //! The forms of the command line and the arguments that several of them share.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use sparsym::codegen::Room;
 use sparsym::ir::DType;
+use sparsym::kernel::Room;
 
 use crate::{bench, cache, compile, demo, emit, explain, run};
 

@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use sparsym::runtime::Cache;
-use sparsym::runtime::cache::{Stats, Verified};
+use sparsym::kernel::Cache;
+use sparsym::kernel::cache::{Stats, Verified};
 
 use crate::failure::Outcome;
 use crate::output::{self, Report};

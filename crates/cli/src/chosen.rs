@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use sparsym::dsl_core;
 use sparsym::ir::bind::{InputData, TableData};
 use sparsym::ir::strategy::{Element, Param, Scalar, Table, Value};
 use sparsym::ir::{Bindings, Moment, Strategy};
-use sparsym::zoo;
+use sparsym::{language, zoo};
 
 use crate::args::Setting;
 use crate::failure::{Failure, Outcome};
@@ -54,13 +53,13 @@ impl Chosen {
         }
         let text = std::fs::read_to_string(path)
             .map_err(|error| Failure::usage(format!("strategy file {name} cannot be read: {error}")))?;
-        match dsl_core::compile_str_warned(name, &text) {
+        match language::compile_str_warned(name, &text) {
             Ok((strategy, warnings)) => {
-                output::warn(dsl_core::render(&warnings, name, &text).trim_end());
+                output::warn(language::render(&warnings, name, &text).trim_end());
                 let warnings = warnings.iter().map(ToString::to_string).collect();
                 Ok(Chosen { warnings, ..Chosen::of(strategy) })
             }
-            Err(findings) => Err(Failure::usage(dsl_core::render(&findings, name, &text).trim_end())),
+            Err(findings) => Err(Failure::usage(language::render(&findings, name, &text).trim_end())),
         }
     }
 

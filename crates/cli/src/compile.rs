@@ -2,10 +2,8 @@
 
 use clap::Args;
 use serde::Serialize;
-use sparsym::codegen::Request;
-use sparsym::runtime::Compiler;
-use sparsym::runtime::compiler::ImageOrigin;
-use sparsym::runtime::nvrtc::Resources;
+use sparsym::kernel::nvrtc::Resources;
+use sparsym::kernel::{Compiler, ImageOrigin, Request};
 
 use crate::args::KernelArgs;
 use crate::emit;

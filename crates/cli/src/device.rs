@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use sparsym::codegen::{Room, Target};
-use sparsym::runtime::device::emulator::Settings;
-use sparsym::runtime::device::{self, Backend, Cuda, Device, Emulator, KernelDevice};
+use sparsym::device::emulator::Settings;
+use sparsym::device::{self, Backend, Cuda, Device, Emulator, KernelDevice};
+use sparsym::kernel::{Room, Target};
 
 use crate::failure::{Failure, Outcome};
 

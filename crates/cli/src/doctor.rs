@@ -1,10 +1,10 @@
 //! `sparsym doctor`: what was found on this machine, and where. Finding nothing is an answer too.
 
 use serde::Serialize;
-use sparsym::runtime::Cache;
-use sparsym::runtime::cache::Stats;
-use sparsym::runtime::device::cuda::{self, Gpu};
-use sparsym::runtime::nvrtc::{OLDEST, Search};
+use sparsym::device::cuda::{self, Gpu};
+use sparsym::kernel::Cache;
+use sparsym::kernel::cache::Stats;
+use sparsym::kernel::nvrtc::{OLDEST, Search};
 
 use crate::cache::describe;
 use crate::failure::Outcome;

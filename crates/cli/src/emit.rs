@@ -2,10 +2,10 @@
 
 use clap::Args;
 use serde::Serialize;
-use sparsym::codegen::{
+use sparsym::ir::strategy::Blocks;
+use sparsym::kernel::{
     self, CachedRows, FromHeads, Kernel, Launch, Plan, Product, Request, RoomRequest, Sequences, Target,
 };
-use sparsym::ir::strategy::Blocks;
 
 use crate::args::{CachedRowsArg, KernelArgs, SequenceArg};
 use crate::chosen::Chosen;
@@ -45,7 +45,7 @@ struct Parameter<'a> {
 
 /// Prints the kernel.
 pub(crate) fn run(args: &EmitArgs, report: Report) -> Outcome {
-    let kernel = asked(&args.kernel, |request, _| Ok(codegen::generate(request)?))?;
+    let kernel = asked(&args.kernel, |request, _| Ok(kernel::generate(request)?))?;
     let emitted = Emitted {
         name: &kernel.name,
         source: &kernel.source,

@@ -1,7 +1,7 @@
 //! Why a form of the command line failed: one message and an exit status.
 
+use sparsym::ErrorKind;
 use sparsym::ir::Findings;
-use sparsym::runtime::ErrorKind;
 
 /// A failure as the shell sees it.
 #[derive(Debug)]
@@ -69,8 +69,8 @@ impl std::fmt::Display for Failure {
     }
 }
 
-impl From<sparsym::runtime::Error> for Failure {
-    fn from(error: sparsym::runtime::Error) -> Failure {
+impl From<sparsym::Error> for Failure {
+    fn from(error: sparsym::Error) -> Failure {
         Failure { status: status(error.kind()), message: error.to_string() }
     }
 }
@@ -90,7 +90,7 @@ fn status(kind: ErrorKind) -> Status {
 
 impl From<Findings> for Failure {
     fn from(findings: Findings) -> Failure {
-        Failure::from(sparsym::runtime::Error::from(findings))
+        Failure::from(sparsym::Error::from(findings))
     }
 }
 
@@ -115,7 +115,7 @@ mod tests {
             (5, &[Trap]),
         ] {
             for kind in kinds {
-                let failure = Failure::from(sparsym::runtime::Error::new(*kind, "words"));
+                let failure = Failure::from(sparsym::Error::new(*kind, "words"));
                 assert_eq!(failure.exit_code(), expected, "{kind:?}");
             }
         }

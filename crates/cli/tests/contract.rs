@@ -5,8 +5,8 @@ mod common;
 use std::path::Path;
 
 use common::{File, failure, json, read_f32, read_u8, sparsym, success};
+use sparsym::device;
 use sparsym::ir::{AttentionCall, Bindings, Bound, DType, Moment, Problem, SymbolsCall, Tensor};
-use sparsym::runtime::device;
 use tempfile::tempdir;
 
 /// Forms that need no GPU, and the fields that their JSON must have. The demo has a test of its own.

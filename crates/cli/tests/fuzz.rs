@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use common::File;
 use serde_json::{Value, json};
-use sparsym::codegen::{Request, Room, Target, generate};
-use sparsym::dsl_core::{compile_str, print, render};
+use sparsym::kernel::{Request, Room, Target, generate};
+use sparsym::language::{compile_str, print, render};
 use tempfile::tempdir;
 
 /// Inputs of a run that nobody asks to be longer.

@@ -1,8 +1,8 @@
 //! The block: a double-stream layer, then a single-stream layer.
 
+use sparsym::Error;
+use sparsym::engine::{Array, Engine, Layer, LayerPlace, LayerSpec, LayerState, Part, StepReport, Sum};
 use sparsym::ir::{Bindings, Strategy, Tensor};
-use sparsym::runtime::engine::{Array, Engine, Layer, LayerSpec, LayerState, Part, StepReport, Sum};
-use sparsym::runtime::{Error, LayerPlace};
 
 use crate::{BlockWeights, Shape};
 

@@ -1,6 +1,6 @@
 //! What a step of a layer computes and moves, room by room, at any shape; and the time that a roofline gives it.
 
-use sparsym::runtime::StepKind;
+use sparsym::engine::StepKind;
 
 use crate::Shape;
 

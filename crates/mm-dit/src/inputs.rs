@@ -2,10 +2,10 @@
 
 use std::f32::consts::PI;
 
+use sparsym::Error;
+use sparsym::engine::{Array, Engine, Sum};
 use sparsym::ir::Tensor;
 use sparsym::ir::problem::DType;
-use sparsym::runtime::Error;
-use sparsym::runtime::engine::{Array, Engine, Sum};
 
 use crate::Shape;
 use crate::random::Source;

@@ -6,11 +6,10 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::Parser;
 use comfy_table::{CellAlignment, Table, presets::NOTHING};
+use sparsym::engine::{Copied, Engine, LayerState, StepKind};
 use sparsym::ir::strategy::{Scalar, Value};
 use sparsym::ir::{Bindings, Strategy};
-use sparsym::runtime::engine::{Copied, Engine, LayerState};
-use sparsym::runtime::{StepKind, device};
-use sparsym::zoo;
+use sparsym::{device, zoo};
 use sparsym_mm_dit::count::{self, Machine, ROOMS, StepWork, Work};
 use sparsym_mm_dit::{Block, BlockWeights, Inputs, Shape};
 

@@ -1,10 +1,10 @@
 //! Weights of a block, made up: normal, of a size that keeps activations near 1.
 
+use sparsym::Error;
+use sparsym::engine::{Array, Engine, Linear, Weights};
 use sparsym::ir::Tensor;
 use sparsym::ir::problem::DType;
 use sparsym::ir::projection::{RmsNorm, Rope, RopePairs};
-use sparsym::runtime::Error;
-use sparsym::runtime::engine::{Array, Engine, Linear, Weights};
 
 use crate::Shape;
 use crate::random::Source;

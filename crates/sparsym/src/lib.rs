@@ -118,6 +118,7 @@ pub mod ir {
 #[cfg(feature = "machinery")]
 #[doc(hidden)]
 pub mod machinery {
+    pub use sparsym_codegen::name_without_hash;
     pub use sparsym_ir::{classify, eval, static_symbols};
 }
 

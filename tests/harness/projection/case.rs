@@ -1,9 +1,9 @@
 //! A case: one projection, described by a page of TOML.
 
 use serde::Deserialize;
-use sparsym::codegen::{FromHeads, Product, RoomRequest, SummedHeads, ToHeads};
 use sparsym::ir::problem::DType;
 use sparsym::ir::projection::{RopePairs, Stream, Summed};
+use sparsym::kernel::{FromHeads, Product, RoomRequest, SummedHeads, ToHeads};
 
 use crate::case::{all_types, one, sixty_four, usual_floor};
 

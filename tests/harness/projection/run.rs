@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use sparsym::Error;
+use sparsym::device::session::Call;
+use sparsym::device::{Array, BitArray, Cost, Session};
 use sparsym::ir::problem::DType;
 use sparsym::ir::projection::{Stream, Summed};
 use sparsym::ir::symbols::CacheSymbol;
 use sparsym::ir::{DifferencesCall, Findings, GemmOCall, GemmQCall, Tensor};
-use sparsym::runtime::Error;
-use sparsym::runtime::device::session::Call;
-use sparsym::runtime::device::{Array, BitArray, Cost, Session};
 use sparsym_reference as oracle;
 
 use super::UNTOUCHED;

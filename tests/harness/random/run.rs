@@ -2,9 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use sparsym::codegen::{Room, Scale, Target};
 use sparsym::ir::Bound;
-use sparsym::runtime::compiler::Compiler;
+use sparsym::kernel::{Compiler, Room, Scale, Target};
 
 use super::Subject;
 use crate::case::Case;

@@ -3,8 +3,8 @@
 use std::process::Command;
 
 use serde::Serialize;
-use sparsym::runtime::Compiler;
-use sparsym::runtime::device::cuda;
+use sparsym::device::cuda;
+use sparsym::kernel::Compiler;
 
 use crate::failure::Outcome;
 

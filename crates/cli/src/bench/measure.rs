@@ -3,9 +3,9 @@
 use std::time::Instant;
 
 use serde::Serialize;
-use sparsym::runtime::Error;
-use sparsym::runtime::device::Session;
-use sparsym::runtime::device::session::Call;
+use sparsym::Error;
+use sparsym::device::Session;
+use sparsym::device::session::Call;
 
 use super::rooms::failure;
 use crate::failure::{Failure, Outcome};

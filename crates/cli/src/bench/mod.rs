@@ -14,8 +14,8 @@ mod shape;
 use clap::Args;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
-use sparsym::codegen::Room;
 use sparsym::ir::Strategy;
+use sparsym::kernel::Room;
 
 use crate::args::{Settings, parse_room};
 use crate::chosen::Chosen;

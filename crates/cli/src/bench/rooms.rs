@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use sparsym::codegen::Room;
+use sparsym::device::session::{Call, SymbolArrays};
+use sparsym::device::{Array, BitArray, Device, Session};
 use sparsym::ir::projection::{RmsNorm, Rope, RopePairs, Summed};
 use sparsym::ir::symbols::{CacheSymbol, SkipSymbol};
 use sparsym::ir::{Attention, Bound, DType, GemmO, GemmQ, Problem, Symbols, SymbolsOf, Tensor};
-use sparsym::runtime::device::session::{Call, SymbolArrays};
-use sparsym::runtime::device::{Array, BitArray, Device, Session};
-use sparsym::runtime::{Error, ErrorKind};
+use sparsym::kernel::Room;
+use sparsym::{Error, ErrorKind};
 
 use super::data;
 use super::measure::{Row, RowReport, Timing, measure};

@@ -2,11 +2,11 @@
 
 use clap::Args;
 use serde::Serialize;
-use sparsym::codegen::Room;
 use sparsym::ir::problem::{Layout, LayoutRange};
 use sparsym::ir::projection::Stream;
 use sparsym::ir::strategy::Blocks;
 use sparsym::ir::{DType, Problem, Strategy};
+use sparsym::kernel::Room;
 
 use crate::args::parse_grid;
 use crate::explain::TextAt;

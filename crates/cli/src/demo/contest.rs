@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use sparsym::device::Device;
+use sparsym::engine::{Array, Engine, Layer, LayerPlace, LayerSpec, LayerState, StepKind};
 use sparsym::ir::bind::{Bound, Geometry};
 use sparsym::ir::{Problem, Symbols};
-use sparsym::runtime::device::Device;
-use sparsym::runtime::engine::{Array, Engine, Layer, LayerSpec, LayerState};
-use sparsym::runtime::{LayerPlace, StepKind};
 
 use super::photo::Picture;
 use super::strategies::{Entrant, entrants};

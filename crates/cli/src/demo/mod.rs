@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use sparsym::runtime::device::Device;
+use sparsym::device::Device;
 
 use crate::device::{self, TargetArg};
 use crate::failure::Outcome;

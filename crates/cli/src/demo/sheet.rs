@@ -2,7 +2,7 @@
 
 use image::RgbImage;
 use image::imageops::{self, FilterType};
-use sparsym::runtime::StepKind;
+use sparsym::engine::StepKind;
 
 use super::contest::Finisher;
 use super::report::Row;

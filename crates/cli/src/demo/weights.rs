@@ -1,7 +1,7 @@
 //! The projections of the demo's layer: from hidden states to Q, K and V, and from the heads' outputs to their mean.
 
+use sparsym::engine::{Array, Engine, Linear, Part, Weights};
 use sparsym::ir::{DType, Tensor};
-use sparsym::runtime::engine::{Array, Engine, Linear, Part, Weights};
 
 use super::tokens::{
     HEAD_DIM, HEADS, N_PALETTE, N_VISION, PALETTE_BANDWIDTH, PATCH, PENALTY, POSITION_UNIT, WIDTH_IN, WIDTH_OUT, column,

@@ -1,13 +1,13 @@
 //! Symbols at one moment. Rules over Q and K get made-up ones, and heads that are alike are computed once.
 
 use rayon::prelude::*;
+use sparsym::device::{Cpu, Device};
 use sparsym::ir::analysis::data_symbols;
 use sparsym::ir::bind::TableData;
 use sparsym::ir::expr::{Axis, BinaryOp, Expr, ExprKind, Global, Type};
 use sparsym::ir::strategy::{Element, TableAxis, Value, When};
 use sparsym::ir::symbols::{BitRows, CacheSymbol, SkipSymbol};
 use sparsym::ir::{Bindings, Bound, Moment, Problem, Strategy, Symbols, SymbolsCall};
-use sparsym::runtime::device::{Cpu, Device};
 
 use super::made_up::{HEAD_KINDS, MadeUp};
 use crate::failure::Outcome;

@@ -12,8 +12,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use image::RgbImage;
+use sparsym::engine::StepKind;
 use sparsym::ir::{Bound, Findings, Strategy};
-use sparsym::runtime::StepKind;
 
 use crate::args::{Settings, parse_grid};
 use crate::chosen::Chosen;

@@ -1,9 +1,9 @@
 //! What a whole run computes, as shares of what dense attention and its projections would.
 
 use serde::Serialize;
+use sparsym::engine::StepKind;
 use sparsym::ir::analysis::Prepared;
 use sparsym::ir::{Bound, Moment, Symbols};
-use sparsym::runtime::StepKind;
 
 use super::timeline::Step;
 

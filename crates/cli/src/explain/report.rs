@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
-use sparsym::dsl_core;
+use sparsym::engine::StepKind;
 use sparsym::ir::Bound;
 use sparsym::ir::analysis::{Classifier, Unclassified, may_be_unclassified};
-use sparsym::runtime::StepKind;
+use sparsym::language;
 
 use super::predict::{self, Prediction, Waste};
 use super::timeline::{Step, Timeline, name};
@@ -81,7 +81,7 @@ impl Explanation {
             warnings: chosen.warnings.clone(),
             rules: words::rules(strategy),
             kinds: words::kinds(bound),
-            ir: dsl_core::print(strategy),
+            ir: language::print(strategy),
             problem: example::describe(bound.problem),
             notes,
             step: run.shown as u32,
@@ -116,7 +116,7 @@ fn unclassified(bound: &Bound<'_>, run: &Timeline) -> Vec<String> {
              it classified, {}",
             100.0 * found.share,
             found.doubt.reason(),
-            dsl_core::print_mask_part(bound.strategy, &found.expr),
+            language::print_mask_part(bound.strategy, &found.expr),
             found.doubt.help()
         )
     };

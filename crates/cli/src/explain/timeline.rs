@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use sparsym::device::{Cpu, Device};
+use sparsym::engine::StepKind;
 use sparsym::ir::expr::{Expr, ExprKind, Global};
 use sparsym::ir::strategy::{Strategy, TableAxis};
 use sparsym::ir::symbols::CacheSymbol;
 use sparsym::ir::{Bound, Moment, Symbols, SymbolsCall};
-use sparsym::runtime::StepKind;
-use sparsym::runtime::device::{Cpu, Device};
 
 use super::looks::Looks;
 use crate::failure::{Failure, Outcome};

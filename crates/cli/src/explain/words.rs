@@ -1,9 +1,9 @@
 //! Rules as sentences.
 
-use sparsym::dsl_core;
 use sparsym::ir::expr::{Expr, ExprKind, Global};
 use sparsym::ir::strategy::{Action, BlockRule, Reuse, TableAxis, When};
 use sparsym::ir::{Bound, Strategy};
+use sparsym::language;
 
 use super::timeline::varies;
 
@@ -148,7 +148,7 @@ struct Clauses(Vec<String>);
 
 impl Clauses {
     fn of(strategy: &Strategy) -> Clauses {
-        let text = dsl_core::print(strategy);
+        let text = language::print(strategy);
         Clauses(text.lines().map(|line| line.trim().trim_end_matches(';').to_owned()).collect())
     }
 

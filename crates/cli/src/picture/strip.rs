@@ -1,6 +1,6 @@
 //! The steps of a run as a row of bars.
 
-use sparsym::runtime::StepKind;
+use sparsym::engine::StepKind;
 
 use super::canvas::{Canvas, Color, INK, Size, Weight};
 use super::symbols::{CACHED, FULL, key};

@@ -1,10 +1,10 @@
 //! `sparsym run attention`.
 
 use safetensors::tensor::Dtype;
-use sparsym::codegen::Room;
+use sparsym::device::Device;
 use sparsym::ir::symbols::{CacheSymbol, SkipSymbol};
 use sparsym::ir::{AttentionCall, Bound, Forecast, Moment, Problem, Strategy, Symbols, SymbolsCall, Tensor};
-use sparsym::runtime::device::Device;
+use sparsym::kernel::Room;
 
 use super::AttentionArgs;
 use super::file::{self, InputFile, OutputTensor};

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, Metadata, TensorView};
+use sparsym::Error;
 use sparsym::ir::bind::{InputData, TableData};
 use sparsym::ir::diagnostic::Family;
 use sparsym::ir::problem::{Layout, LayoutRange};
@@ -13,7 +14,6 @@ use sparsym::ir::strategy::{Blocks, Element, Table};
 use sparsym::ir::symbols::CacheSymbol;
 use sparsym::ir::tensor::Data;
 use sparsym::ir::{Code, Findings, Moment, Problem, Strategy, Tensor};
-use sparsym::runtime::Error;
 
 use super::metadata;
 use super::ragged::INDEX_POINTERS;

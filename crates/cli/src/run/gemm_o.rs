@@ -1,10 +1,10 @@
 //! `sparsym run gemm_o`.
 
-use sparsym::codegen::Room;
+use sparsym::device::projections;
 use sparsym::ir::GemmOCall;
 use sparsym::ir::projection::{Stream, Summed};
 use sparsym::ir::symbols::CacheSymbol;
-use sparsym::runtime::device::projections;
+use sparsym::kernel::Room;
 
 use super::GemmArgs;
 use super::file::{self, InputFile, OutputTensor};

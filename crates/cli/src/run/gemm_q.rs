@@ -1,10 +1,10 @@
 //! `sparsym run gemm_q`.
 
-use sparsym::codegen::Room;
+use sparsym::device::projections;
 use sparsym::ir::projection::{RmsNorm, Rope, RopePairs, Stream};
 use sparsym::ir::symbols::CacheSymbol;
 use sparsym::ir::{DType, GemmQCall, Tensor};
-use sparsym::runtime::device::projections;
+use sparsym::kernel::Room;
 
 use super::GemmArgs;
 use super::file::{self, InputFile, OutputTensor};

@@ -12,9 +12,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use sparsym::codegen::Room;
-use sparsym::runtime::Error;
-use sparsym::runtime::device::{Cost, Device, Measured, emulator};
+use sparsym::Error;
+use sparsym::device::{Cost, Device, Measured, emulator};
+use sparsym::kernel::Room;
 
 use crate::args::Settings;
 use crate::device::{KernelArg, TargetArg, open_for};

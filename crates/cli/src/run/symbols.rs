@@ -1,9 +1,9 @@
 //! `sparsym run symbols`.
 
 use safetensors::tensor::Dtype;
-use sparsym::codegen::Room;
+use sparsym::device::Device;
 use sparsym::ir::{Bound, Problem, Symbols, SymbolsCall};
-use sparsym::runtime::device::Device;
+use sparsym::kernel::Room;
 
 use super::SymbolsArgs;
 use super::file::{self, InputFile, OutputTensor};
