@@ -82,7 +82,11 @@ pub fn compile_tokens(tokens: TokenStream) -> Result<Strategy, Findings> {
 
 fn warned(tokens: TokenStream) -> Result<(Strategy, Findings), Findings> {
     let (strategy, findings) = analyze(tokens);
-    findings.into_warned(strategy.unwrap_or_else(Strategy::dense))
+    match strategy {
+        Some(strategy) => findings.into_warned(strategy),
+        // There is a finding that says why.
+        None => Err(findings),
+    }
 }
 
 /// All stages, once each: tokens → syntax tree → typed IR → checks.

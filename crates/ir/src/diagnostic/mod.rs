@@ -72,6 +72,7 @@ pub const MOST_FINDINGS: usize = 100;
 const MOST_PLACES: usize = 20;
 
 /// The mistakes of one stage, in source order: the first hundred, and how many there are beyond.
+#[must_use = "findings are mistakes: hand them on, or make a result of them"]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
     list: Vec<Finding>,
