@@ -1,6 +1,7 @@
 //! Whatever a user can write reaches a kernel as valid text, or is refused at its token: docs, names, numbers. NVRTC
 //! compiles a file of each kind.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use sparsym::ir::{Code, DType, Strategy};
@@ -144,13 +145,87 @@ fn names_of_maps() {
 }
 
 #[test]
+fn names_of_lets() {
+    let names = legal_names();
+    let over = |variables: &str, value: &str| -> String {
+        names.iter().map(|name| format!("let {name}{variables} = {value}; ")).collect()
+    };
+    let sum = |variables: &str| names.iter().map(|name| format!("{name}{variables}")).collect::<Vec<_>>().join(" + ");
+    let tokens = "tokens words, pixels(t, h, w); ";
+    for (variables, value) in [("(q)", "q.pos / 3 + q.t"), ("(kv)", "kv.pos % 7"), ("(q, kv)", "q.pos * kv.h")] {
+        let (lets, sum) = (over(variables, value), sum(variables));
+        let rules = format!("{tokens} {lets} mask q, kv => {sum} < 9; score logit, q, kv => logit - float({sum});");
+        compiles("lets", &rules, &[Room::Attention, Room::Symbols]);
+        let rules = format!("{tokens} {lets} skip q, kv where cover(all: {sum} < 9);");
+        compiles("lets in a cover", &rules, &[Room::Symbols]);
+    }
+    let rules = format!(
+        "let dots = pool(Q) . pool(K); {} skip q, kv where ascending_mass(dots[q, kv] + {sum}) <= {sum};",
+        over("", "head + 1"),
+        sum = sum("")
+    );
+    compiles("lets of none", &rules, &[Room::Symbols]);
+}
+
+/// The words of a text, without its comments.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let code = text.lines().map(|line| line.split("//").next().unwrap_or(""));
+    code.flat_map(|line| line.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))).filter(|word| !word.is_empty())
+}
+
+/// `(a + b)`, as flat as it can be.
+fn sum_of(parts: &[String]) -> String {
+    match parts {
+        [one] => one.clone(),
+        _ => {
+            let (left, right) = parts.split_at(parts.len() / 2);
+            format!("({} + {})", sum_of(left), sum_of(right))
+        }
+    }
+}
+
+/// A value may have any name: its local is called otherwise where a kernel of the zoo has that word.
+#[test]
+fn a_value_with_a_name_of_a_kernel_is_called_otherwise() {
+    let target = Target::parse("sm_80").expect("sm_80 is known");
+    let generated = |strategy: &Strategy, room| {
+        generate(&Request::new(strategy, room, target)).map(|kernel| kernel.source).unwrap_or_default()
+    };
+    let zoo: Vec<Strategy> = sparsym::zoo::all().iter().map(|entry| entry.strategy.clone()).collect();
+    let texts: Vec<String> =
+        zoo.iter().flat_map(|of| [Room::Attention, Room::Symbols].map(|room| generated(of, room))).collect();
+    let authors: BTreeSet<&str> = zoo.iter().flat_map(|of| &of.lets).map(|of| of.name.as_str()).collect();
+    let taken: BTreeSet<&str> =
+        texts.iter().flat_map(|text| words(text)).filter(|word| !authors.contains(word)).collect();
+    let read = |text: &str| sparsym::dsl_core::compile_str("text", text);
+    let is_legal = |word: &&&str| {
+        read(&format!("pub Text {{ let {word}(q) = q.pos; mask q, kv => {word}(q) < kv.pos; }}")).is_ok()
+    };
+    let legal: Vec<&str> = taken.iter().filter(is_legal).copied().collect();
+    assert!(legal.len() > 400, "{}", legal.len());
+    for some in legal.chunks(500) {
+        let lets: String = some.iter().map(|word| format!("let {word}(q) = q.pos; ")).collect();
+        let read_all: Vec<String> = some.iter().map(|word| format!("{word}(q)")).collect();
+        let text = format!("pub Text {{ {lets} mask q, kv => {} < kv.pos; }}", sum_of(&read_all));
+        let source = generated(&read(&text).unwrap_or_else(|findings| panic!("{findings}")), Room::Attention);
+        let row = source.split("struct MaskRow {\n").nth(1).and_then(|rest| rest.split('}').next()).unwrap_or_default();
+        let locals: Vec<&str> =
+            row.lines().filter_map(|line| line.trim().strip_prefix("int ")?.strip_suffix(';')).collect();
+        assert_eq!(locals.len(), some.len());
+        let met: Vec<&&str> = locals.iter().filter(|local| taken.contains(**local)).collect();
+        assert!(met.is_empty(), "{met:?}");
+    }
+}
+
+#[test]
 fn long_names() {
     let name = "very_long_name_".repeat(200);
     let rules = format!(
         "param {name}: i32 = 1; tokens t{name}, u{name}; input i{name}: [token] of i32;
         let m{name}[q, kv] = softmax(kv in t{name}: pool(Q) . pool(K));
         skip q, kv where ascending_mass(m{name}[q, kv]) < 0.5 && q in u{name};
-        mask q, kv => q.pos - {name} < kv.pos || i{name}[q] == 2;"
+        let l{name}(q) = q.pos / 2; let p{name}(q, kv) = abs(l{name}(q) - kv.pos);
+        mask q, kv => q.pos - {name} < kv.pos || i{name}[q] == 2 || p{name}(q, kv) == l{name}(q);"
     );
     compiles("long", &rules, &[Room::Attention, Room::Symbols]);
 }

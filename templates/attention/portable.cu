@@ -159,11 +159,23 @@ static __device__ __forceinline__ void multiply_qk(float (&s)[kRowTiles][kTileKv
 static __device__ __forceinline__ void apply_score(float (&s)[kRowTiles][kTileKv / 8][4],
                                                    const Params& p, const Tile& tile,
                                                    int first_kv) {
-//% if rules.score_reads_q
+//% if rules.score.reads_q or rules.score.row
     const int first_q = tile.first_q + warp_row() + fragment_row();
 //% endif
-//% if rules.score_reads_kv
+//% if rules.score.reads_kv
     first_kv += fragment_column();
+//% endif
+//% if rules.score.row
+    // What is the same for all columns of a row.
+    ScoreRow rows[kRowTiles][2];
+    #pragma unroll
+    for (int m = 0; m < kRowTiles; ++m) {
+        #pragma unroll
+        for (int r = 0; r < 2; ++r) {
+            const int q = min(first_q + m * 16 + r * 8, tile.n_q - 1);
+            rows[m][r] = ${ rules.score.row };
+        }
+    }
 //% endif
     #pragma unroll
     for (int m = 0; m < kRowTiles; ++m) {
@@ -171,13 +183,16 @@ static __device__ __forceinline__ void apply_score(float (&s)[kRowTiles][kTileKv
         for (int n = 0; n < kTileKv / 8; ++n) {
             #pragma unroll
             for (int e = 0; e < 4; ++e) {
-//% if rules.score_reads_q
+//% if rules.score.row
+                const ScoreRow& row = rows[m][e / 2];
+//% endif
+//% if rules.score.reads_q
                 const int q = min(first_q + m * 16 + e / 2 * 8, tile.n_q - 1);
 //% endif
-//% if rules.score_reads_kv
+//% if rules.score.reads_kv
                 const int kv = min(first_kv + n * 8 + e % 2, tile.n_kv - 1);
 //% endif
-                s[m][n][e] = score(${ rules.score_arguments });
+                s[m][n][e] = ${ rules.score.pair };
             }
         }
     }
@@ -207,11 +222,23 @@ static __device__ __forceinline__ void cut_tail(float (&s)[kRowTiles][kTileKv / 
 static __device__ __forceinline__ void apply_mask(float (&s)[kRowTiles][kTileKv / 8][4],
                                                   const Params& p, const Tile& tile,
                                                   int first_kv) {
-//% if rules.mask_reads_q
+//% if rules.mask.reads_q or rules.mask.row
     const int first_q = tile.first_q + warp_row() + fragment_row();
 //% endif
-//% if rules.mask_reads_kv
+//% if rules.mask.reads_kv
     first_kv += fragment_column();
+//% endif
+//% if rules.mask.row
+    // What is the same for all columns of a row.
+    MaskRow rows[kRowTiles][2];
+    #pragma unroll
+    for (int m = 0; m < kRowTiles; ++m) {
+        #pragma unroll
+        for (int r = 0; r < 2; ++r) {
+            const int q = min(first_q + m * 16 + r * 8, tile.n_q - 1);
+            rows[m][r] = ${ rules.mask.row };
+        }
+    }
 //% endif
 //% if rules.mask_divides
     // Divisions are long: a loop over columns holds their code once, and what is the same for all
@@ -219,17 +246,20 @@ static __device__ __forceinline__ void apply_mask(float (&s)[kRowTiles][kTileKv 
     u32 refused[kRowTiles][2] = {};
     #pragma unroll 1
     for (int c = 0; c < kTileKv / 4; ++c) {
-//% if rules.mask_reads_kv
+//% if rules.mask.reads_kv
         const int kv = min(first_kv + c / 2 * 8 + c % 2, tile.n_kv - 1);
 //% endif
         #pragma unroll
         for (int m = 0; m < kRowTiles; ++m) {
             #pragma unroll
             for (int r = 0; r < 2; ++r) {
-//% if rules.mask_reads_q
+//% if rules.mask.row
+                const MaskRow& row = rows[m][r];
+//% endif
+//% if rules.mask.reads_q
                 const int q = min(first_q + m * 16 + r * 8, tile.n_q - 1);
 //% endif
-                refused[m][r] |= (u32)!mask(${ rules.mask_arguments }) << c;
+                refused[m][r] |= (u32)!${ rules.mask.pair } << c;
             }
         }
     }
@@ -253,13 +283,16 @@ static __device__ __forceinline__ void apply_mask(float (&s)[kRowTiles][kTileKv 
         for (int n = 0; n < kTileKv / 8; ++n) {
             #pragma unroll
             for (int e = 0; e < 4; ++e) {
-//% if rules.mask_reads_q
+//% if rules.mask.row
+                const MaskRow& row = rows[m][e / 2];
+//% endif
+//% if rules.mask.reads_q
                 const int q = min(first_q + m * 16 + e / 2 * 8, tile.n_q - 1);
 //% endif
-//% if rules.mask_reads_kv
+//% if rules.mask.reads_kv
                 const int kv = min(first_kv + n * 8 + e % 2, tile.n_kv - 1);
 //% endif
-                if (!mask(${ rules.mask_arguments })) {
+                if (!${ rules.mask.pair }) {
                     s[m][n][e] = negative_infinity();
                 }
             }

@@ -133,7 +133,8 @@ fn ascending_mass(value: Expr) -> Expr {
 #[test]
 fn flash_omni_means_what_it_says() {
     use BinaryOp::{Add, Div, Le, Mul};
-    let strategy = compile(FLASH_OMNI);
+    // With values in the place of the name `ramp`.
+    let strategy = compile(FLASH_OMNI).inlined();
     let (text, vision) = (0, RangeId(1));
     let axis = |variable: &str, side, range| MapAxis { variable: variable.to_owned(), side, range };
     let [s, seen, looks] = &strategy.maps[..] else { panic!("three maps: {:?}", strategy.maps) };

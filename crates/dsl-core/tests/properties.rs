@@ -4,7 +4,7 @@ mod random;
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use random::{Setting, bool, declared, strategy};
+use random::{Setting, bool, declared, lets, strategy};
 use sparsym_dsl_core::{compile_str, print, render};
 use sparsym_ir::bind::{InputData, TableData};
 use sparsym_ir::strategy::{Schedule, Strategy, TokenRule, Value};
@@ -18,7 +18,7 @@ const SEEDS: [&str; 5] = [
     include_str!("../../../tests/strategies/fail/ten_mistakes.strategy"),
 ];
 
-const PIECES: [&str; 76] = [
+const PIECES: [&str; 79] = [
     "pub",
     "Name",
     "{",
@@ -69,6 +69,9 @@ const PIECES: [&str; 76] = [
     "/// doc\n",
     "let s =",
     "let m[q, kv] =",
+    "let row(q) =",
+    "let far(q, kv) =",
+    "row(q)",
     "degrade when",
     "permute",
     "keep",
@@ -154,14 +157,15 @@ proptest! {
 
     #[test]
     fn dead_and_always_true_are_proofs(
-        value in bool(Setting::Token),
+        (value, lets) in (bool(Setting::Token), lets::declared()),
         shift in -100i64..1000,
         cap in -1e3f64..1e3,
         causal in any::<bool>(),
         document in prop::collection::vec(-3i32..3, 72),
         (step, layer) in (0u32..12, 0u32..4),
     ) {
-        let strategy = declared(Some(TokenRule { value, span: Span::default() }), None, Vec::new(), Schedule::default());
+        let mask = Some(TokenRule { value, span: Span::default() });
+        let strategy = Strategy { lets, ..declared(mask, None, Vec::new(), Schedule::default()) }.linked().unwrap();
         let findings = sparsym_dsl_core::check(&strategy);
         let claims = |code: Code| findings.iter().any(|finding| finding.code == code);
         let claim = match () {

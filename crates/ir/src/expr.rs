@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::lets::Named;
 use crate::span::Span;
 use crate::strategy::{InputId, MapId, ParamId, RangeId, TableId};
 
@@ -521,6 +522,8 @@ pub enum ExprKind {
     Input(InputId, Side),
     /// A table at the current step, layer and head.
     Table(TableId),
+    /// `row(q)`: a value that has a name.
+    Let(Named),
     /// The scaled logit, in a `score` rule.
     Logit,
     /// `s[q, kv]`: a map at a place. One variable for each of the map's axes.
@@ -578,6 +581,7 @@ impl Expr {
     /// The direct operands, left to right.
     pub fn children(&self) -> Vec<&Expr> {
         match &self.kind {
+            ExprKind::Let(named) => vec![&named.value],
             ExprKind::Unary(_, a) => vec![a],
             ExprKind::Binary(_, a, b) => vec![a, b],
             ExprKind::Call(_, args) => args.iter().collect(),
@@ -597,7 +601,7 @@ impl Expr {
         }
     }
 
-    /// The direct operands, left to right.
+    /// The direct operands, left to right; not what a name stands for, which all that read it share.
     pub fn children_mut(&mut self) -> Vec<&mut Expr> {
         match &mut self.kind {
             ExprKind::Unary(_, a) => vec![a],
@@ -622,6 +626,9 @@ impl Expr {
     /// The same expression without places: what it means, for comparisons.
     pub fn without_spans(&self) -> Expr {
         let mut bare = Expr { span: Span::default(), ..self.clone() };
+        if let ExprKind::Let(named) = &mut bare.kind {
+            named.value = named.value.without_spans().into();
+        }
         for child in bare.children_mut() {
             *child = child.without_spans();
         }

@@ -21,7 +21,7 @@ pub fn may_wrap(strategy: &Strategy, expr: &Expr) -> bool {
 /// The bounds in unbounded integers, of operands within their own; None: the operation itself may leave 32 bits.
 fn exact(strategy: &Strategy, expr: &Expr) -> Option<[i64; 2]> {
     let of = |e: &Expr| bounds(strategy, e);
-    let [lo, hi] = match &expr.kind {
+    let [lo, hi] = match &expr.value().kind {
         ExprKind::Int(value) => [i64::from(*value as i32); 2],
         ExprKind::Param(id) => param(strategy, id.0),
         ExprKind::Table(id) => match strategy.tables[id.0].element {

@@ -5,7 +5,7 @@
 //!
 //! The crate holds six ideas:
 //!
-//! * [`strategy`] and [`expr`]: the typed IR that the macro and the text parser produce;
+//! * [`strategy`], [`expr`] and [`lets`]: the typed IR that the macro and the text parser produce;
 //! * [`problem`]: shapes, block sizes and the token layout that a strategy is applied to;
 //! * [`symbols`]: the packed bits S_c, S_s and S_f that kernels read;
 //! * [`bind`]: values for params, tables and inputs, and the moment (step, layer) of a call;
@@ -32,6 +32,7 @@ pub mod diagnostic;
 pub mod eval;
 pub mod expr;
 pub mod integers;
+pub mod lets;
 pub mod problem;
 pub mod projection;
 pub mod span;

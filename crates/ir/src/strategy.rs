@@ -3,6 +3,7 @@
 //! ```text
 //! Strategy ─┬─ params, tables, inputs      what the caller supplies
 //!           ├─ tokens, blocks              how the sequence is cut
+//!           ├─ lets                        names of values
 //!           ├─ maps                        values computed from Q and K at Update steps
 //!           ├─ mask, score                 per token, exact
 //!           ├─ rules                       per block, top to bottom, the last match wins
@@ -12,6 +13,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::expr::{Expr, Side, SymbolKind, Type};
+use crate::lets::Let;
 use crate::span::Span;
 
 /// Index of a [`Param`] in [`Strategy::params`].
@@ -32,6 +34,7 @@ pub struct MapId(pub usize);
 
 /// A strategy: declarative rules over the cache symbol S_c and the skip symbol S_s.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(remote = "Self")] // what is read as data is linked, see `lets`
 pub struct Strategy {
     /// Type name as written, `UpperCamelCase`.
     pub name: String,
@@ -49,6 +52,9 @@ pub struct Strategy {
     pub blocks: Blocks,
     /// How the caller's order of tokens becomes the order in which they are stored. None: they are the same.
     pub permute: Option<Permute>,
+    /// Names of values without variables and over tokens.
+    #[serde(default)]
+    pub lets: Vec<Let>,
     /// Values computed from Q and K at Update steps; a map reads only maps before it.
     pub maps: Vec<Map>,
     /// Which token pairs may attend. None: all.
@@ -389,6 +395,7 @@ impl Strategy {
             tokens: Vec::new(),
             blocks: Blocks::default(),
             permute: None,
+            lets: Vec::new(),
             maps: Vec::new(),
             mask: None,
             score: None,

@@ -150,6 +150,8 @@ impl<'a> Reader<'a> {
                     Element::Three(scalar) => V::T([0, 1, 2].map(|n| int(typed(scalar, data.values[entry * 3 + n])))),
                 }
             }
+            // A name is read where it stands: what it is a function of are the same tokens.
+            ExprKind::Let(named) => self.read(&named.value, place),
             ExprKind::Variant(_, entry) => V::I(*entry as i32),
             ExprKind::Logit | ExprKind::Antidiag => V::F(place.number),
             ExprKind::Map(id, sides) => V::F(self.map(*id, sides, place)),

@@ -103,7 +103,7 @@ pub mod ir {
         Finding, Findings, Forecast, GemmO, GemmOCall, GemmQ, GemmQCall, Layout, Moment, Problem, Span, Strategy,
         Symbols, SymbolsCall, SymbolsOf, Tensor,
     };
-    pub use sparsym_ir::{bind, call, diagnostic, expr, problem, projection, span, strategy, symbols, tensor};
+    pub use sparsym_ir::{bind, call, diagnostic, expr, lets, problem, projection, span, strategy, symbols, tensor};
 
     /// What rules say, without a device: for tools that explain strategies.
     pub mod analysis {

@@ -33,12 +33,12 @@ strategy! {
         let right_h = window_h - 1 - left_h;
         let left_w = window_w / 2;
         let right_w = window_w - 1 - left_w;
+        let center_t(q) = clamp(min(q.t / stride_t * stride_t + stride_t / 2, grid_t - 1), left_t, grid_t - 1 - right_t);
+        let center_h(q) = clamp(min(q.h / stride_h * stride_h + stride_h / 2, grid_h - 1), left_h, grid_h - 1 - right_h);
+        let center_w(q) = clamp(min(q.w / stride_w * stride_w + stride_w / 2, grid_w - 1), left_w, grid_w - 1 - right_w);
         mask q, kv => q in text || kv in text
-            || kv.t >= clamp(min(q.t / stride_t * stride_t + stride_t / 2, grid_t - 1), left_t, grid_t - 1 - right_t) - left_t
-                && kv.t <= clamp(min(q.t / stride_t * stride_t + stride_t / 2, grid_t - 1), left_t, grid_t - 1 - right_t) + right_t
-                && kv.h >= clamp(min(q.h / stride_h * stride_h + stride_h / 2, grid_h - 1), left_h, grid_h - 1 - right_h) - left_h
-                && kv.h <= clamp(min(q.h / stride_h * stride_h + stride_h / 2, grid_h - 1), left_h, grid_h - 1 - right_h) + right_h
-                && kv.w >= clamp(min(q.w / stride_w * stride_w + stride_w / 2, grid_w - 1), left_w, grid_w - 1 - right_w) - left_w
-                && kv.w <= clamp(min(q.w / stride_w * stride_w + stride_w / 2, grid_w - 1), left_w, grid_w - 1 - right_w) + right_w;
+            || kv.t >= center_t(q) - left_t && kv.t <= center_t(q) + right_t
+                && kv.h >= center_h(q) - left_h && kv.h <= center_h(q) + right_h
+                && kv.w >= center_w(q) - left_w && kv.w <= center_w(q) + right_w;
     }
 }

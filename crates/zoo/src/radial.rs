@@ -28,14 +28,13 @@ strategy! {
 
         tokens vision(t, h, w), text;
         dense when step < dense_steps || layer < dense_layers;
+        let apart(q, kv) = abs(q.frame - kv.frame);
+        let length(q, kv) = exp2(bit_length(frame_len) - bit_length(apart(q, kv)));
+        let in_window(q, kv) = apart(q, kv) <= 1 || abs(q.cell - kv.cell) <= max(block_q, decay * length(q, kv));
+        let of_stride(q, kv) = length(q, kv) >= block_q
+            || apart(q, kv) % max(1, floor(block_q / length(q, kv))) == 0;
         keep q in vision, kv in vision where cover(fraction(0.33333334, 0.6) per frame:
-            sink && kv.frame == 0
-            || (abs(q.frame - kv.frame) <= 1
-                || abs(q.cell - kv.cell) <= max(block_q,
-                    decay * exp2(bit_length(frame_len) - bit_length(abs(q.frame - kv.frame)))))
-            && (exp2(bit_length(frame_len) - bit_length(abs(q.frame - kv.frame))) >= block_q
-                || abs(q.frame - kv.frame) % max(1, floor(block_q
-                    / exp2(bit_length(frame_len) - bit_length(abs(q.frame - kv.frame))))) == 0));
+            sink && kv.frame == 0 || in_window(q, kv) && of_stride(q, kv));
         keep q, kv where q in text || kv in text;
         otherwise skip;
     }

@@ -60,6 +60,7 @@ impl Writer {
         draft.lets.extend(MAPS.map(|(name, text)| (name.to_owned(), text.to_owned())));
         draft.lets.push(("late".to_owned(), "let late = step >= steps / 2 || layer == 0".to_owned()));
         draft.lets.push(("beat".to_owned(), "let beat = max(layer, 1)".to_owned()));
+        draft.lets.extend(self.named_values());
         if self.chance(0.65) {
             let depth = self.int(0, 3) as u32;
             draft.mask = Some(self.condition(depth, Writer::token_atom));

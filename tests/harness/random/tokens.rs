@@ -8,7 +8,7 @@ fn always(_: &Frame) -> bool {
 }
 
 /// Atoms of a mask.
-const ATOMS: [Form; 10] = [
+const ATOMS: [Form; 11] = [
     (5, always, affine),
     (3, always, periodic),
     (2, always, arithmetic),
@@ -19,10 +19,11 @@ const ATOMS: [Form; 10] = [
     (3, |frame| frame.tokens != super::Tokens::Unnamed, ranges),
     (6, Frame::has_grid, grid),
     (3, Frame::has_inputs, inputs),
+    (4, always, named),
 ];
 
 /// Scores; `$` stands for the logit.
-const SCORES: [Form; 8] = [
+const SCORES: [Form; 9] = [
     (3, always, |w| format!("$ * {} + {}", w.float(0.25, 1.5), w.float(-1.0, 1.0))),
     (3, always, |_| "$ + bias".to_owned()),
     (2, always, |_| "cap * tanh($ / cap)".to_owned()),
@@ -34,6 +35,26 @@ const SCORES: [Form; 8] = [
         format!("$ - {} * abs(q.{axis} - kv.{axis})", w.float(0.0, 0.25))
     }),
     (2, Frame::has_inputs, |w| format!("$ {} gain[{}]", w.one_of(&["+", "-"]), w.one_of(&["q", "kv"]))),
+    (3, always, |w| format!("$ {} {}", w.one_of(&["+", "-"]), w.one_of(&SMALL))),
+];
+
+/// Named values of a score's size.
+const SMALL: [&str; 4] = ["tilt(q)", "pull(kv)", "tilt(q) * pull(kv)", "slope * gap(q, kv) / 64"];
+
+/// Names of values over tokens, and how their declarations are written.
+const NAMED: [(&str, fn(&mut Writer) -> String); 8] = [
+    ("wide", |w| format!("let wide = {} + {}", w.uniform_int(), w.uniform_int())),
+    ("place", |w| format!("let place(q) = {}", w.integer_of(2, &["q"]))),
+    ("spot", |w| format!("let spot(kv) = {}", w.integer_of(2, &["kv"]))),
+    ("gap", |w| match w.int(0, 2) {
+        0 => "let gap(q, kv) = abs(q.pos - kv.pos)".to_owned(),
+        1 => "let gap(q, kv) = min(place(q) - spot(kv), 200)".to_owned(),
+        _ => format!("let gap(q, kv) = {}", w.integer_of(1, &["q", "kv"])),
+    }),
+    ("marked_row", |w| format!("let marked_row(q) = {} {} {}", w.integer_of(1, &["q"]), w.comparison(), w.int(0, 60))),
+    ("close", |w| format!("let close(q, kv) = gap(q, kv) {} wide || marked_row(q)", w.comparison())),
+    ("tilt", |w| format!("let tilt(q) = {} * float(clamp(q.pos, 0, {}))", w.float(-0.05, 0.05), w.int(5, 60))),
+    ("pull", |w| format!("let pull(kv) = tanh(kv.pos / {})", w.float(8.0, 90.0))),
 ];
 
 impl Writer {
@@ -78,10 +99,20 @@ impl Writer {
         }
     }
 
+    /// Declarations of named values; a text has those that it reads.
+    pub(super) fn named_values(&mut self) -> Vec<(String, String)> {
+        NAMED.iter().map(|(name, write)| ((*name).to_owned(), write(self))).collect()
+    }
+
     fn integer(&mut self, depth: u32) -> String {
+        self.integer_of(depth, &["q", "kv"])
+    }
+
+    /// Of these tokens.
+    fn integer_of(&mut self, depth: u32, sides: &[&str]) -> String {
         if depth > 0 && self.chance(0.8) {
-            let a = self.integer(depth - 1);
-            let other = self.integer(depth - 1);
+            let a = self.integer_of(depth - 1, sides);
+            let other = self.integer_of(depth - 1, sides);
             return match self.int(0, 11) {
                 0..3 => format!("({a} + {other})"),
                 3..5 => format!("({a} - {other})"),
@@ -94,7 +125,7 @@ impl Writer {
                 _ => format!("({a} / max(1, abs({other})))"),
             };
         }
-        let side = self.one_of(&["q", "kv"]);
+        let side = self.one_of(sides);
         match self.int(0, 9) {
             0..5 => format!("{side}.pos"),
             5 | 6 if self.frame.has_grid() => format!("{side}.{}", self.one_of(&["t", "h", "w", "cell", "frame"])),
@@ -171,6 +202,21 @@ fn tables(w: &mut Writer) -> String {
         1 => "chosen".to_owned(),
         2 => format!("method {} {}", w.one_of(&["==", "!="]), w.one_of(&["full", "local", "off"])),
         _ => format!("(q.pos - kv.pos) * bias {op} {}", w.float(-20.0, 20.0)),
+    }
+}
+
+/// By the names of values.
+fn named(w: &mut Writer) -> String {
+    let op = w.comparison();
+    match w.int(0, 7) {
+        0 => format!("place(q) {op} spot(kv)"),
+        1 => format!("place(q) - wide {op} kv.pos"),
+        2 => format!("gap(q, kv) {op} wide"),
+        3 => "marked_row(q)".to_owned(),
+        4 => "close(q, kv)".to_owned(),
+        5 => format!("abs(place(q) - spot(kv)) {op} {}", w.int(0, 40)),
+        6 => format!("tilt(q) {op} pull(kv)"),
+        _ => format!("max(spot(kv), wide) {op} q.pos"),
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) fn affine(expr: &Expr, uniform: &dyn Fn(&Expr) -> Number) -> Option<A
         return Some(Affine { q: number(0), kv: number(0), constant: uniform(expr) });
     }
     let of = |e: &Expr| affine(e, uniform);
-    match &expr.kind {
+    match &expr.value().kind {
         ExprKind::Coordinate(Side::Q, Coordinate::Pos) => {
             Some(Affine { q: number(1), kv: number(0), constant: number(0) })
         }

@@ -207,13 +207,13 @@ impl<'a> Lowering<'a> {
         call("ascending_value", [cut])
     }
 
-    /// An expression that is evaluated once: in place, or as a call if it needs locals.
+    /// An expression that is evaluated once: in place, or as a call if it needs locals or does not fit the line.
     fn once(&self, ty: &str, stem: &str, comment: &str, expr: &Expr) -> Cuda {
         let value = self.expr(expr);
         let body = self.with_locals(vec![Statement::Return(value.clone())]);
-        match body.len() {
-            1 => value,
-            _ => self.builder().function(ty, &self.builder().fresh(stem), comment, body).call(&words()),
+        match body.len() == 1 && value.to_string().len() <= 72 {
+            true => value,
+            false => self.builder().function(ty, &self.builder().fresh(stem), comment, body).call(&words()),
         }
     }
 

@@ -113,7 +113,8 @@ impl Cells<'_> {
 
     /// Defines the verdict over a cell, and gives a call of it.
     fn judge(&self, functions: &mut Vec<String>) -> (Option<Statement>, Cuda) {
-        let body = locals::with_tables(self.formulas().body(&self.formula), &self.lowering);
+        let body = self.lowering.with_lets(self.formulas().body(&self.formula));
+        let body = locals::with_tables(body, &self.lowering);
         let (parameters, arguments) = signature(&body, &words());
         functions.push(define("The verdict of the mask over a cell.", "u32 judge", &parameters, &body));
         let body = self.search_body(call_of("judge", &body, &part_words()));
@@ -151,7 +152,7 @@ impl Cells<'_> {
 
     /// As `judge`, where the mask is the same for all pairs of a cell.
     fn holds(&self, functions: &mut Vec<String>) -> (Option<Statement>, Cuda) {
-        let body = vec![Statement::Return(self.formulas().bool(&self.formula))];
+        let body = self.lowering.with_lets(vec![Statement::Return(self.formulas().bool(&self.formula))]);
         let positions = [("q", "int q"), ("kv", "int kv"), ("diff", "int diff")]
             .map(|(of, parameter)| Word::new(of, parameter).from(name(format!("{of}_cell")).member("first")));
         let words: Vec<Word> = words().into_iter().chain(positions).collect();

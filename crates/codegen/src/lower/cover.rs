@@ -90,9 +90,9 @@ impl Lowering<'_> {
         let density = float(&found).op("/", name("kBlockQ").prefixed("(float)"));
         let is_seen = |count: &Cuda| count.clone().op(">", literal(0));
         column.push(Statement::Assign(seen.clone(), "+=", is_seen(&found)));
-        column.push(Statement::Assign(dense.clone(), "+=", density.op(">", self.expr(least))));
+        column.push(Statement::Assign(dense.clone(), "+=", density.op(">", self.expr(&least.inlined()))));
         let columns = |end| name("columns").member(end);
-        let enough = float(&dense).op("/", float(&seen)).op(">", self.expr(share));
+        let enough = float(&dense).op("/", float(&seen)).op(">", self.expr(&share.inlined()));
         vec![
             variable("int", "seen", literal(0)),
             variable("int", "dense", literal(0)),
@@ -110,7 +110,7 @@ impl Lowering<'_> {
 
     /// A call that walks the quarters of a cell: whether some pair passes, whether some pair fails, or how many pass.
     fn visit(&self, cover: &Cover) -> Cuda {
-        let mask = vec![Statement::Return(self.tokens_of_cover().expr(&cover.mask))];
+        let mask = self.with_lets(vec![Statement::Return(self.tokens_of_cover().expr(&cover.mask))]);
         let first = |side: &str| name("part").member(side).member("first");
         let pair = words([Word::new("q", "int q").from(first("q")), Word::new("kv", "int kv").from(first("kv"))]);
         let comment = "Whether a token pair passes the rule of a cover.";

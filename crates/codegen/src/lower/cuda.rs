@@ -41,7 +41,8 @@ fn strength(operator: &str) -> u8 {
         "==" | "!=" => 4,
         "<" | "<=" | ">" | ">=" => 5,
         "+" | "-" => 6,
-        _ => 7,
+        "*" | "/" | "%" => 7,
+        other => unreachable!("it is not known how strongly {other} binds"),
     }
 }
 
@@ -102,11 +103,6 @@ impl Cuda {
     /// `self ? yes : no`
     pub(crate) fn choose(self, yes: Cuda, no: Cuda) -> Cuda {
         Cuda::Choice(Box::new([self, yes, no]))
-    }
-
-    /// `self != 0` of a number that is stored for a truth value.
-    pub(crate) fn is_set(self) -> Cuda {
-        self.op("!=", literal(0))
     }
 
     /// The parts that an operator joins.
@@ -214,6 +210,25 @@ impl Cuda {
             row.push(part.within(least));
         }
         Doc::Group(row)
+    }
+
+    /// Conditions as words of a header: as many on a line as it holds.
+    pub(super) fn filled(&self) -> Doc {
+        let Cuda::Binary(operator @ ("&&" | "||"), ..) = self else { return self.nested() };
+        let mut parts = Vec::new();
+        self.operands(operator, &mut parts);
+        let mut row = Vec::new();
+        for (n, part) in parts.into_iter().enumerate() {
+            let words = match part.strength() < strength("&") {
+                true => Doc::Row(vec![Doc::text("("), part.filled(), Doc::text(")")]),
+                false => part.filled(),
+            };
+            row.push(match n {
+                0 => words,
+                _ => Doc::Group(vec![Doc::Line(" "), Doc::text(format!("{operator} ")), words]),
+            });
+        }
+        Doc::Row(row)
     }
 
     fn operands<'c>(&'c self, operator: &str, out: &mut Vec<&'c Cuda>) {

@@ -302,16 +302,16 @@ impl MapStep<'_> {
 
     fn block_sum(&self, sum: &BlockSum) {
         let groups = Lowering { level: Level::Groups, ..*self.lowering };
-        let logit = vec![Statement::Return(groups.expr(&sum.logit))];
+        let logit = groups.with_lets(vec![Statement::Return(groups.expr(&sum.logit))]);
         let logit = self.named("float", "logit", "The logit of a pair of groups.", logit);
         let visible = sum.visible.as_ref().map(|visible| {
-            let body = vec![Statement::Return(groups.expr(visible))];
+            let body = groups.with_lets(vec![Statement::Return(groups.expr(visible))]);
             self.named("bool", "sees", "Whether a query group sees a kv group.", body).call(&words()).to_string()
         });
         let values = context! {
             logit => logit.call(&words()).to_string(),
             visible => visible,
-            stride => self.lowering.expr(&sum.stride).to_string(),
+            stride => self.lowering.expr(&sum.stride.inlined()).to_string(),
             inside => self.inside(&[Side::Q, Side::Kv]).map(|inside| inside.to_string()),
         };
         self.step(&BLOCK_SUM, 256, [GridAxis::QBlocks, GridAxis::Heads, GridAxis::Batch], values);

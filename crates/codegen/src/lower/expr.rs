@@ -17,6 +17,8 @@ pub(crate) struct Lowering<'a> {
     pub level: Level,
     /// How floats are rounded.
     pub floats: Floats,
+    /// Where values of a query token stand that have a name.
+    pub rows: RowValues,
     /// Where the text says which batch item and head it is for.
     pub place: BatchPlace,
     /// Takes functions and launches; of rules over blocks only.
@@ -44,6 +46,15 @@ pub(crate) enum Floats {
     Fast,
 }
 
+/// Where named values of the query token stand.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RowValues {
+    /// In locals of the function that reads them.
+    Local,
+    /// In `row`, computed before.
+    Kept,
+}
+
 /// Where the batch item and the head of a text stand.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BatchPlace {
@@ -56,7 +67,7 @@ pub(crate) enum BatchPlace {
 impl<'a> Lowering<'a> {
     /// Exact floats, no builder.
     pub(super) fn new(strategy: &'a Strategy, level: Level, place: BatchPlace) -> Lowering<'a> {
-        Lowering { strategy, level, floats: Floats::Exact, place, builder: None }
+        Lowering { strategy, level, floats: Floats::Exact, rows: RowValues::Local, place, builder: None }
     }
 
     /// The query head.
@@ -115,6 +126,7 @@ impl<'a> Lowering<'a> {
                 stored(input.scalar, field(format!("input_{}", input.name)).at(at))
             }
             ExprKind::Table(id) => self.table(id.0),
+            ExprKind::Let(named) => self.named(named),
             ExprKind::Logit => name("s"),
             ExprKind::Variant(_, number) => literal(number),
             ExprKind::Map(id, sides) => self.map(id.0, sides),
@@ -165,7 +177,7 @@ impl<'a> Lowering<'a> {
             Some(Value::Float(end)) => Some(end),
             _ => None,
         };
-        match &expr.kind {
+        match &expr.value().kind {
             ExprKind::Float(value) => value.abs() >= LEAST,
             ExprKind::Param(id) => {
                 let param = &self.strategy.params[id.0];
@@ -282,7 +294,7 @@ pub(super) fn table_word(strategy: &Strategy, id: usize) -> String {
 
 /// A number of a buffer as a value of its type.
 fn stored(scalar: Scalar, number: Cuda) -> Cuda {
-    if scalar == Scalar::Bool { number.is_set() } else { number }
+    if scalar == Scalar::Bool { number.op("!=", literal(0)) } else { number }
 }
 
 /// The function that does this operation in 32 bits whatever its operands are.

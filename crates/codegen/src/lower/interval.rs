@@ -3,6 +3,7 @@
 
 use sparsym_ir::Expr;
 use sparsym_ir::expr::{BinaryOp, Coordinate, ExprKind, Function, Side, Type, UnaryOp};
+use sparsym_ir::lets::Let;
 use sparsym_ir::strategy::{InputId, Scalar};
 
 use super::affine::{Affine, Number, affine};
@@ -30,8 +31,10 @@ pub(super) enum Sums {
 }
 
 impl Intervals<'_> {
-    /// Declares the coordinates and values of a cell that `body` names, and goes on with it.
+    /// Declares the coordinates and values of a cell that `body` names, and goes on with it. Named values that are the same
+    /// for all pairs are left to be declared before.
     pub(super) fn with_locals(&self, body: Body) -> Body {
+        let body = self.lowering.with_lets_as(body, |of| self.named(of));
         let mut locals = Vec::new();
         let free = free_names(&body);
         let mut local = |ty: &str, word: String, value: Cuda| {
@@ -64,9 +67,22 @@ impl Intervals<'_> {
         locals
     }
 
+    /// What is known of a named value over a cell.
+    fn named(&self, of: &Let) -> Option<(&'static str, Cuda)> {
+        if !of.value.reads_tokens() {
+            return None;
+        }
+        Some(match of.value.ty {
+            Type::Bool => ("u32", self.verdict(&of.value)),
+            Type::Float => ("Floats", self.floats(&of.value)),
+            Type::Triple => ("Box", self.points(&of.value)),
+            Type::Int | Type::Variant => ("Interval", self.interval(&of.value)),
+        })
+    }
+
     /// The same of `return value;`.
     pub(super) fn returned(&self, value: Cuda) -> Body {
-        self.with_locals(vec![Statement::Return(value)])
+        self.lowering.with_lets(self.with_locals(vec![Statement::Return(value)]))
     }
 
     /// The verdict of a bool expression.
@@ -75,6 +91,7 @@ impl Intervals<'_> {
             return verdict_of(self.lowering.expr(expr));
         }
         match &expr.kind {
+            ExprKind::Let(named) => self.lowering.named(named),
             ExprKind::Input(id, side) => call("is_not_zero", [self.input(*id, *side)]),
             ExprKind::InRange(side, id) => {
                 let range = range_field(&self.lowering.strategy.tokens[id.0].name);
@@ -114,7 +131,7 @@ impl Intervals<'_> {
         if self.sums == Sums::Wrapping {
             return None;
         }
-        affine(expr, &|e: &Expr| Number::uniform(self.lowering.expr(e), &e.kind))
+        affine(expr, &|e: &Expr| Number::uniform(self.lowering.expr(e), &e.value().kind))
     }
 
     fn interval(&self, expr: &Expr) -> Cuda {
@@ -126,6 +143,7 @@ impl Intervals<'_> {
         }
         let of = |e: &Expr| self.interval(e);
         match &expr.kind {
+            ExprKind::Let(named) => self.lowering.named(named),
             ExprKind::Coordinate(side, Coordinate::Pos) => call("spread", [name("cell").member(side.name())]),
             ExprKind::Coordinate(side, Coordinate::Cell) => name(format!("{}_cells", side.name())),
             ExprKind::Coordinate(side, coordinate) => {
@@ -168,6 +186,7 @@ impl Intervals<'_> {
         }
         let of = |e: &Expr| self.floats(e);
         match &expr.kind {
+            ExprKind::Let(named) => self.lowering.named(named),
             ExprKind::Input(id, side) => self.input(*id, *side),
             ExprKind::Unary(UnaryOp::ToFloat, a) => call("to_floats", [self.interval(a)]),
             ExprKind::Unary(UnaryOp::Neg, a) => call("negated_floats", [of(a)]),
@@ -206,6 +225,7 @@ impl Intervals<'_> {
     /// The box of a triple.
     fn points(&self, expr: &Expr) -> Cuda {
         match &expr.kind {
+            ExprKind::Let(named) if expr.reads_tokens() => self.lowering.named(named),
             ExprKind::Coordinate(side, _) => name(format!("{}_tile", side.name())),
             ExprKind::Triple(parts) if expr.reads_tokens() => {
                 Cuda::Braces("Box", parts.iter().map(|part| self.interval(part)).collect())

@@ -16,9 +16,10 @@ pub(super) fn span(side: &str, ragged: bool) -> Statement {
     declare("Span", side, call("block_span", [name(block), name(size), tokens]))
 }
 
-/// Declares the spans of tokens and the triples of tables that a body reads, and goes on with it.
+/// Declares the named values, the spans of tokens and the triples of tables that a body reads, and goes on with it.
 pub(super) fn with_locals(body: Body, lowering: &Lowering) -> Body {
     let ragged = lowering.builder().plan.ragged;
+    let body = lowering.with_lets(body);
     let free = free_names(&body);
     let mut locals: Body =
         ["q", "kv"].into_iter().filter(|side| free.contains(side)).map(|side| span(side, ragged)).collect();

@@ -14,22 +14,24 @@ mod formula;
 mod functions;
 mod interval;
 mod layout;
+mod lets;
 mod locals;
 mod symbols;
 
-use sparsym_ir::Expr;
 use sparsym_ir::expr::{BinaryOp, Coordinate, ExprKind, Type};
 use sparsym_ir::strategy::{Strategy, TokenRule};
+use sparsym_ir::{Expr, Span};
 
 use serde::Serialize;
 
 pub use data::reads_means_alone;
 pub(crate) use symbols::SymbolRules;
 
-use body::{Statement, Word, define, signature};
+use body::Word;
 use cuda::{Cuda, field, name};
 use expr::{BatchPlace, Floats, Level, Lowering};
 use functions::Builder;
+use lets::Spelling;
 
 use crate::kernel::Step;
 use crate::params::Buffer;
@@ -41,20 +43,12 @@ pub(crate) struct TokenRules {
     /// Their definitions.
     #[serde(skip)]
     pub functions: String,
-    /// Arguments of a call of `mask`.
-    pub mask_arguments: String,
-    /// Arguments of a call of `score`.
-    pub score_arguments: String,
-    /// Whether `mask` reads the query token.
-    pub mask_reads_q: bool,
-    /// Whether `mask` reads the kv token.
-    pub mask_reads_kv: bool,
+    /// How `mask` is called.
+    pub mask: TokenCalls,
+    /// How `score` is called.
+    pub score: TokenCalls,
     /// Whether `mask` divides by what only a call knows, as coordinates of a grid are made.
     pub mask_divides: bool,
-    /// Whether `score` reads the query token.
-    pub score_reads_q: bool,
-    /// Whether `score` reads the kv token.
-    pub score_reads_kv: bool,
     /// The mask's expression, for the header.
     pub mask_words: String,
     /// The score's expression, for the header.
@@ -91,33 +85,75 @@ pub(crate) fn token_rules(strategy: &Strategy, scored: bool) -> TokenRules {
     let mut rules = TokenRules::default();
     let exact = Lowering::new(strategy, Level::Tokens, BatchPlace::Tile);
     if let Some(TokenRule { value, .. }) = &strategy.mask {
-        rules.mask_divides = value.any(divides);
-        let test = exact.expr(value);
-        rules.mask_words = test.to_string();
-        (rules.mask_reads_q, rules.mask_reads_kv) = (test.reads("q"), test.reads("kv"));
-        let body = [Statement::Return(test)];
-        let (parameters, arguments) = signature(&body, &token_words());
-        rules.mask_arguments = list(&arguments);
-        rules.functions.push_str(&define("Whether the token pair may attend.", "bool mask", &parameters, &body));
+        value.walk_pair(&mut |e| rules.mask_divides |= divides(e));
+        rules.mask_words = words_of_header(&exact.expr(value));
+        rules.mask = TokenCalls::add(&exact, value, &MASK, &mut rules.functions);
     }
     let fast = Lowering { floats: Floats::Fast, ..exact };
-    let score = strategy.score.as_ref().map(|rule| fast.expr(&rule.value));
+    let logit = Expr { kind: ExprKind::Logit, ty: Type::Float, span: Span::default() };
     // A scale that is not positive turns the running maximum round; as a score it is applied before.
-    if let Some(value) = score.or_else(|| scored.then(|| name("s"))) {
-        rules.score_words = value.to_string();
-        (rules.score_reads_q, rules.score_reads_kv) = (value.reads("q"), value.reads("kv"));
-        let body = [Statement::Return(value)];
-        let (parameters, arguments) = signature(&body, &token_words());
-        let logit = name("s").at(name("m")).at(name("n")).at(name("e")).op("*", field("scale"));
-        rules.score_arguments = list(&[vec![logit], arguments].concat());
-        if !rules.functions.is_empty() {
-            rules.functions.push('\n');
-        }
-        let comment = "The logit of a token pair, from its scaled product s.";
-        let parameters = if parameters.is_empty() { "float s".to_owned() } else { format!("float s, {parameters}") };
-        rules.functions.push_str(&define(comment, "float score", &parameters, &body));
+    let score = strategy.score.as_ref().map(|rule| &rule.value).or_else(|| scored.then_some(&logit));
+    if let Some(value) = score {
+        rules.score_words = words_of_header(&fast.expr(value));
+        rules.score = TokenCalls::add(&fast, value, &SCORE, &mut rules.functions);
     }
     rules
+}
+
+const MASK: Spelling = Spelling {
+    function: "mask",
+    kind: "bool",
+    comment: "Whether the token pair may attend.",
+    row: "MaskRow",
+    row_parameter: "const MaskRow& row",
+};
+
+const SCORE: Spelling = Spelling {
+    function: "score",
+    kind: "float",
+    comment: "The logit of a token pair, from its scaled product s.",
+    row: "ScoreRow",
+    row_parameter: "const ScoreRow& row",
+};
+
+/// How a template calls the functions of a token rule.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct TokenCalls {
+    /// For a token pair.
+    pub pair: String,
+    /// For what is kept of a query token; empty if nothing is.
+    pub row: String,
+    /// Whether the call for a pair reads the query token.
+    pub reads_q: bool,
+    /// Whether it reads the kv token.
+    pub reads_kv: bool,
+}
+
+impl TokenCalls {
+    fn add(lowering: &Lowering, value: &Expr, spelling: &Spelling, functions: &mut String) -> TokenCalls {
+        if !functions.is_empty() {
+            functions.push('\n');
+        }
+        let rule = lets::token_rule(lowering, value, spelling, &token_words());
+        functions.push_str(&rule.text);
+        let row = rule.row_call.map_or(String::new(), |call| call.to_string());
+        TokenCalls { pair: rule.call.to_string(), row, reads_q: rule.reads_q, reads_kv: rule.reads_kv }
+    }
+}
+
+/// An expression behind the word of its line in a header, which is a comment; a long one only as it begins, for it stands
+/// below.
+fn words_of_header(value: &Cuda) -> String {
+    const INDENT: usize = 14;
+    const MOST_LINES: usize = 3;
+    let text = value.filled().lines(INDENT);
+    let mut lines: Vec<String> = text.lines().map(|line| format!("// {}", &line["// ".len()..])).collect();
+    lines[0] = lines[0][INDENT..].to_owned();
+    if lines.len() > MOST_LINES {
+        lines.truncate(MOST_LINES - 1);
+        lines.push(format!("//{:1$}…", "", INDENT - "//".len()));
+    }
+    lines.join("\n")
 }
 
 /// Whether an expression is a division by a number that the text does not hold: a few dozen instructions.
@@ -146,24 +182,21 @@ pub(crate) fn block_rules(strategy: &Strategy, kernel: &str, plan: &SymbolsPlan)
         symbols,
         sums_directions,
         subtracts_center,
-        mask_words: strategy.mask.iter().map(|mask| tokens.expr(&mask.value).to_string()).collect(),
+        mask_words: strategy.mask.iter().map(|mask| words_of_header(&tokens.expr(&mask.value))).collect(),
         shared_functions: symbols::range_functions(strategy, &builder),
         steps: builder.steps.take(),
         cuts: builder.cuts.take(),
     }
 }
 
-/// Names that the body of a token rule may use.
-fn token_words() -> [Word; 4] {
+/// Names that a token rule may use.
+fn token_words() -> [Word; 5] {
+    let logit = name("s").at(name("m")).at(name("n")).at(name("e")).op("*", field("scale"));
     [
+        Word::new("s", "float s").from(logit),
         Word::new("p", "const Params& p"),
         Word::new("tile", "const Tile& tile"),
         Word::new("q", "int q"),
         Word::new("kv", "int kv"),
     ]
-}
-
-/// Arguments of a call.
-fn list(arguments: &[Cuda]) -> String {
-    arguments.iter().map(Cuda::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -13,7 +13,7 @@ pub(crate) struct Choice<T> {
     pub tile: T,
 }
 
-/// Most operands of a mask that a tight tile has registers for: a window beside text has 18, a box of a grid 133.
+/// Most operands of a mask for a pair that a tight tile has registers for: a window beside text has 18.
 const LONG_MASK: usize = 64;
 
 /// What an attention kernel's options ask of registers.
@@ -32,7 +32,7 @@ impl Needs {
     fn of(request: &Request<'_>, of: &AttentionRequest<'_>) -> Needs {
         let strategy = of.strategy;
         let mut operands = 0;
-        strategy.mask.iter().for_each(|mask| mask.value.walk(&mut |_| operands += 1));
+        strategy.mask.iter().for_each(|mask| mask.value.walk_pair(&mut |_| operands += 1));
         let looks_up = !(strategy.tables.is_empty() && strategy.inputs.is_empty());
         let scored = strategy.score.is_some() || of.scale == Scale::Any;
         Needs {

@@ -123,3 +123,8 @@ files! {
     /// Differences of outputs.
     DIFFERENCES = "gemm_o/differences.cu";
 }
+
+/// The text of every template.
+pub(crate) fn texts() -> impl Iterator<Item = &'static str> {
+    BEFORE_PARAMS.iter().chain(&AFTER_PARAMS).chain(FILES).map(|file| file.text)
+}

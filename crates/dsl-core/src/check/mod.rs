@@ -31,6 +31,8 @@ pub fn check(strategy: &Strategy) -> Findings {
 
 /// Mistakes in what is there.
 pub(crate) fn present(strategy: &Strategy, findings: &mut Findings) {
+    // What a name stands for is looked at where it is read.
+    let strategy = &strategy.inlined();
     range::check(strategy, findings);
     granularity::check(strategy, findings);
     grid::check_single(strategy, findings);
@@ -46,9 +48,10 @@ pub(crate) fn present(strategy: &Strategy, findings: &mut Findings) {
 
 /// Mistakes in what is missing: they are known only when every clause could be read.
 pub(crate) fn absent(strategy: &Strategy, findings: &mut Findings) {
+    unused::check(strategy, findings);
+    let strategy = &strategy.inlined();
     grid::check_declared(strategy, findings);
     effect::check(strategy, findings);
-    unused::check(strategy, findings);
     schedule::check_absent(strategy, findings);
     degrade::check_absent(strategy, findings);
 }

@@ -3,6 +3,7 @@
 use sparsym_ir::expr::{
     BinaryOp, Coordinate, Cover, CoverRule, Expr, ExprKind, Line, Order, Running, Side, Softmax, UnaryOp, Within,
 };
+use sparsym_ir::lets::LetSide;
 use sparsym_ir::strategy::Strategy;
 
 /// What variables are called.
@@ -54,6 +55,10 @@ impl Printer<'_, '_> {
             ExprKind::Input(id, side) => format!("{}[{}]", strategy.inputs[id.0].name, name(side)),
             ExprKind::Table(id) => strategy.tables[id.0].name.clone(),
             ExprKind::Variant(id, index) => strategy.tables[id.0].variants[*index].clone(),
+            ExprKind::Let(named) => {
+                let named = &strategy.lets[named.id.0];
+                format!("{}{}", named.name, arguments(named.side))
+            }
             ExprKind::Logit => self.names.logit.to_owned(),
             ExprKind::Map(id, sides) => {
                 let sides: Vec<&str> = sides.iter().map(name).collect();
@@ -158,6 +163,16 @@ impl Printer<'_, '_> {
 
     fn list<'e>(&self, values: impl Iterator<Item = &'e Expr>) -> String {
         values.map(|value| self.expr(value)).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// `(q, kv)` behind the name of a value; where it is read, tokens have their usual names.
+pub(super) fn arguments(side: LetSide) -> &'static str {
+    match side {
+        LetSide::None => "",
+        LetSide::Q => "(q)",
+        LetSide::Kv => "(kv)",
+        LetSide::Pair => "(q, kv)",
     }
 }
 

@@ -1,8 +1,8 @@
 //! Typed IR to canonical text: `parse(print(ir)) == ir`.
 //!
-//! Variables of rules are always `q`, `kv` and `s`, conversions are written out as `float(x)`, `let` names are gone unless
-//! they are maps, and only the brackets that the grammar needs are printed. A function that runs over blocks calls its
-//! variable as the variable of that axis is called outside, or else `q`, `kv` or `head`.
+//! Variables of rules and of values over tokens are always `q`, `kv` and `s`, conversions are written out as `float(x)`, and
+//! only the brackets that the grammar needs are printed. A function that runs over blocks calls its variable as the variable
+//! of that axis is called outside, or else `q`, `kv` or `head`.
 
 mod expr;
 
@@ -94,6 +94,10 @@ impl Printer<'_> {
             Some(Permute::Index(id)) => self.clause(format_args!("permute by {}", strategy.inputs[id.0].name)),
             None => {}
         }
+        for named in &strategy.lets {
+            let over = expr::arguments(named.side);
+            self.clause(format_args!("let {}{over} = {}", named.name, self.expr(&named.value)));
+        }
         for map in &strategy.maps {
             self.clause(format_args!("{}", self.map(map)));
         }
@@ -142,8 +146,9 @@ impl Printer<'_> {
             let tables = strategy.tables.iter().map(|table| &table.name);
             let inputs = strategy.inputs.iter().map(|input| &input.name);
             let ranges = strategy.tokens.iter().map(|range| &range.name);
+            let lets = strategy.lets.iter().map(|named| &named.name);
             let maps = strategy.maps.iter().map(|map| &map.name);
-            params.chain(tables).chain(inputs).chain(ranges).chain(maps).any(|taken| taken == name)
+            params.chain(tables).chain(inputs).chain(ranges).chain(lets).chain(maps).any(|taken| taken == name)
         };
         let mut name = "s".to_owned();
         while taken(&name) {

@@ -12,7 +12,13 @@ impl Resolver<'_> {
         if let Some(special) = self.special(name, args, span) {
             return special;
         }
+        if let Some(named) = self.named_at(name, args, span) {
+            return named;
+        }
         let function = Function::ALL.into_iter().find(|function| function.name() == name.text);
+        if function.is_none() && name.text != "float" {
+            return self.unknown(name, args);
+        }
         let values: Vec<Option<Expr>> = args.iter().map(|arg| self.expr(arg)).collect();
         if name.text == "float" {
             self.arity("float", 1, args.len(), span)?;
@@ -23,21 +29,28 @@ impl Resolver<'_> {
                 ty => self.mismatch(value.span, "a number", ty, "`float` makes a float of an integer"),
             };
         }
-        let Some(function) = function else {
-            if self.scope.is_poisoned(&name.text) {
-                return None;
-            }
-            let names = functions();
-            let help = match closest(&name.text, names.clone()) {
-                Some(meant) => format!("did you mean `{meant}`?"),
-                None => format!("functions are {}", names.collect::<Vec<_>>().join(", ")),
-            };
-            return self.wrong(Code::UndefinedName, name.span, format!("no function `{}`", name.text), help);
-        };
+        let function = function?;
         self.arity(function.name(), arity(function), args.len(), span)?;
         let values = values.into_iter().collect::<Option<Vec<Expr>>>()?;
         let (args, ty) = self.arguments(function, values)?;
         Some(Expr { kind: ExprKind::Call(function, args), ty, span })
+    }
+
+    /// A call of what is no function. Mistakes in its arguments are told too, but not that a variable is no value: it may have
+    /// been meant for the name of one over tokens.
+    fn unknown(&mut self, name: &Name, args: &[ast::Expr]) -> Option<Expr> {
+        for arg in args {
+            if self.variable(arg).is_none() {
+                drop(self.expr(arg));
+            }
+        }
+        let mut known: Vec<&str> = functions().collect();
+        known.extend(self.names_over_tokens());
+        let help = match closest(&name.text, known) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("functions are {}", functions().collect::<Vec<_>>().join(", ")),
+        };
+        self.wrong(Code::UndefinedName, name.span, format!("no function `{}`", name.text), help)
     }
 
     /// The arguments after conversion, and the type of the result.
@@ -63,7 +76,7 @@ impl Resolver<'_> {
         if let Some(arg) = args.iter().find(|arg| arg.ty != expected) {
             return self.mismatch(arg.span, &article(expected), arg.ty, &help);
         }
-        let tile = |arg: &Expr| matches!(arg.kind, ExprKind::Coordinate(_, Coordinate::Tile));
+        let tile = |arg: &Expr| matches!(arg.value().kind, ExprKind::Coordinate(_, Coordinate::Tile));
         if function == Function::Near
             && let Some(arg) = args[..2].iter().find(|arg| !tile(arg))
         {

@@ -19,6 +19,8 @@ const MAX_DEPTH: usize = crate::syntax::MAX_DEPTH;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Setting {
     Let,
+    /// A value over tokens.
+    TokenLet,
     Mask,
     Score,
     Block,
@@ -33,6 +35,7 @@ impl Setting {
     pub(super) fn name(self) -> &'static str {
         match self {
             Setting::Let => "`let`",
+            Setting::TokenLet => "a `let` over tokens",
             Setting::Mask => "`mask`",
             Setting::Score => "`score`",
             Setting::Block => "a block rule",
@@ -265,13 +268,7 @@ impl<'a> Resolver<'a> {
                 (ExprKind::Table(id), ty)
             }
             Symbol::Map(id) => return self.whole_map(id, name),
-            Symbol::Let(value, operands) => {
-                self.nodes += operands;
-                if self.nodes > MAX_NODES {
-                    return self.too_large(span);
-                }
-                return Some(Expr::clone(&value));
-            }
+            Symbol::Let(id, operands) => return self.named(id, operands, name),
             Symbol::Poisoned => return None,
             other @ (Symbol::Input(_) | Symbol::Range(_)) => {
                 let help = match other {
@@ -322,7 +319,7 @@ impl<'a> Resolver<'a> {
         let grids = self.strategy.tokens.iter().filter_map(|range| range.grid);
         let (tokens, blocks) = match (self.grain, self.setting) {
             (Grain::Groups, _) => return coordinate == Coordinate::Block,
-            (Grain::Tokens, _) | (Grain::Plain, Setting::Mask | Setting::Score) => (true, false),
+            (Grain::Tokens, _) | (Grain::Plain, Setting::Mask | Setting::Score | Setting::TokenLet) => (true, false),
             (Grain::Blocks | Grain::PointFree, _) => (false, true),
             (Grain::Plain, _) => (true, true),
         };
@@ -360,6 +357,7 @@ impl<'a> Resolver<'a> {
             other => {
                 let help = match other {
                     Symbol::Table(_) => format!("write `{}`: a table is read at this step, layer and head", name.text),
+                    Symbol::Let(..) => format!("a value over tokens is read with round brackets: `{}(q)`", name.text),
                     _ => "inputs are declared by `input name: [token] of i32;`, maps by `let name = …;`".to_owned(),
                 };
                 let message = format!("`{}` is {}, not an input or a map", name.text, describe(&other));
@@ -447,7 +445,7 @@ pub(super) fn is_number(ty: Type) -> bool {
 
 /// `step / steps`: a share of the run, which is a float although both are integers.
 fn is_share(left: &Expr, right: &Expr) -> bool {
-    left.ty == Type::Int && right.kind == ExprKind::Global(Global::Steps)
+    left.ty == Type::Int && right.value().kind == ExprKind::Global(Global::Steps)
 }
 
 /// An integer that meets a float becomes one.
@@ -480,5 +478,6 @@ pub(super) fn count(value: &Expr) -> usize {
 }
 
 fn depth(value: &Expr) -> usize {
-    1 + value.children().into_iter().map(depth).max().unwrap_or(0)
+    let own = usize::from(!matches!(value.kind, ExprKind::Let(_)));
+    own + value.children().into_iter().map(depth).max().unwrap_or(0)
 }

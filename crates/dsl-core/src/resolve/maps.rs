@@ -3,13 +3,12 @@
 //! A map is written with variables, `let p[q, kv] = …`, or without. Without, whole maps and products of tensors are
 //! combined by arithmetic, and all of them are over the same blocks.
 
-use std::rc::Rc;
-
 use sparsym_ir::expr::{Expr, ExprKind, Side, Type};
 use sparsym_ir::strategy::{Map, MapAxis, MapId, RangeId, Strategy};
 use sparsym_ir::{Code, Finding, Findings, Span};
 
-use super::expr::{Grain, Resolver, Setting, count};
+use super::expr::{Grain, Resolver, Setting};
+use super::lets;
 use super::rule::range_id;
 use super::scope::{Scope, Symbol};
 use super::variables::{Variables, blocks_of, check_names};
@@ -19,27 +18,22 @@ use crate::syntax::words::{BINDERS, ORDERS, SPECIAL_FUNCTIONS, TENSORS};
 /// A `let` clause: the symbol that its name stands for.
 pub(super) fn resolve_let(
     name: &Name,
-    written: &[ast::Variable],
+    over: &ast::Over,
     value: &ast::Expr,
     span: Span,
     strategy: &mut Strategy,
     scope: &mut Scope,
     findings: &mut Findings,
 ) {
-    if written.is_empty() && !reads_data(value, scope) {
-        let value = Resolver::new(strategy, scope, findings, Setting::Let, Variables::default()).any(value);
-        let symbol = value.map_or(Symbol::Poisoned, |value| {
-            let operands = count(&value);
-            Symbol::Let(Rc::new(value), operands)
-        });
-        if scope.claim(name, findings) {
-            scope.declare(name, symbol);
+    let map = match over {
+        ast::Over::Tokens(variables) => {
+            return lets::over_tokens(name, variables, value, span, strategy, scope, findings);
         }
-        return;
-    }
-    let map = match written {
-        [] => point_free(name, value, strategy, scope, findings),
-        written => with_variables(written, value, strategy, scope, findings),
+        ast::Over::Nothing if !reads_data(value, scope) => {
+            return lets::without_variables(name, value, span, strategy, scope, findings);
+        }
+        ast::Over::Nothing => point_free(name, value, strategy, scope, findings),
+        ast::Over::Blocks(written) => with_variables(written, value, strategy, scope, findings),
     };
     let map = map.filter(|(axes, _)| {
         let own = axes.iter().any(|axis| axis.variable == name.text);
@@ -165,7 +159,7 @@ impl Resolver<'_> {
                 "compare it outside of `cover`",
             ),
             Grain::Plain => match self.setting {
-                Setting::Mask | Setting::Score => (
+                Setting::Mask | Setting::Score | Setting::TokenLet => (
                     format!("{what} belongs to blocks, and {} speaks of tokens", self.setting.name()),
                     "write a `skip` or `keep` rule",
                 ),

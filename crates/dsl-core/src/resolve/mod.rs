@@ -1,4 +1,4 @@
-//! Syntax tree to typed IR: names are bound, types are known, `let` names are replaced by their values.
+//! Syntax tree to typed IR: names are bound, types are known.
 //!
 //! Clauses that are wrong are left out of the IR. A name whose declaration is wrong is known but poisoned: an expression
 //! that reads it fails without a further finding.
@@ -7,6 +7,7 @@ mod binder;
 mod call;
 mod declare;
 mod expr;
+mod lets;
 mod maps;
 mod order;
 mod place;
@@ -33,6 +34,5 @@ pub(crate) fn resolve(item: &Item, findings: &mut Findings) -> Strategy {
             rule::resolve(clause, &mut strategy, &mut scope, &mut clauses, findings);
         }
     }
-    scope.report_unused_lets(findings);
     strategy
 }

@@ -277,7 +277,7 @@ impl Resolver<'_> {
             let message = format!("{what} is the same for all blocks");
             return self.wrong(Code::WrongPlace, share.span, message, "use a literal, a param or a table".to_owned());
         }
-        let literal = match &share.kind {
+        let literal = match &share.inlined().kind {
             ExprKind::Float(value) => Some(*value),
             ExprKind::Unary(UnaryOp::Neg, operand) => match operand.kind {
                 ExprKind::Float(value) => Some(-value),

@@ -32,7 +32,7 @@ impl Resolver<'_> {
 /// What makes a value unknown in the schedule or in a forecast order.
 fn wrong_place(setting: Setting, value: &Expr, strategy: &Strategy) -> Option<&'static str> {
     let (heads, layers, orders) = match setting {
-        Setting::Let | Setting::Mask | Setting::Score | Setting::Block => return None,
+        Setting::Let | Setting::TokenLet | Setting::Mask | Setting::Score | Setting::Block => return None,
         Setting::Update => (true, true, false),
         Setting::Dense | Setting::Degrade => (true, false, false),
         Setting::Order => (true, true, true),

@@ -44,8 +44,8 @@ pub(super) fn resolve(
 ) {
     let span = clause.span;
     match &clause.kind {
-        ClauseKind::Let { name, variables, value } => {
-            resolve_let(name, variables, value, span, strategy, scope, findings);
+        ClauseKind::Let { name, over, value } => {
+            resolve_let(name, over, value, span, strategy, scope, findings);
         }
         ClauseKind::Mask { q, kv, value } => {
             let first = clauses.first("mask", span, findings);

@@ -1,10 +1,10 @@
 //! The names that a strategy declares.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
+use sparsym_ir::lets::LetId;
 use sparsym_ir::strategy::{InputId, MapId, ParamId, RangeId, Strategy, TableId};
-use sparsym_ir::{Code, Expr, Finding, Findings, Span};
+use sparsym_ir::{Code, Finding, Findings, Span};
 
 use crate::syntax::ast::Name;
 use crate::syntax::words::{closest, reserved};
@@ -16,8 +16,8 @@ pub(super) enum Symbol {
     Table(TableId),
     Input(InputId),
     Range(RangeId),
-    /// A value, shared by all that read it, and its operands.
-    Let(Rc<Expr>, usize),
+    /// A value, and its operands.
+    Let(LetId, usize),
     Map(MapId),
     /// Its declaration is wrong; reading it is not reported again.
     Poisoned,
@@ -61,8 +61,6 @@ pub(super) struct Scope {
     entries: BTreeMap<String, Entry>,
     /// Variables of maps. They are printed below all declarations, so no declaration may have their names.
     variables: BTreeMap<String, Span>,
-    /// Whether some declaration could not be read.
-    incomplete: bool,
     /// Names that may still be compared with one that is not defined.
     comparisons: usize,
     /// Operands that expressions may still have, `let` names replaced.
@@ -83,7 +81,6 @@ impl Scope {
         Scope {
             entries: poisoned.iter().map(entry).collect(),
             variables: BTreeMap::new(),
-            incomplete: !poisoned.is_empty(),
             comparisons: MOST_COMPARISONS,
             operands: MOST_OPERANDS,
         }
@@ -178,24 +175,6 @@ impl Scope {
     /// The place of a declaration.
     pub(super) fn place(&self, name: &str) -> Option<Span> {
         self.entries.get(name).map(|entry| entry.span)
-    }
-
-    /// `let` names that nothing reads. They leave no trace in the IR, so they are found here. After a mistake it is not
-    /// known what the lost clauses read.
-    pub(super) fn report_unused_lets(&self, findings: &mut Findings) {
-        if self.incomplete || findings.has_errors() {
-            return;
-        }
-        for (name, entry) in &self.entries {
-            if matches!(entry.symbol, Symbol::Let(..)) && !entry.read {
-                findings.push(Finding::at(
-                    Code::UnusedName,
-                    entry.span,
-                    format!("`{name}` is declared but never read"),
-                    "remove it, or write the rule that reads it",
-                ));
-            }
-        }
     }
 }
 

@@ -49,7 +49,7 @@ impl Resolver<'_> {
         let ast::ExprKind::Name(name) = &value.kind else { return None };
         let id = match self.scope.peek(name)? {
             Symbol::Table(id) => *id,
-            Symbol::Let(value, _) => match value.kind {
+            Symbol::Let(id, _) => match self.strategy.lets[id.0].value.value().kind {
                 ExprKind::Table(id) => id,
                 _ => return None,
             },

@@ -37,7 +37,7 @@ pub(crate) enum ClauseKind {
     Input { name: Name, axis: Name, ty: Name },
     Tokens(Vec<TokenRange>),
     Blocks { q: Literal, kv: Literal },
-    Let { name: Name, variables: Vec<Variable>, value: Expr },
+    Let { name: Name, over: Over, value: Expr },
     Permute { range: Option<Name>, by: Name },
     Mask { q: Name, kv: Name, value: Expr },
     Score { logit: Name, q: Name, kv: Name, value: Expr },
@@ -46,6 +46,17 @@ pub(crate) enum ClauseKind {
     Update(Expr),
     Dense(Expr),
     Degrade(Expr),
+}
+
+/// What a `let` value is written over.
+#[derive(Debug)]
+pub(crate) enum Over {
+    /// `let early = …`: nothing, or blocks that are not named.
+    Nothing,
+    /// `let p[q, kv] = …`
+    Blocks(Vec<Variable>),
+    /// `let row(q) = …`
+    Tokens(Vec<Name>),
 }
 
 /// What an entry of a table holds.

@@ -236,23 +236,31 @@ fn unknown_clause(cursor: &Cursor, word: &str) -> Problem {
     Finding::at(Code::UnknownClause, cursor.here(), format!("no clause starts with `{word}`"), help).into()
 }
 
-/// `name = value`, `name[q, kv] = value`, `name[v in vision] = value`
+/// `name = value`, `name(q) = value`, `name[q, kv] = value`, `name[v in vision] = value`
 fn let_(cursor: &mut Cursor) -> Parsed<ClauseKind> {
-    const FORM: &str = "write `let name = value;`, or `let name[q, kv] = value;` for a map";
+    const FORM: &str =
+        "write `let name = value;`, `let name(q) = value;` over tokens, or `let name[q, kv] = value;` for a map";
     let name = cursor.name("a name", FORM)?;
-    let mut variables = Vec::new();
-    if let Some(mut inside) = cursor.group(Delimiter::Bracket) {
-        loop {
-            variables.push(variable(&mut inside, FORM)?);
-            if variables.len() == 2 || !inside.eat(",") {
-                inside.eat(",");
-                inside.finish(FORM)?;
-                break;
-            }
-        }
-    }
+    let over = if let Some(mut inside) = cursor.group(Delimiter::Bracket) {
+        Over::Blocks(one_or_two(&mut inside, FORM, |inside| variable(inside, FORM))?)
+    } else if let Some(mut inside) = cursor.group(Delimiter::Parenthesis) {
+        Over::Tokens(one_or_two(&mut inside, FORM, |inside| inside.name("a variable", FORM))?)
+    } else {
+        Over::Nothing
+    };
     cursor.expect("=", FORM)?;
-    Ok(ClauseKind::Let { name, variables, value: expr(cursor)? })
+    Ok(ClauseKind::Let { name, over, value: expr(cursor)? })
+}
+
+/// Variables between brackets.
+fn one_or_two<T>(inside: &mut Cursor, form: &str, read: impl Fn(&mut Cursor) -> Parsed<T>) -> Parsed<Vec<T>> {
+    let mut variables = vec![read(inside)?];
+    if inside.eat(",") && !inside.is_empty() {
+        variables.push(read(inside)?);
+        inside.eat(",");
+    }
+    inside.finish(form)?;
+    Ok(variables)
 }
 
 /// `q in text`

@@ -1,6 +1,7 @@
 //! Random strategies.
 
 mod data;
+pub(crate) mod lets;
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -45,6 +46,7 @@ pub(crate) fn int(setting: Setting) -> BoxedStrategy<Expr> {
         Just(e(ExprKind::Param(ParamId(0)), Type::Int)),
     ];
     let side = select(vec![Side::Q, Side::Kv]);
+    let leaf = prop_oneof![9 => leaf, 1 => lets::read(setting, Type::Int)];
     let leaf = match setting {
         Setting::Schedule => leaf.boxed(),
         Setting::Block => {
@@ -86,6 +88,7 @@ pub(crate) fn float(setting: Setting) -> BoxedStrategy<Expr> {
         Just(e(ExprKind::Param(ParamId(1)), Type::Float)),
         converted.prop_map(|value| e(ExprKind::Unary(UnaryOp::ToFloat, value.into()), Type::Float)),
     ];
+    let leaf = prop_oneof![9 => leaf, 1 => lets::read(setting, Type::Float)];
     let leaf = match setting {
         Setting::Schedule => leaf.boxed(),
         Setting::Score => {
@@ -115,6 +118,7 @@ pub(crate) fn bool(setting: Setting) -> BoxedStrategy<Expr> {
         (compare, float(setting), float(setting)).prop_map(move |(op, a, b)| compared(op, a, b)),
         Just(e(ExprKind::Param(ParamId(2)), Type::Bool)),
     ];
+    let leaf = prop_oneof![9 => leaf, 1 => lets::read(setting, Type::Bool)];
     let leaf = match setting {
         Setting::Schedule => leaf.boxed(),
         _ => {
@@ -183,10 +187,10 @@ pub(crate) fn strategy() -> impl proptest::strategy::Strategy<Value = Strategy> 
         prop::option::of(bool(Setting::Schedule)),
         prop::option::of(data::degrade()),
         (-1e3f64..1e3, -100i64..100, any::<bool>()),
-        data::maps(),
+        (data::maps(), lets::declared()),
         select(vec![None, Some(Permute::Tiles(RangeId(1))), Some(Permute::Index(InputId(1)))]),
     )
-        .prop_map(|(mask, score, rules, update, dense, degrade, (cap, shift, causal), maps, permute)| {
+        .prop_map(|(mask, score, rules, update, dense, degrade, (cap, shift, causal), (maps, lets), permute)| {
             let mut strategy = declared(mask, score, rules, Schedule { update, dense, degrade });
             strategy.params[0].default = Value::Int(shift);
             strategy.params[1].default = Value::Float(cap);
@@ -194,8 +198,8 @@ pub(crate) fn strategy() -> impl proptest::strategy::Strategy<Value = Strategy> 
             strategy.tables.push(data::method());
             let order = Input { name: "order".to_owned(), scalar: Scalar::U32, ..strategy.inputs[0].clone() };
             strategy.inputs.push(order);
-            (strategy.maps, strategy.permute) = (maps, permute);
-            strategy
+            (strategy.maps, strategy.lets, strategy.permute) = (maps, lets, permute);
+            strategy.linked().unwrap()
         })
 }
 

@@ -118,6 +118,7 @@ impl Atoms {
 
     fn lower(&mut self, strategy: &Strategy, expr: &Expr) -> Formula {
         use BinaryOp::{And, Eq, Ge, Gt, Le, Lt, Ne, Or};
+        let expr = expr.value();
         if !expr.reads_tokens() {
             return Formula::Uniform(expr.clone());
         }
@@ -216,12 +217,12 @@ impl Atoms {
 }
 
 fn is_place(expr: &Expr) -> bool {
-    matches!(expr.kind, ExprKind::Coordinate(_, Coordinate::Cell))
+    matches!(expr.value().kind, ExprKind::Coordinate(_, Coordinate::Cell))
 }
 
 /// `a == b` of another coordinate of the same tokens.
 fn same_on(coordinate: Coordinate, a: &Expr, b: &Expr, whole: &Expr) -> Expr {
-    let along = |place: &Expr| match place.kind {
+    let along = |place: &Expr| match place.value().kind {
         ExprKind::Coordinate(side, _) => Expr { kind: ExprKind::Coordinate(side, coordinate), ..place.clone() },
         _ => place.clone(),
     };
@@ -242,7 +243,7 @@ fn extent(expr: &Expr, tokens: [usize; 2], uniform: &dyn Fn(&Expr) -> [i64; 2]) 
         return Some(uniform(expr));
     }
     let of = |e: &Expr| extent(e, tokens, uniform);
-    let [lo, hi] = match &expr.kind {
+    let [lo, hi] = match &expr.value().kind {
         ExprKind::Coordinate(Side::Q, Coordinate::Pos) => [0, tokens[0] as i64 - 1],
         ExprKind::Coordinate(Side::Kv, Coordinate::Pos) => [0, tokens[1] as i64 - 1],
         ExprKind::Unary(UnaryOp::Neg, a) => of(a).map(|[lo, hi]| [-hi, -lo])?,
@@ -310,9 +311,9 @@ impl Form {
             return affine(0, 0, Sum { constant: value, terms: Vec::new() });
         }
         if !expr.reads_tokens() {
-            return affine(0, 0, Sum { constant: 0, terms: vec![(1, without_spans(expr))] });
+            return affine(0, 0, Sum { constant: 0, terms: vec![(1, without_spans(&expr.inlined()))] });
         }
-        match &expr.kind {
+        match &expr.value().kind {
             ExprKind::Coordinate(Side::Q, Coordinate::Pos) => affine(1, 0, Sum::default()),
             ExprKind::Coordinate(Side::Kv, Coordinate::Pos) => affine(0, 1, Sum::default()),
             ExprKind::Unary(UnaryOp::Neg, a) => Some(Form::of(a)?.negated()),
@@ -435,7 +436,7 @@ impl Sum {
 }
 
 fn constant(expr: &Expr) -> Option<i64> {
-    match &expr.kind {
+    match &expr.value().kind {
         ExprKind::Int(value) => Some(*value),
         ExprKind::Unary(UnaryOp::Neg, a) => {
             constant(a).map(|value| -value).filter(|&value| i32::try_from(value).is_ok())

@@ -16,7 +16,7 @@ pub fn mask_fits(bound: &Bound<'_>, moment: &Moment) -> bool {
 /// Whether the answer of [`mask_fits`] may be no for some legal call of the strategy.
 pub fn may_not_fit(formula: &Formula) -> bool {
     let most = i32::MAX as usize;
-    let any = |e: &Expr| match e.kind {
+    let any = |e: &Expr| match e.value().kind {
         ExprKind::Int(value) => [value; 2],
         _ => [i64::from(i32::MIN), i64::from(i32::MAX)],
     };
@@ -62,7 +62,7 @@ pub(super) fn is_affine(expr: &Expr) -> bool {
     if expr.ty != Type::Int {
         return false;
     }
-    match &expr.kind {
+    match &expr.value().kind {
         _ if !expr.reads_tokens() => true,
         ExprKind::Coordinate(_, Coordinate::Pos) => true,
         ExprKind::Unary(UnaryOp::Neg, a) => is_affine(a),

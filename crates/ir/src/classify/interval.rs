@@ -117,6 +117,7 @@ pub(super) enum Node {
 impl Node {
     /// Of an expression whose affine integers stay in 32 bits.
     pub(super) fn new(scope: &Scope, expr: &Expr) -> Node {
+        let expr = expr.value();
         if !expr.reads_tokens() {
             return Node::Known(match scope.eval(expr) {
                 Datum::Bool(v) => Range::Truth(Some(v)),
@@ -237,7 +238,7 @@ fn affine(expr: &Expr, value: &dyn Fn(&Expr) -> i64) -> Option<[i64; 3]> {
     let of = |e: &Expr| affine(e, value);
     let small = |terms: [i64; 3]| terms.iter().all(|term| term.abs() <= 1 << 31).then_some(terms);
     let scaled = |terms: [i64; 3], factor: i64| small(terms.map(|term| term * factor));
-    match &expr.kind {
+    match &expr.value().kind {
         ExprKind::Coordinate(Side::Q, Coordinate::Pos) => Some([1, 0, 0]),
         ExprKind::Coordinate(Side::Kv, Coordinate::Pos) => Some([0, 1, 0]),
         ExprKind::Unary(UnaryOp::Neg, a) => scaled(of(a)?, -1),

@@ -74,7 +74,7 @@ codes! {
         MisplacedDoc = "S105", "doc comment or attribute in the wrong place",
             "A strategy, its params, tables and inputs have documentation; other clauses take ordinary `//` comments. Attributes are not part of the language.";
         TooLarge = "S106", "expression that is too large",
-            "An expression nests at most 100 levels and has at most 4096 operands after its `let` names are replaced by their values, so that no strategy can exhaust the compiler.";
+            "An expression nests at most 100 levels and has at most 4096 operands, `let` names counted with all that they stand for, so that no strategy can exhaust the compiler.";
         NotYet = "S107", "form of a later version",
             "Attention rows of sampled queries (`probe`, `colsum`, `diagsum`) and clusters of tokens (`kmeans`) are not in this version; their words are reserved. All places are reported by one finding.";
     }
@@ -127,6 +127,8 @@ codes! {
             "The share of a percentile and the two numbers of a fraction lie between 0 and 1.";
         WrongPermute = "S224", "permutation that cannot be used",
             "`permute vision by tile` needs a tiled grid; `permute by order` needs an input of u32 that holds the number of the caller's token for each place.";
+        TokenValue = "S225", "value over tokens read in another way",
+            "`let row(q) = …` is a value of a token, and is read as `row(q)`: in masks, scores and `cover`, at the tokens that it is declared over. `let name = …` without variables is read by its name alone.";
     }
     Rules {
         DeadRule = "S301", "rule that can never fire",

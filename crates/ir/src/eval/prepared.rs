@@ -100,6 +100,7 @@ enum Node<'a> {
 
 impl<'a> Node<'a> {
     fn new(scope: &Scope<'a>, expr: &Expr) -> Node<'a> {
+        let expr = expr.value();
         let logit = expr.any(|e| matches!(e.kind, ExprKind::Logit | ExprKind::Antidiag));
         let data = expr.reads_data();
         let free = expr.free_sides();

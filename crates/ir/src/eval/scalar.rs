@@ -104,6 +104,7 @@ impl<'a> Scope<'a> {
             ExprKind::InRange(side, id) => Datum::Bool(self.in_range(*side, *id)),
             ExprKind::Input(id, side) => self.input(*id, *side),
             ExprKind::Table(id) => self.table(*id),
+            ExprKind::Let(named) => self.eval(&named.value),
             ExprKind::Logit => match self.place {
                 Place::Tokens { logit, .. } => Datum::Float(logit),
                 _ => Datum::Float(f32::NAN),
