@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use sparsym::kernel::Cache;
-use sparsym::kernel::cache::{Stats, Verified};
+use sparsym::kernel::cache::{CacheStats, Verified};
 
 use crate::failure::Outcome;
 use crate::output::{self, Report};
@@ -53,7 +53,7 @@ pub(crate) fn run(args: &CacheArgs, report: Report) -> Outcome {
 }
 
 /// Folder, entries and size in one line.
-pub(crate) fn describe(stats: &Stats) -> String {
+pub(crate) fn describe(stats: &CacheStats) -> String {
     match &stats.folder {
         Some(folder) => {
             let why =

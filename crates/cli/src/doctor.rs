@@ -3,7 +3,7 @@
 use serde::Serialize;
 use sparsym::device::cuda::{self, Gpu};
 use sparsym::kernel::Cache;
-use sparsym::kernel::cache::Stats;
+use sparsym::kernel::cache::CacheStats;
 use sparsym::kernel::nvrtc::{OLDEST, Search};
 
 use crate::cache::describe;
@@ -14,7 +14,7 @@ use crate::output::{self, Report};
 struct Examination {
     driver: DriverReport,
     nvrtc: NvrtcReport,
-    cache: Stats,
+    cache: CacheStats,
     /// Kernels in the cache that spill registers.
     spilling: Vec<String>,
     devices: Vec<&'static str>,

@@ -44,7 +44,7 @@ pub struct Key(String);
 /// What a cache holds and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Stats {
+pub struct CacheStats {
     /// The folder; None: there is no place for one, and every look-up is a miss.
     pub folder: Option<PathBuf>,
     /// Why nothing in the folder counts; None: its entries do.
@@ -153,14 +153,14 @@ impl Cache {
     }
 
     /// What the folder holds, and what this process did.
-    pub fn stats(&self) -> Stats {
+    pub fn stats(&self) -> CacheStats {
         let not_used = self.not_used();
         let sizes: Vec<u64> = match not_used {
             None => self.own_files(is_entry).iter().map(|(_, bytes)| *bytes).collect(),
             Some(_) => Vec::new(),
         };
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Stats {
+        CacheStats {
             folder: self.folder.clone(),
             not_used,
             entries: sizes.len() as u64,

@@ -7,6 +7,7 @@ use sparsym_ir::strategy::{Action, BlockRule, Reuse, Strategy, TokenRule, When};
 use sparsym_ir::{
     AttentionCall, Bindings, Bound, DType, Forecast, Moment, Problem, Span, Symbols, SymbolsCall, Tensor,
 };
+use sparsym_runtime::device::kernels::{Boxed, Swizzle};
 use sparsym_runtime::device::{self, Cuda, Device, Emulator, Measured, Reference, emulator};
 use sparsym_runtime::{Error, ErrorKind};
 
@@ -183,4 +184,52 @@ fn agrees_with_the_oracle(device: &dyn Device) {
     let moment = Moment::default();
     let call = AttentionCall { bound: &bound, moment, q: &x, k: &x, v: &x, symbols: &symbols, forecast: None };
     assert!(device.attention(&call).unwrap_err().to_string().contains("bf16"));
+}
+
+/// Our check must say of each field what the driver says of it: what it refuses alone would fail late, and what it takes
+/// alone would be lost. Without a driver this says so.
+#[test]
+fn the_driver_takes_the_tensor_maps_that_pass_our_check_and_no_others() {
+    if let Err(error) = device::cuda::probe() {
+        println!("no tensor map was asked of a driver: {error}");
+        return;
+    }
+    let (address, shared_bytes) = (1 << 32, 227 * 1024);
+    let p = || Boxed { swizzle: Swizzle::Span128, ..Boxed::dense(DType::Bf16, &[128, 24, 4096], &[64, 1, 128]) };
+    let cases = [
+        p(),
+        Boxed { swizzle: Swizzle::None, ..p() },
+        Boxed { swizzle: Swizzle::Span64, box_extents: vec![32, 1, 128], ..p() },
+        Boxed { swizzle: Swizzle::Span32, box_extents: vec![16, 1, 128], ..p() },
+        Boxed { dtype: DType::F16, ..p() },
+        Boxed { strides: vec![0, 16], ..p() },
+        Boxed { box_extents: vec![64, 24, 256], element_strides: vec![1, 8, 8], ..p() },
+        Boxed::dense(DType::F32, &[1024], &[256]),
+        Boxed::dense(DType::F16, &[64, 2, 2, 2, 2], &[64, 2, 2, 2, 2]),
+        Boxed { extents: vec![], strides: vec![], box_extents: vec![], element_strides: vec![], ..p() },
+        Boxed::dense(DType::F16, &[64, 1, 1, 1, 1, 1], &[64, 1, 1, 1, 1, 1]),
+        Boxed { extents: vec![128, 0, 4096], ..p() },
+        Boxed { extents: vec![(1 << 32) + 1, 24, 4096], ..p() },
+        Boxed { strides: vec![256, 6152], ..p() },
+        Boxed { strides: vec![256, 1 << 40], ..p() },
+        Boxed { box_extents: vec![64, 1, 257], ..p() },
+        Boxed { box_extents: vec![64, 0, 1], ..p() },
+        Boxed { element_strides: vec![1, 0, 1], ..p() },
+        Boxed { element_strides: vec![1, 9, 1], ..p() },
+        Boxed { offset: 8, ..p() },
+        Boxed { box_extents: vec![60, 1, 1], ..p() },
+        Boxed { box_extents: vec![72, 1, 1], ..p() },
+        Boxed { box_extents: vec![64, 8, 256], ..p() },
+    ];
+    for of in cases {
+        // Everything but the end of the buffer, of which the driver knows nothing.
+        let ours = of.check(address, u64::MAX, shared_bytes);
+        let drivers = device::cuda::encode_tensor_map(address, &of);
+        println!("{of:?}: {}", ours.as_ref().map_or_else(ToString::to_string, |()| "fits".to_owned()));
+        assert_eq!(ours.is_ok(), drivers.is_ok(), "{of:?}: {ours:?}, and the driver: {drivers:?}");
+    }
+    let map = |of: &Boxed| device::cuda::encode_tensor_map(address, of).unwrap();
+    assert_eq!(map(&p()), map(&p()));
+    assert_ne!(map(&p()), [0; 128]);
+    assert_ne!(map(&p()), map(&Boxed { swizzle: Swizzle::None, ..p() }));
 }

@@ -6,8 +6,10 @@ use sparsym_ir::{
     AttentionCall, AttentionOutput, DifferencesCall, Findings, GemmOCall, GemmQCall, Symbols, SymbolsCall, Tensor,
 };
 
-use super::session::{HostSession, Projections};
-use super::{Device, Measured, Session};
+use super::contract::Device;
+use super::host::{HostSession, Projections};
+use super::measured::Measured;
+use super::session::Session;
 use crate::error::Error;
 
 /// Attention and symbols on all cores, through `sparsym-cpu`.

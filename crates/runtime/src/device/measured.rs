@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 #[cfg(feature = "emulator")]
-use super::emulator::Stats;
+use super::emulator::stats::Stats;
 
 /// A result and what it cost the device.
 #[derive(Clone, Debug)]

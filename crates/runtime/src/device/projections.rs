@@ -5,8 +5,9 @@ use std::sync::Arc;
 use sparsym_ir::projection::{Summed, Unmade};
 use sparsym_ir::{DType, DifferencesCall, GemmOCall, GemmQCall, Tensor};
 
+use super::contract::Device;
+use super::measured::Measured;
 use super::session::{Array, BitArray, Call, Session};
-use super::{Device, Measured};
 use crate::error::Error;
 
 /// What GEMM-Q gives.

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use sparsym_ir::{
     AttentionCall, AttentionOutput, DifferencesCall, Findings, GemmOCall, GemmQCall, Symbols, SymbolsCall, Tensor,
 };
+use sparsym_reference::margin::Margins;
 
-use super::session::{HostSession, Projections};
-use super::{Device, Margins, Measured, Session};
+use super::contract::Device;
+use super::host::{HostSession, Projections};
+use super::measured::Measured;
+use super::session::Session;
 use crate::error::Error;
 
 /// The oracle of `sparsym-reference`: slow, and what every other device is compared with.

@@ -70,7 +70,7 @@ pub struct CompileError {
     /// The target.
     pub target: String,
     /// The errors, each with the line, the template behind it and the lines around it.
-    pub places: Vec<Place>,
+    pub places: Vec<RefusedLine>,
     /// Everything that the compiler printed.
     pub log: String,
 }
@@ -78,7 +78,7 @@ pub struct CompileError {
 /// An error and where it is.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Place {
+pub struct RefusedLine {
     /// What the compiler said.
     pub message: Message,
     /// The template that made the line, if known.
@@ -274,7 +274,7 @@ impl CompileError {
     fn new(source: &Source<'_>, file: &str, log: String) -> CompileError {
         let places = log::errors(&log, file)
             .into_iter()
-            .map(|message| Place {
+            .map(|message| RefusedLine {
                 template: (source.template)(message.line),
                 excerpt: excerpt(source.text, message.line),
                 message,
@@ -304,7 +304,7 @@ impl std::fmt::Display for CompileError {
         const SHOWN: usize = 5;
         let CompileError { kernel, strategy, target, places, log } = self;
         write!(f, "the compiler refused kernel {kernel} of strategy {strategy} for {target}")?;
-        for Place { message, template, excerpt } in places.iter().take(SHOWN) {
+        for RefusedLine { message, template, excerpt } in places.iter().take(SHOWN) {
             write!(f, "\n{kernel}.cu:{}: {}", message.line, message.text)?;
             if let Some(template) = template {
                 write!(f, "\n  made by templates/{template}")?;

@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::{Nvrtc, OLDEST};
+use super::bind::{Nvrtc, OLDEST};
 use crate::error::{Error, ErrorKind};
 
 /// The part of the environment that the search reads.

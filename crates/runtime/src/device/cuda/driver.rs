@@ -106,8 +106,12 @@ pub(super) fn elapsed_ms(start: &CudaEvent, end: &CudaEvent) -> Result<f64, Driv
     Ok(f64::from(ms))
 }
 
-/// The driver's 128 bytes for a box of a tensor that begins at `address`. The driver looks at the numbers and at nothing else.
-pub(super) fn encode_tensor_map(address: u64, of: &Boxed) -> Result<[u8; 128], Error> {
+/// The driver's 128 bytes for a box of a tensor in a buffer at `address`, or what it has against it. The driver looks at the
+/// numbers and at nothing else; [`Backend::tensor_map`](crate::device::Backend::tensor_map) checks them first.
+///
+/// # Errors
+/// [`ErrorKind::Driver`].
+pub fn encode_tensor_map(address: u64, of: &Boxed) -> Result<[u8; 128], Error> {
     let dtype = match of.dtype {
         DType::F32 => CUtensorMapDataType::CU_TENSOR_MAP_DATA_TYPE_FLOAT32,
         DType::F16 => CUtensorMapDataType::CU_TENSOR_MAP_DATA_TYPE_FLOAT16,

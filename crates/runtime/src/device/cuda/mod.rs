@@ -14,11 +14,14 @@ use cudarc::driver::{
 use cudarc::nvrtc::Ptx;
 use sparsym_codegen::{self as codegen, Kernel, Target};
 
+#[doc(hidden)]
+pub use driver::encode_tensor_map;
 pub use driver::{Driver, Gpu, probe};
 
-use self::driver::{elapsed_ms, encode_tensor_map, guarded, require_driver};
-use super::Cost;
-use super::kernels::{Backend, Boxed, Contents, KernelDevice, Launch, PARAM_BYTES, refusal};
+use self::driver::{elapsed_ms, guarded, require_driver};
+use super::kernels::loaded::{PARAM_BYTES, refusal};
+use super::kernels::{Backend, Boxed, Contents, KernelDevice, KernelLaunch};
+use super::measured::Cost;
 use crate::error::Error;
 use crate::nvrtc::Image;
 
@@ -159,13 +162,13 @@ impl Backend for CudaBackend {
         encode_tensor_map(address, of)
     }
 
-    fn launch(&self, functions: &Vec<CudaFunction>, memory: &(), launch: &Launch<'_>) -> Result<Cost, Error> {
+    fn launch(&self, functions: &Vec<CudaFunction>, memory: &(), launch: &KernelLaunch<'_>) -> Result<Cost, Error> {
         let costs = self.launch_all(memory, &[(functions, *launch)])?;
         Ok(costs.into_iter().next().unwrap_or_default())
     }
 
-    fn launch_all(&self, (): &(), launches: &[(&Vec<CudaFunction>, Launch<'_>)]) -> Result<Vec<Cost>, Error> {
-        let enqueue = |(functions, launch): &(&Vec<CudaFunction>, Launch<'_>)| self.enqueue(functions, launch);
+    fn launch_all(&self, (): &(), launches: &[(&Vec<CudaFunction>, KernelLaunch<'_>)]) -> Result<Vec<Cost>, Error> {
+        let enqueue = |(functions, launch): &(&Vec<CudaFunction>, KernelLaunch<'_>)| self.enqueue(functions, launch);
         let ends = launches.iter().map(enqueue).collect::<Result<Vec<_>, _>>()?;
         let first = launches.first().map_or("", |(_, launch)| launch.kernel.name.as_str());
         guarded(&format!("run kernel {first}"), || self.stream.synchronize())?;
@@ -195,9 +198,9 @@ impl CudaBackend {
     fn enqueue(
         &self,
         functions: &[CudaFunction],
-        launch: &Launch<'_>,
+        launch: &KernelLaunch<'_>,
     ) -> Result<Option<(CudaEvent, CudaEvent)>, Error> {
-        let Launch { kernel, grids, params } = *launch;
+        let KernelLaunch { kernel, grids, params } = *launch;
         let mut block = ParamBlock([0; PARAM_BYTES]);
         block.0[..params.len()].copy_from_slice(params);
         guarded(&format!("launch kernel {}", kernel.name), || {
@@ -230,65 +233,3 @@ struct ParamBlock([u8; PARAM_BYTES]);
 
 // SAFETY: plain bytes without padding or pointers into the host.
 unsafe impl DeviceRepr for ParamBlock {}
-
-#[cfg(test)]
-mod tests {
-    use sparsym_ir::DType;
-
-    use super::*;
-    use crate::device::kernels::Swizzle;
-
-    /// Our check must say of each field what the driver says of it: what it refuses alone would fail late, and what it takes
-    /// alone would be lost. Without a GPU this says so.
-    #[test]
-    fn the_driver_takes_the_tensor_maps_that_pass_our_check_and_no_others() {
-        let backend = match CudaBackend::open(0) {
-            Ok(backend) => backend,
-            Err(error) => {
-                println!("no tensor map was asked of a driver: {error}");
-                return;
-            }
-        };
-        println!("{} multiprocessors", backend.multiprocessors());
-        let bytes = 4096 * 24 * 128 * 2;
-        let buffer = backend.place(&mut (), "q", &Contents::Zeros(bytes)).unwrap();
-        let (address, shared) = (backend.address(&buffer), backend.shared_bytes().unwrap());
-        let p = || Boxed { swizzle: Swizzle::Span128, ..Boxed::dense(DType::Bf16, &[128, 24, 4096], &[64, 1, 128]) };
-        let cases = [
-            p(),
-            Boxed { swizzle: Swizzle::None, ..p() },
-            Boxed { swizzle: Swizzle::Span64, box_extents: vec![32, 1, 128], ..p() },
-            Boxed { swizzle: Swizzle::Span32, box_extents: vec![16, 1, 128], ..p() },
-            Boxed { dtype: DType::F16, ..p() },
-            Boxed { strides: vec![0, 16], ..p() },
-            Boxed { box_extents: vec![64, 24, 256], element_strides: vec![1, 8, 8], ..p() },
-            Boxed::dense(DType::F32, &[1024], &[256]),
-            Boxed::dense(DType::F16, &[64, 2, 2, 2, 2], &[64, 2, 2, 2, 2]),
-            Boxed { extents: vec![], strides: vec![], box_extents: vec![], element_strides: vec![], ..p() },
-            Boxed::dense(DType::F16, &[64, 1, 1, 1, 1, 1], &[64, 1, 1, 1, 1, 1]),
-            Boxed { extents: vec![128, 0, 4096], ..p() },
-            Boxed { extents: vec![(1 << 32) + 1, 24, 4096], ..p() },
-            Boxed { strides: vec![256, 6152], ..p() },
-            Boxed { strides: vec![256, 1 << 40], ..p() },
-            Boxed { box_extents: vec![64, 1, 257], ..p() },
-            Boxed { box_extents: vec![64, 0, 1], ..p() },
-            Boxed { element_strides: vec![1, 0, 1], ..p() },
-            Boxed { element_strides: vec![1, 9, 1], ..p() },
-            Boxed { offset: 8, ..p() },
-            Boxed { box_extents: vec![60, 1, 1], ..p() },
-            Boxed { box_extents: vec![72, 1, 1], ..p() },
-            Boxed { box_extents: vec![64, 8, 256], ..p() },
-        ];
-        for of in cases {
-            // Everything but the end of the buffer, of which the driver knows nothing.
-            let ours = of.check(address, u64::MAX, shared);
-            let drivers = encode_tensor_map(address, &of);
-            println!("{of:?}: {}", ours.as_ref().map_or_else(ToString::to_string, |()| "fits".to_owned()));
-            assert_eq!(ours.is_ok(), drivers.is_ok(), "{of:?}: {ours:?}, and the driver: {drivers:?}");
-        }
-        let map = backend.tensor_map(&buffer, &p()).unwrap();
-        assert_ne!(map, [0; 128]);
-        assert_eq!(map, backend.tensor_map(&buffer, &p()).unwrap());
-        assert_ne!(map, backend.tensor_map(&buffer, &Boxed { swizzle: Swizzle::None, ..p() }).unwrap());
-    }
-}

@@ -3,6 +3,7 @@
 //! It needs libnvrtc and nothing else. Inputs are constant, outputs start uninitialised: a kernel that writes the one or
 //! reads the other too early is stopped, and so is one that does anything else that the emulator knows to be wrong.
 
+pub(super) mod stats;
 mod trap;
 
 use std::time::Instant;
@@ -10,7 +11,8 @@ use std::time::Instant;
 use ptx_emulator::{LaunchError, Memory, Program, TensorMap};
 use sparsym_codegen::{Kernel, Target};
 
-pub use ptx_emulator::{Checks, Copies, Options, Schedule, Stats, Trap};
+pub use ptx_emulator::{Checks, Copies, Options, Schedule, Trap};
+pub use stats::Stats;
 pub use trap::{KernelLine, KernelTrap};
 
 /// What traps and counts are made of.
@@ -20,8 +22,9 @@ pub mod report {
     };
 }
 
-use super::Cost;
-use super::kernels::{Backend, Boxed, Contents, KernelDevice, Launch, refusal};
+use super::kernels::loaded::refusal;
+use super::kernels::{Backend, Boxed, Contents, KernelDevice, KernelLaunch};
+use super::measured::Cost;
 use crate::error::{Error, ErrorKind};
 use crate::nvrtc::Image;
 
@@ -147,8 +150,8 @@ impl Backend for EmulatorBackend {
         Ok(map.encode())
     }
 
-    fn launch(&self, program: &Program, memory: &Memory, launch: &Launch<'_>) -> Result<Cost, Error> {
-        let Launch { kernel, grids, params } = *launch;
+    fn launch(&self, program: &Program, memory: &Memory, launch: &KernelLaunch<'_>) -> Result<Cost, Error> {
+        let KernelLaunch { kernel, grids, params } = *launch;
         let mut total = Stats::default();
         let start = Instant::now();
         for (launch, &grid) in kernel.launches.iter().zip(grids) {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use sparsym_codegen::{Kernel, Target};
 
 use super::boxed::Boxed;
-use crate::device::Cost;
+use crate::device::measured::Cost;
 use crate::error::Error;
 use crate::nvrtc::Image;
 
@@ -79,7 +79,12 @@ pub trait Backend: Send + Sync + 'static {
     ///
     /// # Errors
     /// Whatever stopped it.
-    fn launch(&self, function: &Self::Function, memory: &Self::Memory, launch: &Launch<'_>) -> Result<Cost, Error>;
+    fn launch(
+        &self,
+        function: &Self::Function,
+        memory: &Self::Memory,
+        launch: &KernelLaunch<'_>,
+    ) -> Result<Cost, Error>;
 
     /// Launches kernels one after another, and gives what each took. A machine with a queue starts all of them before it
     /// waits, so that its own gaps lie between them and not those of this program.
@@ -89,7 +94,7 @@ pub trait Backend: Send + Sync + 'static {
     fn launch_all(
         &self,
         memory: &Self::Memory,
-        launches: &[(&Self::Function, Launch<'_>)],
+        launches: &[(&Self::Function, KernelLaunch<'_>)],
     ) -> Result<Vec<Cost>, Error> {
         launches.iter().map(|(function, launch)| self.launch(function, memory, launch)).collect()
     }
@@ -135,7 +140,7 @@ impl Contents<'_> {
 
 /// The launches of a kernel.
 #[derive(Clone, Copy, Debug)]
-pub struct Launch<'a> {
+pub struct KernelLaunch<'a> {
     /// The kernel: for each launch its function, threads and dynamic shared memory.
     pub kernel: &'a Kernel,
     /// CTAs of each along x, y and z; none is zero.

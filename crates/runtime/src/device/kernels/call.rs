@@ -25,7 +25,7 @@ pub(super) struct KernelCall<'a> {
 }
 
 /// What a kernel finds in one of its buffers.
-pub(super) enum Place<'a> {
+pub(super) enum Operand<'a> {
     /// An array.
     Array(u64),
     /// So many bytes that no call reads before it wrote them.
@@ -129,12 +129,12 @@ impl<'a> KernelCall<'a> {
     }
 
     /// What is in a buffer. None: the call has no such one.
-    pub(super) fn place(&self, buffer: Buffer) -> Option<Place<'a>> {
+    pub(super) fn place(&self, buffer: Buffer) -> Option<Operand<'a>> {
         if let (Buffer::Means(side), Some(means)) = (buffer, self.means) {
             return Some(id(means[side as usize]));
         }
         if let Some(bytes) = buffer.workspace_bytes(&self.numbers) {
-            return Some(Place::Workspace(bytes));
+            return Some(Operand::Workspace(bytes));
         }
         Some(match self.call {
             Call::Attention { call, o, lse } => match buffer {
@@ -147,7 +147,7 @@ impl<'a> KernelCall<'a> {
                 Buffer::SkipSymbol => bits(call.symbols.skip),
                 Buffer::FullSymbol => bits(call.symbols.full?),
                 Buffer::Feature(n) => id(call.forecast.as_ref()?.features.get(n)?),
-                other => Place::Constant(buffers::of_rules(other, call.bound)?),
+                other => Operand::Constant(buffers::of_rules(other, call.bound)?),
             },
             Call::Symbols { call, symbols, .. } => match buffer {
                 Buffer::Q => id(call.data?.0),
@@ -155,7 +155,7 @@ impl<'a> KernelCall<'a> {
                 Buffer::CacheSymbol => bits(&symbols.cache),
                 Buffer::SkipSymbol => bits(&symbols.skip),
                 Buffer::FullSymbol => bits(symbols.full.as_ref()?),
-                other => Place::Constant(buffers::of_rules(other, call.bound)?),
+                other => Operand::Constant(buffers::of_rules(other, call.bound)?),
             },
             Call::GemmQ { call, q, means } => match buffer {
                 Buffer::X => id(call.x),
@@ -237,10 +237,10 @@ fn sequences(bound: &Bound<'_>) -> Sequences {
     if bound.problem.ragged.is_some() { Sequences::Ragged } else { Sequences::Uniform }
 }
 
-fn id(array: &Array) -> Place<'static> {
-    Place::Array(array.slot().id())
+fn id(array: &Array) -> Operand<'static> {
+    Operand::Array(array.slot().id())
 }
 
-fn bits(array: &BitArray) -> Place<'static> {
-    Place::Array(array.slot().id())
+fn bits(array: &BitArray) -> Operand<'static> {
+    Operand::Array(array.slot().id())
 }

@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind};
 use crate::nvrtc::Image;
 
 /// Bytes of kernel parameters that every driver accepts.
-pub(in crate::device) const PARAM_BYTES: usize = 4096;
+pub(crate) const PARAM_BYTES: usize = 4096;
 
 /// The device that runs generated kernels on a machine.
 ///
@@ -133,7 +133,7 @@ impl<B: Backend> KernelDevice<B> {
 }
 
 /// What a device has against a kernel; `help` may be empty.
-pub(in crate::device) fn refusal(device: &str, kernel: &str, reason: &str, help: &str) -> Error {
+pub(crate) fn refusal(device: &str, kernel: &str, reason: &str, help: &str) -> Error {
     let help = if help.is_empty() { String::new() } else { format!("\nhelp: {help}") };
     Error::new(ErrorKind::Kernel, format!("{device} cannot run kernel {kernel}: {reason}{help}"))
 }

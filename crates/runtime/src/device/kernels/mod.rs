@@ -11,10 +11,9 @@ mod backend;
 mod boxed;
 mod buffers;
 mod call;
-mod loaded;
+pub(super) mod loaded;
 mod session;
 
-pub use backend::{Backend, Contents, Launch};
+pub use backend::{Backend, Contents, KernelLaunch};
 pub use boxed::{BoxError, Boxed, Swizzle};
 pub use loaded::KernelDevice;
-pub(super) use loaded::{PARAM_BYTES, refusal};

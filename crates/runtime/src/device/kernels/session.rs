@@ -8,12 +8,15 @@ use sparsym_codegen::{Argument, Buffer, Room};
 use sparsym_ir::DType;
 use sparsym_ir::strategy::Strategy;
 
-use super::backend::{Backend, Contents, Launch};
+use super::backend::{Backend, Contents, KernelLaunch};
 use super::buffers;
-use super::call::{KernelCall, MadeFor, Place};
+use super::call::{KernelCall, MadeFor, Operand};
 use super::loaded::{KernelDevice, Loaded};
-use crate::device::session::{ArrayError, Call, Copied, Initial, Layout, Prepared, Session, Values, check_room};
-use crate::device::{Cost, Device};
+use crate::device::contract::Device;
+use crate::device::measured::Cost;
+use crate::device::session::{
+    ArrayError, ArrayLayout, Call, Copied, Initial, Memory, Prepared, Session, Values, check_room,
+};
 use crate::error::Error;
 
 /// Memory of a machine, and kernels over it.
@@ -120,7 +123,7 @@ impl<B: Backend> KernelSession<B> {
                 Argument::F32(value) => write(&value.to_ne_bytes()),
                 Argument::Buffer(buffer) => {
                     let address = match (self.place(loaded, wanted, buffer)?, prepared.constant(buffer)) {
-                        (Place::Constant(bytes), Some((known, address))) if *bytes == *known => address,
+                        (Operand::Constant(bytes), Some((known, address))) if *bytes == *known => address,
                         (place, _) => state.address(backend, loaded, buffer, place)?,
                     };
                     write(&address.to_ne_bytes());
@@ -140,19 +143,19 @@ impl<B: Backend> KernelSession<B> {
         let (loaded, mut constants) = (&*prepared.loaded, Vec::new());
         for (_, argument) in loaded.kernel.arguments(&wanted.numbers) {
             let Argument::Buffer(buffer) = argument else { continue };
-            if let Place::Constant(bytes) = self.place(loaded, wanted, buffer)? {
+            if let Operand::Constant(bytes) = self.place(loaded, wanted, buffer)? {
                 let known = bytes.to_vec();
                 constants.push((
                     buffer,
                     known,
-                    state.address(self.device.backend(), loaded, buffer, Place::Constant(bytes))?,
+                    state.address(self.device.backend(), loaded, buffer, Operand::Constant(bytes))?,
                 ));
             }
         }
         Ok(constants)
     }
 
-    fn place<'a>(&self, loaded: &Loaded<B>, wanted: &KernelCall<'a>, buffer: Buffer) -> Result<Place<'a>, Error> {
+    fn place<'a>(&self, loaded: &Loaded<B>, wanted: &KernelCall<'a>, buffer: Buffer) -> Result<Operand<'a>, Error> {
         wanted.place(buffer).ok_or_else(|| {
             let name = buffers::name(buffer, &loaded.kernel);
             self.device.refusal(&loaded.kernel, &format!("it asks for {name}, which the call does not have"), "")
@@ -168,11 +171,11 @@ impl<B: Backend> PreparedKernel<B> {
 
 impl<B: Backend> State<B> {
     /// Where a buffer begins.
-    fn address(&mut self, backend: &B, loaded: &Loaded<B>, buffer: Buffer, place: Place<'_>) -> Result<u64, Error> {
+    fn address(&mut self, backend: &B, loaded: &Loaded<B>, buffer: Buffer, place: Operand<'_>) -> Result<u64, Error> {
         let (key, contents) = match place {
-            Place::Array(id) => return Ok(backend.address(&self.arrays[&id])),
-            Place::Workspace(bytes) => (Kept::Workspace(buffer, bytes), Contents::Zeros(bytes)),
-            Place::Constant(bytes) => (Kept::Constant(bytes.to_vec()), Contents::Input(bytes)),
+            Operand::Array(id) => return Ok(backend.address(&self.arrays[&id])),
+            Operand::Workspace(bytes) => (Kept::Workspace(buffer, bytes), Contents::Zeros(bytes)),
+            Operand::Constant(bytes) => (Kept::Constant(bytes.to_vec()), Contents::Input(bytes)),
         };
         if let Some(kept) = self.kept.get(&key) {
             return Ok(backend.address(kept));
@@ -189,20 +192,16 @@ impl<B: Backend> State<B> {
     }
 }
 
-impl<B: Backend> Session for KernelSession<B> {
+impl<B: Backend> Memory for KernelSession<B> {
     fn name(&self) -> &'static str {
         self.device.name()
     }
 
-    fn finest_dtype(&self) -> DType {
-        self.device.finest_dtype()
+    fn handle(self: Arc<Self>) -> Arc<dyn Memory> {
+        self
     }
 
-    fn takes_means(&self, strategy: &Strategy) -> bool {
-        sparsym_codegen::reads_means_alone(strategy)
-    }
-
-    fn allocate(&self, name: &str, layout: &Layout, initial: Initial<'_>) -> Result<u64, Error> {
+    fn allocate(&self, name: &str, layout: &ArrayLayout, initial: Initial<'_>) -> Result<u64, Error> {
         check_room(name, layout)?;
         let state = &mut *self.state();
         let contents = match &initial {
@@ -233,7 +232,7 @@ impl<B: Backend> Session for KernelSession<B> {
         self.device.backend().write(&mut state.memory, buffer, values.bytes())
     }
 
-    fn read(&self, id: u64, layout: &Layout) -> Result<Values<'static>, Error> {
+    fn read(&self, id: u64, layout: &ArrayLayout) -> Result<Values<'static>, Error> {
         let state = &mut *self.state();
         let bytes = self.device.backend().download(&state.memory, &state.arrays[&id])?;
         state.copied.to_host += bytes.len() as u64;
@@ -247,6 +246,20 @@ impl<B: Backend> Session for KernelSession<B> {
         let done = self.device.backend().copy(&mut state.memory, &state.arrays[&from], &mut target);
         state.arrays.insert(to, target);
         done
+    }
+
+    fn copied(&self) -> Copied {
+        self.state().copied
+    }
+}
+
+impl<B: Backend> Session for KernelSession<B> {
+    fn finest_dtype(&self) -> DType {
+        self.device.finest_dtype()
+    }
+
+    fn takes_means(&self, strategy: &Strategy) -> bool {
+        sparsym_codegen::reads_means_alone(strategy)
     }
 
     fn prepare(&self, call: &Call<'_>) -> Result<Prepared, Error> {
@@ -269,14 +282,14 @@ impl<B: Backend> Session for KernelSession<B> {
         let Some(Filled { loaded, params, grids }) = self.filled(state, prepared, call)? else {
             return Ok(self.device.backend().no_cost());
         };
-        let launch = Launch { kernel: &loaded.kernel, grids: &grids, params: &params };
+        let launch = KernelLaunch { kernel: &loaded.kernel, grids: &grids, params: &params };
         self.device.backend().launch(&loaded.function, &state.memory, &launch)
     }
 
     fn run_all(&self, calls: &[(&Prepared, Call<'_>)]) -> Result<Vec<Cost>, Error> {
-        fn launch<'f, B: Backend>(filled: &'f Filled<'_, B>) -> (&'f B::Function, Launch<'f>) {
+        fn launch<'f, B: Backend>(filled: &'f Filled<'_, B>) -> (&'f B::Function, KernelLaunch<'f>) {
             let Filled { loaded, params, grids } = filled;
-            (&loaded.function, Launch { kernel: &loaded.kernel, grids, params })
+            (&loaded.function, KernelLaunch { kernel: &loaded.kernel, grids, params })
         }
         let state = &mut *self.state();
         let filled = calls.iter().map(|(prepared, call)| self.filled(state, prepared, call));
@@ -289,10 +302,6 @@ impl<B: Backend> Session for KernelSession<B> {
 
     fn workspace_bytes(&self) -> usize {
         self.state().kept_bytes
-    }
-
-    fn copied(&self) -> Copied {
-        self.state().copied
     }
 }
 

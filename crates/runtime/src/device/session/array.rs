@@ -7,7 +7,7 @@ use sparsym_ir::projection::Shaped;
 use sparsym_ir::symbols::{BitRows, Packed, SymbolShape};
 use sparsym_ir::{DType, Tensor};
 
-use super::{ArrayError, Initial, Layout, Session, Values};
+use super::memory::{ArrayError, ArrayLayout, Initial, Memory, Values};
 use crate::error::Error;
 
 /// A tensor in a session's memory.
@@ -28,7 +28,7 @@ pub struct BitArray {
 
 /// A piece of a session's memory.
 pub(crate) struct Slot {
-    session: Arc<dyn Session>,
+    memory: Arc<dyn Memory>,
     id: u64,
     name: String,
 }
@@ -38,30 +38,30 @@ impl Array {
     ///
     /// # Errors
     /// If the device has no room for it.
-    pub fn new(session: &Arc<dyn Session>, name: &str, shape: &[usize], dtype: DType) -> Result<Array, Error> {
-        Array::allocate(session, name, shape, dtype, Initial::Nothing)
+    pub fn new(memory: &Arc<impl Memory + ?Sized>, name: &str, shape: &[usize], dtype: DType) -> Result<Array, Error> {
+        Array::allocate(memory, name, shape, dtype, Initial::Nothing)
     }
 
     /// A copy of a tensor that no call may write.
-    pub(in crate::device) fn constant(session: &Arc<dyn Session>, name: &str, tensor: &Tensor) -> Result<Array, Error> {
+    pub(crate) fn constant(memory: &Arc<impl Memory + ?Sized>, name: &str, tensor: &Tensor) -> Result<Array, Error> {
         let initial = Initial::Constant(Values::Tensor(Cow::Borrowed(tensor)));
-        Array::allocate(session, name, &tensor.shape, tensor.dtype(), initial)
+        Array::allocate(memory, name, &tensor.shape, tensor.dtype(), initial)
     }
 
     /// An array for results, which shows a tensor where they leave it.
-    pub(in crate::device) fn over(session: &Arc<dyn Session>, name: &str, tensor: &Tensor) -> Result<Array, Error> {
+    pub(crate) fn over(memory: &Arc<impl Memory + ?Sized>, name: &str, tensor: &Tensor) -> Result<Array, Error> {
         let initial = Initial::Background(Values::Tensor(Cow::Borrowed(tensor)));
-        Array::allocate(session, name, &tensor.shape, tensor.dtype(), initial)
+        Array::allocate(memory, name, &tensor.shape, tensor.dtype(), initial)
     }
 
     fn allocate(
-        session: &Arc<dyn Session>,
+        memory: &Arc<impl Memory + ?Sized>,
         name: &str,
         shape: &[usize],
         dtype: DType,
         initial: Initial<'_>,
     ) -> Result<Array, Error> {
-        let slot = Slot::new(session, name, &Layout::Tensor { shape: shape.to_vec(), dtype }, initial)?;
+        let slot = Slot::new(memory, name, &ArrayLayout::Tensor { shape: shape.to_vec(), dtype }, initial)?;
         Ok(Array { slot, shape: shape.to_vec(), dtype })
     }
 
@@ -69,8 +69,8 @@ impl Array {
     ///
     /// # Errors
     /// If the device has no room for it.
-    pub fn place(session: &Arc<dyn Session>, name: &str, tensor: &Tensor) -> Result<Array, Error> {
-        let array = Array::new(session, name, &tensor.shape, tensor.dtype())?;
+    pub fn place(memory: &Arc<impl Memory + ?Sized>, name: &str, tensor: &Tensor) -> Result<Array, Error> {
+        let array = Array::new(memory, name, &tensor.shape, tensor.dtype())?;
         array.write(tensor)?;
         Ok(array)
     }
@@ -88,7 +88,7 @@ impl Array {
     /// # Errors
     /// The device's own.
     pub fn read(&self) -> Result<Tensor, Error> {
-        match self.slot.session.read(self.slot.id, &self.layout())? {
+        match self.slot.memory.read(self.slot.id, &self.layout())? {
             Values::Tensor(tensor) => Ok(tensor.into_owned()),
             Values::Bits(_) => unreachable!("a tensor's layout gives a tensor"),
         }
@@ -99,8 +99,8 @@ impl Array {
     /// # Errors
     /// If the device has no room for it.
     pub fn duplicate(&self) -> Result<Array, Error> {
-        let copy = Array::new(&self.slot.session, &self.slot.name, &self.shape, self.dtype)?;
-        self.slot.session.copy(self.slot.id, copy.slot.id)?;
+        let copy = Array::new(&self.slot.memory, &self.slot.name, &self.shape, self.dtype)?;
+        self.slot.memory.copy(self.slot.id, copy.slot.id)?;
         Ok(copy)
     }
 
@@ -120,7 +120,7 @@ impl Array {
         if to.slot.id == self.slot.id {
             return Ok(());
         }
-        self.slot.session.copy(self.slot.id, to.slot.id)
+        self.slot.memory.copy(self.slot.id, to.slot.id)
     }
 
     /// Its bytes on the device.
@@ -129,8 +129,8 @@ impl Array {
     }
 
     /// Whether it lies in this memory.
-    pub(crate) fn belongs_to(&self, session: &dyn Session) -> bool {
-        self.slot.session_address() == std::ptr::from_ref(session).cast()
+    pub(crate) fn belongs_to(&self, memory: &(impl Memory + ?Sized)) -> bool {
+        self.slot.session_address() == std::ptr::from_ref(memory).cast()
     }
 
     /// Whether both are the same memory.
@@ -142,8 +142,8 @@ impl Array {
         &self.slot
     }
 
-    fn layout(&self) -> Layout {
-        Layout::Tensor { shape: self.shape.clone(), dtype: self.dtype }
+    fn layout(&self) -> ArrayLayout {
+        ArrayLayout::Tensor { shape: self.shape.clone(), dtype: self.dtype }
     }
 }
 
@@ -168,35 +168,35 @@ impl BitArray {
     ///
     /// # Errors
     /// If the device has no room for it.
-    pub fn place(session: &Arc<dyn Session>, name: &str, values: &BitRows) -> Result<BitArray, Error> {
-        let array = BitArray::allocate(session, name, [values.rows(), values.bits()], Initial::Nothing)?;
+    pub fn place(memory: &Arc<impl Memory + ?Sized>, name: &str, values: &BitRows) -> Result<BitArray, Error> {
+        let array = BitArray::allocate(memory, name, [values.rows(), values.bits()], Initial::Nothing)?;
         array.write(values)?;
         Ok(array)
     }
 
     /// A copy of packed rows that no call may write.
-    pub(in crate::device) fn constant(
-        session: &Arc<dyn Session>,
+    pub(crate) fn constant(
+        memory: &Arc<impl Memory + ?Sized>,
         name: &str,
         values: &BitRows,
     ) -> Result<BitArray, Error> {
         let initial = Initial::Constant(Values::Bits(Cow::Borrowed(values)));
-        BitArray::allocate(session, name, [values.rows(), values.bits()], initial)
+        BitArray::allocate(memory, name, [values.rows(), values.bits()], initial)
     }
 
     /// An array for results, which shows these rows where they leave it.
-    pub(in crate::device) fn over(session: &Arc<dyn Session>, name: &str, values: &BitRows) -> Result<BitArray, Error> {
+    pub(crate) fn over(memory: &Arc<impl Memory + ?Sized>, name: &str, values: &BitRows) -> Result<BitArray, Error> {
         let initial = Initial::Background(Values::Bits(Cow::Borrowed(values)));
-        BitArray::allocate(session, name, [values.rows(), values.bits()], initial)
+        BitArray::allocate(memory, name, [values.rows(), values.bits()], initial)
     }
 
     fn allocate(
-        session: &Arc<dyn Session>,
+        memory: &Arc<impl Memory + ?Sized>,
         name: &str,
         [rows, bits]: [usize; 2],
         initial: Initial<'_>,
     ) -> Result<BitArray, Error> {
-        Ok(BitArray { slot: Slot::new(session, name, &Layout::Bits { rows, bits }, initial)?, rows, bits })
+        Ok(BitArray { slot: Slot::new(memory, name, &ArrayLayout::Bits { rows, bits }, initial)?, rows, bits })
     }
 
     /// Replaces all rows.
@@ -212,7 +212,7 @@ impl BitArray {
     /// # Errors
     /// The device's own.
     pub fn read(&self) -> Result<BitRows, Error> {
-        match self.slot.session.read(self.slot.id, &self.layout())? {
+        match self.slot.memory.read(self.slot.id, &self.layout())? {
             Values::Bits(rows) => Ok(rows.into_owned()),
             Values::Tensor(_) => unreachable!("a layout of bits gives bits"),
         }
@@ -223,8 +223,8 @@ impl BitArray {
     /// # Errors
     /// If the device has no room for it.
     pub fn duplicate(&self) -> Result<BitArray, Error> {
-        let slot = Slot::new(&self.slot.session, &self.slot.name, &self.layout(), Initial::Nothing)?;
-        self.slot.session.copy(self.slot.id, slot.id)?;
+        let slot = Slot::new(&self.slot.memory, &self.slot.name, &self.layout(), Initial::Nothing)?;
+        self.slot.memory.copy(self.slot.id, slot.id)?;
         Ok(BitArray { slot, ..*self })
     }
 
@@ -237,15 +237,20 @@ impl BitArray {
         &self.slot
     }
 
-    fn layout(&self) -> Layout {
-        Layout::Bits { rows: self.rows, bits: self.bits }
+    fn layout(&self) -> ArrayLayout {
+        ArrayLayout::Bits { rows: self.rows, bits: self.bits }
     }
 }
 
 impl Slot {
-    fn new(session: &Arc<dyn Session>, name: &str, layout: &Layout, initial: Initial<'_>) -> Result<Slot, Error> {
-        let id = session.allocate(name, layout, initial)?;
-        Ok(Slot { session: session.clone(), id, name: name.to_owned() })
+    fn new(
+        memory: &Arc<impl Memory + ?Sized>,
+        name: &str,
+        layout: &ArrayLayout,
+        initial: Initial<'_>,
+    ) -> Result<Slot, Error> {
+        let id = memory.allocate(name, layout, initial)?;
+        Ok(Slot { memory: memory.clone().handle(), id, name: name.to_owned() })
     }
 
     /// Its number in the session.
@@ -260,26 +265,26 @@ impl Slot {
 
     /// The session, as a plain address.
     pub(crate) fn session_address(&self) -> *const () {
-        Arc::as_ptr(&self.session).cast()
+        Arc::as_ptr(&self.memory).cast()
     }
 
-    fn write(&self, expected: Layout, values: Values<'_>) -> Result<(), Error> {
+    fn write(&self, expected: ArrayLayout, values: Values<'_>) -> Result<(), Error> {
         let found = values.layout();
         if found != expected {
             return Err(ArrayError::OtherLayout { name: self.name.clone(), expected, found }.into());
         }
-        self.session.write(self.id, values)
+        self.memory.write(self.id, values)
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.session.release(self.id);
+        self.memory.release(self.id);
     }
 }
 
 impl std::fmt::Debug for Slot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} of {}", self.name, self.session.name())
+        write!(f, "{} of {}", self.name, self.memory.name())
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use sparsym_ir::symbols::{BitRows, CacheSymbol, Packed, PackedSet, SkipSymbol, SymbolShape};
 use sparsym_ir::{Attention, Differences, Findings, GemmO, GemmQ, Problem, Symbols, SymbolsOf};
 
-use super::array::Slot;
-use super::{Array, ArrayError, BitArray, Session};
+use super::array::{Array, BitArray, Slot};
+use super::memory::{ArrayError, Memory};
 use crate::error::Error;
 
 /// Work of one room on arrays of one session.
@@ -74,13 +74,13 @@ impl SymbolArrays {
     ///
     /// # Errors
     /// If the device has no room for them.
-    pub fn ones(session: &Arc<dyn Session>, problem: &Problem, mask: bool) -> Result<SymbolArrays, Error> {
+    pub fn ones(memory: &Arc<impl Memory + ?Sized>, problem: &Problem, mask: bool) -> Result<SymbolArrays, Error> {
         let [b, h, t_q, t_kv] = [problem.batch, problem.heads, problem.q_blocks(), problem.kv_blocks()];
         let pairs = BitRows::ones(b * h * t_q, t_kv);
         Ok(SymbolArrays {
-            cache: BitArray::place(session, "s_c", &BitRows::ones(b * t_q, h))?,
-            skip: BitArray::place(session, "s_s", &pairs)?,
-            full: mask.then(|| BitArray::place(session, "s_f", &pairs)).transpose()?,
+            cache: BitArray::place(memory, "s_c", &BitRows::ones(b * t_q, h))?,
+            skip: BitArray::place(memory, "s_s", &pairs)?,
+            full: mask.then(|| BitArray::place(memory, "s_f", &pairs)).transpose()?,
         })
     }
 

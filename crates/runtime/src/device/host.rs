@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sparsym_ir::projection::Stream;
 use sparsym_ir::symbols::{BitRows, CacheSymbol, SkipSymbol};
@@ -12,12 +12,15 @@ use sparsym_ir::{
     Attention, AttentionOutput, DifferencesCall, Findings, Forecast, GemmOCall, GemmQCall, Symbols, SymbolsOf, Tensor,
 };
 
-use super::{Array, BitArray, Call, Copied, Cost, Initial, Layout, Prepared, Session, SymbolRefs, Values, check_room};
-use crate::device::{Device, Measured};
+use super::contract::Device;
+use super::measured::{Cost, Measured};
+use super::session::{
+    Array, ArrayLayout, BitArray, Call, Copied, Initial, Memory, Prepared, Session, SymbolRefs, Values, check_room,
+};
 use crate::error::Error;
 
 /// The projections of a device in host memory.
-pub(in crate::device) trait Projections: Device {
+pub(crate) trait Projections: Device + 'static {
     /// See [`GemmQ`](sparsym_ir::GemmQ).
     fn gemm_q(&self, call: &GemmQCall<'_>, q: &mut Tensor, means: Option<&mut Tensor>) -> Result<(), Findings>;
 
@@ -29,7 +32,7 @@ pub(in crate::device) trait Projections: Device {
 }
 
 /// Arrays as tensors.
-pub(in crate::device) struct HostSession<D> {
+pub(crate) struct HostSession<D> {
     device: D,
     arrays: Mutex<Arrays>,
     next: AtomicU64,
@@ -41,7 +44,7 @@ type Sure<T> = Result<T, Infallible>;
 
 impl<D: Projections> HostSession<D> {
     /// Nothing yet.
-    pub(in crate::device) fn new(device: D) -> HostSession<D> {
+    pub(crate) fn new(device: D) -> HostSession<D> {
         HostSession { device, arrays: Mutex::default(), next: AtomicU64::new(0), copied: Mutex::default() }
     }
 
@@ -54,12 +57,16 @@ impl<D: Projections> HostSession<D> {
     }
 }
 
-impl<D: Projections> Session for HostSession<D> {
+impl<D: Projections> Memory for HostSession<D> {
     fn name(&self) -> &'static str {
         self.device.name()
     }
 
-    fn allocate(&self, name: &str, layout: &Layout, initial: Initial<'_>) -> Result<u64, Error> {
+    fn handle(self: Arc<Self>) -> Arc<dyn Memory> {
+        self
+    }
+
+    fn allocate(&self, name: &str, layout: &ArrayLayout, initial: Initial<'_>) -> Result<u64, Error> {
         check_room(name, layout)?;
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let values = match initial {
@@ -83,7 +90,7 @@ impl<D: Projections> Session for HostSession<D> {
         Ok(())
     }
 
-    fn read(&self, id: u64, layout: &Layout) -> Result<Values<'static>, Error> {
+    fn read(&self, id: u64, layout: &ArrayLayout) -> Result<Values<'static>, Error> {
         self.counter().to_host += layout.bytes() as u64;
         Ok(self.arrays().get(&id).cloned().unwrap_or_else(|| layout.zeros()))
     }
@@ -95,6 +102,12 @@ impl<D: Projections> Session for HostSession<D> {
         Ok(())
     }
 
+    fn copied(&self) -> Copied {
+        *self.counter()
+    }
+}
+
+impl<D: Projections> Session for HostSession<D> {
     /// Host memory needs nothing beside the arrays.
     fn prepare(&self, call: &Call<'_>) -> Result<Prepared, Error> {
         call.check(std::ptr::from_ref(self).cast())?;
@@ -157,10 +170,6 @@ impl<D: Projections> Session for HostSession<D> {
 
     fn workspace_bytes(&self) -> usize {
         0
-    }
-
-    fn copied(&self) -> Copied {
-        *self.counter()
     }
 }
 
