@@ -44,9 +44,11 @@ fn measure(name: &str, [m, n, k]: [usize; 3], strides: [usize; 3]) {
 fn with_gemm([m, n, k]: [usize; 3], [a, b]: [&[f32]; 2], c: &mut [f32], strides: [usize; 3]) {
     check([m, n, k], [a, b], c, strides);
     let [rs_a, rs_b, rs_c] = strides.map(|stride| stride as isize);
-    let (a, b, c, none) = (a.as_ptr(), b.as_ptr(), c.as_mut_ptr(), gemm::Parallelism::None);
+    let (a, b, c, none) = (a.as_ptr(), b.as_ptr(), c.as_mut_ptr(), gemm_common::Parallelism::None);
+    let gemm = gemm_f32::gemm::f32::get_gemm_fn();
     // SAFETY: `check` has shown that all rows lie inside their slices; C is borrowed mutably and overlaps nothing.
-    unsafe { gemm::gemm(m, n, k, c, 1, rs_c, true, a, 1, rs_a, b, 1, rs_b, 1.0, 1.0, false, false, false, none) }
+    // By columns the matrices are transposed, so it is Cᵀ += Bᵀ·Aᵀ.
+    unsafe { gemm(n, m, k, c, rs_c, 1, true, b, rs_b, 1, a, rs_a, 1, 1.0, 1.0, false, false, false, none) }
 }
 
 fn with_matrixmultiply([m, n, k]: [usize; 3], [a, b]: [&[f32]; 2], c: &mut [f32], strides: [usize; 3]) {

@@ -22,32 +22,32 @@ impl LargeProduct {
         2.0 * (LARGE as f64).powi(3)
     }
 
-    /// C = A·B, square and row-major.
+    /// C = A·B, square and row-major; to its columns Cᵀ = Bᵀ·Aᵀ.
     pub(crate) fn run(&mut self) {
         let (n, stride, LargeProduct { a, b, c }) = (LARGE, LARGE as isize, self);
         assert!([a.len(), b.len(), c.len()] == [n * n; 3]);
         // SAFETY: the three slices hold n·n initialised floats each, rows are n apart, and C is borrowed mutably.
         unsafe {
-            gemm::gemm(
+            gemm_f32::gemm::f32::get_gemm_fn()(
                 n,
                 n,
                 n,
                 c.as_mut_ptr(),
-                1,
                 stride,
+                1,
                 false,
-                a.as_ptr(),
-                1,
-                stride,
                 b.as_ptr(),
-                1,
                 stride,
+                1,
+                a.as_ptr(),
+                stride,
+                1,
                 0.0,
                 1.0,
                 false,
                 false,
                 false,
-                gemm::Parallelism::Rayon(0),
+                gemm_common::Parallelism::Rayon(0),
             );
         }
         std::hint::black_box(c);
