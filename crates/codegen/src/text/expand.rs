@@ -108,3 +108,39 @@ impl Expander {
             .unwrap_or_else(|error| panic!("template {template} does not expand: {error:#}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use minijinja::context;
+    use minijinja::value::Serde;
+    use sparsym_ir::strategy::Strategy;
+
+    use super::environment;
+    use crate::request::{Request, Room};
+    use crate::target::Target;
+
+    /// A plan has the constants of its room alone: those of another one are no zeros, they are mistakes.
+    #[test]
+    fn a_template_cannot_read_a_constant_of_another_room() {
+        let (strategy, target) = (Strategy::dense(), Target::parse("sm_80").unwrap());
+        let value = |room, hole: &str| {
+            let plan = crate::plan(&Request::new(&strategy, room, target)).unwrap();
+            let text = format!("${{ {hole} }}");
+            environment().render_str(&text, context! { plan => Serde(&plan) }).map_err(|error| error.to_string())
+        };
+        assert_eq!(value(Room::Attention, "plan.tile_kv"), Ok("32".to_owned()));
+        assert_eq!(value(Room::GemmQ, "plan.tile_n"), Ok("128".to_owned()));
+        for (room, hole) in [
+            (Room::Attention, "plan.tile_n"),
+            (Room::Attention, "plan.sparse"),
+            (Room::Attention, "plan.shared.regions.a.at"),
+            (Room::GemmQ, "plan.tile_kv"),
+            (Room::GemmQ, "plan.summed"),
+            (Room::GemmO, "plan.means"),
+            (Room::GemmO, "plan.mask"),
+        ] {
+            let error = value(room, hole).unwrap_err();
+            assert!(error.contains("undefined value"), "{hole} in {}: {error}", room.name());
+        }
+    }
+}

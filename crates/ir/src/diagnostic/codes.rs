@@ -210,7 +210,7 @@ codes! {
         KernelType = "S604", "type without a kernel",
             "GPU kernels take bf16 and f16; the reference and cpu devices also take f32.";
         RoomNotAvailable = "S605", "room that cannot be generated",
-            "Symbols need rules or a mask, and those from Q and K one length for all batch items; normalisation, rotation and block means belong to gemm_q, sums over heads and partials to gemm_o.";
+            "Symbols need rules or a mask, and those that compare blocks one length for all batch items.";
     }
 }
 
