@@ -8,13 +8,14 @@ use sparsym_ir::expr::{BinaryOp, Coordinate, Expr, ExprKind, Side, Type};
 use sparsym_ir::problem::Layout;
 use sparsym_ir::projection::{Stream, Summed};
 use sparsym_ir::strategy::{
-    Element, Grid, Input, InputId, Permute, RangeId, Scalar, Strategy, Table, TableAxis, TableId, TokenRange, TokenRule,
+    Blocks, Element, Grid, Input, InputId, Permute, RangeId, Scalar, Strategy, Table, TableAxis, TableId, TokenRange,
+    TokenRule,
 };
 use sparsym_ir::{
-    Bindings, Bound, Code, DType, Findings, GemmOCall, GemmQCall, Moment, Problem, Span, SymbolsCall, Tensor,
+    Bindings, Bound, Code, DType, Findings, GemmOCall, GemmQCall, Moment, Problem, Span, SymbolsCall, SymbolsOf, Tensor,
 };
-use sparsym_runtime::device::session::{Array, ArrayError, SymbolArrays};
-use sparsym_runtime::device::{self, Device, projections};
+use sparsym_runtime::device::session::{Array, ArrayError, Call, Prepared, SymbolArrays};
+use sparsym_runtime::device::{self, Device, Reference, Session, projections};
 use sparsym_runtime::engine::{Engine, LayerSpec, Linear, Part, Schedule, Weights};
 use sparsym_runtime::{Error, LayerPlace};
 
@@ -201,5 +202,39 @@ fn permutations_ask_for_their_grid_and_their_tokens() {
     for values in [vec![0.0; 32], vec![32.0; 32], vec![-1.0; 32], vec![f32::NAN; 32], vec![0.5; 32], vec![]] {
         let bindings = Bindings { inputs: vec![InputData { values }], ..Bindings::default() };
         assert_eq!(codes(Bound::new(&index, &small(), &bindings).map_err(Error::from)), [Code::InputShape]);
+    }
+}
+
+/// What was prepared for a call runs calls like it, with any numbers and tables, and no others.
+#[test]
+fn a_prepared_call_runs_calls_like_it_and_no_others() {
+    let (strategy, problem) = (window(&[TableAxis::Head]), Problem { blocks: Blocks { q: 8, kv: 8 }, ..small() });
+    let mut stricter = strategy.clone();
+    let Some(mask) = &mut stricter.mask else { unreachable!("a window is a mask") };
+    let ExprKind::Binary(op, ..) = &mut mask.value.kind else { unreachable!("a window compares") };
+    *op = BinaryOp::Lt;
+    let device = device::open("emulator").unwrap();
+    let (session, elsewhere) = (device.session().unwrap(), device.session().unwrap());
+    let moment = Moment { steps: 1, ..Moment::default() };
+    let of = |session: &Arc<dyn Session>, strategy: &Strategy, width: f32, prepared: Option<&Prepared>| {
+        let bindings =
+            Bindings { tables: vec![TableData { shape: vec![1], values: vec![width] }], ..Bindings::default() };
+        let bound = Bound::new(strategy, &problem, &bindings).unwrap();
+        let symbols = SymbolArrays::ones(session, &problem, true)?;
+        let call = SymbolsOf::without_data(&bound, moment);
+        let made = Call::Symbols { call, means: None, symbols: &symbols };
+        let prepared = prepared.cloned().map_or_else(|| session.prepare(&made), Ok)?;
+        session.run(&prepared, &made)?;
+        assert_eq!(symbols.read(&problem)?, Reference.symbols(&SymbolsOf::without_data(&bound, moment))?, "{width}");
+        Ok::<_, Error>(prepared)
+    };
+    let prepared = of(&session, &strategy, 1.0, None).unwrap();
+    for width in [1.0, 20.0, 0.0] {
+        of(&session, &strategy, width, Some(&prepared)).unwrap();
+    }
+    let others = [of(&session, &stricter, 1.0, Some(&prepared)), of(&elsewhere, &strategy, 1.0, Some(&prepared))];
+    for refused in others {
+        let Err(error) = refused else { panic!("it ran") };
+        assert_eq!(error.downcast_ref(), Some(&ArrayError::OtherCall), "{error}");
     }
 }

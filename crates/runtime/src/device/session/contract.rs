@@ -33,8 +33,9 @@ pub trait Session: Memory {
     /// arrays when this returns.
     ///
     /// # Errors
-    /// Findings about arrays that do not fit, an array that is read and written, [`ArrayError::OtherCall`](super::ArrayError::OtherCall) for a call of
-    /// another kind, or the device's own failure. Nothing is written unless the device itself failed.
+    /// Findings about arrays that do not fit, an array that is read and written, or the device's own failure. Devices with
+    /// kernels refuse a call of another kind: [`ArrayError::OtherCall`](super::ArrayError::OtherCall). Nothing is written
+    /// unless the device itself failed.
     fn run(&self, prepared: &Prepared, call: &Call<'_>) -> Result<Cost, Error>;
 
     /// Prepares a call and runs it.
