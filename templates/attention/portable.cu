@@ -1,5 +1,5 @@
 //# The attention room: a CTA computes one tile of query rows of one head, walking the kv tiles that
-//# S_s asks for.
+//# S_s asks for. All warps load, multiply and wait alike.
 // attention · flash forward over computed block pairs
 // computes   O = softmax(Q Kᵀ · scale) V and lse, where the cache symbol is 1
 //% if plan.forecast
@@ -25,43 +25,6 @@
 // absent     ${ absent | join(", ") }
 //% endif
 //# text
-
-// ---- setup -------------------------------------------------------------------------------------
-
-// The loop's registers are full of accumulators: finish works this out again instead of keeping it.
-static __device__ __forceinline__ Tile setup(const Params& p) {
-    Tile tile;
-    tile.b = cta_z();
-    tile.h = cta_y();
-    tile.first_q = cta_x() * kTileQ;
-    tile.i = tile.first_q / kBlockQ;
-//% if plan.ragged
-    tile.q_row = p.q_indptr[tile.b];
-    tile.kv_row = p.kv_indptr[tile.b];
-    tile.n_q = p.q_indptr[tile.b + 1] - p.q_indptr[tile.b];
-    tile.n_kv = p.kv_indptr[tile.b + 1] - p.kv_indptr[tile.b];
-//% else
-    tile.q_row = (i64)tile.b * p.n_q;
-    tile.kv_row = (i64)tile.b * p.n_kv;
-    tile.n_q = p.n_q;
-    tile.n_kv = p.n_kv;
-//% endif
-    return tile;
-}
-
-// Where row `row` of the tile stands in Q and O, at this head.
-static __device__ __forceinline__ i64 q_offset(const Params& p, const Tile& tile, int row) {
-    return ((tile.q_row + tile.first_q + row) * p.heads + tile.h) * kHeadDim;
-}
-
-// Where row `row` of the tile stands in lse.
-static __device__ __forceinline__ i64 lse_offset(const Params& p, const Tile& tile, int row) {
-//% if plan.ragged
-    return (i64)tile.h * p.total_q + tile.q_row + tile.first_q + row;
-//% else
-    return ((i64)tile.b * p.heads + tile.h) * p.n_q + tile.first_q + row;
-//% endif
-}
 //% if plan.forecast
 
 // ---- reuse -------------------------------------------------------------------------------------
@@ -96,19 +59,19 @@ static __device__ __forceinline__ void write_forecast(const Params& p, const Til
 
 // ---- load --------------------------------------------------------------------------------------
 
-// Starts copying `rows` rows into a swizzled tile. Rows from `valid` on are filled with zeros.
+// Starts copying `rows` rows into the panels of a tile. Rows from `valid` on are filled with zeros.
 static __device__ __forceinline__ void load_rows(u32 to, const u16* from, int stride, int rows,
                                                  int valid) {
-    const int row = threadIdx.x / kGroupChunks;
-    const int chunk = threadIdx.x % kGroupChunks;
-    to += row * kRowBytes + swizzled(row, chunk);
+    const int row = threadIdx.x / kPanelChunks;
+    const int chunk = threadIdx.x % kPanelChunks;
+    to += in_panel(row, chunk);
     #pragma unroll
     for (int r = 0; r < rows; r += kRowsPerPass) {
         const bool inside = row + r < valid;
-        const u16* source = from + (inside ? row + r : 0) * stride + chunk * 8;
+        const u16* source = from + ((inside ? row + r : 0) * stride + chunk * 8);
         #pragma unroll
-        for (int g = 0; g < kGroups; ++g) {
-            cp_async_16(to + r * kRowBytes + g * kGroupBytes, source + g * kGroupChunks * 8,
+        for (int g = 0; g < kPanels; ++g) {
+            cp_async_16(to + (g * rows + r) * kPanelRow, source + g * kPanelChunks * 8,
                         inside ? 16 : 0);
         }
     }
@@ -124,188 +87,28 @@ static __device__ __forceinline__ void load_kv_tile(u32 to, const u16* head, int
 // ---- compute -----------------------------------------------------------------------------------
 
 // Sixteen columns of D of S += Q Kᵀ
-static __device__ __forceinline__ void multiply_qk_step(float (&s)[kRowTiles][kTileKv / 8][4],
-                                                        u32 q_tile, u32 k_tile, const Lane& lane,
-                                                        int k) {
+static __device__ __forceinline__ void multiply_qk_step(Logits& logits, const Stages& stages,
+                                                        const Lane& lane, int k) {
     u32 a[kRowTiles][4];
     #pragma unroll
     for (int m = 0; m < kRowTiles; ++m) {
-        ldmatrix_x4(a[m], operand_step(q_tile + lane.by_rows, k) + m * 16 * kRowBytes);
+        ldmatrix_x4(a[m], operand_step(stages.q + lane.by_rows, k, kTileQ) + m * 16 * kPanelRow);
     }
     #pragma unroll
     for (int n = 0; n < kTileKv / 16; ++n) {
         u32 b[4];
-        ldmatrix_x4(b, operand_step(k_tile + lane.by_columns, k) + n * 16 * kRowBytes);
+        ldmatrix_x4(b, operand_step(stages.k + lane.by_columns, k, kTileKv) + n * 16 * kPanelRow);
         #pragma unroll
         for (int m = 0; m < kRowTiles; ++m) {
-            mma_16816(s[m][2 * n], a[m], b[0], b[1]);
-            mma_16816(s[m][2 * n + 1], a[m], b[2], b[3]);
+            mma_16816(logits.s[m][2 * n], a[m], b[0], b[1]);
+            mma_16816(logits.s[m][2 * n + 1], a[m], b[2], b[3]);
         }
     }
 }
-
-// S = Q Kᵀ
-static __device__ __forceinline__ void multiply_qk(float (&s)[kRowTiles][kTileKv / 8][4],
-                                                   const Stages& stages, const Lane& lane) {
-    clear_logits(s);
-    #pragma unroll
-    for (int k = 0; k < kQkSteps; ++k) {
-        multiply_qk_step(s, stages.q, stages.k, lane, k);
-    }
-}
-//% if plan.score
-
-// S ← score(S · scale)
-static __device__ __forceinline__ void apply_score(float (&s)[kRowTiles][kTileKv / 8][4],
-                                                   const Params& p, const Tile& tile,
-                                                   int first_kv) {
-//% if rules.score.reads_q or rules.score.row
-    const int first_q = tile.first_q + warp_row() + fragment_row();
-//% endif
-//% if rules.score.reads_kv
-    first_kv += fragment_column();
-//% endif
-//% if rules.score.row
-    // What is the same for all columns of a row.
-    ScoreRow rows[kRowTiles][2];
-    #pragma unroll
-    for (int m = 0; m < kRowTiles; ++m) {
-        #pragma unroll
-        for (int r = 0; r < 2; ++r) {
-            const int q = min(first_q + m * 16 + r * 8, tile.n_q - 1);
-            rows[m][r] = ${ rules.score.row };
-        }
-    }
-//% endif
-    #pragma unroll
-    for (int m = 0; m < kRowTiles; ++m) {
-        #pragma unroll
-        for (int n = 0; n < kTileKv / 8; ++n) {
-            #pragma unroll
-            for (int e = 0; e < 4; ++e) {
-//% if rules.score.row
-                const ScoreRow& row = rows[m][e / 2];
-//% endif
-//% if rules.score.reads_q
-                const int q = min(first_q + m * 16 + e / 2 * 8, tile.n_q - 1);
-//% endif
-//% if rules.score.reads_kv
-                const int kv = min(first_kv + n * 8 + e % 2, tile.n_kv - 1);
-//% endif
-                s[m][n][e] = ${ rules.score.pair };
-            }
-        }
-    }
-}
-//% endif
-
-// S ← -∞ past the end of the sequence
-static __device__ __forceinline__ void cut_tail(float (&s)[kRowTiles][kTileKv / 8][4], int n_kv,
-                                                int first_kv) {
-    first_kv += fragment_column();
-    #pragma unroll
-    for (int m = 0; m < kRowTiles; ++m) {
-        #pragma unroll
-        for (int n = 0; n < kTileKv / 8; ++n) {
-            #pragma unroll
-            for (int e = 0; e < 4; ++e) {
-                if (first_kv + n * 8 + e % 2 >= n_kv) {
-                    s[m][n][e] = negative_infinity();
-                }
-            }
-        }
-    }
-}
-//% if plan.mask
-
-// S ← -∞ where the mask refuses the pair
-static __device__ __forceinline__ void apply_mask(float (&s)[kRowTiles][kTileKv / 8][4],
-                                                  const Params& p, const Tile& tile,
-                                                  int first_kv) {
-//% if rules.mask.reads_q or rules.mask.row
-    const int first_q = tile.first_q + warp_row() + fragment_row();
-//% endif
-//% if rules.mask.reads_kv
-    first_kv += fragment_column();
-//% endif
-//% if rules.mask.row
-    // What is the same for all columns of a row.
-    MaskRow rows[kRowTiles][2];
-    #pragma unroll
-    for (int m = 0; m < kRowTiles; ++m) {
-        #pragma unroll
-        for (int r = 0; r < 2; ++r) {
-            const int q = min(first_q + m * 16 + r * 8, tile.n_q - 1);
-            rows[m][r] = ${ rules.mask.row };
-        }
-    }
-//% endif
-//% if rules.mask_divides
-    // Divisions are long: a loop over columns holds their code once, and what is the same for all
-    // columns is divided before it. Of a column stays one bit for each row.
-    u32 refused[kRowTiles][2] = {};
-    #pragma unroll 1
-    for (int c = 0; c < kTileKv / 4; ++c) {
-//% if rules.mask.reads_kv
-        const int kv = min(first_kv + c / 2 * 8 + c % 2, tile.n_kv - 1);
-//% endif
-        #pragma unroll
-        for (int m = 0; m < kRowTiles; ++m) {
-            #pragma unroll
-            for (int r = 0; r < 2; ++r) {
-//% if rules.mask.row
-                const MaskRow& row = rows[m][r];
-//% endif
-//% if rules.mask.reads_q
-                const int q = min(first_q + m * 16 + r * 8, tile.n_q - 1);
-//% endif
-                refused[m][r] |= (u32)!${ rules.mask.pair } << c;
-            }
-        }
-    }
-    #pragma unroll
-    for (int m = 0; m < kRowTiles; ++m) {
-        #pragma unroll
-        for (int n = 0; n < kTileKv / 8; ++n) {
-            #pragma unroll
-            for (int e = 0; e < 4; ++e) {
-                if (refused[m][e / 2] >> (n * 2 + e % 2) & 1) {
-                    s[m][n][e] = negative_infinity();
-                }
-            }
-        }
-    }
-}
-//% else
-    #pragma unroll
-    for (int m = 0; m < kRowTiles; ++m) {
-        #pragma unroll
-        for (int n = 0; n < kTileKv / 8; ++n) {
-            #pragma unroll
-            for (int e = 0; e < 4; ++e) {
-//% if rules.mask.row
-                const MaskRow& row = rows[m][e / 2];
-//% endif
-//% if rules.mask.reads_q
-                const int q = min(first_q + m * 16 + e / 2 * 8, tile.n_q - 1);
-//% endif
-//% if rules.mask.reads_kv
-                const int kv = min(first_kv + n * 8 + e % 2, tile.n_kv - 1);
-//% endif
-                if (!${ rules.mask.pair }) {
-                    s[m][n][e] = negative_infinity();
-                }
-            }
-        }
-    }
-}
-//% endif
-//% endif
 
 // O += P V
-static __device__ __forceinline__ void multiply_pv(Accumulator& acc,
-                                                   const u32 (&prob)[kRowTiles][kTileKv / 16][4],
-                                                   u32 v_tile, const Lane& lane) {
+static __device__ __forceinline__ void multiply_pv(Accumulator& acc, const Prob& prob, u32 v_tile,
+                                                   const Lane& lane) {
     // Columns outermost: a pair of accumulator tiles is finished before the next is touched,
     // which is what lets two row tiles a warp fit 255 registers.
     #pragma unroll
@@ -313,152 +116,114 @@ static __device__ __forceinline__ void multiply_pv(Accumulator& acc,
         #pragma unroll
         for (int k = 0; k < kTileKv / 16; ++k) {
             u32 b[4];
-            ldmatrix_x4_transposed(b, operand_step(v_tile + lane.by_rows, d) + k * 16 * kRowBytes);
+            ldmatrix_x4_transposed(b, operand_step(v_tile + lane.by_rows, d, kTileKv)
+                                          + k * 16 * kPanelRow);
             #pragma unroll
             for (int m = 0; m < kRowTiles; ++m) {
-                mma_16816(acc.o[m][2 * d], prob[m][k], b[0], b[1]);
-                mma_16816(acc.o[m][2 * d + 1], prob[m][k], b[2], b[3]);
+                mma_16816(acc.o[m][2 * d], prob.p[m][k], b[0], b[1]);
+                mma_16816(acc.o[m][2 * d + 1], prob.p[m][k], b[2], b[3]);
             }
         }
-    }
-}
-
-// ---- walk --------------------------------------------------------------------------------------
-
-// S as softmax takes it${ ": after the score rule" if plan.score }${ ", behind the mask" if plan.mask }, cut at the end of the sequence.
-static __device__ __forceinline__ void complete_logits(float (&s)[kRowTiles][kTileKv / 8][4],
-                                                       const Params& p, const Tile& tile,
-                                                       const KvTile& now) {
-//% if plan.score
-    apply_score(s, p, tile, now.kv);
-//% endif
-//% if plan.mask
-    if (now.partial) {
-        apply_mask(s, p, tile, now.kv);
-    }
-//% endif
-    if (now.kv + kTileKv > tile.n_kv) {
-        cut_tail(s, tile.n_kv, now.kv);
     }
 }
 
 // O += P V${ ", also where V holds infinities or NaN" if plan.mask }
-static __device__ __forceinline__ void add_values(Accumulator& acc,
-                                                  const u32 (&prob)[kRowTiles][kTileKv / 16][4],
-                                                  u32 v_tile, const Lane& lane${ ", bool partial" if plan.mask }) {
+static __device__ __forceinline__ void add_values(Accumulator& acc, const Prob& prob,
+                                                  const Pipeline& pipe) {
 //% if plan.mask
-    if (partial && has_specials(v_tile)) {
-        multiply_pv_with_specials(acc, prob, v_tile, lane);
+    if (pipe.now.partial && has_specials(pipe.stages.v)) {
+        multiply_pv_with_specials(acc, prob, pipe.stages.v, pipe.lane);
         return;
     }
 //% endif
-    multiply_pv(acc, prob, v_tile, lane);
+    multiply_pv(acc, prob, pipe.stages.v, pipe.lane);
 }
 
-// Takes the kv tile `now`, whose S is in `s`, into O, and leaves S of the next one in `next_s`.
+// ---- loop --------------------------------------------------------------------------------------
+
+// Takes the kv tile whose S is in `logits` into O, and leaves S of the next one in `next_logits`.
 // The exponentials stand beside the products of the next S: they need other units of the SM.
-static __device__ __forceinline__ void advance(Accumulator& acc,
-                                               float (&s)[kRowTiles][kTileKv / 8][4],
-                                               float (&next_s)[kRowTiles][kTileKv / 8][4],
-                                               KvTile& now, Walk& walk, Stages& stages,
-                                               const Lane& lane, const Params& p,
-                                               const Tile& tile) {
-    const KvTile next = walk.now;
+static __device__ __forceinline__ void advance(Accumulator& acc, Logits& logits,
+                                               Logits& next_logits, Pipeline& pipe,
+                                               const Params& p, const Tile& tile) {
+    const KvTile next = pipe.walk.now;
     // Registers are full: where K and V of this head start comes from shared memory.
-    const i64 kv_head = load_shared_8(stages.kv_head);
+    const i64 kv_head = load_shared_8(pipe.stages.kv_head);
     const int kv_stride = p.kv_heads * kHeadDim;
     // K of the next tile and V of this one have come; nobody reads the other two stages any more.
     cp_async_wait_all();
     __syncthreads();
-    load_kv_tile(other_stage(stages.v), p.v + kv_head, kv_stride, next.kv, tile.n_kv);
-    next_kv_tile(walk, p, tile.n_kv);
-    if (walk.now.kv >= 0) {
-        load_kv_tile(stages.k, p.k + kv_head, kv_stride, walk.now.kv, tile.n_kv);
+    load_kv_tile(other_stage(pipe.stages.v), p.v + kv_head, kv_stride, next.kv, tile.n_kv);
+    next_kv_tile(pipe.walk, p, tile.n_kv);
+    if (pipe.walk.now.kv >= 0) {
+        load_kv_tile(pipe.stages.k, p.k + kv_head, kv_stride, pipe.walk.now.kv, tile.n_kv);
     }
     cp_async_commit();
 
-    complete_logits(s, p, tile, now);
-    raise_maxima(acc, s${ ", p.scale_log2" if not plan.score });
-    u32 prob[kRowTiles][kTileKv / 16][4];
-    clear_logits(next_s);
-    stages.k = other_stage(stages.k);
+    complete_logits(logits, p, tile, pipe.now);
+    update_row_max(acc, logits, p);
+    Prob prob;
+    clear_logits(next_logits);
+    pipe.stages.k = other_stage(pipe.stages.k);
     #pragma unroll
     for (int k = 0; k < kQkSteps; ++k) {
-        multiply_qk_step(next_s, stages.q, stages.k, lane, k);
+        multiply_qk_step(next_logits, pipe.stages, pipe.lane, k);
         // A share of the exponentials. Bounds that change with k would keep this from unrolling.
         #pragma unroll
-        for (int n = 0; n < kWeighings; ++n) {
-            if (n >= k * kWeighings / kQkSteps && n < (k + 1) * kWeighings / kQkSteps) {
-                weigh(prob, acc, s, n % kRowTiles, n / kRowTiles${ ", p.scale_log2" if not plan.score });
+        for (int n = 0; n < kExponentials; ++n) {
+            if (n >= k * kExponentials / kQkSteps && n < (k + 1) * kExponentials / kQkSteps) {
+                exponentiate(prob, acc, logits, n % kRowTiles, n / kRowTiles, p);
             }
         }
     }
-    add_values(acc, prob, stages.v, lane${ ", now.partial" if plan.mask });
-    stages.v = other_stage(stages.v);
-    now = next;
+    add_values(acc, prob, pipe);
+    pipe.stages.v = other_stage(pipe.stages.v);
+    pipe.now = next;
 }
 
-// Takes the last kv tile into O.
-static __device__ __forceinline__ void conclude(Accumulator& acc,
-                                                float (&s)[kRowTiles][kTileKv / 8][4],
-                                                const KvTile& now, u32 v_tile, const Lane& lane,
-                                                const Params& p, const Tile& tile) {
+// Takes the last kv tile into O: nothing is prefetched, and there is no next S.
+static __device__ __forceinline__ void take_last_tile(Accumulator& acc, Logits& logits,
+                                                      const Pipeline& pipe, const Params& p,
+                                                      const Tile& tile) {
     cp_async_wait_all();
     __syncthreads();
-    complete_logits(s, p, tile, now);
-    raise_maxima(acc, s${ ", p.scale_log2" if not plan.score });
-    u32 prob[kRowTiles][kTileKv / 16][4];
+    complete_logits(logits, p, tile, pipe.now);
+    update_row_max(acc, logits, p);
+    Prob prob;
     #pragma unroll
-    for (int n = 0; n < kWeighings; ++n) {
-        weigh(prob, acc, s, n % kRowTiles, n / kRowTiles${ ", p.scale_log2" if not plan.score });
+    for (int n = 0; n < kExponentials; ++n) {
+        exponentiate(prob, acc, logits, n % kRowTiles, n / kRowTiles, p);
     }
-    add_values(acc, prob, v_tile, lane${ ", now.partial" if plan.mask });
+    add_values(acc, prob, pipe);
 }
 
-// ---- finish ------------------------------------------------------------------------------------
+// ---- epilogue ----------------------------------------------------------------------------------
 
-// O ← O / l and lse = ${ "m + ln l" if plan.score else "ln(2^m · l)" }. The warp's rows, where Q was, carry O to 16-byte stores.
-static __device__ __forceinline__ void finish(const Params& p, Accumulator& acc, u32 out) {
-    const Tile tile = setup(p);
+// The warp's rows of O leave through its rows where Q was, in 16-byte stores.
+static __device__ __forceinline__ void epilogue(const Params& p, Accumulator& acc, u32 out) {
+    const Tile tile = tile_of_cta(p);
     const int warp_q = warp_row();
-    const u32 warp_tile = out + warp_q * kRowBytes;
-    const int column = fragment_column();
+    const u32 warp_tile = out + warp_q * kPanelRow;
     __syncwarp();
-    #pragma unroll
-    for (int m = 0; m < kRowTiles; ++m) {
-        #pragma unroll
-        for (int r = 0; r < 2; ++r) {
-            const float l = quad_sum(acc.l[m][r]);
-            // An empty row has l = 0: its output is 0 and its lse -∞.
-            const float inverse = l == 0.0f ? 0.0f : rcp_approx(l);
-            const int row = fragment_row() + m * 16 + r * 8;
-            if (column == 0 && tile.first_q + warp_q + row < tile.n_q) {
-                p.lse[lse_offset(p, tile, warp_q + row)] =
-                    l == 0.0f ? negative_infinity()
-                              : ${ "acc.m[m][r] + log2_approx(l) * kLn2" if plan.score else "(acc.m[m][r] + log2_approx(l)) * kLn2" };
-            }
-            #pragma unroll
-            for (int d = 0; d < kHeadDim / 8; ++d) {
-                store_shared(warp_tile + row * kRowBytes + swizzled(row, d) + column * 2,
-                             pack_pair(acc.o[m][d][2 * r] * inverse,
-                                       acc.o[m][d][2 * r + 1] * inverse));
-            }
-        }
-    }
+    put_output(warp_tile, acc, p, tile);
     __syncwarp();
     const int rows = min(kRowTiles * 16, tile.n_q - tile.first_q - warp_q);
-    for (int at = threadIdx.x % 32; at < rows * kRowChunks; at += 32) {
-        const int row = at / kRowChunks;
-        const int chunk = at % kRowChunks;
-        *(uint4*)(p.o + q_offset(p, tile, warp_q + row) + chunk * 8) =
-            load_shared_16(warp_tile + row * kRowBytes + swizzled(row, chunk));
+    // A panel at a time, so that lanes that are served together lie in different banks.
+    #pragma unroll 1
+    for (int g = 0; g < kPanels; ++g) {
+        for (int at = threadIdx.x % 32; at < rows * kPanelChunks; at += 32) {
+            const int row = at / kPanelChunks;
+            const int chunk = at % kPanelChunks;
+            *(uint4*)(p.o + q_offset(p, tile, warp_q + row) + (g * kPanelChunks + chunk) * 8) =
+                load_shared_16(warp_tile + g * kTileQ * kPanelRow + in_panel(row, chunk));
+        }
     }
 }
 
 extern "C" __global__ void __launch_bounds__(kThreads${ ", " ~ plan.ctas_per_sm if plan.ctas_per_sm })
 ${ plan.name }(const __grid_constant__ Params p) {
     extern __shared__ __align__(1024) u8 shared[];
-    const Tile tile = setup(p);
+    const Tile tile = tile_of_cta(p);
 //% if plan.ragged
     if (tile.first_q >= tile.n_q) {
         return;
@@ -471,43 +236,48 @@ ${ plan.name }(const __grid_constant__ Params p) {
         return;
     }
 
-    const Lane lane = lane_of_thread();
+    Pipeline pipe;
+    pipe.lane = lane_of_thread();
     const u32 memory = shared_address(shared);
-    Stages stages = first_stages(memory);
+    pipe.stages = first_stages(memory);
     const int kv_stride = p.kv_heads * kHeadDim;
     const i64 kv_head = (tile.kv_row * p.kv_heads + tile.h / p.heads_per_kv_head) * kHeadDim;
 
     if (thread_x() == 0) {
-        store_shared_8(stages.kv_head, kv_head);
+        store_shared_8(pipe.stages.kv_head, kv_head);
     }
 
-    Accumulator acc;
-    clear(acc);
-    Walk walk = first_kv_tile(p, tile);
-    KvTile now = walk.now;
-    if (now.kv >= 0) {
+    Accumulator acc = empty_accumulator();
+    pipe.walk = first_kv_tile(p, tile);
+    pipe.now = pipe.walk.now;
+    if (pipe.now.kv >= 0) {
         load_rows(memory + kQAt, p.q + q_offset(p, tile, 0), p.heads * kHeadDim, kTileQ,
                   tile.n_q - tile.first_q);
-        load_kv_tile(stages.k, p.k + kv_head, kv_stride, now.kv, tile.n_kv);
+        load_kv_tile(pipe.stages.k, p.k + kv_head, kv_stride, pipe.now.kv, tile.n_kv);
         cp_async_commit();
-        load_kv_tile(stages.v, p.v + kv_head, kv_stride, now.kv, tile.n_kv);
-        next_kv_tile(walk, p, tile.n_kv);
-        if (walk.now.kv >= 0) {
-            load_kv_tile(other_stage(stages.k), p.k + kv_head, kv_stride, walk.now.kv, tile.n_kv);
+        load_kv_tile(pipe.stages.v, p.v + kv_head, kv_stride, pipe.now.kv, tile.n_kv);
+        next_kv_tile(pipe.walk, p, tile.n_kv);
+        if (pipe.walk.now.kv >= 0) {
+            load_kv_tile(other_stage(pipe.stages.k), p.k + kv_head, kv_stride, pipe.walk.now.kv,
+                         tile.n_kv);
         }
         cp_async_commit();
         cp_async_wait_all_but_1();
         __syncthreads();
 
-        float s[kRowTiles][kTileKv / 8][4];
-        multiply_qk(s, stages, lane);
-        #pragma unroll 1
-        while (walk.now.kv >= 0) {
-            float next_s[kRowTiles][kTileKv / 8][4];
-            advance(acc, s, next_s, now, walk, stages, lane, p, tile);
-            copy_logits(s, next_s);
+        Logits logits;
+        clear_logits(logits);
+        #pragma unroll
+        for (int k = 0; k < kQkSteps; ++k) {
+            multiply_qk_step(logits, pipe.stages, pipe.lane, k);
         }
-        conclude(acc, s, now, stages.v, lane, p, tile);
+        #pragma unroll 1
+        while (pipe.walk.now.kv >= 0) {
+            Logits next_logits;
+            advance(acc, logits, next_logits, pipe, p, tile);
+            copy_logits(logits, next_logits);
+        }
+        take_last_tile(acc, logits, pipe, p, tile);
     }
-    finish(p, acc, memory + kOAt);
+    epilogue(p, acc, memory + kOAt);
 }

@@ -58,41 +58,29 @@ static __device__ __forceinline__ Operands operands_of(const Params& p, const Ou
 //% endif
 }
 
-// Whether Y has 16-byte chunk `chunk` of the tile's row `row`.
-static __device__ __forceinline__ bool is_in_y(const Params& p, const OutputTile& tile, int row,
-                                               int chunk) {
-    return is_inside(p, tile, row) && tile.column * kTileN + chunk * 8 < p.width;
-}
-
-// Where that chunk stands in Y.
-static __device__ __forceinline__ i64 y_offset(const Params& p, const OutputTile& tile, int row,
-                                               int chunk) {
-    const i64 token = (i64)tile.b * p.rows + tile.first_token + row - p.first_token;
-    return token * p.width + tile.column * kTileN + chunk * 8;
-}
 //% if sparse
 
 // ---- compute -----------------------------------------------------------------------------------
 
-// What has been asked for: bit n speaks of the slice that comes n steps from now.
-struct Ahead {
+// The k-slices in flight: bit n speaks of the one that comes n steps from now.
+struct InFlight {
     u32 slices;    // there is one
     u32 mine;      // and this warp has rows that sum its head
 };
 
-// One step on: asks for the slice where the walk stands.
-static __device__ __forceinline__ void ask(Ahead& ahead, HeadWalk& walk, u32 to,
-                                           const Operands& operands, const Params& p,
-                                           const OutputTile& tile) {
-    ahead.slices >>= 1;
-    ahead.mine >>= 1;
+// One step on: prefetches the k-slice where the walk stands.
+static __device__ __forceinline__ void prefetch(InFlight& in_flight, HeadWalk& walk, u32 to,
+                                                const Operands& operands, const Params& p,
+                                                const OutputTile& tile) {
+    in_flight.slices >>= 1;
+    in_flight.mine >>= 1;
     if (walk.column >= 0) {
-        load_slice(to, operands, walk.column, walk.rows);
+        load_k_slice(to, operands, walk.column, passes_of(walk.subtiles));
         const bool mine = holds_rows(p, tile, warp_row(), kRowTiles * 16) &&
-                          (walk.rows >> warp_row() / kRowsPerPass & 1);
-        ahead.slices |= 1 << (kStages - 1);
-        ahead.mine |= (u32)mine << (kStages - 1);
-        next_slice(walk, p, tile);
+                          (walk.subtiles >> warp_row() / kSubtileRows & 1);
+        in_flight.slices |= 1 << (kStages - 1);
+        in_flight.mine |= (u32)mine << (kStages - 1);
+        next_k_slice(walk, p, tile);
     }
     cp_async_commit();
 }
@@ -103,21 +91,21 @@ static __device__ __forceinline__ void sum_heads(Product& product, HeadWalk walk
                                                  const Operands& operands, u32 first_stage,
                                                  const Params& p, const OutputTile& tile) {
     const Lane lane = lane_of_operands();
-    Ahead ahead = {};
+    InFlight in_flight = {};
     #pragma unroll
     for (int stage = 0; stage < kStages - 1; ++stage) {
-        ask(ahead, walk, first_stage + stage * kStageBytes, operands, p, tile);
+        prefetch(in_flight, walk, first_stage + stage * kStageBytes, operands, p, tile);
     }
     u32 stage = first_stage;
     u32 empty = first_stage + (kStages - 1) * kStageBytes;
     #pragma unroll 1
-    while (ahead.slices > 1) {
-        // This slice has come, and nobody reads the one before it any more.
+    while (in_flight.slices > 1) {
+        // This k-slice has come, and nobody reads the one before it any more.
         ${ "cp_async_wait_all_but_1" if plan.stages == 3 else "cp_async_wait_all" }();
         __syncthreads();
-        ask(ahead, walk, empty, operands, p, tile);
-        if (ahead.mine & 1) {
-            multiply_slice(product, stage, lane);
+        prefetch(in_flight, walk, empty, operands, p, tile);
+        if (in_flight.mine & 1) {
+            multiply_k_slice(product, stage, lane);
         }
         empty = stage;
         stage = stage_after(stage, first_stage);
@@ -125,70 +113,8 @@ static __device__ __forceinline__ void sum_heads(Product& product, HeadWalk walk
     __syncthreads();
 }
 //% endif
-//% if plan.partials
 
-// ---- partials ----------------------------------------------------------------------------------
-
-// Y += Σ_k coefficient_k · partial_k. Rows of 16-byte loads become fragments in shared memory.
-static __device__ __forceinline__ void add_partials(Product& product, const Params& p,
-                                                    const OutputTile& tile, u32 rows) {
-    const int lane = threadIdx.x % 32;
-    #pragma unroll 1
-    for (int k = 0; k < p.n_partials; ++k) {
-        for (int at = lane; at < kRowTiles * 16 * kOutChunks; at += 32) {
-            const int row = at / kOutChunks;
-            const int chunk = at % kOutChunks;
-            uint4 v = {};
-            if (is_in_y(p, tile, warp_row() + row, chunk)) {
-                v = *(const uint4*)(p.partials[k] + y_offset(p, tile, warp_row() + row, chunk));
-            }
-            store_shared_16(rows + out_offset(row, chunk), v);
-        }
-        __syncwarp();
-        #pragma unroll
-        for (int m = 0; m < kRowTiles; ++m) {
-            #pragma unroll
-            for (int n = 0; n < kTileN / 16; ++n) {
-                u32 pairs[4];
-                ldmatrix_x4(pairs, rows + out_offset(m * 16 + lane % 16, 2 * n + lane / 16));
-                #pragma unroll
-                for (int e = 0; e < 4; ++e) {
-                    float(&c)[4] = product.c[m][2 * n + e / 2];
-                    c[e % 2 * 2] += p.coefficients[k] * unpack_low(pairs[e]);
-                    c[e % 2 * 2 + 1] += p.coefficients[k] * unpack_high(pairs[e]);
-                }
-            }
-        }
-        __syncwarp();
-    }
-}
-//% endif
-//% if plan.bias
-
-// ---- bias --------------------------------------------------------------------------------------
-
-// Y += bias
-static __device__ __forceinline__ void add_bias(Product& product, const Params& p,
-                                                const OutputTile& tile) {
-    const int first = tile.column * kTileN;
-    #pragma unroll
-    for (int n = 0; n < kTileN / 8; ++n) {
-        if (first + n * 8 < p.width) {
-            const u32 pair = *(const u32*)(p.bias + first + n * 8 + fragment_column());
-            #pragma unroll
-            for (int m = 0; m < kRowTiles; ++m) {
-                #pragma unroll
-                for (int r = 0; r < 2; ++r) {
-                    product.c[m][n][2 * r] += unpack_low(pair);
-                    product.c[m][n][2 * r + 1] += unpack_high(pair);
-                }
-            }
-        }
-    }
-}
-//% endif
-
-// ---- finish ------------------------------------------------------------------------------------
+// ---- epilogue ----------------------------------------------------------------------------------
 
 // The warp's rows of the product, rounded, 16 bytes a lane.
 static __device__ __forceinline__ void store_rows(u16* y, const Product& product, const Params& p,
@@ -210,23 +136,23 @@ ${ entry }(const __grid_constant__ Params p) {
     const OutputTile tile = tile_at(p, cta_x());
     const Operands operands = operands_of(p, tile);
     const u32 memory = shared_address(shared);
-    const u32 out = memory + kOutAt + warp_row() * kOutBytes;
+    const u32 out = memory + kOutAt + warp_row() * 128;
     Product product;
 //% if both
-    clear_product(product);
+    product = {};
 
     // partial = Σ O_h W_hᵀ over cached heads
-    sum_heads(product, first_slice(p, tile, 0xffffffffu), operands, memory, p, tile);
+    sum_heads(product, over_cached_heads(p, tile), operands, memory, p, tile);
     store_rows(p.partial_out, product, p, tile, out);
     __syncthreads();
 
     // Y = partial + Σ O_h W_hᵀ over active heads
-    sum_heads(product, first_slice(p, tile, 0), operands, memory, p, tile);
+    sum_heads(product, over_active_heads(p, tile), operands, memory, p, tile);
 //% elif sparse
-    clear_product(product);
+    product = {};
 
     // ${ "partial" if plan.differences else "Y" } = Σ O_h W_hᵀ over ${ plan.summed } heads
-    sum_heads(product, first_slice(p, tile), operands, memory, p, tile);
+    sum_heads(product, over_${ plan.summed }_heads(p, tile), operands, memory, p, tile);
 //% else
 
     // Y = O Wᵀ
@@ -236,7 +162,7 @@ ${ entry }(const __grid_constant__ Params p) {
     add_partials(product, p, tile, out);
 //% endif
 //% if plan.bias
-    add_bias(product, p, tile);
+    add_bias(product, p.bias + tile.column * kTileN, p.width - tile.column * kTileN);
 //% endif
     store_rows(${ "p.partials_out[cta_z()]" if plan.differences else "p.y" }, product, p, tile, out);
 }

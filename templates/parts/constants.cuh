@@ -12,20 +12,18 @@ constexpr int kTileKv = ${ plan.tile_kv };
 constexpr int kTileN = ${ plan.tile_n };
 //# part kTileK
 constexpr int kTileK = ${ plan.tile_k };    // columns of a slice
-//# part kPieceRows
-constexpr int kPieceRows = ${ plan.subtile_rows };    // rows of a tile that one bit of S_c decides
-//# part kPieces
-constexpr int kPieces = kTileQ / kPieceRows;
+//# part kSubtileRows
+constexpr int kSubtileRows = ${ plan.subtile_rows };    // rows of a tile that one bit of S_c decides
+//# part kSubtiles
+constexpr int kSubtiles = kTileQ / kSubtileRows;
 //# part kRowTiles
 constexpr int kRowTiles = ${ plan.row_tiles };    // tiles of 16 rows that a warp owns
 //# part kThreads
 constexpr int kThreads = ${ plan.threads };
 //# part kQkSteps
 constexpr int kQkSteps = kHeadDim / 16;    // 16-column steps of S = Q Kᵀ
-//# part kWeighings
-constexpr int kWeighings = kRowTiles * kTileKv / 8;    // 8-column pieces of P
-//# part kRowBytes
-constexpr int kRowBytes = ${ plan.row_bytes };    // of a row of an operand in shared memory
+//# part kExponentials
+constexpr int kExponentials = kRowTiles * kTileKv / 8;    // 8-column tiles of P
 //# part kPoolThreads
 constexpr int kPoolThreads = 128;
 //# part kRowLanes
@@ -34,23 +32,19 @@ constexpr int kRowLanes = ${ plan.row_lanes };    // threads that read a row, ei
 constexpr int kRowsAtOnce = kPoolThreads / kRowLanes;
 //# part kRowChunks
 constexpr int kRowChunks = kHeadDim / 8;
-//# part kGroupChunks
-constexpr int kGroupChunks = ${ plan.group_chunks };    // 16-byte chunks that the swizzle permutes
-//# part kGroupBytes
-constexpr int kGroupBytes = kGroupChunks * 16;
-//# part kGroups
-constexpr int kGroups = kRowBytes / kGroupBytes;
-//# part kGroupSteps
-constexpr int kGroupSteps = kGroupChunks / 2;    // 16-column MMA steps of a group
+//# part kPanelChunks
+constexpr int kPanelChunks = ${ plan.group_chunks };    // 16-byte chunks of a row of a panel
+//# part kPanelRow
+constexpr int kPanelRow = kPanelChunks * 16;    // bytes of such a row
+//# part kPanels
+constexpr int kPanels = kHeadDim / 8 / kPanelChunks;
 //# part kRowsPerPass
-constexpr int kRowsPerPass = kThreads / kGroupChunks;
+constexpr int kRowsPerPass = kThreads / kPanelChunks;
 static_assert(kRowsPerPass % 8 == 0, "every pass of a load covers whole swizzle periods");
 //# part kGroupTiles
 constexpr int kGroupTiles = 16;    // row tiles whose operands are meant to stay in L2 together
-//# part kOutBytes
-constexpr int kOutBytes = ${ plan.out_row_bytes };    // of a row of the product on its way out
 //# part kOutChunks
-constexpr int kOutChunks = kOutBytes / 16;
+constexpr int kOutChunks = (kTileN + 63) / 64 * 8;    // of a row of the product on its way out
 //# part kHeadroom
 constexpr float kHeadroom = ${ "5.5451774f" if plan.score else "8.0f" };    // powers of ${ "e" if plan.score else "2" } by which P may exceed ${ "its due" if plan.dtype == "bf16" else "1" }
 //# part kReserve

@@ -1,18 +1,5 @@
 // ---- computed tiles ----------------------------------------------------------------------------
 
-// Rows of the tile whose S_c is 1, as Operands counts them.
-static __device__ __forceinline__ u32 computed_rows(const Params& p, const OutputTile& tile) {
-    u32 rows = 0;
-    #pragma unroll
-    for (int piece = 0; piece < kPieces; ++piece) {
-        if (holds_rows(p, tile, piece * kPieceRows, kPieceRows) &&
-            is_computed(p.s_c, block_of_piece(p, tile, piece), p.heads, tile.column)) {
-            rows |= passes_of(piece);
-        }
-    }
-    return rows;
-}
-
 // Lists the tiles with computed rows in the order of their walk, behind how many there are.
 // Launch: one CTA.
 extern "C" __global__ void __launch_bounds__(${ step.threads })
@@ -24,7 +11,7 @@ ${ step.entry }(const __grid_constant__ Params p) {
     u32 listed = 0;
     for (int first = 0; first < all; first += ${ step.threads }) {
         const int at = first + threadIdx.x;
-        const bool computed = at < all && computed_rows(p, tile_at(p, at)) != 0;
+        const bool computed = at < all && computed_subtiles(p, tile_at(p, at)) != 0;
         const u32 votes = __ballot_sync(0xffffffffu, computed);
         if (lane == 0) {
             in_warps[warp] = __popc(votes);

@@ -12,7 +12,7 @@ pub fn check(stats: &Stats) -> Result<(), String> {
     let place = worst.source.clone().unwrap_or_else(|| format!("PTX line {}", worst.ptx_line));
     Err(format!(
         "bank conflicts: {} passes through shared memory more than the accesses need; most at {place}: {} in place of {}\n    {}\n\
-         help: lanes that are served together must lie in different banks; `swizzled` in the kernel sees to that",
+         help: lanes that are served together must lie in different banks; `in_panel` in the kernel sees to that",
         stats.bank_conflicts(),
         worst.wavefronts,
         worst.ideal,

@@ -59,13 +59,13 @@ fn a_part_is_in_the_text_exactly_when_the_plan_asks_for_it() {
     let body = |kernel: Kernel| kernel.source.lines().filter(|line| !line.starts_with("//")).collect::<String>();
     let plain = body(kernel(plain_q()));
     let all = body(kernel(all_of_q()));
-    for word in ["s_c", "tiles[", "bias", "norm_weight", "rope", "block_means", "kBlockQ", "p.eps", "kPiece"] {
+    for word in ["s_c", "tiles[", "bias", "norm_weight", "rope", "block_means", "kBlockQ", "p.eps", "kSubtile"] {
         assert!(!plain.contains(word), "plain gemm_q speaks of {word}");
         assert!(all.contains(word), "gemm_q with everything does not speak of {word}");
     }
     let plain = body(kernel(plain_o()));
     let all = body(kernel(all_of_o()));
-    for word in ["s_c", "HeadWalk", "bias", "partials", "partial_out", "coefficients", "flip"] {
+    for word in ["s_c", "HeadWalk", "bias", "partials", "partial_out", "coefficients", "walk.cached"] {
         assert!(!plain.contains(word), "plain gemm_o speaks of {word}");
         assert!(all.contains(word), "gemm_o with everything does not speak of {word}");
     }

@@ -1,3 +1,14 @@
+//# part passes_of
+// Rows of subtiles as Operands counts them.
+static __device__ __forceinline__ u32 passes_of(u32 subtiles) {
+    const int each = kSubtileRows / kRowsPerPass;
+    u32 passes = 0;
+    #pragma unroll
+    for (int n = 0; n < kSubtiles; ++n) {
+        passes |= subtiles >> n & 1 ? ((1u << each) - 1) << n * each : 0;
+    }
+    return passes;
+}
 //# part Operands
 // What this thread copies of A and B, where C = A Bᵀ: sixteen bytes of every kRowsPerPass-th row.
 struct Operands {
@@ -19,8 +30,8 @@ static __device__ __forceinline__ Operands operands_from(const Params& p, const 
 //% else
                                                          int columns) {
 //% endif
-    const int row = threadIdx.x / kGroupChunks;
-    const int chunk = threadIdx.x % kGroupChunks;
+    const int row = threadIdx.x / kPanelChunks;
+    const int chunk = threadIdx.x % kPanelChunks;
     Operands operands;
     operands.a = a + row * columns + chunk * 8;
     operands.b = b + row * columns + chunk * 8;
@@ -37,7 +48,7 @@ static __device__ __forceinline__ Operands operands_from(const Params& p, const 
         operands.b_rows |= row + n * kRowsPerPass < b_rows ? 1 << n : 0;
     }
 //% endif
-    operands.to = row * kRowBytes + swizzled(row, chunk);
+    operands.to = in_panel(row, chunk);
     return operands;
 }
 //# part copy_rows
@@ -48,25 +59,25 @@ static __device__ __forceinline__ void copy_rows(u32 to, const u16* from, int co
     int at = 0;
     #pragma unroll
     for (int n = 0; n < rows / kRowsPerPass; ++n) {
-        cp_async_16(to + n * kRowsPerPass * kRowBytes, from + at, which >> n & 1 ? 16 : 0);
+        cp_async_16(to + n * kRowsPerPass * kPanelRow, from + at, which >> n & 1 ? 16 : 0);
         at += kRowsPerPass * columns;
     }
 }
-//# part load_slice
+//# part load_k_slice
 //% if plan.cut == "depth"
 // Starts copying kTileK columns of A and B from `column` on; past the end of a row there are zeros.
-static __device__ __forceinline__ void load_slice(u32 stage, const Operands& of, int column) {
-    const bool inside = column + threadIdx.x % kGroupChunks * 8 < of.columns;
+static __device__ __forceinline__ void load_k_slice(u32 stage, const Operands& of, int column) {
+    const bool inside = column + threadIdx.x % kPanelChunks * 8 < of.columns;
     copy_rows(stage + of.to, of.a + column, of.columns, kTileQ, inside ? of.a_rows : 0);
     copy_rows(stage + kBAt + of.to, of.b + column, of.columns, kTileN, inside ? 0xffffffffu : 0);
 }
 //% else
 // Starts copying kTileK columns of A and B from `column` on${ "; of A only `rows`" if plan.sparse }.
 //% if plan.sparse
-static __device__ __forceinline__ void load_slice(u32 stage, const Operands& of, int column,
-                                                  u32 rows) {
+static __device__ __forceinline__ void load_k_slice(u32 stage, const Operands& of, int column,
+                                                    u32 rows) {
 //% else
-static __device__ __forceinline__ void load_slice(u32 stage, const Operands& of, int column) {
+static __device__ __forceinline__ void load_k_slice(u32 stage, const Operands& of, int column) {
 //% endif
     copy_rows(stage + of.to, of.a + column, of.columns, kTileQ, of.a_rows${ " & rows" if plan.sparse });
     copy_rows(stage + kBAt + of.to, of.b + column, of.columns, kTileN, of.b_rows);

@@ -1,6 +1,6 @@
 //# part Lane
-// Where a thread reads operands. Stepping 16 columns inside a swizzle group flips address bits from
-// 5 on, so one offset serves every step: step k of an operand lies at (tile + offset) ^ k * 32.
+// Where a thread reads operands. Stepping 16 columns inside a panel flips address bits from 5 on:
+// one offset serves every step, and step k of an operand lies at (panel + offset) ^ k * 32.
 struct Lane {
     u32 by_rows;       // ldmatrix offset of an A operand, or of a transposed B operand
     u32 by_columns;    // ldmatrix offset of a B operand that is stored column by column
@@ -11,12 +11,14 @@ static __device__ __forceinline__ Lane lane_of_thread() {
     const int a_row = thread % 16;
     const int b_row = thread % 8 + thread / 16 * 8;
     Lane lane;
-    lane.by_rows = a_row * kRowBytes + swizzled(a_row, thread / 16);
-    lane.by_columns = b_row * kRowBytes + swizzled(b_row, thread / 8 % 2);
+    lane.by_rows = in_panel(a_row, thread / 16);
+    lane.by_columns = in_panel(b_row, thread / 8 % 2);
     return lane;
 }
 //# part operand_step
-// Address of 16-column step `k` of the operand whose step 0 is at `operand`.
-static __device__ __forceinline__ u32 operand_step(u32 operand, int k) {
-    return (operand ^ k % kGroupSteps * 32) + k / kGroupSteps * kGroupBytes;
+// Address of 16-column step `k` of the operand whose step 0 is at `operand`, in a tile whose panels
+// have `rows` rows.
+static __device__ __forceinline__ u32 operand_step(u32 operand, int k, int rows) {
+    constexpr int kSteps = kPanelChunks / 2;
+    return (operand ^ k % kSteps * 32) + k / kSteps * (rows * kPanelRow);
 }

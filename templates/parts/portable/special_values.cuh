@@ -32,7 +32,7 @@ static __device__ __forceinline__ u32 ones_at(u32 pair, u32 value) {
 // Whether a kv tile holds an infinite or NaN element; the same answer in all lanes of the warp.
 static __device__ __forceinline__ bool has_specials(u32 kv_tile) {
     bool found = false;
-    for (int at = thread_x() % 32 * 16; at < kTileKv * kRowBytes; at += 32 * 16) {
+    for (int at = thread_x() % 32 * 16; at < kTileKv * kHeadDim * 2; at += 32 * 16) {
         const uint4 v = load_shared_16(kv_tile + at);
         found |= holds_special(v.x) || holds_special(v.y);
         found |= holds_special(v.z) || holds_special(v.w);
@@ -53,20 +53,20 @@ static __device__ __forceinline__ void add_where_weighted(float (&o)[4], const u
 //# part multiply_pv_with_specials
 // O += P V where V holds infinities or NaN. The products take V without them, and each is then
 // added to the rows that give weight to it: 0 · ∞ must not reach a row whose mask refuses the pair.
-static __device__ __forceinline__ void multiply_pv_with_specials(
-    Accumulator& acc, const u32 (&prob)[kRowTiles][kTileKv / 16][4], u32 v_tile, const Lane& lane) {
+static __device__ __forceinline__ void multiply_pv_with_specials(Accumulator& acc, const Prob& prob,
+                                                                 u32 v_tile, const Lane& lane) {
     #pragma unroll
     for (int d = 0; d < kHeadDim / 8; ++d) {
         #pragma unroll
         for (int k = 0; k < kTileKv / 16; ++k) {
             u32 both[4];
-            ldmatrix_x4_transposed(both, operand_step(v_tile + lane.by_rows, d / 2)
-                                             + k * 16 * kRowBytes);
+            ldmatrix_x4_transposed(both, operand_step(v_tile + lane.by_rows, d / 2, kTileKv)
+                                             + k * 16 * kPanelRow);
             const u32 b0 = both[d % 2 * 2];
             const u32 b1 = both[d % 2 * 2 + 1];
             #pragma unroll
             for (int m = 0; m < kRowTiles; ++m) {
-                mma_16816(acc.o[m][d], prob[m][k], without_specials(b0), without_specials(b1));
+                mma_16816(acc.o[m][d], prob.p[m][k], without_specials(b0), without_specials(b1));
             }
             // Seldom run: a loop keeps it small, since ptxas takes long over it.
             #pragma unroll 1
@@ -76,7 +76,7 @@ static __device__ __forceinline__ void multiply_pv_with_specials(
                                                  : kNotANumber;
                 #pragma unroll
                 for (int m = 0; m < kRowTiles; ++m) {
-                    add_where_weighted(acc.o[m][d], prob[m][k], ones_at(b0, value),
+                    add_where_weighted(acc.o[m][d], prob.p[m][k], ones_at(b0, value),
                                        ones_at(b1, value), unpack_low(value));
                 }
             }

@@ -8,10 +8,18 @@ struct Stages {
 };
 //# part first_stages
 static __device__ __forceinline__ Stages first_stages(u32 memory) {
-    return Stages{memory + kQAt + warp_row() * kRowBytes, memory + kKAt, memory + kVAt,
+    return Stages{memory + kQAt + warp_row() * kPanelRow, memory + kKAt, memory + kVAt,
                   memory + kKvHeadAt};
 }
 //# part other_stage
 static __device__ __forceinline__ u32 other_stage(u32 stage) {
     return stage ^ kStageBytes;
 }
+//# part Pipeline
+// The loop over kv tiles, between two of its steps.
+struct Pipeline {
+    Stages stages;    // where operands lie
+    Lane lane;        // where in them this thread reads
+    KvTile now;       // the tile whose S is in registers and whose V is in flight
+    Walk walk;        // stands at the tile after it, whose K is in flight
+};

@@ -2,25 +2,25 @@
 // Where a thread reads the operands in a stage: A from the rows of its warp, B behind A.
 static __device__ __forceinline__ Lane lane_of_operands() {
     Lane lane = lane_of_thread();
-    lane.by_rows += warp_row() * kRowBytes;
+    lane.by_rows += warp_row() * kPanelRow;
     lane.by_columns += kBAt;
     return lane;
 }
-//# part multiply_slice
+//# part multiply_k_slice
 // C += A Bᵀ over the kTileK columns in a stage.
-static __device__ __forceinline__ void multiply_slice(Product& product, u32 stage,
-                                                      const Lane& lane) {
+static __device__ __forceinline__ void multiply_k_slice(Product& product, u32 stage,
+                                                        const Lane& lane) {
     #pragma unroll
     for (int k = 0; k < kTileK / 16; ++k) {
         u32 a[kRowTiles][4];
         #pragma unroll
         for (int m = 0; m < kRowTiles; ++m) {
-            ldmatrix_x4(a[m], operand_step(stage + lane.by_rows, k) + m * 16 * kRowBytes);
+            ldmatrix_x4(a[m], operand_step(stage + lane.by_rows, k, kTileQ) + m * 16 * kPanelRow);
         }
         #pragma unroll
         for (int n = 0; n < kTileN / 16; ++n) {
             u32 b[4];
-            ldmatrix_x4(b, operand_step(stage + lane.by_columns, k) + n * 16 * kRowBytes);
+            ldmatrix_x4(b, operand_step(stage + lane.by_columns, k, kTileN) + n * 16 * kPanelRow);
             #pragma unroll
             for (int m = 0; m < kRowTiles; ++m) {
                 mma_16816(product.c[m][2 * n], a[m], b[0], b[1]);
@@ -38,11 +38,11 @@ static __device__ __forceinline__ u32 stage_after(u32 stage, u32 first_stage) {
 static __device__ __forceinline__ void multiply_all(Product& product, const Operands& operands,
                                                     u32 first_stage, bool computes) {
     const Lane lane = lane_of_operands();
-    clear_product(product);
+    product = {};
     #pragma unroll
     for (int ahead = 0; ahead < kStages - 1; ++ahead) {
         if (ahead * kTileK < operands.columns) {
-            load_slice(first_stage + ahead * kStageBytes, operands, ahead * kTileK);
+            load_k_slice(first_stage + ahead * kStageBytes, operands, ahead * kTileK);
         }
         cp_async_commit();
     }
@@ -50,16 +50,16 @@ static __device__ __forceinline__ void multiply_all(Product& product, const Oper
     u32 empty = first_stage + (kStages - 1) * kStageBytes;
     #pragma unroll 1
     for (int column = 0; column < operands.columns; column += kTileK) {
-        // This slice has come, and nobody reads the one before it any more.
+        // This k-slice has come, and nobody reads the one before it any more.
         ${ "cp_async_wait_all_but_1" if plan.stages == 3 else "cp_async_wait_all" }();
         __syncthreads();
         const int next = column + (kStages - 1) * kTileK;
         if (next < operands.columns) {
-            load_slice(empty, operands, next);
+            load_k_slice(empty, operands, next);
         }
         cp_async_commit();
         if (computes) {
-            multiply_slice(product, stage, lane);
+            multiply_k_slice(product, stage, lane);
         }
         empty = stage;
         stage = stage_after(stage, first_stage);

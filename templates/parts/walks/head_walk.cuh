@@ -1,34 +1,46 @@
 //# part HeadWalk
-// A walk over the heads that some piece of the tile sums, in ascending order, kTileK columns of one
-// at a time.
+// A walk over the heads that some subtile of the tile sums, in ascending order, kTileK columns of
+// one at a time.
 struct HeadWalk {
-    int word;               // the present word of the rows of S_c
-    u32 bits[kPieces];      // of that word: the heads that each piece sums
-    u32 heads;              // of that word, still to be visited
-    u32 rows;               // which rows sum the present head, as Operands counts them
-    int column;             // where the present slice starts in a row of O; -1 after the last one
 //% if plan.summed == "both"
-    u32 flip;               // all ones where cached heads are summed, else 0
+    bool cached;              // over cached heads, otherwise over active ones
 //% endif
+    int word;                 // the present word of the rows of S_c
+    u32 bits[kSubtiles];      // of that word: the heads that each subtile sums
+    u32 heads;                // of that word, still to be visited
+    u32 subtiles;             // bit n: subtile n sums the present head
+    int column;               // where the present k-slice starts in a row of O; -1 after the last
 };
+//# part active_heads
+// The heads of word `word` of a row of S_c that are computed.
+static __device__ __forceinline__ u32 active_heads(const Params& p, int row, int word) {
+    return p.s_c[(i64)row * words_of(p.heads) + word];
+}
+//# part cached_heads
+// The heads of word `word` of a row of S_c that are not. A row ends inside its last word.
+static __device__ __forceinline__ u32 cached_heads(const Params& p, int row, int word) {
+    const int heads = p.heads - word * 32;
+    const u32 all = heads < 32 ? (1u << heads) - 1 : 0xffffffffu;
+    return ~p.s_c[(i64)row * words_of(p.heads) + word] & all;
+}
 //# part read_heads
-// The heads of word `walk.word` that each piece of the tile sums.
+// The heads of word `walk.word` that each subtile of the tile sums.
 static __device__ __forceinline__ void read_heads(HeadWalk& walk, const Params& p,
                                                   const OutputTile& tile) {
     walk.heads = 0;
     #pragma unroll
-    for (int piece = 0; piece < kPieces; ++piece) {
-        walk.bits[piece] = 0;
-        if (holds_rows(p, tile, piece * kPieceRows, kPieceRows)) {
-            const i64 row = (i64)block_of_piece(p, tile, piece) * words_of(p.heads);
-            walk.bits[piece] = ${ "~" if plan.summed == "cached" }p.s_c[row + walk.word]${ " ^ walk.flip" if plan.summed == "both" };
-        }
-//% if plan.summed != "active"
-        // A row ends inside its last word.
-        const int heads = p.heads - walk.word * 32;
-        walk.bits[piece] &= heads < 32 ? (1u << heads) - 1 : 0xffffffffu;
+    for (int n = 0; n < kSubtiles; ++n) {
+        walk.bits[n] = 0;
+        if (holds_rows(p, tile, n * kSubtileRows, kSubtileRows)) {
+            const int row = block_of_subtile(p, tile, n);
+//% if plan.summed == "both"
+            walk.bits[n] = walk.cached ? cached_heads(p, row, walk.word)
+                                       : active_heads(p, row, walk.word);
+//% else
+            walk.bits[n] = ${ plan.summed }_heads(p, row, walk.word);
 //% endif
-        walk.heads |= walk.bits[piece];
+        }
+        walk.heads |= walk.bits[n];
     }
 }
 //# part next_head
@@ -45,33 +57,36 @@ static __device__ __forceinline__ void next_head(HeadWalk& walk, const Params& p
     const int bit = __ffs(walk.heads) - 1;
     walk.heads &= walk.heads - 1;
     walk.column = (walk.word * 32 + bit) * kHeadDim;
-    walk.rows = 0;
+    walk.subtiles = 0;
     #pragma unroll
-    for (int piece = 0; piece < kPieces; ++piece) {
-        walk.rows |= walk.bits[piece] >> bit & 1 ? passes_of(piece) : 0;
+    for (int n = 0; n < kSubtiles; ++n) {
+        walk.subtiles |= (walk.bits[n] >> bit & 1) << n;
     }
 }
-//# part next_slice
-static __device__ __forceinline__ void next_slice(HeadWalk& walk, const Params& p,
-                                                  const OutputTile& tile) {
+//# part next_k_slice
+static __device__ __forceinline__ void next_k_slice(HeadWalk& walk, const Params& p,
+                                                    const OutputTile& tile) {
     walk.column += kTileK;
     if (walk.column % kHeadDim == 0) {
         next_head(walk, p, tile);
     }
 }
-//# part first_slice
-//% if plan.summed == "both"
-static __device__ __forceinline__ HeadWalk first_slice(const Params& p, const OutputTile& tile,
-                                                       u32 flip) {
-//% else
-static __device__ __forceinline__ HeadWalk first_slice(const Params& p, const OutputTile& tile) {
-//% endif
-    HeadWalk walk;
+//# part over_active_heads
+static __device__ __forceinline__ HeadWalk over_active_heads(const Params& p,
+                                                             const OutputTile& tile) {
+    HeadWalk walk = {};
     walk.word = -1;
-    walk.heads = 0;
+    next_head(walk, p, tile);
+    return walk;
+}
+//# part over_cached_heads
+static __device__ __forceinline__ HeadWalk over_cached_heads(const Params& p,
+                                                             const OutputTile& tile) {
+    HeadWalk walk = {};
 //% if plan.summed == "both"
-    walk.flip = flip;
+    walk.cached = true;
 //% endif
+    walk.word = -1;
     next_head(walk, p, tile);
     return walk;
 }

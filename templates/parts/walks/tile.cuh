@@ -6,3 +6,39 @@ struct Tile {
     int n_q, n_kv;        // tokens of the sequence
     i64 q_row, kv_row;    // rows of Q and of K, V before the sequence
 };
+//# part tile_of_cta
+// The loop's registers are full of accumulators: the epilogue works this out again instead of
+// keeping it.
+static __device__ __forceinline__ Tile tile_of_cta(const Params& p) {
+    Tile tile;
+    tile.b = cta_z();
+    tile.h = cta_y();
+    tile.first_q = cta_x() * kTileQ;
+    tile.i = tile.first_q / kBlockQ;
+//% if plan.ragged
+    tile.q_row = p.q_indptr[tile.b];
+    tile.kv_row = p.kv_indptr[tile.b];
+    tile.n_q = p.q_indptr[tile.b + 1] - p.q_indptr[tile.b];
+    tile.n_kv = p.kv_indptr[tile.b + 1] - p.kv_indptr[tile.b];
+//% else
+    tile.q_row = (i64)tile.b * p.n_q;
+    tile.kv_row = (i64)tile.b * p.n_kv;
+    tile.n_q = p.n_q;
+    tile.n_kv = p.n_kv;
+//% endif
+    return tile;
+}
+//# part q_offset
+// Where row `row` of the tile stands in Q and O, at this head.
+static __device__ __forceinline__ i64 q_offset(const Params& p, const Tile& tile, int row) {
+    return ((tile.q_row + tile.first_q + row) * p.heads + tile.h) * kHeadDim;
+}
+//# part lse_offset
+// Where row `row` of the tile stands in lse.
+static __device__ __forceinline__ i64 lse_offset(const Params& p, const Tile& tile, int row) {
+//% if plan.ragged
+    return (i64)tile.h * p.total_q + tile.q_row + tile.first_q + row;
+//% else
+    return ((i64)tile.b * p.heads + tile.h) * p.n_q + tile.first_q + row;
+//% endif
+}

@@ -1,8 +1,3 @@
-//# part passes_of
-// The rows of a piece of the tile as Operands counts them.
-static __device__ __forceinline__ u32 passes_of(int piece) {
-    return ((1u << kPieceRows / kRowsPerPass) - 1) << piece * (kPieceRows / kRowsPerPass);
-}
 //# part OutputTile
 // The rows and columns of the product that this CTA computes. Tiles start at multiples of kTileQ in
 // the joint sequence, wherever the stream starts, so blocks meet them as they meet attention's.
@@ -37,9 +32,35 @@ static __device__ __forceinline__ bool holds_rows(const Params& p, const OutputT
     const int token = tile.first_token + row;
     return token + rows > p.first_token && token < p.first_token + p.rows;
 }
-//# part block_of_piece
-// The block of a piece, which is kPieceRows rows of the tile, as a row of S_c.
-static __device__ __forceinline__ int block_of_piece(const Params& p, const OutputTile& tile,
-                                                     int piece) {
-    return tile.b * p.q_blocks + (tile.first_token + piece * kPieceRows) / kBlockQ;
+//# part block_of_subtile
+// The block of a subtile, which is kSubtileRows rows of the tile, as a row of S_c.
+static __device__ __forceinline__ int block_of_subtile(const Params& p, const OutputTile& tile,
+                                                       int subtile) {
+    return tile.b * p.q_blocks + (tile.first_token + subtile * kSubtileRows) / kBlockQ;
+}
+//# part computed_subtiles
+// Bit n: subtile n of a tile of Q has rows of the stream, and its S_c is 1.
+static __device__ __forceinline__ u32 computed_subtiles(const Params& p, const OutputTile& tile) {
+    u32 computed = 0;
+    #pragma unroll
+    for (int n = 0; n < kSubtiles; ++n) {
+        if (holds_rows(p, tile, n * kSubtileRows, kSubtileRows) &&
+            is_computed(p.s_c, block_of_subtile(p, tile, n), p.heads, tile.column)) {
+            computed |= 1u << n;
+        }
+    }
+    return computed;
+}
+//# part is_in_y
+// Whether Y has 16-byte chunk `chunk` of the tile's row `row`.
+static __device__ __forceinline__ bool is_in_y(const Params& p, const OutputTile& tile, int row,
+                                               int chunk) {
+    return is_inside(p, tile, row) && tile.column * kTileN + chunk * 8 < p.width;
+}
+//# part y_offset
+// Where that chunk stands in Y.
+static __device__ __forceinline__ i64 y_offset(const Params& p, const OutputTile& tile, int row,
+                                               int chunk) {
+    const i64 token = (i64)tile.b * p.rows + tile.first_token + row - p.first_token;
+    return token * p.width + tile.column * kTileN + chunk * 8;
 }

@@ -73,8 +73,6 @@ pub struct AttentionPlan {
     pub tile_kv: u32,
     /// 16-row tiles of a warp.
     pub row_tiles: u32,
-    /// A row of an operand in shared memory, in bytes.
-    pub row_bytes: u32,
     /// Chunks of a swizzle group.
     pub group_chunks: u32,
     /// Index pointers.
@@ -135,10 +133,6 @@ pub struct GemmPlan<P> {
     pub row_tiles: u32,
     /// Stages of the operands.
     pub stages: u32,
-    /// A row of an operand in shared memory, in bytes.
-    pub row_bytes: u32,
-    /// A row of the product on its way out through shared memory, in bytes.
-    pub out_row_bytes: u32,
     /// Chunks of a swizzle group.
     pub group_chunks: u32,
     /// Which extent of the product may end inside a tile.

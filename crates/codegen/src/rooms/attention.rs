@@ -50,7 +50,6 @@ fn plan(request: &Request<'_>, of: &AttentionRequest<'_>) -> Result<Plan<Attenti
         tile_q: tile.q,
         tile_kv: tile.kv,
         row_tiles: tile.row_tiles,
-        row_bytes: head_dim * 2,
         group_chunks: tile::group_chunks(head_dim),
         ragged: of.sequences == Sequences::Ragged,
         forecast: of.cached_rows == CachedRows::Forecast,

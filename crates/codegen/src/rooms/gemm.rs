@@ -31,8 +31,6 @@ impl Product<'_> {
             subtile_rows: tile.subtile_rows(block),
             row_tiles: tile.row_tiles,
             stages: tile.stages,
-            row_bytes: tile.row_bytes(),
-            out_row_bytes: tile.out_row_bytes(),
             group_chunks: tile::group_chunks(tile.depth),
             cut,
             sparse: block.is_some(),

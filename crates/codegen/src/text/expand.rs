@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, UndefinedBehavior, Value, context};
 
-use super::registry::{AFTER_PARAMS, BEFORE_PARAMS, FILES, Template};
+use super::registry::{AFTER_PARAMS, AFTER_RULES, BEFORE_PARAMS, FILES, Template};
 
 /// A part of a file of parts; its name is that of its template, too.
 pub(super) struct Part {
@@ -67,7 +67,8 @@ impl Library {
             }
             parts
         };
-        let (before_params, after_params) = (parts(&BEFORE_PARAMS), parts(&AFTER_PARAMS));
+        let (before_params, mut after_params) = (parts(&BEFORE_PARAMS), parts(&AFTER_PARAMS));
+        after_params.append(&mut parts(&AFTER_RULES));
         Library { environment, before_params, after_params }
     }
 }

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use minijinja::Value;
 
 use super::expand::{Expander, LIBRARY, Part};
-use super::registry::Template;
+use super::registry::{AFTER_RULES, Template};
 
 /// Lines from `first_line` (counted from 1) up to the next origin come from this template.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,8 +55,13 @@ impl Body {
         };
         let mut own: Vec<Section> = pieces.iter().map(section).filter(|section| !section.text.is_empty()).collect();
         let texts: Vec<&str> = own.iter().map(|section| section.text.as_str()).collect();
-        let mut sections = pull(&LIBRARY.after_params, &texts, &expander);
+        let pulled = pull(&LIBRARY.after_params, &texts, &expander);
+        let calls_rules = |section: &Section| AFTER_RULES.iter().any(|file| file.path == section.template);
+        let (after_rules, mut sections): (Vec<Section>, Vec<Section>) = pulled.into_iter().partition(calls_rules);
+        // Rules come before what calls them, and the room comes last.
+        let room = own.pop();
         sections.append(&mut own);
+        sections.extend(after_rules.into_iter().chain(room));
         let text = sections.iter().map(|section| section.text.as_str()).collect();
         Body { expander, header, sections, text }
     }

@@ -22,7 +22,7 @@ pub(crate) static BEFORE_PARAMS: [Template; 3] =
     templates!["parts/types.cuh", "parts/constants.cuh", "parts/shared/map.cuh"];
 
 /// Files of parts that come after it. A part may use only parts of earlier files, or earlier ones of its own.
-pub(crate) static AFTER_PARAMS: [Template; 36] = templates![
+pub(crate) static AFTER_PARAMS: [Template; 40] = templates![
     "ptx/special_registers.cuh",
     "ptx/convert.cuh",
     "ptx/math.cuh",
@@ -40,15 +40,19 @@ pub(crate) static AFTER_PARAMS: [Template; 36] = templates![
     "parts/rules/coordinates.cuh",
     "parts/walks/tile.cuh",
     "parts/fragments/accumulator.cuh",
-    "parts/portable/stages.cuh",
     "parts/fragments/softmax.cuh",
     "parts/walks/symbol_bits.cuh",
     "parts/walks/kv_walk.cuh",
+    "parts/portable/stages.cuh",
     "parts/walks/tile_order.cuh",
     "parts/portable/copy_rows.cuh",
     "parts/fragments/product.cuh",
     "parts/portable/warp_product.cuh",
+    "parts/fragments/bias.cuh",
+    "parts/fragments/normalise.cuh",
+    "parts/fragments/rotate.cuh",
     "parts/fragments/out.cuh",
+    "parts/fragments/partials.cuh",
     "parts/walks/head_walk.cuh",
     "parts/rules/sequence.cuh",
     "parts/rules/span.cuh",
@@ -60,6 +64,10 @@ pub(crate) static AFTER_PARAMS: [Template; 36] = templates![
     "parts/rules/floats.cuh",
     "parts/portable/special_values.cuh",
 ];
+
+/// Files of parts that call the functions of the rules, and come after them.
+pub(crate) static AFTER_RULES: [Template; 3] =
+    templates!["parts/fragments/score.cuh", "parts/fragments/mask.cuh", "parts/fragments/tail.cuh"];
 
 /// The files of a room, one for each schedule.
 pub(crate) struct Scheduled {

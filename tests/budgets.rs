@@ -1,0 +1,108 @@
+//! Budgets of generated texts: people read them. What exceeds one is listed here, with its reason, and may not grow.
+
+use sparsym::codegen::Target;
+use sparsym_tests::kernels::{self, Generated};
+
+/// Lines of a text.
+const LINES: usize = 400;
+/// Characters of a line.
+const WIDTH: usize = 100;
+/// Parameters of a function: more belong together in a struct.
+const PARAMETERS: usize = 6;
+
+/// Texts that are longer, by the start of their names: the first that fits counts. Of dense attention's lines a hundred are
+/// one-instruction functions, sixty are constants and parameters, eighty separate functions and eighty explain; fragments
+/// are loops over loops, unrolled by the compiler and not by us.
+const LONGER: [(&str, usize, &str); 10] = [
+    ("attention_forecast_masked", 1030, "a mask, and a forecast beside it"),
+    ("attention_masked_scored", 1080, "an element test and a score, with what rows hold of both"),
+    ("attention_masked", 990, "an element test, and products of V with infinities"),
+    ("attention_forecast", 840, "dense attention and a forecast"),
+    ("attention", 830, "two row tiles a warp, next to the products of the next tile: the fastest schedule measured"),
+    ("gemm_o", 620, "the walk over heads, two sums in one launch, partials"),
+    ("gemm_q", 630, "everything that follows a product: bias, norm, rotation, means; the list of tiles"),
+    ("symbols_cache_skip", 700, "rules over Q and K: a launch for each map"),
+    ("symbols_skip", 700, "rules over Q and K: a launch for each map"),
+    ("symbols", 490, "masks that only intervals decide, and rules over maps"),
+];
+
+/// What may be wider: a threshold or a term of a rule is one expression, as its author wrote it.
+const WIDER: [&str; 3] = ["const float bound = ", "const int bound = ", "has_term ? "];
+
+#[test]
+fn texts_are_short_enough_to_read() {
+    over_all("long texts", |generated| {
+        let lines = generated.kernel.source.lines().count();
+        let listed = LONGER.iter().find(|(start, ..)| generated.kernel.name.starts_with(start));
+        let most = listed.map_or(LINES, |(_, most, _)| (*most).max(LINES));
+        if lines > most { vec![format!("{lines} lines, and at most {most}")] } else { Vec::new() }
+    });
+}
+
+#[test]
+fn no_exception_is_roomier_than_it_must_be() {
+    let texts = all();
+    let mut wrong = Vec::new();
+    for (start, most, why) in LONGER {
+        let is_first =
+            |name: &str| LONGER.iter().find(|(other, ..)| name.starts_with(other)).map(|of| of.0) == Some(start);
+        let of = texts.iter().filter(|generated| is_first(&generated.kernel.name));
+        let longest = of.map(|generated| generated.kernel.source.lines().count()).max().unwrap_or(0);
+        if longest + 40 < most {
+            wrong.push(format!("{start}, {why}: {most} lines are allowed and {longest} are there; lower it"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn lines_fit_a_hundred_columns() {
+    over_all("wide lines", |generated| {
+        let (_, rest) = generated.kernel.source.split_once("\n\n").expect("a header ends with a blank line");
+        let (before, rest) = rest.split_once("struct Params {").expect("a kernel has Params");
+        let (_, body) = rest.split_once("};").expect("Params ends");
+        // What users named and wrote stands as they wrote it: rules in the header, docs in the struct, names of launches.
+        let may_be_wide = |line: &str| {
+            line.ends_with("(const __grid_constant__ Params p) {")
+                || WIDER.iter().any(|start| line.trim_start().starts_with(start))
+        };
+        let wide = |line: &&str| line.chars().count() > WIDTH && !may_be_wide(line);
+        before.lines().chain(body.lines()).filter(wide).map(str::to_owned).collect()
+    });
+}
+
+#[test]
+fn functions_take_six_parameters() {
+    over_all("functions with many parameters", |generated| {
+        let source = &generated.kernel.source;
+        let functions = source.split("\nstatic __device__ ").skip(1);
+        let head = |function: &str| function.split(" {\n").next().map(str::to_owned);
+        functions.filter_map(head).filter(|head| parameters(head) > PARAMETERS).collect()
+    });
+}
+
+/// Parameters in the head of a function: `name(a, b)`. Brackets of array types hold no commas.
+fn parameters(head: &str) -> usize {
+    head.split_once('(').map_or(0, |(_, list)| list.matches(',').count() + usize::from(!list.starts_with(')')))
+}
+
+#[test]
+fn parameters_are_counted() {
+    assert_eq!(parameters("int f()"), 0);
+    assert_eq!(parameters("void f(float (&s)[4][2],\n    const Params& p)"), 2);
+}
+
+fn all() -> Vec<Generated> {
+    kernels::generated(Target::parse("sm_80").expect("sm_80 is known"))
+}
+
+/// Each text once, with what is wrong with it.
+fn over_all(rule: &str, wrong: impl Fn(&Generated) -> Vec<String>) {
+    let texts = all();
+    assert!(texts.len() > 100, "the corpus has its kernels");
+    let found: Vec<String> = texts
+        .iter()
+        .flat_map(|generated| wrong(generated).into_iter().map(|what| format!("{}: {what}", generated.kernel.name)))
+        .collect();
+    assert!(found.is_empty(), "{rule}:\n{}", found.join("\n"));
+}
