@@ -123,7 +123,7 @@ fn grammars_of_editors_are_short_and_know_the_delimiters() {
 }
 
 /// Crates whose files can be read in order.
-const WITHOUT_CIRCLES: &[&str] = &["crates/codegen/src"];
+const WITHOUT_CIRCLES: &[&str] = &["crates/codegen/src", "crates/runtime/src"];
 
 #[test]
 fn no_file_needs_a_file_that_needs_it() {

@@ -60,7 +60,7 @@ impl Nvrtc {
         let path = match path.is_absolute() {
             true => path.to_path_buf(),
             // Found by the loader: the memory map knows where.
-            false => super::find::loaded_libraries()
+            false => super::loaded::loaded_libraries()
                 .into_iter()
                 .find(|file| file.file_name().is_some_and(|name| starts_with(name, path)))
                 .unwrap_or_else(|| path.to_path_buf()),

@@ -8,6 +8,7 @@
 mod bind;
 pub mod compile;
 pub mod find;
+mod loaded;
 pub mod log;
 
 pub use bind::{Nvrtc, OLDEST};
