@@ -197,7 +197,7 @@ fn a_value_with_a_name_of_a_kernel_is_called_otherwise() {
     let authors: BTreeSet<&str> = zoo.iter().flat_map(|of| &of.lets).map(|of| of.name.as_str()).collect();
     let taken: BTreeSet<&str> =
         texts.iter().flat_map(|text| words(text)).filter(|word| !authors.contains(word)).collect();
-    let read = |text: &str| sparsym::dsl_core::compile_str("text", text);
+    let read = |text: &str| sparsym::language::compile_str("text", text);
     let is_legal = |word: &&&str| {
         read(&format!("pub Text {{ let {word}(q) = q.pos; mask q, kv => {word}(q) < kv.pos; }}")).is_ok()
     };
