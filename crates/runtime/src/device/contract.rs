@@ -15,7 +15,7 @@ use crate::error::Error;
 
 /// Something that makes symbols and computes attention. All devices take the same calls and agree up to rounding.
 pub trait Device: Send + Sync {
-    /// The name that [`open`] knows it by.
+    /// The name that [`open`](fn@crate::device::open) knows it by.
     fn name(&self) -> &'static str;
 
     /// The most precise element type that it takes.

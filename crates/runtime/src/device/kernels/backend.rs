@@ -18,7 +18,7 @@ pub trait Backend: Send + Sync + 'static {
     /// A buffer in such memory.
     type Buffer: Send;
 
-    /// The name that [`open`](crate::device::open) knows its device by.
+    /// The name that [`open`](fn@crate::device::open) knows its device by.
     fn name(&self) -> &'static str;
 
     /// The target that kernels are compiled for.
