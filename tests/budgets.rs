@@ -1,6 +1,6 @@
 //! Budgets of generated texts: people read them. What exceeds one is listed here, with its reason, and may not grow.
 
-use sparsym::codegen::Target;
+use sparsym::kernel::Target;
 use sparsym_tests::kernels::{self, Generated};
 
 /// Lines of a text.
