@@ -1,6 +1,7 @@
 //! What layers with and without projections have in common: the schedule, symbols, and how calls are run.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -191,8 +192,8 @@ impl Core {
     /// Prepares calls whose tasks are not prepared yet.
     pub(super) fn prepare(&self, calls: Vec<Named<'_>>, prepared: &mut HashMap<Task, Prepared>) -> Result<(), Error> {
         for Named { task, call } in calls {
-            if !prepared.contains_key(&task) {
-                prepared.insert(task, self.engine.session().prepare(&call)?);
+            if let Entry::Vacant(vacant) = prepared.entry(task) {
+                vacant.insert(self.engine.session().prepare(&call)?);
             }
         }
         Ok(())

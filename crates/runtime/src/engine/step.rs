@@ -1,6 +1,6 @@
 //! The two kinds of steps, each four rooms in a row, and the dense step beside them.
 //!
-//! A step is a list of calls: `to_heads`, `symbols`, `attention`, `from_heads`. The same lists are prepared when the layer is
+//! A step is a list of calls: `project`, `symbols`, `attention`, `project_back`. The same lists are prepared when the layer is
 //! made. Only an Update looks at a result between two of its calls, and only if its strategy may degrade.
 
 use sparsym_ir::eval::StepKind;
@@ -40,7 +40,7 @@ impl Layer<'_> {
         let planned = self.core.planned(step, StepKind::Update, state)?;
         let work = self.core.work(step, planned, &bounds, &space, space.qkv());
         let mut report = StepReport::new(planned.kind, None);
-        self.core.run(self.to_heads(&work, ends, None), &mut report)?;
+        self.core.run(self.project(&work, ends, None), &mut report)?;
         self.core.update_symbols(&work, state, &mut report)?;
         let reach = state.reach_after(step, planned.order.filter(|_| self.core.keeps()));
         state.kept = None; // the partials are being written
@@ -88,7 +88,7 @@ impl Layer<'_> {
     ) -> Vec<Named<'a>> {
         match work.planned.kind {
             StepKind::Update => {
-                let mut calls = self.to_heads(work, ends, None);
+                let mut calls = self.project(work, ends, None);
                 calls.push(work.symbols(&state.symbols));
                 calls.extend(self.rest_of_update(work, ends, state, reach));
                 calls
@@ -111,9 +111,9 @@ impl Layer<'_> {
         let symbols = SymbolRefs { cache: &work.space.every_row, ..(&state.symbols).into() };
         let mut calls = vec![work.attention(symbols, o, None)];
         match reach.order {
-            None => calls.extend(self.from_heads(ends, Back::all(o))),
+            None => calls.extend(self.project_back(ends, Back::all(o))),
             Some(order) => {
-                calls.extend(self.from_heads(ends, Back { heads: Heads::Both, state: Some(state), ..Back::all(o) }));
+                calls.extend(self.project_back(ends, Back { heads: Heads::Both, state: Some(state), ..Back::all(o) }));
                 if order > 0 {
                     calls.extend(self.differences(o, state, order, reach));
                 }
@@ -133,7 +133,7 @@ impl Layer<'_> {
         let (s_c, o, mut calls) = (&state.symbols.cache, work.space.o(), Vec::new());
         let s_c = self.core.keeps().then_some(s_c);
         if !(self.core.idle || state.degraded) {
-            calls.extend(self.to_heads(work, ends, s_c));
+            calls.extend(self.project(work, ends, s_c));
             let (made, symbols) = self.core.dispatch_symbols(work, state);
             calls.extend(made);
             let symbols = SymbolRefs { cache: &state.symbols.cache, ..symbols.into() };
@@ -148,21 +148,21 @@ impl Layer<'_> {
             },
             false => Back::all(o),
         };
-        calls.extend(self.from_heads(ends, from));
+        calls.extend(self.project_back(ends, from));
         calls
     }
 
     /// All rows and heads, and the pairs that the mask lets through.
     fn masked<'a>(&'a self, work: &Work<'a>, ends: Ends<'a>) -> Vec<Named<'a>> {
         let o = work.space.o();
-        let mut calls = self.to_heads(work, ends, None);
+        let mut calls = self.project(work, ends, None);
         calls.extend(work.masked_attention(o));
-        calls.extend(self.from_heads(ends, Back::all(o)));
+        calls.extend(self.project_back(ends, Back::all(o)));
         calls
     }
 
     /// Projections of all parts: Q where S_c is 1, K and V everywhere.
-    fn to_heads<'a>(&'a self, work: &Work<'a>, ends: Ends<'a>, s_c: Option<&'a BitArray>) -> Vec<Named<'a>> {
+    fn project<'a>(&'a self, work: &Work<'a>, ends: Ends<'a>, s_c: Option<&'a BitArray>) -> Vec<Named<'a>> {
         let [q, k, v] = work.qkv;
         let means = work.space.means.as_ref().filter(|_| work.planned.kind == StepKind::Update);
         let [q_means, k_means] = [means.map(|means| &means[0]), means.map(|means| &means[1])];
@@ -178,7 +178,7 @@ impl Layer<'_> {
     }
 
     /// The projection of all parts back to the model width.
-    fn from_heads<'a>(&'a self, ends: Ends<'a>, from: Back<'a>) -> Vec<Named<'a>> {
+    fn project_back<'a>(&'a self, ends: Ends<'a>, from: Back<'a>) -> Vec<Named<'a>> {
         let Back { o, heads, state, factors } = from;
         let of_part = |(part, &y): (usize, &&'a Array)| {
             let partials = state.and_then(|state| state.partials.get(part)).map_or(&[][..], |partials| partials);
