@@ -179,7 +179,11 @@ fn fx2_taylor_seer_forecasts() {
 fn fx2_flash_omni_forecasts() {
     let settings = zoo::FlashOmni { tau_q: 1.0, ..zoo::FlashOmni::default() };
     let expected = [29.0, 29.0, 29.0, 29.0, 104.0, 119.0, 134.0, 149.0, 164.0, 229.0, 255.0, 293.0];
-    assert_eq!(first_rows(&settings, 20)[8..], expected);
+    // Outputs are weighed in f32, and 1/3 and 1/5 are none: a forecast is the number or its neighbour.
+    let found = first_rows(&settings, 20);
+    let near = |found: f32, expected: f32| found.to_bits().abs_diff(expected.to_bits()) <= 1;
+    assert!(found[8..].iter().zip(expected).all(|(&found, expected)| near(found, expected)), "{found:?}");
+    assert_eq!(found[8..].len(), expected.len());
 }
 
 #[test]

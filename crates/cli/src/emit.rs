@@ -2,6 +2,7 @@
 
 use clap::Args;
 use serde::Serialize;
+use sparsym::ir::problem::check_block;
 use sparsym::ir::strategy::Blocks;
 use sparsym::kernel::{
     self, CachedRows, FromHeads, Kernel, Launch, Plan, Product, Request, RoomRequest, Sequences, Target,
@@ -72,6 +73,10 @@ pub(crate) fn asked<T>(args: &KernelArgs, make: impl FnOnce(&Request<'_>, &str) 
         SequenceArg::Uniform => Sequences::Uniform,
         SequenceArg::Ragged => Sequences::Ragged,
     };
+    // Also where the room has no such block: a number that nothing could have is a mistake.
+    for (name, block) in [("block_q", args.block_q), ("block_kv", args.block_kv)] {
+        block.map_or(Ok(()), |block| check_block(name, block as usize))?;
+    }
     let blocks = |of: Blocks| Blocks { q: args.block_q.unwrap_or(of.q), kv: args.block_kv.unwrap_or(of.kv) };
     match &mut request.room {
         RoomRequest::Attention(of) => {

@@ -79,7 +79,7 @@ fn is_taken(name: &str) -> bool {
     ];
     const NUMBERED: [&str; 9] =
         ["sum_over", "mean_over", "max_over", "min_over", "cut", "key", "covers", "some_pass", "some_fail"];
-    static TEMPLATES: LazyLock<HashSet<&'static str>> = LazyLock::new(|| text::texts().flat_map(words).collect());
+    static TEMPLATES: LazyLock<HashSet<&'static str>> = LazyLock::new(|| text::texts().flat_map(text::words).collect());
     // `key_0`, `sum_over_kv_1`
     let numbered = |stem: &&str| name.strip_prefix(*stem).is_some_and(|rest| rest.starts_with('_'));
     let ends_in_a_number = name.ends_with(|c: char| c.is_ascii_digit());
@@ -91,12 +91,6 @@ fn is_taken(name: &str) -> bool {
         || KEYWORDS.contains(&name)
         || OF_RULES.contains(&name)
         || TEMPLATES.contains(name)
-}
-
-/// The identifiers of a text, without its comments.
-fn words(text: &str) -> impl Iterator<Item = &str> {
-    let code = text.lines().map(|line| line.split("//").next().unwrap_or(""));
-    code.flat_map(|line| line.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))).filter(|word| !word.is_empty())
 }
 
 /// Locals, parameters and functions that lowering makes.

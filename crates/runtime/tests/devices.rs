@@ -194,6 +194,7 @@ fn the_driver_takes_the_tensor_maps_that_pass_our_check_and_no_others() {
         println!("no tensor map was asked of a driver: {error}");
         return;
     }
+    let _context = device::open("cuda").expect("there is a driver and a GPU");
     let (address, shared_bytes) = (1 << 32, 227 * 1024);
     let p = || Boxed { swizzle: Swizzle::Span128, ..Boxed::dense(DType::Bf16, &[128, 24, 4096], &[64, 1, 128]) };
     let cases = [

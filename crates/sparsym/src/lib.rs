@@ -195,18 +195,6 @@ pub mod prelude {
     pub use crate::{StrategyType, strategy};
 }
 
-// The crates below by the names that they had here before the modules above.
-#[doc(hidden)]
-pub use sparsym_codegen as codegen;
-#[cfg(feature = "language")]
-#[doc(hidden)]
-pub use sparsym_dsl_core as dsl_core;
-#[cfg(feature = "language")]
-#[doc(hidden)]
-pub use sparsym_dsl_core::{compile_str, compile_str_warned};
-#[doc(hidden)]
-pub use sparsym_runtime as runtime;
-
 #[cfg(feature = "language")]
 #[doc(hidden)]
 pub use sparsym_dsl::__private;

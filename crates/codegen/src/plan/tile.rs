@@ -21,6 +21,8 @@ pub(crate) struct AttentionTile {
     pub ctas_per_sm: u32,
     /// What else fits beside the accumulators.
     pub registers: Registers,
+    /// The compiler has to be told that one CTA on an SM is enough: of so few threads it may spill to make room for more.
+    pub told: bool,
 }
 
 /// How many registers a tile leaves to the rest of a kernel.
@@ -47,7 +49,7 @@ const PORTABLE: [(u32, &[AttentionTile]); HEAD_DIMS.len()] = [
             wide(128, 64, Registers::Full),
             wide(64, 64, Registers::Full),
             wide(128, 32, Registers::Tight),
-            wide(64, 32, Registers::Tight),
+            told(wide(64, 32, Registers::Tight)),
             tile(64, 32, 2),
             tile(32, 16, 2),
         ],
@@ -59,12 +61,17 @@ const PORTABLE: [(u32, &[AttentionTile]); HEAD_DIMS.len()] = [
 
 /// Two row tiles a warp.
 const fn wide(q: u32, kv: u32, registers: Registers) -> AttentionTile {
-    AttentionTile { q, kv, row_tiles: 2, ctas_per_sm: 1, registers }
+    AttentionTile { q, kv, row_tiles: 2, ctas_per_sm: 1, registers, told: false }
+}
+
+/// A tile whose CTAs per SM stand in the text.
+const fn told(tile: AttentionTile) -> AttentionTile {
+    AttentionTile { told: true, ..tile }
 }
 
 /// One row tile a warp.
 const fn tile(q: u32, kv: u32, ctas_per_sm: u32) -> AttentionTile {
-    AttentionTile { q, kv, row_tiles: 1, ctas_per_sm, registers: Registers::Free }
+    AttentionTile { q, kv, row_tiles: 1, ctas_per_sm, registers: Registers::Free, told: ctas_per_sm > 1 }
 }
 
 impl AttentionTile {

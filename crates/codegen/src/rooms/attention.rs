@@ -62,7 +62,7 @@ fn plan(request: &Request<'_>, of: &AttentionRequest<'_>) -> Result<Plan<Attenti
     let mut plan = Plan::new(request, tile.threads(), room, "attention", &parts, &tail);
     // Values of rows fill the registers of one CTA: told nothing, a compiler may spill to make room for another.
     let keeps_rows = strategy.mask.iter().chain(&strategy.score).any(|rule| rule.value.keeps_rows());
-    plan.ctas_per_sm = (tile.ctas_per_sm > 1 || keeps_rows || request.fit > 0).then_some(tile.ctas_per_sm);
+    plan.ctas_per_sm = (tile.told || keeps_rows || request.fit > 0).then_some(tile.ctas_per_sm);
     plan.shared = tile.shared(head_dim);
     Ok(plan)
 }

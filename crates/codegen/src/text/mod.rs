@@ -5,5 +5,5 @@ mod pull;
 mod registry;
 
 pub use pull::Origin;
-pub(crate) use pull::{Body, Piece};
+pub(crate) use pull::{Body, Piece, words};
 pub(crate) use registry::*;

@@ -126,7 +126,7 @@ fn pull(parts: &[Part], texts: &[&str], expander: &Expander) -> Vec<Section> {
 }
 
 /// The identifiers, keywords and numbers of a text, without its comments.
-fn words(text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn words(text: &str) -> impl Iterator<Item = &str> {
     let code = text.lines().map(|line| line.split("//").next().unwrap_or(""));
     code.flat_map(|line| line.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))).filter(|word| !word.is_empty())
 }

@@ -134,5 +134,5 @@ files! {
 
 /// The text of every template.
 pub(crate) fn texts() -> impl Iterator<Item = &'static str> {
-    BEFORE_PARAMS.iter().chain(&AFTER_PARAMS).chain(FILES).map(|file| file.text)
+    BEFORE_PARAMS.iter().chain(&AFTER_PARAMS).chain(&AFTER_RULES).chain(FILES).map(|file| file.text)
 }

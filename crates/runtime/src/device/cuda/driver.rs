@@ -107,7 +107,8 @@ pub(super) fn elapsed_ms(start: &CudaEvent, end: &CudaEvent) -> Result<f64, Driv
 }
 
 /// The driver's 128 bytes for a box of a tensor in a buffer at `address`, or what it has against it. The driver looks at the
-/// numbers and at nothing else; [`Backend::tensor_map`](crate::device::Backend::tensor_map) checks them first.
+/// numbers and at nothing else; [`Backend::tensor_map`](crate::device::Backend::tensor_map) checks them first, and sees to it
+/// that this thread has a context, which the driver wants.
 ///
 /// # Errors
 /// [`ErrorKind::Driver`].

@@ -159,6 +159,8 @@ impl Backend for CudaBackend {
     fn tensor_map(&self, buffer: &CudaBuffer, of: &Boxed) -> Result<[u8; 128], Error> {
         let address = self.address(buffer);
         of.check(address, buffer.bytes as u64, self.shared_bytes()?)?;
+        // The driver asks which device the calling thread has; whoever prepares may be another than who opened it.
+        guarded("make a tensor map", || self.stream.context().bind_to_thread())?;
         encode_tensor_map(address, of)
     }
 
