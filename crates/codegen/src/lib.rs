@@ -13,7 +13,7 @@
 //!
 //! let dense = Strategy::dense();
 //! let kernel = generate(&Request::new(&dense, Room::Attention, Target::parse("sm_80").unwrap())).unwrap();
-//! assert!(kernel.source.contains("// S = Q Kᵀ"));
+//! assert!(kernel.source.contains("// O += P V"));
 //! ```
 #![deny(missing_docs)]
 

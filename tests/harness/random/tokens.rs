@@ -41,8 +41,11 @@ const SCORES: [Form; 9] = [
 /// Named values of a score's size.
 const SMALL: [&str; 4] = ["tilt(q)", "pull(kv)", "tilt(q) * pull(kv)", "slope * gap(q, kv) / 64"];
 
+/// Writes a declaration.
+type Declare = fn(&mut Writer) -> String;
+
 /// Names of values over tokens, and how their declarations are written.
-const NAMED: [(&str, fn(&mut Writer) -> String); 8] = [
+const NAMED: [(&str, Declare); 8] = [
     ("wide", |w| format!("let wide = {} + {}", w.uniform_int(), w.uniform_int())),
     ("place", |w| format!("let place(q) = {}", w.integer_of(2, &["q"]))),
     ("spot", |w| format!("let spot(kv) = {}", w.integer_of(2, &["kv"]))),
