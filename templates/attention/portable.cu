@@ -62,8 +62,15 @@ static __device__ __forceinline__ void write_forecast(const Params& p, const Til
 // Starts copying `rows` rows into the panels of a tile. Rows from `valid` on are filled with zeros.
 static __device__ __forceinline__ void load_rows(u32 to, const u16* from, int stride, int rows,
                                                  int valid) {
+//% if plan.rereads_thread
+    // Read again for each copy: what follows from it need not be held.
+    const int thread = thread_x();
+    const int row = thread / kPanelChunks;
+    const int chunk = thread % kPanelChunks;
+//% else
     const int row = threadIdx.x / kPanelChunks;
     const int chunk = threadIdx.x % kPanelChunks;
+//% endif
     to += in_panel(row, chunk);
     #pragma unroll
     for (int r = 0; r < rows; r += kRowsPerPass) {

@@ -83,6 +83,8 @@ pub struct AttentionPlan {
     pub mask: bool,
     /// Has a score rule, or a scale that must be applied as one.
     pub score: bool,
+    /// Copies read the thread's index again instead of holding it.
+    pub rereads_thread: bool,
     /// The strategy's grid is stored tile by tile.
     pub tiled: bool,
 }

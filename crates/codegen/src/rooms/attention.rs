@@ -42,6 +42,7 @@ fn plan(request: &Request<'_>, of: &AttentionRequest<'_>) -> Result<Plan<Attenti
     }
     let Choice { schedule, tile } = choose::attention(request, of)?;
     let (head_dim, strategy) = (request.head_dim as u32, of.strategy);
+    let score = strategy.score.is_some() || of.scale == Scale::Any;
     let room = AttentionPlan {
         schedule,
         rules: Rules::of(strategy),
@@ -54,7 +55,9 @@ fn plan(request: &Request<'_>, of: &AttentionRequest<'_>) -> Result<Plan<Attenti
         ragged: of.sequences == Sequences::Ragged,
         forecast: of.cached_rows == CachedRows::Forecast,
         mask: strategy.mask.is_some(),
-        score: strategy.score.is_some() || of.scale == Scale::Any,
+        score,
+        // Measured on an H200, docs/benchmarks.md: 0.95 of the time at D 128 without a score, and 1 or more everywhere else.
+        rereads_thread: head_dim == 128 && !score && request.target.capability() == 90,
         tiled: strategy.tokens.iter().any(|range| matches!(range.grid, Some(Grid::Tiled(_)))),
     };
     let parts = [(room.forecast, "forecast"), (room.mask, "masked"), (room.score, "scored"), (room.ragged, "ragged")];
