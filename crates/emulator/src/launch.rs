@@ -36,6 +36,9 @@ pub struct Options {
     pub seed: u64,
     /// Host threads; 0: as many as there are cores.
     pub threads: usize,
+    /// Registers that the launch gives each thread, as a cubin says: what `setmaxnreg` starts from. None: `.maxnreg`, or the
+    /// most that fit into a multiprocessor with `.maxntid` threads.
+    pub registers: Option<u32>,
     /// Most warp instructions: a kernel that runs for ever becomes a trap.
     pub limit: u64,
 }
@@ -48,6 +51,7 @@ impl Default for Options {
             copies: Copies::default(),
             seed: 1,
             threads: 0,
+            registers: None,
             limit: 20_000_000_000,
         }
     }
@@ -93,6 +97,9 @@ pub enum Copies {
 const MOST_BLOCK: [u32; 3] = [1024, 1024, 64];
 const MOST_GRID: [u32; 3] = [i32::MAX as u32, 65_535, 65_535];
 
+/// Registers of a multiprocessor, of 32 bits each.
+const REGISTERS: u32 = 1 << 16;
+
 /// The axis along which there are too many, and how many there may be.
 fn over(given: [u32; 3], most: [u32; 3]) -> Option<(&'static str, u32)> {
     let axes = ["x", "y", "z"].into_iter().zip(most);
@@ -136,6 +143,7 @@ impl Kernel {
             watches: options.checks != Checks::None,
             races,
             claims: (races && code.independent).then(|| Claims::new(memory)),
+            registers: options.registers.or_else(|| self.registers()),
             copies: options.copies,
             schedule: options.schedule,
             seed: options.seed,
@@ -149,6 +157,17 @@ impl Kernel {
         let threads = state.threads_that_fit(threads).map_err(refused)?;
         let counts = state.run(threads).map_err(LaunchError::Trap)?;
         Ok(Stats::new(code, launch, &counts, end.saturating_sub(u64::from(shared::FIRST)) as u32))
+    }
+
+    /// Registers of a thread as ptxas chooses them for a kernel that changes them: all that a multiprocessor has.
+    fn registers(&self) -> Option<u32> {
+        let directives = &self.code.source().directives;
+        directives.max_registers.or_else(|| {
+            let threads = directives.max_threads.or(directives.required_threads)?;
+            let threads = threads.iter().try_fold(1u32, |product, &n| product.checked_mul(n))?;
+            let together = threads.next_multiple_of(32).checked_mul(directives.min_ctas.unwrap_or(1).max(1))?;
+            Some((REGISTERS / together.max(1) / 8 * 8).min(256))
+        })
     }
 
     /// What is wrong with a launch.

@@ -164,6 +164,11 @@ pub enum Fault {
         /// What is wrong.
         reason: String,
     },
+    /// Registers are taken or given back in a way that PTX leaves undefined.
+    RegisterMisuse {
+        /// What is wrong.
+        reason: String,
+    },
     /// Nobody can go on.
     Deadlock {
         /// Who waits where, for what.
@@ -305,6 +310,7 @@ impl Fault {
             Fault::MaskMismatch { .. } => "mask mismatch",
             Fault::InactiveSource { .. } => "inactive source",
             Fault::BarrierMisuse { .. } => "barrier misuse",
+            Fault::RegisterMisuse { .. } => "register misuse",
             Fault::Deadlock { .. } => "deadlock",
             Fault::UnwaitedCopy { .. } => "copy without wait",
             Fault::DivisionByZero { .. } => "division by zero",
@@ -330,6 +336,9 @@ impl Fault {
             Fault::MaskMismatch { .. } => "compute the mask once, before the lanes part",
             Fault::InactiveSource { .. } => "read a lane of the member mask; its value is undefined otherwise",
             Fault::BarrierMisuse { .. } => "give every use of the barrier the same count, a multiple of 32",
+            Fault::RegisterMisuse { .. } => {
+                "let all four warps of a warpgroup change their registers alike: inc upwards, dec downwards"
+            }
             Fault::Deadlock { .. } => "let every thread that is counted reach the barrier",
             Fault::UnwaitedCopy { .. } => "wait for all groups before the end, or do not start the copy",
             Fault::DivisionByZero { .. } => "check the divisor before the division",
@@ -381,6 +390,7 @@ impl fmt::Display for Fault {
                 write!(f, "a lane reads lane {source}, which takes no part in the exchange")
             }
             Fault::BarrierMisuse { barrier, reason } => write!(f, "barrier {barrier}: {reason}"),
+            Fault::RegisterMisuse { reason } => write!(f, "setmaxnreg: {reason}"),
             Fault::Deadlock { .. } => f.write_str("deadlock: no warp of the CTA can go on"),
             Fault::UnwaitedCopy { .. } => {
                 f.write_str("a thread ends with asynchronous copies that it never waited for")

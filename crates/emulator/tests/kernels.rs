@@ -2,7 +2,7 @@
 
 mod support;
 
-use ptx_emulator::{Checks, Copies, Options};
+use ptx_emulator::{Checks, Copies, Options, Schedule};
 use support::{run, text};
 
 #[test]
@@ -62,6 +62,15 @@ fn barriers_count_vote_and_order() {
             let thread = thread as u32;
             assert_eq!(found, [10, 10, 0, 0, 1, 1, 63 - thread, thread / 32 * 32], "thread {thread}");
         }
+    }
+}
+
+#[test]
+fn warpgroups_give_registers_to_each_other_and_elect_a_lane() {
+    for schedule in [Schedule::InOrder, Schedule::Reverse, Schedule::Random] {
+        let options = Options { schedule, ..Options::default() };
+        let (words, _) = run(&text("roles.ptx"), "roles", [1, 384], &[], 3, &options).unwrap();
+        assert_eq!(words, [4, 8, 12], "{schedule:?}");
     }
 }
 

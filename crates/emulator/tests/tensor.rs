@@ -3,7 +3,7 @@
 mod support;
 
 use ptx_emulator::Options;
-use support::{run, text};
+use support::{kernel, run, text};
 
 const M: usize = 16;
 const N: usize = 8;
@@ -168,5 +168,53 @@ fn ldmatrix_deals_rows_and_columns() {
                 assert_eq!(word, low | high << 16, "{name}: lane {lane}, matrix {matrix}");
             }
         }
+    }
+}
+
+#[test]
+fn stmatrix_is_the_reverse_of_ldmatrix() {
+    for (count, transposed) in [1, 2, 4].into_iter().flat_map(|count| [(count, false), (count, true)]) {
+        let name = format!("stmatrix_x{count}{}", if transposed { "_trans" } else { "" });
+        // The lane and the matrix that an element comes from, and whether it is the upper half.
+        let given: Vec<u32> = (0..32 * count as u32).map(|at| (2 * at) | ((2 * at + 1) << 16)).collect();
+        let (words, stats) =
+            run(&text("stmatrix.ptx"), &name, [1, 32], &given, 32 * count, &Options::default()).unwrap();
+        for (at, word) in words.into_iter().enumerate() {
+            let (matrix, row, first) = (at / 32, at % 32 / 4, at % 4 * 2);
+            for (part, column) in [(0, first), (1, first + 1)] {
+                let (line, place) = if transposed { (column, row) } else { (row, column) };
+                let lane = 4 * line + place / 2;
+                let wanted = 2 * (count * lane + matrix) + place % 2;
+                let found = word >> (16 * part) & 0xFFFF;
+                assert_eq!(found, wanted as u32, "{name}: matrix {matrix}, row {row}, column {column}");
+            }
+        }
+        assert_eq!(stats.bank_conflicts(), stats.conflicts.iter().map(|c| c.wavefronts - c.ideal).sum::<u64>());
+    }
+}
+
+#[test]
+fn rows_of_stmatrix_that_share_banks_are_counted() {
+    // Eight rows of 16 bytes, 128 bytes apart: one pass each.
+    let body = |pitch: u32| {
+        format!(
+            "mad.lo.u32 %r1, %t, {pitch}, 0; and.b32 %r1, %r1, 1023; mov.u32 %r2, tile; add.u32 %r1, %r1, %r2;
+            stmatrix.sync.aligned.m8n8.x1.shared.b16 [%r1], %t;"
+        )
+    };
+    for (pitch, wavefronts) in [(16, 1), (128, 8)] {
+        let (_, stats) = run(&kernel(&body(pitch)), "k", [1, 32], &[], 1, &Options::default()).unwrap();
+        assert_eq!((stats.shared.wavefronts, stats.shared.ideal), (wavefronts, 1), "{pitch}");
+    }
+}
+
+#[test]
+fn movmatrix_transposes() {
+    let given: Vec<u32> = (0..32).map(|lane| (2 * lane) | ((2 * lane + 1) << 16)).collect();
+    let (words, _) = run(&text("stmatrix.ptx"), "movmatrix", [1, 32], &given, 32, &Options::default()).unwrap();
+    for (lane, word) in words.into_iter().enumerate() {
+        let (column, row) = (lane / 4, lane % 4 * 2);
+        let half = |row: usize| (8 * row + column) as u32;
+        assert_eq!(word, half(row) | half(row + 1) << 16, "lane {lane}");
     }
 }

@@ -287,6 +287,7 @@ fn exercise(text: &str, number: u64) -> bool {
             seed: number,
             threads: 1,
             limit: 20_000,
+            ..Options::default()
         };
         let block = [[128, 1, 1], [256, 1, 1], [32, 1, 1], [33, 2, 1]][numbers.below(4)];
         let launch = Launch { grid: [2, 1, 1], block, dynamic_shared: 100_000, params: &params };

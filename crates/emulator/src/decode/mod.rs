@@ -81,6 +81,13 @@ pub(crate) enum Run {
     Flow(Flow),
 }
 
+impl Run {
+    /// Whether it arrives at a barrier and goes on.
+    pub(crate) fn arrives_only(self) -> bool {
+        matches!(self, Run::Flow(Flow::BarrierArrive))
+    }
+}
+
 /// A kernel, ready to run.
 pub(crate) struct Code {
     pub(crate) instructions: Vec<Instruction>,
@@ -125,6 +132,7 @@ impl Code {
         let mut steps = Vec::with_capacity(source.body.len());
         for (index, instruction) in source.body.iter().enumerate() {
             let refuse = |Refusal(why)| at(instruction.position, format!("{}: {why}", source.print(index)));
+            expect_target(&module.target, instruction).map_err(refuse)?;
             let draft = decoder.draft(instruction).map_err(refuse)?;
             steps.push(step(source, instruction, &draft));
             drafts.push(draft);
@@ -220,6 +228,14 @@ fn step(source: &Function, instruction: &syntax::Instruction, draft: &operands::
     let mut reads = draft.reads();
     reads.extend(instruction.guard.map(|guard| guard.register));
     flow::Step { reads, writes: draft.writes(), guarded: instruction.guard.is_some(), next }
+}
+
+/// Refuses what only the architecture itself has, and none of its successors, in a text for another one.
+fn expect_target(target: &str, instruction: &syntax::Instruction) -> Result<(), Refusal> {
+    if matches!(instruction.opcode.as_str(), "wgmma" | "setmaxnreg") && target != "sm_90a" {
+        return Err(Refusal(format!("it exists for .target sm_90a only, and the text is for {target}")));
+    }
+    Ok(())
 }
 
 /// Whether an instruction can tell one CTA what another did: then the order of CTAs may change results.

@@ -171,6 +171,11 @@ impl Decoder<'_> {
                         self.written(draft, None, place(None, list), one)?;
                     }
                 }
+                (Operand::InList(class), list) => {
+                    for one in elements(list) {
+                        self.read(draft, Some(*class), place(Some(*class), list), &kinds, one)?;
+                    }
+                }
                 (Operand::InListAny, list) => {
                     for one in elements(list) {
                         self.read(draft, None, place(None, list), &kinds, one)?;

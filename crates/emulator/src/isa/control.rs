@@ -15,6 +15,26 @@ macro_rules! flow {
     };
 }
 
+/// A barrier of the CTA. All lanes of a warp come to `bar` and to `.aligned` together; to any other, each in its own time.
+macro_rules! barrier {
+    ($spelling:literal, $operands:expr, $flow:ident, $meaning:literal) => {
+        Form {
+            spelling: $spelling,
+            operands: $operands,
+            family: Family::Sync,
+            meaning: $meaning,
+            action: Action::Choose(|chosen, ins| {
+                let together = $spelling.starts_with("bar[") || chosen.has("aligned");
+                ins.note = if together { 0 } else { IN_OWN_TIME };
+                Some(Action::Flow(Flow::$flow))
+            }),
+        }
+    };
+}
+
+/// In the note of a barrier: lanes of a warp may come one after the other.
+pub(crate) const IN_OWN_TIME: u32 = 1;
+
 /// The rows of this family.
 pub(super) const FORMS: &[Form] = &[
     flow!("bra[.uni]", &[Operand::Label], Control, Branch, "goes on at the label in the lanes whose guard holds"),
@@ -22,26 +42,39 @@ pub(super) const FORMS: &[Form] = &[
     flow!("ret[.uni]", &[], Control, Exit, "ends the thread: kernels only"),
     flow!("trap", &[], Control, Trap, "stops the launch"),
     flow!("brkpt", &[], Control, Nothing, "nothing"),
-    flow!("bar[.cta].sync", &[W], Sync, AlignedBarrier, "arrives at barrier a and waits for all threads of the CTA"),
-    flow!("bar[.cta].sync", &[W, W], Sync, AlignedBarrier, "arrives at barrier a and waits for b threads"),
-    flow!("barrier[.cta].sync.aligned", &[W], Sync, AlignedBarrier, "as bar.sync"),
-    flow!("barrier[.cta].sync.aligned", &[W, W], Sync, AlignedBarrier, "as bar.sync"),
-    flow!("barrier[.cta].sync", &[W], Sync, Barrier, "as bar.sync, each lane in its own time"),
-    flow!("barrier[.cta].sync", &[W, W], Sync, Barrier, "as bar.sync, each lane in its own time"),
-    flow!(
+    barrier!("bar[.cta].sync", &[W], Barrier, "arrives at barrier a and waits for all threads of the CTA"),
+    barrier!("bar[.cta].sync", &[W, W], Barrier, "arrives at barrier a and waits for b threads"),
+    barrier!("barrier[.cta].sync[.aligned]", &[W], Barrier, "as bar.sync; without aligned, each lane in its own time"),
+    barrier!(
+        "barrier[.cta].sync[.aligned]",
+        &[W, W],
+        Barrier,
+        "as bar.sync; without aligned, each lane in its own time"
+    ),
+    barrier!(
         "bar[.cta].arrive",
         &[W, W],
-        Sync,
         BarrierArrive,
         "arrives at barrier a, which waits for b threads, and goes on"
     ),
-    flow!("barrier[.cta].arrive.aligned", &[W, W], Sync, BarrierArrive, "as bar.arrive"),
-    flow!("bar[.cta].red.popc.u32", &[TO_W, W, P], Sync, BarrierCount, "as bar.sync; d = threads whose p holds"),
-    flow!("bar[.cta].red.popc.u32", &[TO_W, W, W, P], Sync, BarrierCount, "as bar.sync; d = threads whose p holds"),
-    flow!("bar[.cta].red.and.pred", &[TO_P, W, P], Sync, BarrierAll, "as bar.sync; d = p holds in all threads"),
-    flow!("bar[.cta].red.and.pred", &[TO_P, W, W, P], Sync, BarrierAll, "as bar.sync; d = p holds in all threads"),
-    flow!("bar[.cta].red.or.pred", &[TO_P, W, P], Sync, BarrierAny, "as bar.sync; d = p holds in a thread"),
-    flow!("bar[.cta].red.or.pred", &[TO_P, W, W, P], Sync, BarrierAny, "as bar.sync; d = p holds in a thread"),
+    barrier!(
+        "barrier[.cta].arrive[.aligned]",
+        &[W, W],
+        BarrierArrive,
+        "as bar.arrive; without aligned, once all lanes of the warp have come"
+    ),
+    barrier!("bar[.cta].red.popc.u32", &[TO_W, W, P], BarrierCount, "as bar.sync; d = threads whose p holds"),
+    barrier!("bar[.cta].red.popc.u32", &[TO_W, W, W, P], BarrierCount, "as bar.sync; d = threads whose p holds"),
+    barrier!("bar[.cta].red.and.pred", &[TO_P, W, P], BarrierAll, "as bar.sync; d = p holds in all threads"),
+    barrier!("bar[.cta].red.and.pred", &[TO_P, W, W, P], BarrierAll, "as bar.sync; d = p holds in all threads"),
+    barrier!("bar[.cta].red.or.pred", &[TO_P, W, P], BarrierAny, "as bar.sync; d = p holds in a thread"),
+    barrier!("bar[.cta].red.or.pred", &[TO_P, W, W, P], BarrierAny, "as bar.sync; d = p holds in a thread"),
+    barrier!("barrier[.cta].red.popc[.aligned].u32", &[TO_W, W, P], BarrierCount, "as bar.red"),
+    barrier!("barrier[.cta].red.popc[.aligned].u32", &[TO_W, W, W, P], BarrierCount, "as bar.red"),
+    barrier!("barrier[.cta].red.and[.aligned].pred", &[TO_P, W, P], BarrierAll, "as bar.red"),
+    barrier!("barrier[.cta].red.and[.aligned].pred", &[TO_P, W, W, P], BarrierAll, "as bar.red"),
+    barrier!("barrier[.cta].red.or[.aligned].pred", &[TO_P, W, P], BarrierAny, "as bar.red"),
+    barrier!("barrier[.cta].red.or[.aligned].pred", &[TO_P, W, W, P], BarrierAny, "as bar.red"),
     flow!("bar.warp.sync", &[W], Sync, WarpBarrier, "waits for the lanes of mask a, and orders their memory"),
     flow!("membar{.cta|.gl|.sys}", &[], Sync, Nothing, "orders memory: atomics order it here anyway"),
     flow!(
@@ -51,6 +84,17 @@ pub(super) const FORMS: &[Form] = &[
         Nothing,
         "orders memory: atomics order it here anyway"
     ),
+    Form {
+        spelling: "setmaxnreg{.inc|.dec}.sync.aligned.u32",
+        operands: &[Operand::Number],
+        family: Family::Sync,
+        meaning: "takes registers from the CTA, once there are enough, or gives some back: a for each thread afterwards",
+        action: Action::Choose(|chosen, ins| {
+            let count = u32::try_from(ins.number).ok().filter(|count| (24..=256).contains(count) && count % 8 == 0)?;
+            ins.note = count;
+            Some(Action::Flow(if chosen.has("inc") { Flow::TakeRegisters } else { Flow::GiveRegisters }))
+        }),
+    },
     Form {
         spelling: "griddepcontrol{.wait|.launch_dependents}",
         operands: &[],

@@ -39,6 +39,8 @@ pub(crate) enum Operand {
     OutListAny,
     /// Read: registers of either width in braces, or one without.
     InListAny,
+    /// Read: registers in braces, or one without.
+    InList(Class),
     /// Written: exactly so many registers in braces, each or `_`; a lone one needs no braces.
     OutBraces(Class, u8),
     /// Read: exactly so many registers in braces; a lone one needs no braces.
@@ -75,6 +77,7 @@ pub(crate) mod operands {
     pub(crate) const TO_PP: Operand = Operand::OutPair(Class::Predicate, Class::Predicate);
     pub(crate) const TO_WP: Operand = Operand::OutPair(Class::Word, Class::Predicate);
     pub(crate) const TO_WS: Operand = Operand::OutList(Class::Word);
+    pub(crate) const WS: Operand = Operand::InList(Class::Word);
 }
 
 /// Which unit of a GPU serves an instruction. Counts are kept for each.
@@ -208,8 +211,6 @@ pub(crate) enum Flow {
     Branch,
     /// The end of a thread.
     Exit,
-    /// A barrier of the CTA that all lanes of a warp reach together: arrive and wait.
-    AlignedBarrier,
     /// A barrier of the CTA: arrive and wait.
     Barrier,
     /// A barrier of the CTA: arrive and go on.
@@ -222,6 +223,10 @@ pub(crate) enum Flow {
     BarrierAny,
     /// A barrier of the lanes of a mask.
     WarpBarrier,
+    /// More registers for the warp, once the CTA has them.
+    TakeRegisters,
+    /// Registers of the warp go back to the CTA.
+    GiveRegisters,
     /// A deliberate failure.
     Trap,
     /// Nothing.

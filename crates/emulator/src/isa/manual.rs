@@ -50,6 +50,7 @@ fn describe(operand: Operand) -> String {
         Operand::InAny => "value".to_owned(),
         Operand::OutAny => "to value".to_owned(),
         Operand::OutList(class) => format!("to {{{}, …}}", class.name()),
+        Operand::InList(class) => format!("{{{}, …}}", class.name()),
         Operand::InListAny => "{value, …}".to_owned(),
         Operand::OutListAny => "to {value, …}".to_owned(),
         Operand::InBraces(class, count) => format!("{count} {}s in braces", class.name()),

@@ -7,12 +7,13 @@ mod atomic;
 mod bits;
 mod carry;
 mod compare;
-mod control;
+pub(crate) mod control;
 mod convert;
 mod copies;
 mod exchange;
 mod float;
 pub(crate) mod form;
+mod fragments;
 mod half;
 mod integer;
 pub(crate) mod manual;
@@ -48,6 +49,7 @@ const TABLES: &[&[Form]] = &[
     memory::FORMS,
     atomic::FORMS,
     copies::FORMS,
+    fragments::FORMS,
     tensor::FORMS,
     control::FORMS,
 ];

@@ -1,19 +1,15 @@
-//! Matrix fragments: ldmatrix and mma.
+//! Products of matrix fragments: mma.
 //!
 //! Where an element of a fragment lives: with g = lane / 4 and t = lane % 4, packed elements low half first (PTX ISA,
 //! "Matrix fragments for mma"). A, row-major: register r holds row g + 8·(r odd), and of each half of the depth the
 //! elements that t owns. B, column-major: column g. C and D: row g + 8·(r / 2), columns 2t and 2t + 1.
 
-use super::form::operands::TO_WS;
 use super::form::{Action, Class, Family, Form, Operand, effect};
 use crate::decode::Instruction;
 use crate::machine::context::Effect;
 use crate::machine::lanes::{WARP, Words, each};
-use crate::memory::Access;
 use crate::numeric::NAN_F32;
 use crate::numeric::half::{Bf16, F16, Half};
-use crate::race::ALL_LANES;
-use crate::trap::Fault;
 
 /// Rows of the product.
 const M: usize = 16;
@@ -128,23 +124,6 @@ macro_rules! product_bytes {
 
 /// The rows of this family.
 pub(super) const FORMS: &[Form] = &[
-    Form {
-        spelling: "ldmatrix.sync.aligned.m8n8{.x1|.x2|.x4}[.trans]{.shared|.shared::cta}.b16",
-        operands: &[TO_WS, Operand::Address],
-        family: Family::Shared,
-        meaning: "d = 8×8 matrices of halves from shared memory; lane 8i + r holds the address of row r of matrix i",
-        action: Action::Choose(|chosen, ins| {
-            ins.note = chosen.word(0)[1..].parse().ok()?;
-            if u32::from(ins.row_count) != ins.note {
-                return None;
-            }
-            Some(if chosen.word(1).is_empty() {
-                effect!(Aligned, |effect, ins| { load_some_matrices(effect, ins, direct) })
-            } else {
-                effect!(Aligned, |effect, ins| { load_some_matrices(effect, ins, transposed) })
-            })
-        }),
-    },
     product!("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32", 16, Bf16, Floats),
     product!("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32", 16, F16, Floats),
     product!("mma.sync.aligned.m16n8k16.row.col.f16.f16.f16.f16", 16, F16, Halves),
@@ -310,71 +289,6 @@ fn bytes_of_b<const REGISTERS: usize>(
 
 fn widen(byte: u8, signed: bool) -> i32 {
     if signed { i32::from(byte as i8) } else { i32::from(byte) }
-}
-
-/// Loads 8×8 matrices of halves; `spread` gives each lane its two elements of one.
-#[inline(always)]
-fn load_some_matrices(
-    effect: &mut Effect<'_>,
-    ins: &Instruction,
-    spread: impl Fn(&[[u32; 4]; 8]) -> Words,
-) -> Result<(), Box<Fault>> {
-    match ins.note {
-        // Nearly always. A number that is known becomes vector code.
-        4 => load_matrices(effect, ins, 4, spread),
-        count => load_matrices(effect, ins, count as usize, spread),
-    }
-}
-
-#[inline(always)]
-fn load_matrices(
-    effect: &mut Effect<'_>,
-    ins: &Instruction,
-    count: usize,
-    spread: impl Fn(&[[u32; 4]; 8]) -> Words,
-) -> Result<(), Box<Fault>> {
-    let addresses = effect.addresses(ins.addresses[0]);
-    if effect.watches() {
-        effect.counts.shared_rows(effect.pc, &addresses, 8 * count);
-    }
-    let offsets = effect.shared_lines(Access::Load, &addresses, 8 * count)?;
-    // All lanes of the warp get a part of every row, so all of them read it.
-    effect.watch_shared(Access::Load, ALL_LANES, |races, actor| races.read_lines(actor, &offsets[..8 * count]))?;
-    for matrix in 0..count {
-        let mut rows = [[0; 4]; 8];
-        for (row, to) in rows.iter_mut().enumerate() {
-            let offset = offsets[8 * matrix + row];
-            if effect.watches() && !effect.shared.line_is_written(offset) {
-                effect.check_shared_written(8 * matrix + row, offset, 16)?;
-            }
-            *to = *effect.shared.line(offset);
-        }
-        effect.lanes.set_words(ins.rows[matrix], &spread(&rows));
-    }
-    Ok(())
-}
-
-/// Lane 4r + t gets the elements 2t and 2t + 1 of row r.
-#[inline(always)]
-fn direct(rows: &[[u32; 4]; 8]) -> Words {
-    let mut out = [0; WARP];
-    for (lane, value) in out.iter_mut().enumerate() {
-        *value = rows[lane / 4][lane % 4];
-    }
-    out
-}
-
-/// Lane 4c + t gets the elements of column c in the rows 2t and 2t + 1.
-#[inline(always)]
-fn transposed(rows: &[[u32; 4]; 8]) -> Words {
-    let mut out = [0; WARP];
-    for (lane, value) in out.iter_mut().enumerate() {
-        let (column, row) = (lane / 4, lane % 4 * 2);
-        let shift = column % 2 * 16;
-        let half = |row: usize| rows[row][column / 2] >> shift & 0xFFFF;
-        *value = half(row) | half(row + 1) << 16;
-    }
-    out
 }
 
 /// The value of a tf32: the low 13 bits do not count.

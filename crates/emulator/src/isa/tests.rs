@@ -83,11 +83,13 @@ fn operands(form: &Form, spelling: &str, narrow: usize) -> Vec<String> {
             Operand::OutPair(first, second) => format!("{}|{}", register(first, word), register(second, word)),
             Operand::OutList(class) => list(elements, register(class, word)),
             Operand::OutListAny | Operand::InListAny => list(elements, any),
+            Operand::InList(class) => list(elements, register(class, word)),
             Operand::OutBraces(class, count) | Operand::InBraces(class, count) => {
                 list(count.into(), register(class, word))
             }
             Operand::Address => "[%rd1]".to_owned(),
             Operand::Label => "END".to_owned(),
+            Operand::Number if form.opcode() == "setmaxnreg" => "24".to_owned(),
             Operand::Number => "16".to_owned(),
         }
     };
@@ -96,7 +98,9 @@ fn operands(form: &Form, spelling: &str, narrow: usize) -> Vec<String> {
 
 fn has_words(operand: &Operand) -> bool {
     match *operand {
-        Operand::In(class) | Operand::Out(class) | Operand::OutList(class) => class == Class::Word,
+        Operand::In(class) | Operand::Out(class) | Operand::OutList(class) | Operand::InList(class) => {
+            class == Class::Word
+        }
         Operand::OutBraces(class, _) | Operand::InBraces(class, _) | Operand::OutPair(class, _) => class == Class::Word,
         Operand::InAny | Operand::OutAny | Operand::OutListAny | Operand::InListAny => true,
         Operand::Address | Operand::Label | Operand::Number => false,
@@ -119,7 +123,7 @@ fn accepted(form: &Form, spelling: &str) -> Vec<Vec<String>> {
 /// The rows that these instructions decode to.
 fn decode(instructions: &[String]) -> Result<Vec<FormInfo>, LoadError> {
     let text = format!(
-        ".version 9.0 .target sm_90 .address_size 64 .visible .entry k(.param .u64 given) {{
+        ".version 9.0 .target sm_90a .address_size 64 .visible .entry k(.param .u64 given) {{
         .reg .pred %p<2>; .reg .b16 %rs<2>; .reg .b32 %r<2>; .reg .b64 %rd<2>; .shared .align 16 .b8 tile[16];\n{}\nEND: ret; }}",
         instructions.join("\n")
     );

@@ -1,5 +1,6 @@
 //! The sixteen barriers of a CTA.
 
+use super::lanes::lanes_of;
 use crate::race::Contribution;
 
 /// Barriers of a CTA.
@@ -81,10 +82,12 @@ impl Barrier {
     /// Who is missing, in words.
     pub(crate) fn missing(&self, live: u32) -> String {
         match self.expected {
-            Some(count) => format!("{} of {count} threads have arrived", self.threads),
+            Some(count) => {
+                let who: Vec<String> = lanes_of(self.warps).map(|warp| warp.to_string()).collect();
+                format!("{} of {count} threads have arrived: warps {}", self.threads, who.join(", "))
+            }
             None => {
-                let missing: Vec<String> =
-                    crate::machine::lanes::lanes_of(live & !self.warps).map(|warp| warp.to_string()).collect();
+                let missing: Vec<String> = lanes_of(live & !self.warps).map(|warp| warp.to_string()).collect();
                 format!("missing: warps {}", missing.join(", "))
             }
         }

@@ -5,6 +5,7 @@ use super::context::WarpState;
 use super::counts::Counts;
 use super::lanes::{Lanes, WARP, lanes_of};
 use super::launch::LaunchState;
+use super::registers::{Change, RegisterPool};
 use super::warp::{Around, Arrives, Failed, Pause, Warp};
 use crate::decode::special::Start;
 use crate::isa::form::Class;
@@ -20,6 +21,7 @@ pub(crate) struct Cta {
     warps: Vec<Warp>,
     shared: SharedMemory,
     barriers: [Barrier; BARRIERS],
+    registers: RegisterPool,
     /// Warps that have not ended.
     live: u32,
     /// Warps that can run.
@@ -72,6 +74,7 @@ impl Cta {
             warps: (0..warps).map(new_warp).collect(),
             shared: SharedMemory::new(variables, races),
             barriers: Default::default(),
+            registers: RegisterPool::new(launch.registers, warps as usize),
             live: all,
             ready: all,
             last: warps - 1,
@@ -112,12 +115,19 @@ impl Cta {
                     self.live &= !(1 << warp);
                     (0..BARRIERS as u32).for_each(|barrier| self.complete(launch, barrier));
                 }
+                Pause::Registers(change) => {
+                    let pc = change.pc;
+                    self.change_registers(warp, change).map_err(|fault| self.trap(launch, warp, (fault, pc)))?;
+                }
                 Pause::Arrives(arrives) => {
                     self.arrive(launch, warp, arrives).map_err(|fault| self.trap(launch, warp, (fault, arrives.pc)))?;
                 }
             }
         }
-        Ok(Progress::Finished)
+        match self.registers.left_alone() {
+            Some((warp, fault, pc)) => Err(self.trap(launch, warp, (fault, pc))),
+            None => Ok(Progress::Finished),
+        }
     }
 
     /// The warp to run, and for how long.
@@ -168,6 +178,17 @@ impl Cta {
         Ok(())
     }
 
+    /// Gives a warp another number of registers, at once or when others have given some back.
+    fn change_registers(&mut self, warp: u32, change: Change) -> Result<(), Box<Fault>> {
+        self.registers.ask(warp, change)?;
+        self.ready &= !(1 << warp);
+        for warp in self.registers.serve() {
+            self.warps[warp as usize].has_registers();
+            self.ready |= 1 << warp;
+        }
+        Ok(())
+    }
+
     /// Lets everybody go on from a barrier if all have come.
     fn complete(&mut self, launch: &LaunchState<'_>, number: u32) {
         if !self.barriers[number as usize].is_complete(self.live) {
@@ -189,7 +210,8 @@ impl Cta {
             Some(barrier) => barrier.missing(self.live),
             None => String::new(),
         };
-        let waits = self.warps.iter().flat_map(|warp| warp.waits(launch.code, missing)).collect::<Vec<_>>();
+        let registers = |warp: u32| self.registers.missing(warp);
+        let waits = self.warps.iter().flat_map(|warp| warp.waits(launch.code, missing, registers)).collect::<Vec<_>>();
         let (warp, place) = waits.first().map_or((0, launch.code.place(0)), |wait| (wait.warp, wait.place.clone()));
         let kernel = launch.code.name().to_owned();
         Box::new(Trap { fault: Fault::Deadlock { waits }, kernel, cta: self.coordinates, warp, place })

@@ -30,6 +30,8 @@ pub(crate) struct LaunchState<'a> {
     pub(crate) races: bool,
     /// Claims of CTAs on global memory, where they run independently and races are looked for.
     pub(crate) claims: Option<Claims>,
+    /// Registers that the launch gives each thread, if that is known.
+    pub(crate) registers: Option<u32>,
     pub(crate) copies: Copies,
     pub(crate) schedule: Schedule,
     pub(crate) seed: u64,

@@ -8,4 +8,5 @@ pub(crate) mod cta;
 pub(crate) mod exchange;
 pub(crate) mod lanes;
 pub(crate) mod launch;
+pub(crate) mod registers;
 pub(crate) mod warp;

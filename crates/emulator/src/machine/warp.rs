@@ -7,9 +7,11 @@ use super::barrier::Arrival;
 use super::context::{Effect, WarpState};
 use super::counts::Counts;
 use super::exchange::{Exchange, member_mask};
-use super::lanes::Lanes;
+use super::lanes::{Lanes, lanes_of};
 use super::launch::LaunchState;
+use super::registers::{Change, Direction};
 use crate::decode::{ALWAYS, Code, Instruction, NOWHERE, Run};
+use crate::isa::control::IN_OWN_TIME;
 use crate::isa::form::Flow;
 use crate::memory::shared::SharedMemory;
 use crate::trap::{Fault, Wait};
@@ -44,6 +46,8 @@ enum Waits {
     Warp { barrier: u32 },
     /// The other warps at a barrier of the CTA.
     Cta { barrier: u32 },
+    /// Registers that other warps give back.
+    Registers,
 }
 
 /// Where the parts of a split fragment wait for each other.
@@ -65,6 +69,8 @@ pub(crate) enum Pause {
     Quantum,
     /// It comes to a barrier.
     Arrives(Arrives),
+    /// It wants another number of registers.
+    Registers(Change),
     /// Everything in it waits.
     Blocked,
     /// All its lanes have ended.
@@ -101,6 +107,7 @@ enum Event {
         waits: Waits,
     },
     Arrives(Arrives),
+    Registers(Change),
 }
 
 /// What a warp needs from around it to run.
@@ -164,8 +171,12 @@ impl Warp {
                     self.fragments[at].pc += 1;
                     return Ok(Pause::Arrives(arrives));
                 }
+                Event::Registers(change) => {
+                    self.fragments[at].waits = Some(Waits::Registers);
+                    return Ok(Pause::Registers(change));
+                }
             }
-            if let Some(arrives) = self.gathered(around.launch.code) {
+            if let Some(arrives) = self.gathered(around.launch.code)? {
                 return Ok(Pause::Arrives(arrives));
             }
         }
@@ -191,8 +202,22 @@ impl Warp {
         }
     }
 
-    /// What its fragments wait for, in words; `missing` says who keeps a barrier of the CTA waiting.
-    pub(crate) fn waits(&self, code: &Code, missing: impl Fn(u32) -> String) -> Vec<Wait> {
+    /// Lets the warp go on with the registers that it wanted.
+    pub(crate) fn has_registers(&mut self) {
+        for fragment in self.fragments.iter_mut().filter(|fragment| fragment.waits == Some(Waits::Registers)) {
+            fragment.pc += 1;
+            fragment.waits = None;
+        }
+    }
+
+    /// What its fragments wait for, in words; `missing` says who keeps a barrier of the CTA waiting, `registers` what is
+    /// missing of those that it wants.
+    pub(crate) fn waits(
+        &self,
+        code: &Code,
+        missing: impl Fn(u32) -> String,
+        registers: impl Fn(u32) -> String,
+    ) -> Vec<Wait> {
         let wait = |fragment: &Fragment| Wait {
             warp: self.state.index,
             lanes: fragment.mask,
@@ -200,6 +225,7 @@ impl Warp {
                 Some(Waits::Members { mask }) => format!("the other lanes of {mask:#010x}"),
                 Some(Waits::Warp { barrier }) => format!("the other lanes of its warp, before barrier {barrier}"),
                 Some(Waits::Cta { barrier }) => format!("barrier {barrier}; {}", missing(barrier)),
+                Some(Waits::Registers) => registers(self.state.index),
                 None => "nothing".to_owned(),
             },
             place: code.place(fragment.pc),
@@ -333,18 +359,19 @@ impl Warp {
     }
 
     /// The barrier that all lanes of the warp have come to.
-    fn gathered(&mut self, code: &Code) -> Option<Arrives> {
+    fn gathered(&mut self, code: &Code) -> Result<Option<Arrives>, Failed> {
         let waiting = |fragment: &Fragment| match fragment.waits {
             Some(Waits::Warp { barrier }) => Some((barrier, fragment.pc)),
             _ => None,
         };
-        let (barrier, pc) = self.fragments.iter().find_map(waiting)?;
+        let Some((barrier, pc)) = self.fragments.iter().find_map(waiting) else { return Ok(None) };
         let here = Some(Waits::Warp { barrier });
         let parts = || self.fragments.iter().filter(|fragment| fragment.waits == here);
         if parts().fold(0, |lanes, fragment| lanes | fragment.mask) != self.state.live {
-            return None;
+            return Ok(None);
         }
         let mut votes = (0, 0);
+        let mut arrives: Option<Arrives> = None;
         for fragment in parts() {
             let ins = &code.instructions[fragment.pc as usize];
             if reduces(ins) {
@@ -352,13 +379,21 @@ impl Warp {
                 votes.0 += (predicate & fragment.mask).count_ones();
                 votes.1 += fragment.mask.count_ones();
             }
+            let comes = arrival(&self.lanes, ins, fragment.mask, fragment.pc)?;
+            // A warp of which some lanes wait and others only arrive waits.
+            if arrives.is_none_or(|known| known.how == Arrival::Pass) {
+                arrives = Some(comes);
+            }
         }
-        let lane = self.state.live.trailing_zeros() as usize;
-        let arrives = Arrives { votes, pc, ..arrival(&self.lanes, &code.instructions[pc as usize], lane, pc) };
         for fragment in self.fragments.iter_mut().filter(|fragment| fragment.waits == here) {
-            fragment.waits = Some(Waits::Cta { barrier });
+            if code.instructions[fragment.pc as usize].run.arrives_only() {
+                fragment.pc += 1;
+                fragment.waits = None;
+            } else {
+                fragment.waits = Some(Waits::Cta { barrier });
+            }
         }
-        Some(arrives)
+        Ok(arrives.map(|arrives| Arrives { votes, pc, ..arrives }))
     }
 }
 
@@ -431,19 +466,22 @@ fn straight(effect: &mut Effect<'_>, fragment: &mut Fragment, meeting: u32, unti
                 synchronise(effect.shared, effect.warp.index, active);
                 pc += 1;
             }
-            Run::Flow(Flow::BarrierArrive) => {
+            Run::Flow(flow @ (Flow::TakeRegisters | Flow::GiveRegisters)) => {
                 expect_whole_warp(effect, active, pc)?;
-                break Event::Arrives(arrival(effect.lanes, ins, active.trailing_zeros() as usize, pc));
+                let direction = if flow == Flow::TakeRegisters { Direction::Take } else { Direction::Give };
+                break Event::Registers(Change { direction, count: ins.note, pc });
             }
             Run::Flow(
-                flow
-                @ (Flow::AlignedBarrier | Flow::Barrier | Flow::BarrierCount | Flow::BarrierAll | Flow::BarrierAny),
+                Flow::Barrier | Flow::BarrierArrive | Flow::BarrierCount | Flow::BarrierAll | Flow::BarrierAny,
             ) => {
-                if flow != Flow::Barrier {
+                if ins.note != IN_OWN_TIME {
                     expect_whole_warp(effect, active, pc)?;
                 }
-                let barrier = arrival(effect.lanes, ins, active.trailing_zeros() as usize, pc).barrier;
-                break Event::Waits { lanes: active, waits: Waits::Warp { barrier } };
+                let arrives = arrival(effect.lanes, ins, active, pc)?;
+                if ins.run.arrives_only() && active == effect.warp.live {
+                    break Event::Arrives(arrives);
+                }
+                break Event::Waits { lanes: active, waits: Waits::Warp { barrier: arrives.barrier } };
             }
         }
     };
@@ -467,17 +505,25 @@ fn reduces(ins: &Instruction) -> bool {
     matches!(ins.run, Run::Flow(Flow::BarrierCount | Flow::BarrierAll | Flow::BarrierAny))
 }
 
-/// What a lane says at a barrier.
-fn arrival(lanes: &Lanes, ins: &Instruction, lane: usize, pc: u32) -> Arrives {
+/// What these lanes say at a barrier.
+fn arrival(lanes: &Lanes, ins: &Instruction, active: u32, pc: u32) -> Result<Arrives, Failed> {
     let first = usize::from(reduces(ins));
     let rows = usize::from(ins.row_count) - 2 * first;
-    let word = |at: usize| lanes.words(ins.rows[first + at])[lane];
+    let word = |at: usize| lanes.words(ins.rows[first + at])[active.trailing_zeros() as usize];
     let how = match ins.run {
-        Run::Flow(Flow::BarrierArrive) => Arrival::Pass,
+        _ if ins.run.arrives_only() => Arrival::Pass,
         _ if first == 1 => Arrival::Reduce,
         _ => Arrival::Wait,
     };
-    Arrives { barrier: word(0), count: (rows == 2).then(|| word(1)), how, votes: (0, 0), pc }
+    let barrier = word(0);
+    for (at, what) in ["barriers", "counts"].into_iter().enumerate().take(rows) {
+        let values = lanes.words(ins.rows[first + at]);
+        if let Some(lane) = lanes_of(active).find(|&lane| values[lane] != word(at)) {
+            let reason = format!("lanes of one warp name different {what}, {} and {}", word(at), values[lane]);
+            return Err((Box::new(Fault::BarrierMisuse { barrier, reason }), pc));
+        }
+    }
+    Ok(Arrives { barrier, count: (rows == 2).then(|| word(1)), how, votes: (0, 0), pc })
 }
 
 fn all_ones(holds: bool) -> u32 {
