@@ -274,6 +274,10 @@ impl fmt::Display for Earlier {
             Earlier::Atomic => "atomic",
             Earlier::Copy => "asynchronous copy, waited for by its own thread only,",
             Earlier::CopyInFlight => "asynchronous copy, not waited for,",
+            Earlier::BulkWrite => "bulk copy into these bytes, started and not waited for at its mbarrier,",
+            Earlier::BulkRead => "bulk copy out of these bytes, its group not waited for,",
+            Earlier::MatrixRead => "wgmma that reads its operands here, its group not waited for,",
+            Earlier::Unfenced => "store of the generic proxy, without a proxy fence of its own thread behind it,",
         })
     }
 }
@@ -328,6 +332,20 @@ impl Fault {
             Fault::ReadOnly { .. } => "check which pointer is written through; inputs are read-only",
             Fault::Race { earlier: Earlier::CopyInFlight, .. } => {
                 "wait for the copy's group in the thread that issued it, then let all threads pass a barrier"
+            }
+            Fault::Race { earlier: Earlier::BulkWrite, .. } => {
+                "wait for the mbarrier phase that counts the copy's bytes, in this thread or in one that this one is \
+                 ordered after"
+            }
+            Fault::Race { earlier: Earlier::BulkRead, .. } => {
+                "cp.async.bulk.wait_group.read in the thread that issued it, then let the others pass a barrier"
+            }
+            Fault::Race { earlier: Earlier::MatrixRead, .. } => {
+                "release the operand's stage only after the wgmma.wait_group that retires the group that reads it"
+            }
+            Fault::Race { earlier: Earlier::Unfenced, .. } => {
+                "fence.proxy.async in the thread that stored, after the store and before the barrier or arrive that \
+                 orders it"
             }
             Fault::Race { .. } => "put a barrier between the two: __syncthreads, or __syncwarp inside a warp",
             Fault::GlobalRace { .. } => "let one CTA own these bytes, or order the CTAs by launches",

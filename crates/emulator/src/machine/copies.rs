@@ -93,7 +93,7 @@ impl Effect<'_> {
         let limit = |lane: usize| closed[lane].saturating_sub(but);
         if let Some(races) = &mut self.shared.races {
             for lane in lanes_of(mask) {
-                races.clocks().retire(self.warp.index as usize, 1 << lane, limit(lane));
+                races.clocks().retire_copies(self.warp.index as usize, 1 << lane, limit(lane));
             }
         }
         let mut pending = std::mem::take(&mut self.warp.copies.pending);

@@ -1,13 +1,26 @@
 //! Races in shared memory: accesses that nothing orders.
 //!
 //! The detector is FastTrack's, cut to the shape of a CTA. Every access is stamped with its agent, its lane and the
-//! agent's clock; a warp is an agent, and so are its asynchronous copies, whose clock counts groups. What a thread knows
-//! of every other grows only where PTX orders memory: barriers, warp barriers, waits for copies, atomics. An access that
-//! meets a stamp it does not know is a race, whether or not this run of the schedule went wrong.
+//! agent's clock; a warp is an agent, and so is whatever accesses memory for it in its own time: `cp.async`, bulk copies,
+//! `wgmma` ([`Agent`]). What a thread knows of every other grows only where PTX orders memory: barriers, warp barriers,
+//! mbarriers, waits for groups. An access that meets a stamp it does not know is a race, whether or not this run of the
+//! schedule went wrong.
+//!
+//! An access of an asynchronous agent is noted when it is issued: it must be ordered after what its issuer does not know
+//! then, and whoever touches these bytes later must know the agent's clock, which only waits tell. Bulk copies and `wgmma`
+//! reach memory through the asynchronous proxy: what `ld`, `st` and `cp.async` wrote they see only after a
+//! `fence.proxy.async` of the thread that wrote it, made before it told anybody.
 
+mod agents;
+mod asynchronous;
 mod knowledge;
 mod notes;
+#[cfg(test)]
+mod tests;
 
+pub(crate) use agents::Agent;
+#[allow(unused_imports)]
+pub(crate) use asynchronous::{Obstacle, warpgroup};
 use knowledge::Clocks;
 pub(crate) use knowledge::Contribution;
 use notes::{Notes, granules};
@@ -39,6 +52,14 @@ pub enum Earlier {
     Copy,
     /// It is an asynchronous copy that its own thread has not waited for.
     CopyInFlight,
+    /// It is a bulk copy into these bytes, and the phase of its mbarrier was not waited for.
+    BulkWrite,
+    /// It is a bulk copy out of these bytes, and its group was not waited for.
+    BulkRead,
+    /// It is a `wgmma` that reads its operands here, and its group was not waited for.
+    MatrixRead,
+    /// It wrote by the generic proxy, and its thread made no `fence.proxy.async` before it told of it.
+    Unfenced,
 }
 
 /// Two accesses that nothing orders.
@@ -59,24 +80,27 @@ pub(crate) struct Conflict {
 /// | 0..20 | instruction |
 /// | 20..24 | which of the four bytes |
 /// | 24 | atomic |
-/// | 25..32 | agent |
-/// | 32..38 | lane |
-/// | 38..64 | clock; 0: there was no access |
+/// | 25..31 | lane; of an mbarrier's agent, the warp that started the copy |
+/// | 31..41 | agent |
+/// | 41..64 | clock; 0: there was no access |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Stamp(u64);
 
 /// Most instructions of a kernel whose races can be told.
 pub(crate) const MOST_INSTRUCTIONS: usize = 1 << 20;
 /// Clocks stop here instead of running over: later accesses count as known.
-const LAST_CLOCK: u32 = (1 << 26) - 1;
+const LAST_CLOCK: u32 = (1 << 23) - 1;
+const LANE_AT: u32 = 25;
+const AGENT_AT: u32 = 31;
+const CLOCK_AT: u32 = 41;
 
 impl Stamp {
     #[inline(always)]
     fn new(clock: u32, agent: usize, actor: Actor, bytes: u32, atomic: u64) -> Stamp {
         Stamp(
-            u64::from(clock.min(LAST_CLOCK)) << 38
-                | u64::from(actor.lane) << 32
-                | (agent as u64) << 25
+            u64::from(clock.min(LAST_CLOCK)) << CLOCK_AT
+                | (agent as u64) << AGENT_AT
+                | u64::from(actor.lane) << LANE_AT
                 | atomic << 24
                 | u64::from(bytes) << 20
                 | u64::from(actor.pc),
@@ -88,22 +112,22 @@ impl Stamp {
     #[inline(always)]
     fn after(self, older: Stamp, known: u32) -> Stamp {
         let alone = older.clock() <= known || older.lane() == self.lane();
-        Stamp(if alone { self.0 } else { self.0 | u64::from(ALL_LANES) << 32 })
+        Stamp(if alone { self.0 } else { self.0 | u64::from(ALL_LANES) << LANE_AT })
     }
 
     #[inline(always)]
     fn clock(self) -> u32 {
-        (self.0 >> 38) as u32
+        (self.0 >> CLOCK_AT) as u32
     }
 
     #[inline(always)]
     fn lane(self) -> u32 {
-        (self.0 >> 32 & 63) as u32
+        (self.0 >> LANE_AT & 63) as u32
     }
 
     #[inline(always)]
     fn agent(self) -> usize {
-        (self.0 >> 25 & 127) as usize
+        (self.0 >> AGENT_AT & 1023) as usize
     }
 
     fn is_atomic(self) -> bool {
@@ -128,13 +152,16 @@ pub(crate) struct Races {
     writes: Notes,
     /// The last reads by each warp.
     reads: Vec<Notes>,
+    /// The last reads by each asynchronous agent that has read, by its number.
+    async_reads: Vec<(usize, Notes)>,
+    bytes: usize,
 }
 
 impl Races {
     /// No accesses yet, to that many bytes by that many warps.
     pub(crate) fn new(bytes: usize, warps: usize) -> Races {
         let reads = (0..warps).map(|_| Notes::new(bytes)).collect();
-        Races { clocks: Clocks::new(warps), writes: Notes::new(bytes), reads }
+        Races { clocks: Clocks::new(warps), writes: Notes::new(bytes), reads, async_reads: Vec::new(), bytes }
     }
 
     /// What each thread knows.
@@ -221,7 +248,9 @@ impl Races {
     fn is_known_to_all(&self, warp: usize, line: usize) -> bool {
         let known = self.clocks.known_to_all(warp);
         let is_known = |note: Option<Stamp>| note.is_some_and(|note| note.clock() <= known[note.agent()]);
-        is_known(self.writes.line(line)) && self.reads.iter().all(|reads| is_known(reads.line(line)))
+        is_known(self.writes.line(line))
+            && self.reads.iter().all(|reads| is_known(reads.line(line)))
+            && self.async_reads.iter().all(|(_, reads)| is_known(reads.line(line)))
     }
 
     #[inline(always)]
@@ -247,6 +276,11 @@ impl Races {
                 expect(reads.granule(granule), granule).map_err(as_read)?;
             }
         }
+        for (_, reads) in &self.async_reads {
+            for granule in granules(offset, bytes) {
+                expect(reads.granule(granule), granule)?;
+            }
+        }
         for granule in granules(offset, bytes) {
             self.writes.set_granule(granule, stamp);
         }
@@ -258,121 +292,4 @@ impl Races {
 #[inline(always)]
 fn touched(offset: usize, bytes: usize) -> u32 {
     if bytes >= 4 { 15 } else { ((1 << bytes) - 1) << (offset % 4) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const EVERYBODY: u32 = u32::MAX;
-
-    fn actor(warp: u32, lane: u32) -> Actor {
-        Actor { warp, lane, pc: 10 * warp + lane }
-    }
-
-    fn races() -> Races {
-        let mut races = Races::new(64, 2);
-        for warp in 0..2 {
-            races.clocks().start(warp, EVERYBODY);
-        }
-        races
-    }
-
-    fn barrier(races: &mut Races) {
-        let mut all = Contribution::default();
-        for warp in 0..2 {
-            races.clocks().contribute(warp, EVERYBODY, &mut all);
-        }
-        for warp in 0..2 {
-            races.clocks().receive(warp, EVERYBODY, &all);
-        }
-    }
-
-    #[test]
-    fn a_barrier_orders_two_warps() {
-        let mut races = races();
-        races.write(actor(0, 3), 8, 4).unwrap();
-        let conflict = races.read(actor(1, 0), 8, 4).unwrap_err();
-        assert_eq!((conflict.how, conflict.by, conflict.granule), (Earlier::Write, actor(0, 3), 2));
-        barrier(&mut races);
-        races.read(actor(1, 0), 8, 4).unwrap();
-        let conflict = races.write(actor(0, 3), 8, 4).unwrap_err();
-        assert_eq!((conflict.how, conflict.by), (Earlier::Read, actor(1, 0)));
-        barrier(&mut races);
-        races.write(actor(0, 3), 8, 4).unwrap();
-    }
-
-    #[test]
-    fn neighbouring_bytes_do_not_meet() {
-        let mut races = races();
-        races.write(actor(0, 0), 8, 2).unwrap();
-        races.write(actor(1, 0), 10, 2).unwrap();
-        races.read(actor(1, 0), 10, 1).unwrap();
-        assert!(races.read(actor(0, 0), 8, 4).is_err());
-    }
-
-    #[test]
-    fn lanes_of_a_warp_are_threads_of_their_own() {
-        let mut races = races();
-        races.write(actor(0, 3), 8, 4).unwrap();
-        races.read(actor(0, 3), 8, 4).unwrap();
-        assert!(races.read(actor(0, 4), 8, 4).is_err());
-        // A warp barrier of lanes 3 and 4 orders these two only.
-        races.clocks().synchronise(0, 0b1_1000);
-        races.read(actor(0, 4), 8, 4).unwrap();
-        assert!(races.read(actor(0, 5), 8, 4).is_err());
-        races.clocks().synchronise(0, EVERYBODY);
-        races.read(actor(0, 5), 8, 4).unwrap();
-        assert!(races.read(actor(1, 5), 8, 4).is_err());
-    }
-
-    #[test]
-    fn a_copy_is_known_after_its_wait_and_to_others_after_a_barrier() {
-        let mut races = races();
-        races.copy(actor(0, 1), 16, 16, 1).unwrap();
-        assert_eq!(races.read(actor(0, 1), 16, 4).unwrap_err().how, Earlier::CopyInFlight);
-        races.clocks().retire(0, EVERYBODY, 1);
-        races.read(actor(0, 1), 16, 4).unwrap();
-        assert_eq!(races.read(actor(0, 2), 16, 4).unwrap_err().how, Earlier::Copy);
-        assert_eq!(races.read(actor(1, 1), 16, 4).unwrap_err().how, Earlier::Copy);
-        barrier(&mut races);
-        races.read(actor(1, 1), 16, 4).unwrap();
-    }
-
-    #[test]
-    fn a_barrier_does_not_publish_a_copy_that_nobody_waited_for() {
-        let mut races = races();
-        races.copy(actor(0, 1), 16, 16, 1).unwrap();
-        barrier(&mut races);
-        assert_eq!(races.read(actor(1, 1), 16, 4).unwrap_err().how, Earlier::CopyInFlight);
-    }
-
-    #[test]
-    fn a_wait_of_one_lane_is_its_own() {
-        let mut races = races();
-        races.copy(actor(0, 0), 0, 4, 1).unwrap();
-        races.copy(actor(0, 1), 4, 4, 1).unwrap();
-        races.clocks().retire(0, 0b01, 1);
-        barrier(&mut races);
-        races.read(actor(1, 0), 0, 4).unwrap();
-        assert!(races.read(actor(1, 0), 4, 4).is_err());
-    }
-
-    #[test]
-    fn reads_of_several_lanes_must_all_be_known_before_a_write() {
-        let mut races = races();
-        races.read(actor(0, 0), 0, 4).unwrap();
-        races.read(actor(0, 1), 0, 4).unwrap();
-        assert!(races.write(actor(0, 1), 0, 4).is_err());
-        races.clocks().synchronise(0, EVERYBODY);
-        races.write(actor(0, 1), 0, 4).unwrap();
-    }
-
-    #[test]
-    fn atomics_race_with_plain_accesses_only() {
-        let mut races = races();
-        races.atomic(actor(0, 0), 0, 4).unwrap();
-        races.atomic(actor(1, 0), 0, 4).unwrap();
-        assert_eq!(races.read(actor(0, 0), 0, 4).unwrap_err().how, Earlier::Atomic);
-    }
 }
