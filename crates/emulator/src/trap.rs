@@ -278,6 +278,7 @@ impl fmt::Display for Earlier {
             Earlier::BulkRead => "bulk copy out of these bytes, its group not waited for,",
             Earlier::MatrixRead => "wgmma that reads its operands here, its group not waited for,",
             Earlier::Unfenced => "store of the generic proxy, without a proxy fence of its own thread behind it,",
+            Earlier::SameStore => "store of another value by the same instruction",
         })
     }
 }
@@ -346,6 +347,9 @@ impl Fault {
             Fault::Race { earlier: Earlier::Unfenced, .. } => {
                 "fence.proxy.async in the thread that stored, after the store and before the barrier or arrive that \
                  orders it"
+            }
+            Fault::Race { earlier: Earlier::SameStore, .. } => {
+                "let one lane store, or all of them the same value: which one stays is not defined"
             }
             Fault::Race { .. } => "put a barrier between the two: __syncthreads, or __syncwarp inside a warp",
             Fault::GlobalRace { .. } => "let one CTA own these bytes, or order the CTAs by launches",

@@ -4,6 +4,7 @@ use super::form::operands::{L, TO_L, TO_P, W};
 use super::form::{Action, Chosen, Family, Form, Operand, effect, lanes};
 use crate::decode::Instruction;
 use crate::machine::context::{Effect, Shape, Signed};
+use crate::machine::lanes::lanes_of;
 use crate::memory::{Packet, Space};
 use crate::trap::Fault;
 
@@ -250,15 +251,22 @@ fn store(effect: &mut Effect<'_>, ins: &Instruction) -> Result<(), Box<Fault>> {
 fn store_lanes(effect: &mut Effect<'_>, ins: &Instruction, shape: Shape) -> Result<(), Box<Fault>> {
     let addresses = effect.addresses(ins.addresses[0]);
     effect.count_access(shape.space.unwrap_or(Space::Global), &addresses, shape.bytes());
-    for lane in effect.executing() {
+    for lane in lanes_of(effect.storing(shape, &addresses, |effect, lane| packet(effect, ins, shape, lane))?) {
         let (space, address) = shape.resolve(addresses[lane]);
-        let mut packet = [0; 8];
-        for at in 0..shape.count {
-            put(&mut packet, at, shape.element, effect.lane(ins, at, lane));
-        }
+        let packet = packet(effect, ins, shape, lane);
         effect.store(space, lane, address, shape.bytes(), &packet)?;
     }
     Ok(())
+}
+
+/// What a lane stores.
+#[inline(always)]
+fn packet(effect: &Effect<'_>, ins: &Instruction, shape: Shape, lane: usize) -> Packet {
+    let mut packet = [0; 8];
+    for at in 0..shape.count {
+        put(&mut packet, at, shape.element, effect.lane(ins, at, lane));
+    }
+    packet
 }
 
 /// An element of what was read, extended to 64 bits.

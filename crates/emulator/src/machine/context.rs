@@ -326,7 +326,7 @@ impl<'a> Effect<'a> {
     }
 
     #[cold]
-    fn race(&self, access: Access, lane: u32, conflict: Conflict) -> Box<Fault> {
+    pub(crate) fn race(&self, access: Access, lane: u32, conflict: Conflict) -> Box<Fault> {
         let one = |lane: u32| (lane != ALL_LANES).then_some(lane as usize);
         let (name, offset) = self.name_of(conflict.granule * 4);
         Box::new(Fault::Race {

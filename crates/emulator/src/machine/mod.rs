@@ -9,4 +9,5 @@ pub(crate) mod exchange;
 pub(crate) mod lanes;
 pub(crate) mod launch;
 pub(crate) mod registers;
+pub(crate) mod stores;
 pub(crate) mod warp;

@@ -60,6 +60,8 @@ pub enum Earlier {
     MatrixRead,
     /// It wrote by the generic proxy, and its thread made no `fence.proxy.async` before it told of it.
     Unfenced,
+    /// It was another lane's part of the same store, of another value.
+    SameStore,
 }
 
 /// Two accesses that nothing orders.
@@ -222,9 +224,18 @@ impl Races {
     /// Notes a write.
     #[inline(always)]
     pub(crate) fn write(&mut self, actor: Actor, offset: usize, bytes: usize) -> Result<(), Conflict> {
-        let stamp =
-            Stamp::new(self.clocks.now(actor.warp as usize), actor.warp as usize, actor, touched(offset, bytes), 0);
-        self.check_write(actor, offset, bytes, stamp)
+        self.check_write(actor, offset, bytes, self.plain(actor, offset, bytes))
+    }
+
+    /// Checks a write that another lane of the same instruction makes and notes: they write the same.
+    pub(crate) fn equal_write(&self, actor: Actor, offset: usize, bytes: usize) -> Result<(), Conflict> {
+        self.expect_write(actor, offset, bytes, self.plain(actor, offset, bytes))
+    }
+
+    /// The stamp of a write by a thread itself.
+    #[inline(always)]
+    fn plain(&self, actor: Actor, offset: usize, bytes: usize) -> Stamp {
+        Stamp::new(self.clocks.now(actor.warp as usize), actor.warp as usize, actor, touched(offset, bytes), 0)
     }
 
     /// Notes an atomic operation: it races with everything but its like.
@@ -259,6 +270,16 @@ impl Races {
             self.writes.set_line(offset / 16, stamp);
             return Ok(());
         }
+        self.expect_write(actor, offset, bytes, stamp)?;
+        for granule in granules(offset, bytes) {
+            self.writes.set_granule(granule, stamp);
+        }
+        Ok(())
+    }
+
+    /// Fails if a write is not ordered after what was done to these bytes.
+    #[inline(always)]
+    fn expect_write(&self, actor: Actor, offset: usize, bytes: usize, stamp: Stamp) -> Result<(), Conflict> {
         let known = self.clocks.known_to_all(actor.warp as usize);
         let expect = |earlier: Stamp, granule: usize| -> Result<(), Conflict> {
             let met = earlier.bytes() & stamp.bytes() != 0 && !(earlier.is_atomic() && stamp.is_atomic());
@@ -280,9 +301,6 @@ impl Races {
             for granule in granules(offset, bytes) {
                 expect(reads.granule(granule), granule)?;
             }
-        }
-        for granule in granules(offset, bytes) {
-            self.writes.set_granule(granule, stamp);
         }
         Ok(())
     }
