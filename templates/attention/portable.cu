@@ -30,7 +30,7 @@
 // ---- reuse -------------------------------------------------------------------------------------
 
 // O = Σ_k coefficient_k · feature_k for a tile whose block is not computed.
-static __device__ __forceinline__ void write_forecast(const Params& p, const Tile& tile) {
+DEVICE void write_forecast(const Params& p, const Tile& tile) {
     const int rows = min(kTileQ, tile.n_q - tile.first_q);
     for (int at = threadIdx.x; at < rows * kRowChunks; at += kThreads) {
         const i64 offset = q_offset(p, tile, at / kRowChunks) + at % kRowChunks * 8;
@@ -60,8 +60,7 @@ static __device__ __forceinline__ void write_forecast(const Params& p, const Til
 // ---- load --------------------------------------------------------------------------------------
 
 // Starts copying `rows` rows into the panels of a tile. Rows from `valid` on are filled with zeros.
-static __device__ __forceinline__ void load_rows(u32 to, const u16* from, int stride, int rows,
-                                                 int valid) {
+DEVICE void load_rows(u32 to, const u16* from, int stride, int rows, int valid) {
 //% if plan.rereads_thread
     // Read again for each copy: what follows from it need not be held.
     const int thread = thread_x();
@@ -85,8 +84,7 @@ static __device__ __forceinline__ void load_rows(u32 to, const u16* from, int st
 }
 
 // Starts copying the kv tile whose first token is `kv`.
-static __device__ __forceinline__ void load_kv_tile(u32 to, const u16* head, int stride, int kv,
-                                                    int n_kv) {
+DEVICE void load_kv_tile(u32 to, const u16* head, int stride, int kv, int n_kv) {
     static_assert(kTileQ % kRowsPerPass == 0 && kTileKv % kRowsPerPass == 0, "whole tiles");
     load_rows(to, head + (i64)kv * stride, stride, kTileKv, n_kv - kv);
 }
@@ -94,8 +92,7 @@ static __device__ __forceinline__ void load_kv_tile(u32 to, const u16* head, int
 // ---- compute -----------------------------------------------------------------------------------
 
 // Sixteen columns of D of S += Q Kᵀ
-static __device__ __forceinline__ void multiply_qk_step(Logits& logits, const Stages& stages,
-                                                        const Lane& lane, int k) {
+DEVICE void multiply_qk_step(Logits& logits, const Stages& stages, const Lane& lane, int k) {
     u32 a[kRowTiles][4];
     #pragma unroll
     for (int m = 0; m < kRowTiles; ++m) {
@@ -114,8 +111,7 @@ static __device__ __forceinline__ void multiply_qk_step(Logits& logits, const St
 }
 
 // O += P V
-static __device__ __forceinline__ void multiply_pv(Accumulator& acc, const Prob& prob, u32 v_tile,
-                                                   const Lane& lane) {
+DEVICE void multiply_pv(Accumulator& acc, const Prob& prob, u32 v_tile, const Lane& lane) {
     // Columns outermost: a pair of accumulator tiles is finished before the next is touched,
     // which is what lets two row tiles a warp fit 255 registers.
     #pragma unroll
@@ -135,8 +131,7 @@ static __device__ __forceinline__ void multiply_pv(Accumulator& acc, const Prob&
 }
 
 // O += P V${ ", also where V holds infinities or NaN" if plan.mask }
-static __device__ __forceinline__ void add_values(Accumulator& acc, const Prob& prob,
-                                                  const Pipeline& pipe) {
+DEVICE void add_values(Accumulator& acc, const Prob& prob, const Pipeline& pipe) {
 //% if plan.mask
     if (pipe.now.partial && has_specials(pipe.stages.v)) {
         multiply_pv_with_specials(acc, prob, pipe.stages.v, pipe.lane);
@@ -150,9 +145,8 @@ static __device__ __forceinline__ void add_values(Accumulator& acc, const Prob& 
 
 // Takes the kv tile whose S is in `logits` into O, and leaves S of the next one in `next_logits`.
 // The exponentials stand beside the products of the next S: they need other units of the SM.
-static __device__ __forceinline__ void advance(Accumulator& acc, Logits& logits,
-                                               Logits& next_logits, Pipeline& pipe,
-                                               const Params& p, const Tile& tile) {
+DEVICE void advance(Accumulator& acc, Logits& logits, Logits& next_logits, Pipeline& pipe,
+                    const Params& p, const Tile& tile) {
     const KvTile next = pipe.walk.now;
     // Registers are full: where K and V of this head start comes from shared memory.
     const i64 kv_head = load_shared_8(pipe.stages.kv_head);
@@ -189,9 +183,8 @@ static __device__ __forceinline__ void advance(Accumulator& acc, Logits& logits,
 }
 
 // Takes the last kv tile into O: nothing is prefetched, and there is no next S.
-static __device__ __forceinline__ void take_last_tile(Accumulator& acc, Logits& logits,
-                                                      const Pipeline& pipe, const Params& p,
-                                                      const Tile& tile) {
+DEVICE void take_last_tile(Accumulator& acc, Logits& logits, const Pipeline& pipe, const Params& p,
+                           const Tile& tile) {
     cp_async_wait_all();
     __syncthreads();
     complete_logits(logits, p, tile, pipe.now);
@@ -207,7 +200,7 @@ static __device__ __forceinline__ void take_last_tile(Accumulator& acc, Logits& 
 // ---- epilogue ----------------------------------------------------------------------------------
 
 // The warp's rows of O leave through its rows where Q was, in 16-byte stores.
-static __device__ __forceinline__ void epilogue(const Params& p, Accumulator& acc, u32 out) {
+DEVICE void epilogue(const Params& p, Accumulator& acc, u32 out) {
     const Tile tile = tile_of_cta(p);
     const int warp_q = warp_row();
     const u32 warp_tile = out + warp_q * kPanelRow;

@@ -44,7 +44,7 @@
 // ---- setup -------------------------------------------------------------------------------------
 
 // O Wᵀ for the rows and columns of the tile.
-static __device__ __forceinline__ Operands operands_of(const Params& p, const OutputTile& tile) {
+DEVICE Operands operands_of(const Params& p, const OutputTile& tile) {
     const int columns = p.heads * kHeadDim;
     const int first_column = tile.column * kTileN;
     const i64 row = (i64)tile.b * p.n_tokens + tile.first_token;
@@ -69,9 +69,8 @@ struct InFlight {
 };
 
 // One step on: prefetches the k-slice where the walk stands.
-static __device__ __forceinline__ void prefetch(InFlight& in_flight, HeadWalk& walk, u32 to,
-                                                const Operands& operands, const Params& p,
-                                                const OutputTile& tile) {
+DEVICE void prefetch(InFlight& in_flight, HeadWalk& walk, u32 to, const Operands& operands,
+                     const Params& p, const OutputTile& tile) {
     in_flight.slices >>= 1;
     in_flight.mine >>= 1;
     if (walk.column >= 0) {
@@ -87,9 +86,8 @@ static __device__ __forceinline__ void prefetch(InFlight& in_flight, HeadWalk& w
 
 // C += Σ O_h W_hᵀ over the heads of the walk. A warp whose rows do not sum a head skips its
 // products.
-static __device__ __forceinline__ void sum_heads(Product& product, HeadWalk walk,
-                                                 const Operands& operands, u32 first_stage,
-                                                 const Params& p, const OutputTile& tile) {
+DEVICE void sum_heads(Product& product, HeadWalk walk, const Operands& operands, u32 first_stage,
+                      const Params& p, const OutputTile& tile) {
     const Lane lane = lane_of_operands();
     InFlight in_flight = {};
     #pragma unroll
@@ -117,8 +115,8 @@ static __device__ __forceinline__ void sum_heads(Product& product, HeadWalk walk
 // ---- epilogue ----------------------------------------------------------------------------------
 
 // The warp's rows of the product, rounded, 16 bytes a lane.
-static __device__ __forceinline__ void store_rows(u16* y, const Product& product, const Params& p,
-                                                  const OutputTile& tile, u32 rows) {
+DEVICE void store_rows(u16* y, const Product& product, const Params& p, const OutputTile& tile,
+                       u32 rows) {
     put_rounded(rows, product);
     for (int at = threadIdx.x % 32; at < kRowTiles * 16 * kOutChunks; at += 32) {
         const int row = at / kOutChunks;

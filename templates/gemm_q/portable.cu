@@ -41,7 +41,7 @@
 // ---- setup -------------------------------------------------------------------------------------
 
 // X Wᵀ for the rows of the tile and the columns of its head.
-static __device__ __forceinline__ Operands operands_of(const Params& p, const OutputTile& tile) {
+DEVICE Operands operands_of(const Params& p, const OutputTile& tile) {
     const i64 row = (i64)tile.b * p.rows + tile.first_token - p.first_token;
     return operands_from(p, tile, p.x + row * p.width,
                          p.w + (i64)tile.column * kHeadDim * p.width, p.width);
@@ -50,8 +50,7 @@ static __device__ __forceinline__ Operands operands_of(const Params& p, const Ou
 // ---- epilogue ----------------------------------------------------------------------------------
 
 // The warp's rows of Q, 16 bytes a lane.
-static __device__ __forceinline__ void store_rows(const Params& p, const OutputTile& tile,
-                                                  u32 from) {
+DEVICE void store_rows(const Params& p, const OutputTile& tile, u32 from) {
     for (int at = threadIdx.x % 32; at < kRowTiles * 16 * kOutChunks; at += 32) {
         const int row = at / kOutChunks;
         const int chunk = at % kOutChunks;
@@ -65,8 +64,8 @@ static __device__ __forceinline__ void store_rows(const Params& p, const OutputT
 //% if plan.means
 
 // Means over the tokens of a block, of Q as it is stored, always added in the order of the tokens.
-static __device__ __forceinline__ void write_block_means(const Params& p, const OutputTile& tile,
-                                                         u32 from${ ", u32 computed" if sparse }) {
+DEVICE void write_block_means(const Params& p, const OutputTile& tile,
+                              u32 from${ ", u32 computed" if sparse }) {
     for (int at = threadIdx.x; at < kTileQ / kBlockQ * kOutChunks * 4; at += kThreads) {
         const int pair = at % (kOutChunks * 4);
         const int first = at / (kOutChunks * 4) * kBlockQ;
@@ -95,9 +94,9 @@ static __device__ __forceinline__ void write_block_means(const Params& p, const 
 //% endif
 
 // Q of the tile from its product. The loop's registers are full: the tile is worked out again.
-static __device__ __forceinline__ void epilogue(const Params& p, Product& product, u32 out,
+DEVICE void epilogue(const Params& p, Product& product, u32 out,
 //% if sparse and plan.means
-                                                u32 computed, bool computes) {
+                     u32 computed, bool computes) {
 //% else
                                                 bool computes) {
 //% endif

@@ -1,3 +1,6 @@
+//# part DEVICE
+// Every function here is one of these: a name for it, so that signatures fit a line.
+#define DEVICE static __device__ __forceinline__
 //# part u8
 typedef unsigned char u8;
 //# part u16

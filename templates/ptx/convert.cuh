@@ -1,12 +1,12 @@
 //# part pack_pair
 // Two f32 rounded to nearest even; `low` in the lower half.
-static __device__ __forceinline__ u32 pack_pair(float low, float high) {
+DEVICE u32 pack_pair(float low, float high) {
     u32 pair;
     asm("cvt.rn.${ plan.dtype }x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
     return pair;
 }
 //# part unpack_low
-static __device__ __forceinline__ float unpack_low(u32 pair) {
+DEVICE float unpack_low(u32 pair) {
 //% if plan.dtype == "bf16"
     return __uint_as_float(pair << 16);
 //% else
@@ -16,7 +16,7 @@ static __device__ __forceinline__ float unpack_low(u32 pair) {
 //% endif
 }
 //# part unpack_high
-static __device__ __forceinline__ float unpack_high(u32 pair) {
+DEVICE float unpack_high(u32 pair) {
 //% if plan.dtype == "bf16"
     return __uint_as_float(pair & 0xffff0000u);
 //% else

@@ -1,32 +1,32 @@
 //# part exp2_approx
 // 2^x to 2 ulp; 2^-∞ = 0.
-static __device__ __forceinline__ float exp2_approx(float x) {
+DEVICE float exp2_approx(float x) {
     float y;
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
     return y;
 }
 //# part divide_approx
 // a / b to 2 ulp, for any b.
-static __device__ __forceinline__ float divide_approx(float a, float b) {
+DEVICE float divide_approx(float a, float b) {
     float y;
     asm("div.full.f32 %0, %1, %2;" : "=f"(y) : "f"(a), "f"(b));
     return y;
 }
 //# part log2_approx
 // Not flushed: the logarithm of a subnormal is finite.
-static __device__ __forceinline__ float log2_approx(float x) {
+DEVICE float log2_approx(float x) {
     float y;
     asm("lg2.approx.f32 %0, %1;" : "=f"(y) : "f"(x));
     return y;
 }
 //# part rsqrt_approx
-static __device__ __forceinline__ float rsqrt_approx(float x) {
+DEVICE float rsqrt_approx(float x) {
     float y;
     asm("rsqrt.approx.f32 %0, %1;" : "=f"(y) : "f"(x));
     return y;
 }
 //# part rcp_approx
-static __device__ __forceinline__ float rcp_approx(float x) {
+DEVICE float rcp_approx(float x) {
     float y;
     asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
     return y;

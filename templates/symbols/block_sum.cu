@@ -2,9 +2,8 @@ ${ step.title }
 
 // The products of 16 query groups with 16 kv groups of `stride` tokens, one for each thread: rows
 // of a query group are taken backwards. Tokens past the end count as zeros.
-static __device__ __forceinline__ float antidiagonal(const Params& p, int b, int h,
-                                                     int first_q_group, int first_kv_group,
-                                                     int stride) {
+DEVICE float antidiagonal(const Params& p, int b, int h, int first_q_group, int first_kv_group,
+                          int stride) {
     __shared__ float q_tile[16][65];
     __shared__ float k_tile[16][65];
     const int kv_head = h / p.heads_per_kv_head;

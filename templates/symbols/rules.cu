@@ -28,7 +28,7 @@
 // ---- cache symbol ------------------------------------------------------------------------------
 
 // The row of S_c: one bit for each head.
-static __device__ __forceinline__ void write_cache_row(const Params& p) {
+DEVICE void write_cache_row(const Params& p) {
     const int b = blockIdx.z;
     const int i = blockIdx.x;
     const int lane = threadIdx.x % 32;
@@ -47,7 +47,7 @@ static __device__ __forceinline__ void write_cache_row(const Params& p) {
 // ---- skip and full symbols ---------------------------------------------------------------------
 
 // The rows of S_s${ " and S_f" if plan.mask }: one bit for each kv block.
-static __device__ __forceinline__ void write_pair_rows(const Params& p) {
+DEVICE void write_pair_rows(const Params& p) {
     const int b = blockIdx.z;
     const int h = blockIdx.y;
     const int i = blockIdx.x;

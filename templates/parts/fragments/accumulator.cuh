@@ -6,7 +6,7 @@ struct Logits {
 //# part clear_logits
 // Element by element, as the copy below: assignments of structs cost ptxas four instructions in a
 // hundred on sm_120.
-static __device__ __forceinline__ void clear_logits(Logits& logits) {
+DEVICE void clear_logits(Logits& logits) {
     #pragma unroll
     for (int m = 0; m < kRowTiles; ++m) {
         #pragma unroll
@@ -17,7 +17,7 @@ static __device__ __forceinline__ void clear_logits(Logits& logits) {
     }
 }
 //# part copy_logits
-static __device__ __forceinline__ void copy_logits(Logits& to, const Logits& from) {
+DEVICE void copy_logits(Logits& to, const Logits& from) {
     #pragma unroll
     for (int m = 0; m < kRowTiles; ++m) {
         #pragma unroll
@@ -45,7 +45,7 @@ struct Accumulator {
 };
 //# part empty_accumulator
 // What is known before the first kv tile.
-static __device__ __forceinline__ Accumulator empty_accumulator() {
+DEVICE Accumulator empty_accumulator() {
     Accumulator acc = {};
     #pragma unroll
     for (int m = 0; m < kRowTiles; ++m) {

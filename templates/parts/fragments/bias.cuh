@@ -1,6 +1,6 @@
 //# part add_bias
 // C += bias, whose first element belongs to the tile's first column; it has `columns` of them.
-static __device__ __forceinline__ void add_bias(Product& product, const u16* bias, int columns) {
+DEVICE void add_bias(Product& product, const u16* bias, int columns) {
     #pragma unroll
     for (int n = 0; n < kTileN / 8; ++n) {
         if (n * 8 < columns) {

@@ -1,7 +1,6 @@
 //# part apply_mask
 // S ← -∞ where the mask refuses the pair
-static __device__ __forceinline__ void apply_mask(Logits& logits, const Params& p,
-                                                  const Tile& tile, int first_kv) {
+DEVICE void apply_mask(Logits& logits, const Params& p, const Tile& tile, int first_kv) {
 //% if rules.mask.reads_q or rules.mask.row
     const int first_q = tile.first_q + warp_row() + fragment_row();
 //% endif

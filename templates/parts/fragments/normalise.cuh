@@ -1,6 +1,6 @@
 //# part normalise
 // Q ← Q · weight / √(mean(Q²) + eps) in each row. A row lies in the four lanes of a quad.
-static __device__ __forceinline__ void normalise(Product& product, const Params& p) {
+DEVICE void normalise(Product& product, const Params& p) {
     float scale[kRowTiles][2];
     #pragma unroll
     for (int m = 0; m < kRowTiles; ++m) {

@@ -1,6 +1,6 @@
 //# part put_rounded
 // The warp's rows of the product, rounded, to shared memory: they leave it in 16-byte stores.
-static __device__ __forceinline__ void put_rounded(u32 to, const Product& product) {
+DEVICE void put_rounded(u32 to, const Product& product) {
     const int column = fragment_column();
     #pragma unroll
     for (int m = 0; m < kRowTiles; ++m) {
@@ -19,8 +19,7 @@ static __device__ __forceinline__ void put_rounded(u32 to, const Product& produc
 }
 //# part put_output
 // O ← O / l, rounded, to the warp's rows of a shared tile, and lse = ${ "m + ln l" if plan.score else "ln(2^m · l)" }
-static __device__ __forceinline__ void put_output(u32 to, Accumulator& acc, const Params& p,
-                                                  const Tile& tile) {
+DEVICE void put_output(u32 to, Accumulator& acc, const Params& p, const Tile& tile) {
     const int column = fragment_column();
     #pragma unroll
     for (int m = 0; m < kRowTiles; ++m) {

@@ -1,7 +1,6 @@
 //# part add_partials
 // Y += Σ_k coefficient_k · partial_k. Rows of 16-byte loads become fragments in shared memory.
-static __device__ __forceinline__ void add_partials(Product& product, const Params& p,
-                                                    const OutputTile& tile, u32 rows) {
+DEVICE void add_partials(Product& product, const Params& p, const OutputTile& tile, u32 rows) {
     const int lane = threadIdx.x % 32;
     #pragma unroll 1
     for (int k = 0; k < p.n_partials; ++k) {

@@ -1,6 +1,6 @@
 //# part turn
 // (a, b) ← (a · cos - b · sin, b · cos + a · sin)
-static __device__ __forceinline__ void turn(float& a, float& b, float cos, float sin) {
+DEVICE void turn(float& a, float& b, float cos, float sin) {
     const float turned = a * cos - b * sin;
     b = b * cos + a * sin;
     a = turned;
@@ -11,8 +11,7 @@ static __device__ __forceinline__ void turn(float& a, float& b, float cos, float
 //% else
 // Turns columns i and i + D/2 of each row by its angle i: both are this lane's.
 //% endif
-static __device__ __forceinline__ void rotate(Product& product, const Params& p,
-                                              const OutputTile& tile) {
+DEVICE void rotate(Product& product, const Params& p, const OutputTile& tile) {
     #pragma unroll
     for (int m = 0; m < kRowTiles; ++m) {
         #pragma unroll

@@ -1,7 +1,6 @@
 //# part apply_score
 // S ← score(S · scale)
-static __device__ __forceinline__ void apply_score(Logits& logits, const Params& p,
-                                                   const Tile& tile, int first_kv) {
+DEVICE void apply_score(Logits& logits, const Params& p, const Tile& tile, int first_kv) {
     float(&s)[kRowTiles][kTileKv / 8][4] = logits.s;
 //% if rules.score.reads_q or rules.score.row
     const int first_q = tile.first_q + warp_row() + fragment_row();

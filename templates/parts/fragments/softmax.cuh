@@ -1,18 +1,18 @@
 //# part quad_max
 // Maximum over the four lanes that share a row.
-static __device__ __forceinline__ float quad_max(float x) {
+DEVICE float quad_max(float x) {
     x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 1));
     return fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 2));
 }
 //# part quad_sum
 // Sum over the four lanes that share a row.
-static __device__ __forceinline__ float quad_sum(float x) {
+DEVICE float quad_sum(float x) {
     x += __shfl_xor_sync(0xffffffffu, x, 1);
     return x + __shfl_xor_sync(0xffffffffu, x, 2);
 }
 //# part row_max
 // rowmax S of row r of row tile m.
-static __device__ __forceinline__ float row_max(const Logits& logits, int m, int r) {
+DEVICE float row_max(const Logits& logits, int m, int r) {
     float most = logits.s[m][0][2 * r];
     #pragma unroll
     for (int n = 0; n < kTileKv / 8; ++n) {
@@ -23,8 +23,7 @@ static __device__ __forceinline__ float row_max(const Logits& logits, int m, int
 //# part rescale
 //% set e = "e" if plan.score else "2"
 // m' = max(m, most${ " + reserve" if plan.dtype == "bf16" });  l ← l·${ e }^(m - m');  O ← O·${ e }^(m - m')
-static __device__ __forceinline__ void rescale(Accumulator& acc,
-                                               const float (&most)[kRowTiles][2]) {
+DEVICE void rescale(Accumulator& acc, const float (&most)[kRowTiles][2]) {
     #pragma unroll
     for (int m = 0; m < kRowTiles; ++m) {
         #pragma unroll
@@ -48,8 +47,7 @@ static __device__ __forceinline__ void rescale(Accumulator& acc,
 //# part update_row_max
 // Raises m where S has outgrown it. m may lag behind the maximum, since P has headroom and O / l is
 // the same for every m: so O is seldom rescaled.
-static __device__ __forceinline__ void update_row_max(Accumulator& acc, const Logits& logits,
-                                                      const Params& p) {
+DEVICE void update_row_max(Accumulator& acc, const Logits& logits, const Params& p) {
     float most[kRowTiles][2];
     bool outgrown = false;
     #pragma unroll
@@ -66,9 +64,8 @@ static __device__ __forceinline__ void update_row_max(Accumulator& acc, const Lo
 }
 //# part exponentiate
 // P = ${ "e" if plan.score else "2" }^(S - m) for eight columns of row tile m, and l ← l + rowsum P
-static __device__ __forceinline__ void exponentiate(Prob& prob, Accumulator& acc,
-                                                    const Logits& logits, int m, int n,
-                                                    const Params& p) {
+DEVICE void exponentiate(Prob& prob, Accumulator& acc, const Logits& logits, int m, int n,
+                         const Params& p) {
     #pragma unroll
     for (int r = 0; r < 2; ++r) {
         const float* s = &logits.s[m][n][2 * r];

@@ -1,6 +1,6 @@
 //# part cut_tail
 // S ← -∞ past the end of the sequence
-static __device__ __forceinline__ void cut_tail(Logits& logits, int n_kv, int first_kv) {
+DEVICE void cut_tail(Logits& logits, int n_kv, int first_kv) {
     first_kv += fragment_column();
     #pragma unroll
     for (int m = 0; m < kRowTiles; ++m) {
@@ -17,8 +17,7 @@ static __device__ __forceinline__ void cut_tail(Logits& logits, int n_kv, int fi
 }
 //# part complete_logits
 // S as softmax takes it${ ": after the score rule" if plan.score }${ ", behind the mask" if plan.mask }, cut at the end of the sequence.
-static __device__ __forceinline__ void complete_logits(Logits& logits, const Params& p,
-                                                       const Tile& tile, const KvTile& now) {
+DEVICE void complete_logits(Logits& logits, const Params& p, const Tile& tile, const KvTile& now) {
 //% if plan.score
     apply_score(logits, p, tile, now.kv);
 //% endif

@@ -1,6 +1,6 @@
 //# part passes_of
 // Rows of subtiles as Operands counts them.
-static __device__ __forceinline__ u32 passes_of(u32 subtiles) {
+DEVICE u32 passes_of(u32 subtiles) {
     const int each = kSubtileRows / kRowsPerPass;
     u32 passes = 0;
     #pragma unroll
@@ -23,10 +23,10 @@ struct Operands {
 };
 //# part operands_from
 // Operands whose first rows are `a` and `b`.
-static __device__ __forceinline__ Operands operands_from(const Params& p, const OutputTile& tile,
-                                                         const u16* a, const u16* b,
+DEVICE Operands operands_from(const Params& p, const OutputTile& tile,
+                              const u16* a, const u16* b,
 //% if plan.cut == "columns"
-                                                         int columns, int b_rows) {
+                              int columns, int b_rows) {
 //% else
                                                          int columns) {
 //% endif
@@ -53,8 +53,7 @@ static __device__ __forceinline__ Operands operands_from(const Params& p, const 
 }
 //# part copy_rows
 // Starts copying this thread's part of `rows` rows; those without a bit in `which` become zeros.
-static __device__ __forceinline__ void copy_rows(u32 to, const u16* from, int columns, int rows,
-                                                 u32 which) {
+DEVICE void copy_rows(u32 to, const u16* from, int columns, int rows, u32 which) {
     static_assert(kTileQ % kRowsPerPass == 0 && kTileN % kRowsPerPass == 0, "whole tiles");
     int at = 0;
     #pragma unroll
@@ -66,7 +65,7 @@ static __device__ __forceinline__ void copy_rows(u32 to, const u16* from, int co
 //# part load_k_slice
 //% if plan.cut == "depth"
 // Starts copying kTileK columns of A and B from `column` on; past the end of a row there are zeros.
-static __device__ __forceinline__ void load_k_slice(u32 stage, const Operands& of, int column) {
+DEVICE void load_k_slice(u32 stage, const Operands& of, int column) {
     const bool inside = column + threadIdx.x % kPanelChunks * 8 < of.columns;
     copy_rows(stage + of.to, of.a + column, of.columns, kTileQ, inside ? of.a_rows : 0);
     copy_rows(stage + kBAt + of.to, of.b + column, of.columns, kTileN, inside ? 0xffffffffu : 0);
@@ -74,10 +73,9 @@ static __device__ __forceinline__ void load_k_slice(u32 stage, const Operands& o
 //% else
 // Starts copying kTileK columns of A and B from `column` on${ "; of A only `rows`" if plan.sparse }.
 //% if plan.sparse
-static __device__ __forceinline__ void load_k_slice(u32 stage, const Operands& of, int column,
-                                                    u32 rows) {
+DEVICE void load_k_slice(u32 stage, const Operands& of, int column, u32 rows) {
 //% else
-static __device__ __forceinline__ void load_k_slice(u32 stage, const Operands& of, int column) {
+DEVICE void load_k_slice(u32 stage, const Operands& of, int column) {
 //% endif
     copy_rows(stage + of.to, of.a + column, of.columns, kTileQ, of.a_rows${ " & rows" if plan.sparse });
     copy_rows(stage + kBAt + of.to, of.b + column, of.columns, kTileN, of.b_rows);

@@ -6,7 +6,7 @@ struct Lane {
     u32 by_columns;    // ldmatrix offset of a B operand that is stored column by column
 };
 //# part lane_of_thread
-static __device__ __forceinline__ Lane lane_of_thread() {
+DEVICE Lane lane_of_thread() {
     const int thread = threadIdx.x % 32;
     const int a_row = thread % 16;
     const int b_row = thread % 8 + thread / 16 * 8;
@@ -18,7 +18,7 @@ static __device__ __forceinline__ Lane lane_of_thread() {
 //# part operand_step
 // Address of 16-column step `k` of the operand whose step 0 is at `operand`, in a tile whose panels
 // have `rows` rows.
-static __device__ __forceinline__ u32 operand_step(u32 operand, int k, int rows) {
+DEVICE u32 operand_step(u32 operand, int k, int rows) {
     constexpr int kSteps = kPanelChunks / 2;
     return (operand ^ k % kSteps * 32) + k / kSteps * (rows * kPanelRow);
 }

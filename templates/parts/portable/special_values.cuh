@@ -6,31 +6,27 @@ constexpr u32 kOne = ${ "0x3f80" if plan.dtype == "bf16" else "0x3c00" };
 constexpr u32 kNotANumber = 0x7fff;    // stands for every NaN
 //# part is_special
 // Whether the lower half of a pair is infinite or NaN.
-static __device__ __forceinline__ bool is_special(u32 half) {
-    return (half & kExponent) == kExponent;
-}
+DEVICE bool is_special(u32 half) { return (half & kExponent) == kExponent; }
 //# part holds_special
-static __device__ __forceinline__ bool holds_special(u32 pair) {
-    return is_special(pair) || is_special(pair >> 16);
-}
+DEVICE bool holds_special(u32 pair) { return is_special(pair) || is_special(pair >> 16); }
 //# part without_specials
-static __device__ __forceinline__ u32 without_specials(u32 pair) {
+DEVICE u32 without_specials(u32 pair) {
     const u32 low = is_special(pair) ? 0 : pair & 0xffffu;
     const u32 high = is_special(pair >> 16) ? 0 : pair & 0xffff0000u;
     return low | high;
 }
 //# part is_value
 // Whether the lower half of a pair is `value`: one of ±∞ or kNotANumber.
-static __device__ __forceinline__ bool is_value(u32 half, u32 value) {
+DEVICE bool is_value(u32 half, u32 value) {
     return (value == kNotANumber ? (half & 0x7fffu) > kExponent : (half & 0xffffu) == value);
 }
 //# part ones_at
-static __device__ __forceinline__ u32 ones_at(u32 pair, u32 value) {
+DEVICE u32 ones_at(u32 pair, u32 value) {
     return (is_value(pair, value) ? kOne : 0) | (is_value(pair >> 16, value) ? kOne << 16 : 0);
 }
 //# part has_specials
 // Whether a kv tile holds an infinite or NaN element; the same answer in all lanes of the warp.
-static __device__ __forceinline__ bool has_specials(u32 kv_tile) {
+DEVICE bool has_specials(u32 kv_tile) {
     bool found = false;
     for (int at = thread_x() % 32 * 16; at < kTileKv * kHeadDim * 2; at += 32 * 16) {
         const uint4 v = load_shared_16(kv_tile + at);
@@ -41,8 +37,8 @@ static __device__ __forceinline__ bool has_specials(u32 kv_tile) {
 }
 //# part add_where_weighted
 // o += value wherever the row gives weight to a row of V that `ones` marks.
-static __device__ __forceinline__ void add_where_weighted(float (&o)[4], const u32 (&prob)[4],
-                                                          u32 ones_0, u32 ones_1, float value) {
+DEVICE void add_where_weighted(float (&o)[4], const u32 (&prob)[4], u32 ones_0, u32 ones_1,
+                               float value) {
     float weight[4] = {};
     mma_16816(weight, prob, ones_0, ones_1);
     #pragma unroll
@@ -53,8 +49,8 @@ static __device__ __forceinline__ void add_where_weighted(float (&o)[4], const u
 //# part multiply_pv_with_specials
 // O += P V where V holds infinities or NaN. The products take V without them, and each is then
 // added to the rows that give weight to it: 0 · ∞ must not reach a row whose mask refuses the pair.
-static __device__ __forceinline__ void multiply_pv_with_specials(Accumulator& acc, const Prob& prob,
-                                                                 u32 v_tile, const Lane& lane) {
+DEVICE void multiply_pv_with_specials(Accumulator& acc, const Prob& prob, u32 v_tile,
+                                      const Lane& lane) {
     #pragma unroll
     for (int d = 0; d < kHeadDim / 8; ++d) {
         #pragma unroll

@@ -7,14 +7,12 @@ struct Stages {
     u32 kv_head;    // eight bytes: where K and V of the head start
 };
 //# part first_stages
-static __device__ __forceinline__ Stages first_stages(u32 memory) {
+DEVICE Stages first_stages(u32 memory) {
     return Stages{memory + kQAt + warp_row() * kPanelRow, memory + kKAt, memory + kVAt,
                   memory + kKvHeadAt};
 }
 //# part other_stage
-static __device__ __forceinline__ u32 other_stage(u32 stage) {
-    return stage ^ kStageBytes;
-}
+DEVICE u32 other_stage(u32 stage) { return stage ^ kStageBytes; }
 //# part Pipeline
 // The loop over kv tiles, between two of its steps.
 struct Pipeline {

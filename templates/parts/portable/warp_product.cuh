@@ -1,6 +1,6 @@
 //# part lane_of_operands
 // Where a thread reads the operands in a stage: A from the rows of its warp, B behind A.
-static __device__ __forceinline__ Lane lane_of_operands() {
+DEVICE Lane lane_of_operands() {
     Lane lane = lane_of_thread();
     lane.by_rows += warp_row() * kPanelRow;
     lane.by_columns += kBAt;
@@ -8,8 +8,7 @@ static __device__ __forceinline__ Lane lane_of_operands() {
 }
 //# part multiply_k_slice
 // C += A Bᵀ over the kTileK columns in a stage.
-static __device__ __forceinline__ void multiply_k_slice(Product& product, u32 stage,
-                                                        const Lane& lane) {
+DEVICE void multiply_k_slice(Product& product, u32 stage, const Lane& lane) {
     #pragma unroll
     for (int k = 0; k < kTileK / 16; ++k) {
         u32 a[kRowTiles][4];
@@ -30,13 +29,13 @@ static __device__ __forceinline__ void multiply_k_slice(Product& product, u32 st
     }
 }
 //# part stage_after
-static __device__ __forceinline__ u32 stage_after(u32 stage, u32 first_stage) {
+DEVICE u32 stage_after(u32 stage, u32 first_stage) {
     return stage == first_stage + (kStages - 1) * kStageBytes ? first_stage : stage + kStageBytes;
 }
 //# part multiply_all
 // C = A Bᵀ over all columns. A warp without rows to compute still copies for the others.
-static __device__ __forceinline__ void multiply_all(Product& product, const Operands& operands,
-                                                    u32 first_stage, bool computes) {
+DEVICE void multiply_all(Product& product, const Operands& operands, u32 first_stage,
+                         bool computes) {
     const Lane lane = lane_of_operands();
     product = {};
     #pragma unroll

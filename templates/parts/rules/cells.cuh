@@ -5,21 +5,15 @@ struct Cell {
 };
 //# part differences
 // q.pos - kv.pos over two spans.
-static __device__ __forceinline__ Span differences(Span q, Span kv) {
-    return Span{q.first - kv.last, q.last - kv.first};
-}
+DEVICE Span differences(Span q, Span kv) { return Span{q.first - kv.last, q.last - kv.first}; }
 //# part end_before
 // The last position before `cut`, if the cut lies inside the span.
-static __device__ __forceinline__ int end_before(int cut, Span span) {
+DEVICE int end_before(int cut, Span span) {
     return cut > span.first && cut <= span.last ? cut - 1 : span.last;
 }
 //# part saturated
 // The cut at a 64-bit place: past the ends of 32 bits no position reaches it, or all do.
-static __device__ __forceinline__ int saturated(i64 place) {
-    return (int)max(-2147483648LL, min(place, 2147483647LL));
-}
+DEVICE int saturated(i64 place) { return (int)max(-2147483648LL, min(place, 2147483647LL)); }
 //# part ceil_div
 // The least x with scale * x >= at.
-static __device__ __forceinline__ i64 ceil_div(i64 at, i64 scale) {
-    return at / scale + (at % scale > 0);
-}
+DEVICE i64 ceil_div(i64 at, i64 scale) { return at / scale + (at % scale > 0); }

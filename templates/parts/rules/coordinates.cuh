@@ -4,7 +4,7 @@ struct GridPoint {
 };
 //# part tile_point
 // The (t, h, w) index of the tile that holds a token; -1 outside the grid.
-static __device__ __forceinline__ GridPoint tile_point(const Params& p, int pos) {
+DEVICE GridPoint tile_point(const Params& p, int pos) {
     const int index = pos - p.grid_first;
     if (index < 0 || pos >= p.grid_end) {
         return GridPoint{-1, -1, -1};
@@ -15,7 +15,7 @@ static __device__ __forceinline__ GridPoint tile_point(const Params& p, int pos)
 }
 //# part grid_point
 // The (t, h, w) coordinates of a token; -1 outside the grid.
-static __device__ __forceinline__ GridPoint grid_point(const Params& p, int pos) {
+DEVICE GridPoint grid_point(const Params& p, int pos) {
 //% if plan.tiled
     const GridPoint tile = tile_point(p, pos);
     if (tile.t < 0) {
@@ -35,24 +35,21 @@ static __device__ __forceinline__ GridPoint grid_point(const Params& p, int pos)
 }
 //# part cell_in_frame
 // Place of a token in its frame; -1 outside the grid.
-static __device__ __forceinline__ int cell_in_frame(const Params& p, int pos) {
+DEVICE int cell_in_frame(const Params& p, int pos) {
     const GridPoint at = grid_point(p, pos);
     return at.t < 0 ? -1 : at.h * p.grid_w + at.w;
 }
 //# part triple_at
-static __device__ __forceinline__ GridPoint triple_at(const int* entry) {
-    return GridPoint{entry[0], entry[1], entry[2]};
-}
+DEVICE GridPoint triple_at(const int* entry) { return GridPoint{entry[0], entry[1], entry[2]}; }
 //# part near_on_axis
 // The window of `window` tiles around `a`, moved inwards at the borders so that it keeps its size.
 // A reach beyond these ends says the same as the end.
-static __device__ __forceinline__ bool near_on_axis(int a, int b, int window, int tiles) {
+DEVICE bool near_on_axis(int a, int b, int window, int tiles) {
     const int reach = max(-1, min(window / 2, tiles));
     return abs(max(reach, min(a, tiles - 1 - reach)) - b) <= reach;
 }
 //# part near
-static __device__ __forceinline__ bool near(const Params& p, GridPoint a, GridPoint b,
-                                            GridPoint window) {
+DEVICE bool near(const Params& p, GridPoint a, GridPoint b, GridPoint window) {
     return near_on_axis(a.t, b.t, window.t, p.tiles_t)
         && near_on_axis(a.h, b.h, window.h, p.tiles_h)
         && near_on_axis(a.w, b.w, window.w, p.tiles_w);

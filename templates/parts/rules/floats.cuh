@@ -1,7 +1,5 @@
 //# part infinity
-static __device__ __forceinline__ float infinity() {
-    return __int_as_float(0x7f800000);
-}
+DEVICE float infinity() { return __int_as_float(0x7f800000); }
 //# part Floats
 // What a float can be on a cell: the numbers from `first` to `last`, infinities included and none
 // if first > last, and NaN if `nan`.
@@ -10,28 +8,22 @@ struct Floats {
     bool nan;
 };
 //# part no_number
-static __device__ __forceinline__ Floats no_number(bool nan) {
-    return Floats{infinity(), -infinity(), nan};
-}
+DEVICE Floats no_number(bool nan) { return Floats{infinity(), -infinity(), nan}; }
 //# part any_float
-static __device__ __forceinline__ Floats any_float() {
-    return Floats{-infinity(), infinity(), true};
-}
+DEVICE Floats any_float() { return Floats{-infinity(), infinity(), true}; }
 //# part float_of
-static __device__ __forceinline__ Floats float_of(float x) {
-    return x == x ? Floats{x, x, false} : no_number(true);
-}
+DEVICE Floats float_of(float x) { return x == x ? Floats{x, x, false} : no_number(true); }
 //# part to_floats
-static __device__ __forceinline__ Floats to_floats(Interval a) {
+DEVICE Floats to_floats(Interval a) {
     return Floats{(float)(int)a.first, (float)(int)a.last, false};
 }
 //# part hull_of_floats
-static __device__ __forceinline__ Floats hull_of_floats(Floats a, Floats b) {
+DEVICE Floats hull_of_floats(Floats a, Floats b) {
     return Floats{fminf(a.first, b.first), fmaxf(a.last, b.last), a.nan || b.nan};
 }
 //# part floats_in
 // The values of an input over the tokens of a span.
-static __device__ __forceinline__ Floats floats_in(const float* values, Span tokens) {
+DEVICE Floats floats_in(const float* values, Span tokens) {
     Floats found = no_number(false);
     for (int pos = tokens.first; pos <= tokens.last; ++pos) {
         found = hull_of_floats(found, float_of(values[pos]));
@@ -39,29 +31,24 @@ static __device__ __forceinline__ Floats floats_in(const float* values, Span tok
     return found;
 }
 //# part has_numbers
-static __device__ __forceinline__ bool has_numbers(Floats a) {
-    return a.first <= a.last;
-}
+DEVICE bool has_numbers(Floats a) { return a.first <= a.last; }
 //# part is_single
 // Whether there is one value only: NaN too, and 0 and -0 are two.
-static __device__ __forceinline__ bool is_single(Floats a) {
+DEVICE bool is_single(Floats a) {
     return a.nan ? !has_numbers(a) : __float_as_int(a.first) == __float_as_int(a.last);
 }
 //# part only_value
-static __device__ __forceinline__ float only_value(Floats a) {
-    return a.nan ? __int_as_float(0x7fffffff) : a.first;
-}
+DEVICE float only_value(Floats a) { return a.nan ? __int_as_float(0x7fffffff) : a.first; }
 //# part is_unbounded
 // Whether inf - inf, 0 · inf or 0 / 0 may lie inside.
-static __device__ __forceinline__ bool is_unbounded(Floats a, Floats b) {
+DEVICE bool is_unbounded(Floats a, Floats b) {
     const float most = fmaxf(fmaxf(fabsf(a.first), fabsf(a.last)),
                              fmaxf(fabsf(b.first), fabsf(b.last)));
     return most == infinity();
 }
 //# part joined_floats
 // The result of an operation from `first` to `last`, or of single values `single`.
-static __device__ __forceinline__ Floats joined_floats(Floats a, Floats b, float single,
-                                                       float first, float last) {
+DEVICE Floats joined_floats(Floats a, Floats b, float single, float first, float last) {
     if (is_single(a) && is_single(b)) {
         return float_of(single);
     }
@@ -72,29 +59,29 @@ static __device__ __forceinline__ Floats joined_floats(Floats a, Floats b, float
 }
 //# part is_settled
 // Whether the ends do not matter.
-static __device__ __forceinline__ bool is_settled(Floats a, Floats b) {
+DEVICE bool is_settled(Floats a, Floats b) {
     return (is_single(a) && is_single(b)) || !has_numbers(a) || !has_numbers(b);
 }
 //# part add_floats
-static __device__ __forceinline__ Floats add_floats(Floats a, Floats b) {
+DEVICE Floats add_floats(Floats a, Floats b) {
     return joined_floats(a, b, __fadd_rn(only_value(a), only_value(b)),
                          __fadd_rn(a.first, b.first), __fadd_rn(a.last, b.last));
 }
 //# part subtract_floats
-static __device__ __forceinline__ Floats subtract_floats(Floats a, Floats b) {
+DEVICE Floats subtract_floats(Floats a, Floats b) {
     return joined_floats(a, b, __fsub_rn(only_value(a), only_value(b)),
                          __fsub_rn(a.first, b.last), __fsub_rn(a.last, b.first));
 }
 //# part least_corner
-static __device__ __forceinline__ float least_corner(float a, float b, float c, float d) {
+DEVICE float least_corner(float a, float b, float c, float d) {
     return fminf(fminf(a, b), fminf(c, d));
 }
 //# part most_corner
-static __device__ __forceinline__ float most_corner(float a, float b, float c, float d) {
+DEVICE float most_corner(float a, float b, float c, float d) {
     return fmaxf(fmaxf(a, b), fmaxf(c, d));
 }
 //# part multiply_floats
-static __device__ __forceinline__ Floats multiply_floats(Floats x, Floats y) {
+DEVICE Floats multiply_floats(Floats x, Floats y) {
     const float a = __fmul_rn(x.first, y.first);
     const float b = __fmul_rn(x.first, y.last);
     const float c = __fmul_rn(x.last, y.first);
@@ -103,7 +90,7 @@ static __device__ __forceinline__ Floats multiply_floats(Floats x, Floats y) {
                          most_corner(a, b, c, d));
 }
 //# part divide_floats
-static __device__ __forceinline__ Floats divide_floats(Floats x, Floats y) {
+DEVICE Floats divide_floats(Floats x, Floats y) {
     const float a = __fdiv_rn(x.first, y.first);
     const float b = __fdiv_rn(x.first, y.last);
     const float c = __fdiv_rn(x.last, y.first);
@@ -114,17 +101,15 @@ static __device__ __forceinline__ Floats divide_floats(Floats x, Floats y) {
     return is_settled(x, y) || y.first > 0.0f || y.last < 0.0f ? found : any_float();
 }
 //# part remainder_floats
-static __device__ __forceinline__ Floats remainder_floats(Floats x, Floats y) {
+DEVICE Floats remainder_floats(Floats x, Floats y) {
     const float single = fmodf(only_value(x), only_value(y));
     const Floats found = joined_floats(x, y, single, 0.0f, 0.0f);
     return is_settled(x, y) ? found : any_float();
 }
 //# part negated_floats
-static __device__ __forceinline__ Floats negated_floats(Floats a) {
-    return Floats{-a.last, -a.first, a.nan};
-}
+DEVICE Floats negated_floats(Floats a) { return Floats{-a.last, -a.first, a.nan}; }
 //# part absolute_floats
-static __device__ __forceinline__ Floats absolute_floats(Floats a) {
+DEVICE Floats absolute_floats(Floats a) {
     if (!has_numbers(a)) {
         return a;
     }
@@ -135,7 +120,7 @@ static __device__ __forceinline__ Floats absolute_floats(Floats a) {
 }
 //# part either_floats
 // `numbers` where both are numbers, and what is left where one is NaN.
-static __device__ __forceinline__ Floats either_floats(Floats a, Floats b, Floats numbers) {
+DEVICE Floats either_floats(Floats a, Floats b, Floats numbers) {
     Floats found = no_number(a.nan && b.nan);
     if (has_numbers(a) && has_numbers(b)) {
         found = hull_of_floats(found, numbers);
@@ -149,16 +134,16 @@ static __device__ __forceinline__ Floats either_floats(Floats a, Floats b, Float
     return found;
 }
 //# part least_floats
-static __device__ __forceinline__ Floats least_floats(Floats a, Floats b) {
+DEVICE Floats least_floats(Floats a, Floats b) {
     return either_floats(a, b, Floats{fminf(a.first, b.first), fminf(a.last, b.last), false});
 }
 //# part most_floats
-static __device__ __forceinline__ Floats most_floats(Floats a, Floats b) {
+DEVICE Floats most_floats(Floats a, Floats b) {
     return either_floats(a, b, Floats{fmaxf(a.first, b.first), fmaxf(a.last, b.last), false});
 }
 //# part from_zero
 // Negative numbers become NaN, as a root's or a logarithm's.
-static __device__ __forceinline__ Floats from_zero(Floats a) {
+DEVICE Floats from_zero(Floats a) {
     if (!has_numbers(a) || a.first >= 0.0f) {
         return a;
     }
@@ -167,7 +152,7 @@ static __device__ __forceinline__ Floats from_zero(Floats a) {
 //# part widened
 // Devices agree on these functions to a few units in the last place only; on infinities wholly, but
 // not on where they begin.
-static __device__ __forceinline__ Floats widened(float first, float last, Floats of) {
+DEVICE Floats widened(float first, float last, Floats of) {
     if (!has_numbers(of)) {
         return of;
     }
@@ -177,35 +162,29 @@ static __device__ __forceinline__ Floats widened(float first, float last, Floats
                   last == -infinity() ? last : above, of.nan};
 }
 //# part sqrt_floats
-static __device__ __forceinline__ Floats sqrt_floats(Floats a) {
+DEVICE Floats sqrt_floats(Floats a) {
     const Floats of = from_zero(a);
     return has_numbers(of) ? Floats{sqrtf(of.first), sqrtf(of.last), of.nan} : of;
 }
 //# part log_floats
-static __device__ __forceinline__ Floats log_floats(Floats a) {
+DEVICE Floats log_floats(Floats a) {
     const Floats of = from_zero(a);
     return widened(logf(of.first), logf(of.last), of);
 }
 //# part log2_floats
-static __device__ __forceinline__ Floats log2_floats(Floats a) {
+DEVICE Floats log2_floats(Floats a) {
     const Floats of = from_zero(a);
     return widened(log2f(of.first), log2f(of.last), of);
 }
 //# part tanh_floats
-static __device__ __forceinline__ Floats tanh_floats(Floats a) {
-    return widened(tanhf(a.first), tanhf(a.last), a);
-}
+DEVICE Floats tanh_floats(Floats a) { return widened(tanhf(a.first), tanhf(a.last), a); }
 //# part exp_floats
-static __device__ __forceinline__ Floats exp_floats(Floats a) {
-    return widened(expf(a.first), expf(a.last), a);
-}
+DEVICE Floats exp_floats(Floats a) { return widened(expf(a.first), expf(a.last), a); }
 //# part exp2_floats
-static __device__ __forceinline__ Floats exp2_floats(Floats a) {
-    return widened(exp2f(a.first), exp2f(a.last), a);
-}
+DEVICE Floats exp2_floats(Floats a) { return widened(exp2f(a.first), exp2f(a.last), a); }
 //# part whole_numbers
 // Rounded numbers as integers: past 32 bits they stop at the ends, and NaN becomes 0.
-static __device__ __forceinline__ Interval whole_numbers(int first, int last, Floats of) {
+DEVICE Interval whole_numbers(int first, int last, Floats of) {
     if (!has_numbers(of)) {
         return exactly(0);
     }
@@ -213,31 +192,31 @@ static __device__ __forceinline__ Interval whole_numbers(int first, int last, Fl
     return of.nan ? Interval{min(numbers.first, 0LL), max(numbers.last, 0LL)} : numbers;
 }
 //# part floored
-static __device__ __forceinline__ Interval floored(Floats a) {
+DEVICE Interval floored(Floats a) {
     return whole_numbers(__float2int_rd(a.first), __float2int_rd(a.last), a);
 }
 //# part ceiled
-static __device__ __forceinline__ Interval ceiled(Floats a) {
+DEVICE Interval ceiled(Floats a) {
     return whole_numbers(__float2int_ru(a.first), __float2int_ru(a.last), a);
 }
 //# part unless_nan
 // The verdict of a comparison, from that of its numbers and that of NaN.
-static __device__ __forceinline__ u32 unless_nan(u32 of_numbers, Floats a, Floats b) {
+DEVICE u32 unless_nan(u32 of_numbers, Floats a, Floats b) {
     if (!has_numbers(a) || !has_numbers(b)) {
         return kFail;
     }
     return (a.nan || b.nan) && of_numbers == kPass ? kMixed : of_numbers;
 }
 //# part is_less_float
-static __device__ __forceinline__ u32 is_less_float(Floats a, Floats b) {
+DEVICE u32 is_less_float(Floats a, Floats b) {
     return unless_nan(decided(a.last < b.first, a.first >= b.last), a, b);
 }
 //# part is_at_most_float
-static __device__ __forceinline__ u32 is_at_most_float(Floats a, Floats b) {
+DEVICE u32 is_at_most_float(Floats a, Floats b) {
     return unless_nan(decided(a.last <= b.first, a.first > b.last), a, b);
 }
 //# part is_equal_float
-static __device__ __forceinline__ u32 is_equal_float(Floats a, Floats b) {
+DEVICE u32 is_equal_float(Floats a, Floats b) {
     return unless_nan(decided(a.first >= b.last && a.last <= b.first,
                               a.first > b.last || a.last < b.first), a, b);
 }

@@ -6,7 +6,7 @@ struct Shape {
 //# part box_run
 // Length of the longest run from `index` on, in raster order and of at most `most` elements, that
 // fills a box: part of a row, whole rows, or whole planes.
-static __device__ __forceinline__ int box_run(Shape shape, int index, int most) {
+DEVICE int box_run(Shape shape, int index, int most) {
     const int plane = shape.h * shape.w;
     if (index % plane == 0 && most >= plane) {
         return most / plane * plane;
@@ -18,7 +18,7 @@ static __device__ __forceinline__ int box_run(Shape shape, int index, int most) 
 }
 //# part grid_run
 // As box_run, over tokens of the grid: inside one tile, or over whole tiles.
-static __device__ __forceinline__ int grid_run(const Params& p, int index, int most) {
+DEVICE int grid_run(const Params& p, int index, int most) {
 //% if plan.tiled
     const int tile_tokens = p.tile_t * p.tile_h * p.tile_w;
     const int inner = index % tile_tokens;
@@ -34,7 +34,7 @@ static __device__ __forceinline__ int grid_run(const Params& p, int index, int m
 //# part end_of_box
 // The last token of the longest run, from the span's first on, that lies outside the grid or fills
 // a box of it.
-static __device__ __forceinline__ int end_of_box(const Params& p, Span span) {
+DEVICE int end_of_box(const Params& p, Span span) {
     if (span.first >= p.grid_end) {
         return span.last;
     }
@@ -46,7 +46,7 @@ static __device__ __forceinline__ int end_of_box(const Params& p, Span span) {
 }
 //# part take_run
 // Takes tokens off the front of a span that lie all inside the grid or all outside it.
-static __device__ __forceinline__ Span take_run(const Params& p, Span& rest) {
+DEVICE Span take_run(const Params& p, Span& rest) {
     Span next = rest;
     if (rest.first < p.grid_first) {
         next.last = min(rest.last, p.grid_first - 1);

@@ -13,16 +13,12 @@ struct Box {
     Interval t, h, w;
 };
 //# part exactly
-static __device__ __forceinline__ Interval exactly(i64 x) {
-    return Interval{x, x};
-}
+DEVICE Interval exactly(i64 x) { return Interval{x, x}; }
 //# part anything
-static __device__ __forceinline__ Interval anything() {
-    return Interval{kLeastInt, kMostInt};
-}
+DEVICE Interval anything() { return Interval{kLeastInt, kMostInt}; }
 //# part wrapped
 // A result as 32 bits: anything if its ends wrap apart.
-static __device__ __forceinline__ Interval wrapped(Interval a) {
+DEVICE Interval wrapped(Interval a) {
     const i64 turns = (a.first - kLeastInt) >> 32;
     if (turns != (a.last - kLeastInt) >> 32) {
         return anything();
@@ -30,25 +26,23 @@ static __device__ __forceinline__ Interval wrapped(Interval a) {
     return Interval{a.first - turns * 4294967296LL, a.last - turns * 4294967296LL};
 }
 //# part scaled
-static __device__ __forceinline__ Interval scaled(Interval a, i64 factor) {
+DEVICE Interval scaled(Interval a, i64 factor) {
     return factor < 0 ? Interval{a.last * factor, a.first * factor}
                       : Interval{a.first * factor, a.last * factor};
 }
 //# part spread
-static __device__ __forceinline__ Interval spread(Span span) {
-    return Interval{span.first, span.last};
-}
+DEVICE Interval spread(Span span) { return Interval{span.first, span.last}; }
 //# part sum_of
-static __device__ __forceinline__ Interval sum_of(Interval a, Interval b) {
+DEVICE Interval sum_of(Interval a, Interval b) {
     return Interval{a.first + b.first, a.last + b.last};
 }
 //# part meet
-static __device__ __forceinline__ Interval meet(Interval a, Interval b) {
+DEVICE Interval meet(Interval a, Interval b) {
     return Interval{max(a.first, b.first), min(a.last, b.last)};
 }
 //# part affine
 // a q + b kv + c = (a + b) q - b (q - kv) + c = (a + b) kv + a (q - kv) + c: each form is a bound.
-static __device__ __forceinline__ Interval affine(const Cell& cell, i64 a, i64 b, i64 c) {
+DEVICE Interval affine(const Cell& cell, i64 a, i64 b, i64 c) {
     const Interval q = spread(cell.q);
     const Interval kv = spread(cell.kv);
     const Interval diff = spread(cell.diff);
@@ -58,47 +52,37 @@ static __device__ __forceinline__ Interval affine(const Cell& cell, i64 a, i64 b
     return sum_of(bound, exactly(c));
 }
 //# part minus
-static __device__ __forceinline__ Interval minus(Interval a) {
-    return wrapped(scaled(a, -1));
-}
+DEVICE Interval minus(Interval a) { return wrapped(scaled(a, -1)); }
 //# part plus
-static __device__ __forceinline__ Interval plus(Interval a, Interval b) {
-    return wrapped(sum_of(a, b));
-}
+DEVICE Interval plus(Interval a, Interval b) { return wrapped(sum_of(a, b)); }
 //# part difference
-static __device__ __forceinline__ Interval difference(Interval a, Interval b) {
-    return wrapped(sum_of(a, scaled(b, -1)));
-}
+DEVICE Interval difference(Interval a, Interval b) { return wrapped(sum_of(a, scaled(b, -1))); }
 //# part hull_of_corners
-static __device__ __forceinline__ Interval hull_of_corners(i64 a, i64 b, i64 c, i64 d) {
+DEVICE Interval hull_of_corners(i64 a, i64 b, i64 c, i64 d) {
     return wrapped(Interval{min(min(a, b), min(c, d)), max(max(a, b), max(c, d))});
 }
 //# part times
-static __device__ __forceinline__ Interval times(Interval a, Interval b) {
+DEVICE Interval times(Interval a, Interval b) {
     return hull_of_corners(a.first * b.first, a.first * b.last, a.last * b.first, a.last * b.last);
 }
 //# part holds_zero
-static __device__ __forceinline__ bool holds_zero(Interval a) {
-    return a.first <= 0 && a.last >= 0;
-}
+DEVICE bool holds_zero(Interval a) { return a.first <= 0 && a.last >= 0; }
 //# part magnitude
-static __device__ __forceinline__ u32 magnitude(i64 x) {
-    return (u32)llabs(x);
-}
+DEVICE u32 magnitude(i64 x) { return (u32)llabs(x); }
 //# part divided
 // x / y of numbers in 32 bits, without the subroutine that divides 64.
-static __device__ __forceinline__ i64 divided(i64 x, i64 y) {
+DEVICE i64 divided(i64 x, i64 y) {
     const i64 size = magnitude(x) / magnitude(y);
     return (x < 0) == (y < 0) ? size : -size;
 }
 //# part remaining
 // x % y, as divided.
-static __device__ __forceinline__ i64 remaining(i64 x, i64 y) {
+DEVICE i64 remaining(i64 x, i64 y) {
     const i64 size = magnitude(x) % magnitude(y);
     return x < 0 ? -size : size;
 }
 //# part quotient
-static __device__ __forceinline__ Interval quotient(Interval a, Interval b) {
+DEVICE Interval quotient(Interval a, Interval b) {
     if (holds_zero(b)) {
         return anything();
     }
@@ -107,18 +91,16 @@ static __device__ __forceinline__ Interval quotient(Interval a, Interval b) {
 }
 //# part distance
 // |x|, which may be 2^31.
-static __device__ __forceinline__ Interval distance(Interval a) {
+DEVICE Interval distance(Interval a) {
     const i64 first = llabs(a.first);
     const i64 last = llabs(a.last);
     return Interval{holds_zero(a) ? 0 : min(first, last), max(first, last)};
 }
 //# part absolute
-static __device__ __forceinline__ Interval absolute(Interval a) {
-    return wrapped(distance(a));
-}
+DEVICE Interval absolute(Interval a) { return wrapped(distance(a)); }
 //# part remainder_of
 // With one quotient the numbers are only shifted.
-static __device__ __forceinline__ Interval remainder_of(Interval a, Interval b) {
+DEVICE Interval remainder_of(Interval a, Interval b) {
     if (holds_zero(b)) {
         return anything();
     }
@@ -129,20 +111,20 @@ static __device__ __forceinline__ Interval remainder_of(Interval a, Interval b) 
     return Interval{a.first < 0 ? -most : 0, a.last > 0 ? most : 0};
 }
 //# part least_of
-static __device__ __forceinline__ Interval least_of(Interval a, Interval b) {
+DEVICE Interval least_of(Interval a, Interval b) {
     return Interval{min(a.first, b.first), min(a.last, b.last)};
 }
 //# part most_of
-static __device__ __forceinline__ Interval most_of(Interval a, Interval b) {
+DEVICE Interval most_of(Interval a, Interval b) {
     return Interval{max(a.first, b.first), max(a.last, b.last)};
 }
 //# part bit_lengths
-static __device__ __forceinline__ Interval bit_lengths(Interval a) {
+DEVICE Interval bit_lengths(Interval a) {
     return Interval{bit_length((int)a.first), bit_length((int)a.last)};
 }
 //# part values_in
 // The least and the largest value of an input over the tokens of a span.
-static __device__ __forceinline__ Interval values_in(const int* values, Span tokens) {
+DEVICE Interval values_in(const int* values, Span tokens) {
     Interval found = exactly(values[tokens.first]);
     for (int pos = tokens.first + 1; pos <= tokens.last; ++pos) {
         found = Interval{min(found.first, (i64)values[pos]), max(found.last, (i64)values[pos])};
@@ -150,14 +132,11 @@ static __device__ __forceinline__ Interval values_in(const int* values, Span tok
     return found;
 }
 //# part point_of
-static __device__ __forceinline__ Box point_of(GridPoint at) {
-    return Box{{at.t, at.t}, {at.h, at.h}, {at.w, at.w}};
-}
+DEVICE Box point_of(GridPoint at) { return Box{{at.t, at.t}, {at.h, at.h}, {at.w, at.w}}; }
 //# part hull_of_run
 // The least box that holds a run in raster order inside the box from `low` to `high`, as far as
 // rows and planes tell.
-static __device__ __forceinline__ Box hull_of_run(GridPoint first, GridPoint last, GridPoint low,
-                                                  GridPoint high) {
+DEVICE Box hull_of_run(GridPoint first, GridPoint last, GridPoint low, GridPoint high) {
     const bool in_plane = first.t == last.t;
     const bool in_row = in_plane && first.h == last.h;
     return Box{{first.t, last.t},
@@ -166,17 +145,17 @@ static __device__ __forceinline__ Box hull_of_run(GridPoint first, GridPoint las
 }
 //# part tile_box
 // Tiles of tokens that lie all inside the grid or all outside it.
-static __device__ __forceinline__ Box tile_box(const Params& p, Span tokens) {
+DEVICE Box tile_box(const Params& p, Span tokens) {
     return hull_of_run(tile_point(p, tokens.first), tile_point(p, tokens.last), GridPoint{0, 0, 0},
                        GridPoint{0, p.tiles_h - 1, p.tiles_w - 1});
 }
 //# part is_point
-static __device__ __forceinline__ bool is_point(Box box) {
+DEVICE bool is_point(Box box) {
     return box.t.first == box.t.last && box.h.first == box.h.last && box.w.first == box.w.last;
 }
 //# part grid_box
 // Coordinates of tokens that lie all inside the grid or all outside it.
-static __device__ __forceinline__ Box grid_box(const Params& p, Span tokens) {
+DEVICE Box grid_box(const Params& p, Span tokens) {
     const GridPoint first = grid_point(p, tokens.first);
     const GridPoint last = grid_point(p, tokens.last);
 //% if plan.tiled
@@ -198,7 +177,7 @@ static __device__ __forceinline__ Box grid_box(const Params& p, Span tokens) {
 //# part cells_of_run
 // Places in their frames of tokens that lie all inside the grid or all outside it. Inside one row,
 // or over rows as wide as the grid, they follow one another as positions do.
-static __device__ __forceinline__ Interval cells_of_run(const Params& p, Span tokens) {
+DEVICE Interval cells_of_run(const Params& p, Span tokens) {
     const Box box = grid_box(p, tokens);
 //% if plan.tiled
     const bool one_row = box.h.first == box.h.last || p.tile_w == p.grid_w;
@@ -212,29 +191,26 @@ static __device__ __forceinline__ Interval cells_of_run(const Params& p, Span to
     return Interval{box.h.first * p.grid_w + box.w.first, box.h.last * p.grid_w + box.w.last};
 }
 //# part is_less
-static __device__ __forceinline__ u32 is_less(Interval a, Interval b) {
-    return decided(a.last < b.first, a.first >= b.last);
-}
+DEVICE u32 is_less(Interval a, Interval b) { return decided(a.last < b.first, a.first >= b.last); }
 //# part is_at_most
-static __device__ __forceinline__ u32 is_at_most(Interval a, Interval b) {
+DEVICE u32 is_at_most(Interval a, Interval b) {
     return decided(a.last <= b.first, a.first > b.last);
 }
 //# part is_equal
-static __device__ __forceinline__ u32 is_equal(Interval a, Interval b) {
+DEVICE u32 is_equal(Interval a, Interval b) {
     return decided(a.first >= b.last && a.last <= b.first, a.first > b.last || a.last < b.first);
 }
 //# part is_not_zero
-static __device__ __forceinline__ u32 is_not_zero(Interval a) {
+DEVICE u32 is_not_zero(Interval a) {
     return decided(a.first > 0 || a.last < 0, a.first == 0 && a.last == 0);
 }
 //# part is_same_point
-static __device__ __forceinline__ u32 is_same_point(Box a, Box b) {
+DEVICE u32 is_same_point(Box a, Box b) {
     return all_of(all_of(is_equal(a.t, b.t), is_equal(a.h, b.h)), is_equal(a.w, b.w));
 }
 //# part is_near_on_axis
 // near_on_axis over intervals; monotone in both.
-static __device__ __forceinline__ u32 is_near_on_axis(Interval a, Interval b, Interval window,
-                                                      int tiles) {
+DEVICE u32 is_near_on_axis(Interval a, Interval b, Interval window, int tiles) {
     if (window.first != window.last) {
         return kMixed;
     }
@@ -243,7 +219,7 @@ static __device__ __forceinline__ u32 is_near_on_axis(Interval a, Interval b, In
     return is_at_most(distance(sum_of(centre, scaled(b, -1))), reach);
 }
 //# part is_near
-static __device__ __forceinline__ u32 is_near(const Params& p, Box a, Box b, Box window) {
+DEVICE u32 is_near(const Params& p, Box a, Box b, Box window) {
     return all_of(all_of(is_near_on_axis(a.t, b.t, window.t, p.tiles_t),
                          is_near_on_axis(a.h, b.h, window.h, p.tiles_h)),
                   is_near_on_axis(a.w, b.w, window.w, p.tiles_w));

@@ -4,7 +4,7 @@ constexpr u64 kAbsent = ~0ull;
 //# part ascending_key
 // Keys of a line are in the order of its elements, and no two are equal: those that stand first,
 // then by value (NaN last), then by index. Bit 63, bits 62 to 31, bits 30 to 0.
-static __device__ __forceinline__ u64 ascending_key(bool first, float value, int index) {
+DEVICE u64 ascending_key(bool first, float value, int index) {
     const u32 bits = __float_as_uint(value + 0.0f);    // -0 is 0
     const u32 sign = (u32)((int)bits >> 31);
     const u32 place = value != value ? 0xffffffffu : bits ^ (sign | 0x80000000u);
@@ -12,7 +12,7 @@ static __device__ __forceinline__ u64 ascending_key(bool first, float value, int
 }
 //# part descending_key
 // As ascending_key, with the largest value first.
-static __device__ __forceinline__ u64 descending_key(bool first, float value, int index) {
+DEVICE u64 descending_key(bool first, float value, int index) {
     const u32 bits = __float_as_uint(value + 0.0f);    // -0 is 0
     const u32 sign = (u32)((int)bits >> 31);
     const u32 place = value != value ? 0xffffffffu : ~(bits ^ (sign | 0x80000000u));
@@ -20,30 +20,28 @@ static __device__ __forceinline__ u64 descending_key(bool first, float value, in
 }
 //# part ascending_value
 // The value of an element by its key.
-static __device__ __forceinline__ float ascending_value(u64 key) {
+DEVICE float ascending_value(u64 key) {
     const u32 place = (u32)(key >> 31);
     return __uint_as_float(place >> 31 ? place ^ 0x80000000u : ~place);
 }
 //# part descending_value
-static __device__ __forceinline__ float descending_value(u64 key) {
+DEVICE float descending_value(u64 key) {
     const u32 place = ~(u32)(key >> 31);
     return __uint_as_float(place >> 31 ? place ^ 0x80000000u : ~place);
 }
 //# part ascending_mass
 // NaN has no mass.
-static __device__ __forceinline__ float ascending_mass(u64 key) {
+DEVICE float ascending_mass(u64 key) {
     const float value = ascending_value(key);
     return value == value ? value : 0.0f;
 }
 //# part descending_mass
 // NaN has no mass.
-static __device__ __forceinline__ float descending_mass(u64 key) {
+DEVICE float descending_mass(u64 key) {
     const float value = descending_value(key);
     return value == value ? value : 0.0f;
 }
 //# part next_bit
 // The bit of a cut that is decided after `bit`: places have all their bits, and of the index only
 // those that `n` elements need.
-static __device__ __forceinline__ int next_bit(int bit, int n) {
-    return bit == 31 ? 31 - __clz(n) : bit - 1;
-}
+DEVICE int next_bit(int bit, int n) { return bit == 31 ? 31 - __clz(n) : bit - 1; }

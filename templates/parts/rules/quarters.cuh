@@ -6,29 +6,29 @@ struct Quarter {
 };
 //# part quarter_levels
 // After so many cuts along each side parts are single tokens.
-static __device__ __forceinline__ int quarter_levels(const Cell& cell) {
+DEVICE int quarter_levels(const Cell& cell) {
     const int most = max(cell.q.last - cell.q.first, cell.kv.last - cell.kv.first);
     return 32 - __clz(most);
 }
 //# part part_of_span
-static __device__ __forceinline__ Span part_of_span(Span span, int offset, int size) {
+DEVICE Span part_of_span(Span span, int offset, int size) {
     return Span{span.first + offset, min(span.last, span.first + offset + size - 1)};
 }
 //# part quarter_of
-static __device__ __forceinline__ Cell quarter_of(const Cell& cell, Quarter at, int levels) {
+DEVICE Cell quarter_of(const Cell& cell, Quarter at, int levels) {
     const Span q = part_of_span(cell.q, at.q, 1 << (levels - (at.depth + 1) / 2));
     const Span kv = part_of_span(cell.kv, at.kv, 1 << (levels - at.depth / 2));
     const Span diff = differences(q, kv);
     return Cell{q, kv, {max(diff.first, cell.diff.first), min(diff.last, cell.diff.last)}};
 }
 //# part is_empty
-static __device__ __forceinline__ bool is_empty(const Cell& cell) {
+DEVICE bool is_empty(const Cell& cell) {
     return cell.q.first > cell.q.last || cell.kv.first > cell.kv.last
         || cell.diff.first > cell.diff.last;
 }
 //# part goes_on
 // Goes on to the part that follows; false after the last one.
-static __device__ __forceinline__ bool goes_on(Quarter& at, int levels) {
+DEVICE bool goes_on(Quarter& at, int levels) {
     while (at.depth > 0) {
         const int half = 1 << (levels - (at.depth + 1) / 2);
         int& offset = at.depth % 2 == 1 ? at.q : at.kv;

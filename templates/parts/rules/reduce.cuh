@@ -1,6 +1,6 @@
 //# part warp_sum
 // Sum over the lanes of the warp, always in the same order.
-static __device__ __forceinline__ float warp_sum(float x) {
+DEVICE float warp_sum(float x) {
     #pragma unroll
     for (int lanes = 16; lanes > 0; lanes /= 2) {
         x += __shfl_xor_sync(0xffffffffu, x, lanes);
@@ -8,7 +8,7 @@ static __device__ __forceinline__ float warp_sum(float x) {
     return x;
 }
 //# part warp_count
-static __device__ __forceinline__ int warp_count(int x) {
+DEVICE int warp_count(int x) {
     #pragma unroll
     for (int lanes = 16; lanes > 0; lanes /= 2) {
         x += __shfl_xor_sync(0xffffffffu, x, lanes);
@@ -16,7 +16,7 @@ static __device__ __forceinline__ int warp_count(int x) {
     return x;
 }
 //# part warp_max
-static __device__ __forceinline__ float warp_max(float x) {
+DEVICE float warp_max(float x) {
     #pragma unroll
     for (int lanes = 16; lanes > 0; lanes /= 2) {
         x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, lanes));
@@ -25,7 +25,7 @@ static __device__ __forceinline__ float warp_max(float x) {
 }
 //# part cta_sum
 // Sum over the threads of the CTA, always in the same order; all of them call it.
-static __device__ __forceinline__ float cta_sum(float x) {
+DEVICE float cta_sum(float x) {
     __shared__ float warps[32];
     x = warp_sum(x);
     __syncthreads();
@@ -37,7 +37,7 @@ static __device__ __forceinline__ float cta_sum(float x) {
     return warp_sum(lane < blockDim.x / 32 ? warps[lane] : 0.0f);
 }
 //# part cta_max
-static __device__ __forceinline__ float cta_max(float x) {
+DEVICE float cta_max(float x) {
     __shared__ float warps[32];
     x = warp_max(x);
     __syncthreads();
@@ -49,7 +49,7 @@ static __device__ __forceinline__ float cta_max(float x) {
     return warp_max(lane < blockDim.x / 32 ? warps[lane] : negative_infinity());
 }
 //# part cta_count
-static __device__ __forceinline__ int cta_count(int x) {
+DEVICE int cta_count(int x) {
     __shared__ int warps[32];
     x = warp_count(x);
     __syncthreads();
@@ -64,16 +64,14 @@ static __device__ __forceinline__ int cta_count(int x) {
 constexpr int kPartialHalf = kPoolThreads * 4 + 16;    // its first columns lie in other banks
 //# part sum_rows
 // Each thread's sums of eight columns: four in either half of `partial`.
-static __device__ __forceinline__ void sum_rows(float (&partial)[2 * kPartialHalf],
-                                                const float (&sum)[8]) {
+DEVICE void sum_rows(float (&partial)[2 * kPartialHalf], const float (&sum)[8]) {
     float4* to = (float4*)&partial[threadIdx.x * 4];
     to[0] = {sum[0], sum[1], sum[2], sum[3]};
     to[kPartialHalf / 4] = {sum[4], sum[5], sum[6], sum[7]};
     __syncthreads();
 }
 //# part column_sum
-static __device__ __forceinline__ float column_sum(const float (&partial)[2 * kPartialHalf],
-                                                   int column) {
+DEVICE float column_sum(const float (&partial)[2 * kPartialHalf], int column) {
     const int at = column / 4 % 2 * kPartialHalf + column / 8 * 4 + column % 4;
     float total = 0.0f;
     for (int row = 0; row < kRowsAtOnce; ++row) {
@@ -91,12 +89,12 @@ static __device__ __forceinline__ float column_sum(const float (&partial)[2 * kP
 //% if rules.subtracts_center
 // `center`, unless null, is taken away from each row first.
 //% endif
-static __device__ __forceinline__ void pool_block(const u16* x, i64 stride, int n,
+DEVICE void pool_block(const u16* x, i64 stride, int n,
 //% if rules.subtracts_center
-                                                  const float* center,
+                       const float* center,
 //% endif
 //% if rules.sums_directions
-                                                  float* mean, float* similarity) {
+                       float* mean, float* similarity) {
 //% else
                                                   float* mean) {
 //% endif

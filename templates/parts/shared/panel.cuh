@@ -2,7 +2,7 @@
 // Byte offset of 16-byte chunk `chunk` of row `row` of a panel: a shared tile is panels of ${ plan.group_chunks * 8 }
 // columns, each with rows of ${ plan.group_chunks * 16 } bytes. Chunks are permuted so that the eight rows of one ldmatrix
 // phase lie in eight different 16-byte columns of the banks; TMA's ${ plan.group_chunks * 16 }-byte swizzle is the same.
-static __device__ __forceinline__ int in_panel(int row, int chunk) {
+DEVICE int in_panel(int row, int chunk) {
 //% if plan.group_chunks == 8
     return (row * kPanelChunks + (chunk ^ (row & 7))) * 16;
 //% else
@@ -11,11 +11,11 @@ static __device__ __forceinline__ int in_panel(int row, int chunk) {
 }
 //# part in_tile
 // Byte offset of chunk `chunk` of row `row` of a tile whose panels have `rows` rows.
-static __device__ __forceinline__ int in_tile(int row, int chunk, int rows) {
+DEVICE int in_tile(int row, int chunk, int rows) {
     return chunk / kPanelChunks * (rows * kPanelRow) + in_panel(row, chunk % kPanelChunks);
 }
 //# part out_offset
 // Byte offset of chunk `chunk` of row `row` of the product on its way out: panels of 64 columns.
-static __device__ __forceinline__ int out_offset(int row, int chunk) {
+DEVICE int out_offset(int row, int chunk) {
     return chunk / 8 * (kTileQ * 128) + row * 128 + (chunk % 8 ^ (row & 7)) * 16;
 }

@@ -13,20 +13,19 @@ struct HeadWalk {
 };
 //# part active_heads
 // The heads of word `word` of a row of S_c that are computed.
-static __device__ __forceinline__ u32 active_heads(const Params& p, int row, int word) {
+DEVICE u32 active_heads(const Params& p, int row, int word) {
     return p.s_c[(i64)row * words_of(p.heads) + word];
 }
 //# part cached_heads
 // The heads of word `word` of a row of S_c that are not. A row ends inside its last word.
-static __device__ __forceinline__ u32 cached_heads(const Params& p, int row, int word) {
+DEVICE u32 cached_heads(const Params& p, int row, int word) {
     const int heads = p.heads - word * 32;
     const u32 all = heads < 32 ? (1u << heads) - 1 : 0xffffffffu;
     return ~p.s_c[(i64)row * words_of(p.heads) + word] & all;
 }
 //# part read_heads
 // The heads of word `walk.word` that each subtile of the tile sums.
-static __device__ __forceinline__ void read_heads(HeadWalk& walk, const Params& p,
-                                                  const OutputTile& tile) {
+DEVICE void read_heads(HeadWalk& walk, const Params& p, const OutputTile& tile) {
     walk.heads = 0;
     #pragma unroll
     for (int n = 0; n < kSubtiles; ++n) {
@@ -44,8 +43,7 @@ static __device__ __forceinline__ void read_heads(HeadWalk& walk, const Params& 
     }
 }
 //# part next_head
-static __device__ __forceinline__ void next_head(HeadWalk& walk, const Params& p,
-                                                 const OutputTile& tile) {
+DEVICE void next_head(HeadWalk& walk, const Params& p, const OutputTile& tile) {
     while (walk.heads == 0) {
         ++walk.word;
         if (walk.word * 32 >= p.heads) {
@@ -64,24 +62,21 @@ static __device__ __forceinline__ void next_head(HeadWalk& walk, const Params& p
     }
 }
 //# part next_k_slice
-static __device__ __forceinline__ void next_k_slice(HeadWalk& walk, const Params& p,
-                                                    const OutputTile& tile) {
+DEVICE void next_k_slice(HeadWalk& walk, const Params& p, const OutputTile& tile) {
     walk.column += kTileK;
     if (walk.column % kHeadDim == 0) {
         next_head(walk, p, tile);
     }
 }
 //# part over_active_heads
-static __device__ __forceinline__ HeadWalk over_active_heads(const Params& p,
-                                                             const OutputTile& tile) {
+DEVICE HeadWalk over_active_heads(const Params& p, const OutputTile& tile) {
     HeadWalk walk = {};
     walk.word = -1;
     next_head(walk, p, tile);
     return walk;
 }
 //# part over_cached_heads
-static __device__ __forceinline__ HeadWalk over_cached_heads(const Params& p,
-                                                             const OutputTile& tile) {
+DEVICE HeadWalk over_cached_heads(const Params& p, const OutputTile& tile) {
     HeadWalk walk = {};
 //% if plan.summed == "both"
     walk.cached = true;

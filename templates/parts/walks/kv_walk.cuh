@@ -15,7 +15,7 @@ struct Walk {
     KvTile now;         // the present tile
 };
 //# part next_computed_block
-static __device__ __forceinline__ void next_computed_block(Walk& walk, const Params& p, int n_kv) {
+DEVICE void next_computed_block(Walk& walk, const Params& p, int n_kv) {
     while (walk.blocks == 0) {
         ++walk.word;
         if (walk.word * 32 >= p.kv_blocks) {
@@ -37,7 +37,7 @@ static __device__ __forceinline__ void next_computed_block(Walk& walk, const Par
 //% endif
 }
 //# part next_kv_tile
-static __device__ __forceinline__ void next_kv_tile(Walk& walk, const Params& p, int n_kv) {
+DEVICE void next_kv_tile(Walk& walk, const Params& p, int n_kv) {
 //% if plan.block_kv > plan.tile_kv
     const int kv = walk.now.kv + kTileKv;
     if (kv % kBlockKv != 0 && kv < n_kv) {
@@ -48,7 +48,7 @@ static __device__ __forceinline__ void next_kv_tile(Walk& walk, const Params& p,
     next_computed_block(walk, p, n_kv);
 }
 //# part first_kv_tile
-static __device__ __forceinline__ Walk first_kv_tile(const Params& p, const Tile& tile) {
+DEVICE Walk first_kv_tile(const Params& p, const Tile& tile) {
     const int row = (tile.b * p.heads + tile.h) * p.q_blocks + tile.i;
     Walk walk;
     walk.row = row * words_of(p.kv_blocks);

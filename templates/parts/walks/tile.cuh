@@ -9,7 +9,7 @@ struct Tile {
 //# part tile_of_cta
 // The loop's registers are full of accumulators: the epilogue works this out again instead of
 // keeping it.
-static __device__ __forceinline__ Tile tile_of_cta(const Params& p) {
+DEVICE Tile tile_of_cta(const Params& p) {
     Tile tile;
     tile.b = cta_z();
     tile.h = cta_y();
@@ -30,12 +30,12 @@ static __device__ __forceinline__ Tile tile_of_cta(const Params& p) {
 }
 //# part q_offset
 // Where row `row` of the tile stands in Q and O, at this head.
-static __device__ __forceinline__ i64 q_offset(const Params& p, const Tile& tile, int row) {
+DEVICE i64 q_offset(const Params& p, const Tile& tile, int row) {
     return ((tile.q_row + tile.first_q + row) * p.heads + tile.h) * kHeadDim;
 }
 //# part lse_offset
 // Where row `row` of the tile stands in lse.
-static __device__ __forceinline__ i64 lse_offset(const Params& p, const Tile& tile, int row) {
+DEVICE i64 lse_offset(const Params& p, const Tile& tile, int row) {
 //% if plan.ragged
     return (i64)tile.h * p.total_q + tile.q_row + tile.first_q + row;
 //% else

@@ -9,7 +9,7 @@ struct OutputTile {
 //# part tile_at
 // Tile `at` of the product. CTAs that run together share rows of both operands: columns are walked
 // inside groups of row tiles.
-static __device__ __forceinline__ OutputTile tile_at(const Params& p, int at) {
+DEVICE OutputTile tile_at(const Params& p, int at) {
     OutputTile tile;
     tile.b = at / (p.row_tiles * p.column_tiles);
     at %= p.row_tiles * p.column_tiles;
@@ -22,25 +22,23 @@ static __device__ __forceinline__ OutputTile tile_at(const Params& p, int at) {
 }
 //# part is_inside
 // Whether a row of the tile belongs to the stream.
-static __device__ __forceinline__ bool is_inside(const Params& p, const OutputTile& tile, int row) {
+DEVICE bool is_inside(const Params& p, const OutputTile& tile, int row) {
     return (u32)(tile.first_token + row - p.first_token) < p.rows;
 }
 //# part holds_rows
 // Whether any row from `row` up to `row + rows` does.
-static __device__ __forceinline__ bool holds_rows(const Params& p, const OutputTile& tile, int row,
-                                                  int rows) {
+DEVICE bool holds_rows(const Params& p, const OutputTile& tile, int row, int rows) {
     const int token = tile.first_token + row;
     return token + rows > p.first_token && token < p.first_token + p.rows;
 }
 //# part block_of_subtile
 // The block of a subtile, which is kSubtileRows rows of the tile, as a row of S_c.
-static __device__ __forceinline__ int block_of_subtile(const Params& p, const OutputTile& tile,
-                                                       int subtile) {
+DEVICE int block_of_subtile(const Params& p, const OutputTile& tile, int subtile) {
     return tile.b * p.q_blocks + (tile.first_token + subtile * kSubtileRows) / kBlockQ;
 }
 //# part computed_subtiles
 // Bit n: subtile n of a tile of Q has rows of the stream, and its S_c is 1.
-static __device__ __forceinline__ u32 computed_subtiles(const Params& p, const OutputTile& tile) {
+DEVICE u32 computed_subtiles(const Params& p, const OutputTile& tile) {
     u32 computed = 0;
     #pragma unroll
     for (int n = 0; n < kSubtiles; ++n) {
@@ -53,14 +51,12 @@ static __device__ __forceinline__ u32 computed_subtiles(const Params& p, const O
 }
 //# part is_in_y
 // Whether Y has 16-byte chunk `chunk` of the tile's row `row`.
-static __device__ __forceinline__ bool is_in_y(const Params& p, const OutputTile& tile, int row,
-                                               int chunk) {
+DEVICE bool is_in_y(const Params& p, const OutputTile& tile, int row, int chunk) {
     return is_inside(p, tile, row) && tile.column * kTileN + chunk * 8 < p.width;
 }
 //# part y_offset
 // Where that chunk stands in Y.
-static __device__ __forceinline__ i64 y_offset(const Params& p, const OutputTile& tile, int row,
-                                               int chunk) {
+DEVICE i64 y_offset(const Params& p, const OutputTile& tile, int row, int chunk) {
     const i64 token = (i64)tile.b * p.rows + tile.first_token + row - p.first_token;
     return token * p.width + tile.column * kTileN + chunk * 8;
 }

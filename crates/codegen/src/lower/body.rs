@@ -134,10 +134,10 @@ pub(crate) fn call_of(function: &str, body: &[Statement], words: &[Word]) -> Cud
     call(function, signature(body, words).1)
 }
 
-/// A device function of this body; its comment is a sentence or nothing.
+/// A device function of this body, in one line if that fits; its comment is a sentence or nothing.
 pub(crate) fn define(comment: &str, head: &str, parameters: &str, body: &[Statement]) -> String {
     let mut text = commented(comment);
-    let head = format!("static __device__ __forceinline__ {head}(");
+    let head = format!("DEVICE {head}(");
     let mut line = head.clone();
     let parameters: Vec<&str> = parameters.split(", ").collect();
     for (n, parameter) in parameters.iter().enumerate() {
@@ -151,9 +151,13 @@ pub(crate) fn define(comment: &str, head: &str, parameters: &str, body: &[Statem
         line.push_str(separator);
     }
     text.push_str(&line);
-    text.push_str(") {\n");
-    print(body, 1, &mut text);
-    text + "}\n"
+    let mut inner = String::new();
+    print(body, 1, &mut inner);
+    let statement = inner.trim();
+    if !statement.contains('\n') && line.len() + ") {  }".len() + statement.len() <= WIDTH {
+        return format!("{text}) {{ {statement} }}\n");
+    }
+    format!("{text}) {{\n{inner}}}\n")
 }
 
 /// Characters of a line.

@@ -42,6 +42,17 @@ struct Section {
     text: String,
 }
 
+impl Section {
+    /// Types stand together, as do constants, and functions of one line; everything else is set apart by a blank line.
+    fn kind(&self) -> Option<&'static str> {
+        let stands_with_others = |kind: &&str| match *kind {
+            "DEVICE" => self.text.starts_with("DEVICE ") && self.text.trim_end().lines().count() == 1,
+            kind => self.text.starts_with(kind),
+        };
+        ["typedef", "constexpr", "DEVICE"].into_iter().find(stands_with_others)
+    }
+}
+
 impl Body {
     /// Specialises the pieces with these values and pulls in what they use. The header is that of the room's file.
     pub(crate) fn new(values: Value, room: &'static Template, pieces: &[Piece<'_>]) -> Body {
@@ -85,8 +96,7 @@ impl Body {
         let (mut source, mut origins): (String, Vec<Origin>) = (String::new(), Vec::new());
         let (mut previous, mut lines) = (None, 0);
         for section in all {
-            // Types stand together, as do constants; everything else is set apart by a blank line.
-            let kind = ["typedef", "constexpr"].into_iter().find(|kind| section.text.starts_with(kind));
+            let kind = section.kind();
             let apart = kind.is_none() || kind != previous;
             if !source.is_empty() && apart {
                 source.push('\n');
