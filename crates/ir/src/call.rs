@@ -5,8 +5,8 @@
 
 use crate::bind::{Bound, Moment};
 use crate::diagnostic::{Code, Finding, Findings};
-use crate::problem::{DType, Problem, product};
-use crate::projection::Shaped;
+use crate::problem::{DType, Problem};
+use crate::projection::{Needed, Shaped};
 use crate::strategy::MOST_TERMS;
 use crate::symbols::{PackedSet, SymbolShape, Symbols};
 use crate::tensor::Tensor;
@@ -198,26 +198,12 @@ fn no_s_f() -> Finding {
 }
 
 fn check_array(name: &str, array: &impl Shaped, shape: &[usize], q: DType, findings: &mut Findings) {
-    if array.shape() != shape {
-        findings.push(Finding::new(
-            Code::TensorShape,
-            format!("{name} has shape {:?}", array.shape()),
-            format!("this problem needs {shape:?}, [batch, tokens, heads, head dimension]"),
-        ));
-    }
-    let elements = product(array.shape());
-    if array.elements() != elements {
-        findings.push(Finding::new(
-            Code::TensorShape,
-            format!("{name} holds {} elements", array.elements()),
-            format!("its shape {:?} has {elements}", array.shape()),
-        ));
-    }
-    if array.dtype() != q {
-        findings.push(Finding::new(
-            Code::TensorType,
-            format!("{name} is {} but q is {}", array.dtype().name(), q.name()),
-            "convert to one type that holds the values of all: f16 ends at 65504, bf16 has 8 bits of precision",
-        ));
-    }
+    let needed = Needed {
+        shape,
+        shape_help: format!("this problem needs {shape:?}, [batch, tokens, heads, head dimension]"),
+        dtype: q,
+        dtype_of: "but q is",
+        dtype_help: "convert to one type that holds the values of all: f16 ends at 65504, bf16 has 8 bits of precision",
+    };
+    needed.check(name, array, findings);
 }

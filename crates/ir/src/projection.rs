@@ -498,26 +498,48 @@ fn check_cache_symbol(stream: &Stream, s_c: &impl Packed, findings: &mut Finding
 }
 
 fn check_array(name: &str, array: &impl Shaped, shape: &[usize], axes: &str, dtype: DType, findings: &mut Findings) {
-    if array.shape() != shape {
-        findings.push(Finding::new(
-            Code::TensorShape,
-            format!("{name} has shape {:?}", array.shape()),
-            format!("this projection needs {axes} = {shape:?}"),
-        ));
-    }
-    let elements = product(array.shape());
-    if array.elements() != elements {
-        findings.push(Finding::new(
-            Code::TensorShape,
-            format!("{name} holds {} elements", array.elements()),
-            format!("its shape {:?} has {elements}", array.shape()),
-        ));
-    }
-    if array.dtype() != dtype {
-        findings.push(Finding::new(
-            Code::TensorType,
-            format!("{name} is {} and must be {}", array.dtype().name(), dtype.name()),
-            "activations and weights share one type; tables of a rotary embedding and block means are f32",
-        ));
+    let needed = Needed {
+        shape,
+        shape_help: format!("this projection needs {axes} = {shape:?}"),
+        dtype,
+        dtype_of: "and must be",
+        dtype_help: "activations and weights share one type; tables of a rotary embedding and block means are f32",
+    };
+    needed.check(name, array, findings);
+}
+
+/// What a call needs of an array, and how it says so.
+pub(crate) struct Needed<'a> {
+    /// Its extents.
+    pub shape: &'a [usize],
+    /// Follows a wrong shape.
+    pub shape_help: String,
+    /// Type of its elements.
+    pub dtype: DType,
+    /// Stands between the type that it has and the one it needs.
+    pub dtype_of: &'static str,
+    /// Follows a wrong type.
+    pub dtype_help: &'static str,
+}
+
+impl Needed<'_> {
+    /// Adds what is wrong with an array.
+    pub(crate) fn check(&self, name: &str, array: &impl Shaped, findings: &mut Findings) {
+        if array.shape() != self.shape {
+            let what = format!("{name} has shape {:?}", array.shape());
+            findings.push(Finding::new(Code::TensorShape, what, self.shape_help.as_str()));
+        }
+        let elements = product(array.shape());
+        if array.elements() != elements {
+            findings.push(Finding::new(
+                Code::TensorShape,
+                format!("{name} holds {} elements", array.elements()),
+                format!("its shape {:?} has {elements}", array.shape()),
+            ));
+        }
+        if array.dtype() != self.dtype {
+            let what = format!("{name} is {} {} {}", array.dtype().name(), self.dtype_of, self.dtype.name());
+            findings.push(Finding::new(Code::TensorType, what, self.dtype_help));
+        }
     }
 }

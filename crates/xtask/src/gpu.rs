@@ -12,9 +12,8 @@ use anyhow::{Context, Result, ensure};
 use crate::cargo::{self, cargo, root, target};
 use crate::nvrtc;
 
-/// Programs of the folder, and the packages that hold them.
-const PROGRAMS: [(&str, &str); 3] =
-    [("sparsym", "sparsym-cli"), ("corpus", "sparsym-tests"), ("sparsym-mm-dit", "sparsym-mm-dit")];
+/// Programs of the folder.
+const PROGRAMS: [&str; 3] = ["sparsym", "corpus", "sparsym-mm-dit"];
 
 /// What travels by slow roads stays below this.
 const MOST_BYTES: u64 = 60 << 20;
@@ -45,15 +44,15 @@ pub(crate) fn dry_run(folder: Option<&Path>) -> Result<()> {
 
 /// Programs and scripts into one folder; gives their bytes.
 fn fill(folder: &Path, profile: &str) -> Result<u64> {
-    for (program, package) in PROGRAMS {
-        let mut build = cargo(&["build", "--package", package, "--bin", program]);
-        if profile == "release" {
-            build.arg("--release");
-        }
-        cargo::run(&mut build)?;
+    // Of the whole workspace, as tests are: another choice of packages would compile their dependencies anew.
+    let mut build = cargo(&["build", "--workspace"]);
+    build.args(PROGRAMS.iter().flat_map(|program| ["--bin", program]));
+    if profile == "release" {
+        build.arg("--release");
     }
+    cargo::run(&mut build)?;
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let programs = PROGRAMS.map(|(program, _)| target().join(profile).join(program));
+    let programs = PROGRAMS.map(|program| target().join(profile).join(program));
     let mut bytes = 0;
     for file in programs.into_iter().chain(scripts()?) {
         let name = file.file_name().unwrap_or_default();

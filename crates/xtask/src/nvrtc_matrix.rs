@@ -31,7 +31,7 @@ pub(crate) fn run(target_name: Option<&str>) -> Result<()> {
         let library = nvrtc::install(wheel)?;
         let version = version_of(&library)?;
         let report = target().join("nvrtc").join(format!("{version}.tsv"));
-        let mut test = cargo(&["test", "-p", "sparsym-tests", "--test", "compile_all", "--", "--quiet"]);
+        let mut test = cargo(&["test", "--workspace", "--test", "compile_all", "--", "--quiet"]);
         // Names of tests end in the target.
         test.args(target_name.map(|name| format!(" {name}")));
         if version.starts_with("12.0.") {

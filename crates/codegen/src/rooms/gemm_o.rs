@@ -1,6 +1,6 @@
 //! Projection back from heads, over those that are active.
 
-use minijinja::{Value, context};
+use minijinja::context;
 use sparsym_ir::Findings;
 use sparsym_ir::projection::Summed;
 use sparsym_ir::strategy::{MOST_ORDER, MOST_TERMS};
@@ -22,13 +22,7 @@ impl Room for FromHeads {
     }
 
     fn draft(&self, plan: &Plan<Self::Plan>) -> Draft {
-        Draft {
-            rules: Value::UNDEFINED,
-            functions: String::new(),
-            launches: launches(plan),
-            fields: fields(tiles(&plan.room)),
-            absent: absent(&plan.room),
-        }
+        Draft::without_rules(launches(plan), fields(tiles(&plan.room)), absent(&plan.room))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Projection of the hidden states to heads.
 
-use minijinja::{Value, context};
+use minijinja::context;
 use sparsym_ir::projection::RopePairs;
 use sparsym_ir::{Finding, Findings};
 
@@ -21,13 +21,7 @@ impl Room for ToHeads {
     }
 
     fn draft(&self, plan: &Plan<Self::Plan>) -> Draft {
-        Draft {
-            rules: Value::UNDEFINED,
-            functions: String::new(),
-            launches: launches(plan),
-            fields: fields(tiles(&plan.room)),
-            absent: absent(&plan.room),
-        }
+        Draft::without_rules(launches(plan), fields(tiles(&plan.room)), absent(&plan.room))
     }
 }
 

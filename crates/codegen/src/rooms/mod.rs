@@ -43,3 +43,10 @@ pub(crate) struct Draft {
     /// What the kernel could have and does not, for the header.
     pub absent: Vec<&'static str>,
 }
+
+impl Draft {
+    /// Of a kernel that no rule of a strategy shapes.
+    fn without_rules(launches: Vec<Step>, fields: Vec<Field>, absent: Vec<&'static str>) -> Draft {
+        Draft { rules: Value::UNDEFINED, functions: String::new(), launches, fields, absent }
+    }
+}
