@@ -15,7 +15,7 @@ use sparsym_tests::random::{self, Subject};
 /// Runs the test corpus on a device and compares it with the oracle.
 #[derive(Parser)]
 struct Options {
-    /// Device: reference, cpu, "emulator TARGET" or cuda. The emulator alone runs kernels of sm_80.
+    /// Device: reference, cpu, "emulator TARGET" or cuda. `emulator` alone is `emulator sm_80`.
     #[arg(long)]
     device: String,
     /// Only cases whose name matches, for instance 'dense_*'.

@@ -12,10 +12,10 @@ use sparsym_reference::Exact;
 use sparsym_reference::margin::Margins;
 
 /// Every device of this version. After `emulator` stands the target whose kernels it runs.
-pub const NAMES: &[&str] = &["reference", "cpu", "emulator sm_80", "emulator sm_120", "cuda"];
+pub const NAMES: &[&str] = &["reference", "cpu", "emulator sm_80", "emulator sm_90a", "emulator sm_120", "cuda"];
 
 /// Those of [`NAMES`] that need no hardware. The emulator needs libnvrtc, as the tests that compile kernels do.
-pub const EVERYWHERE: &[&str] = &["reference", "cpu", "emulator sm_80", "emulator sm_120"];
+pub const EVERYWHERE: &[&str] = &["reference", "cpu", "emulator sm_80", "emulator sm_90a", "emulator sm_120"];
 
 /// A device under the name that reports give it.
 pub struct Column {
