@@ -48,6 +48,7 @@ mod isa;
 mod launch;
 mod machine;
 mod memory;
+mod misuse;
 mod numeric;
 mod program;
 #[allow(dead_code)] // bulk copies and wgmma, which use the rest of it, come with their instructions
@@ -61,6 +62,7 @@ pub use isa::manual::{FormInfo, forms, isa_markdown};
 pub use launch::{Checks, Copies, Launch, Options, Schedule};
 pub use memory::global::{Buffer, Memory};
 pub use memory::{Access, Region, Space};
+pub use misuse::MbarrierMisuse;
 pub use program::{Kernel, LaunchError, LoadError, Program};
 pub use race::Earlier;
 pub use stats::{Conflicts, GlobalTraffic, Occupancy, SharedTraffic, Stats};

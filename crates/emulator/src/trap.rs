@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::memory::{Access, Region, Space};
+use crate::misuse::MbarrierMisuse;
 use crate::race::Earlier;
 
 /// Why a launch stopped: the first thing that a kernel did wrong, with the place where it did.
@@ -169,6 +170,17 @@ pub enum Fault {
         /// What is wrong.
         reason: String,
     },
+    /// An mbarrier is used in a way that PTX leaves undefined.
+    Mbarrier {
+        /// Lane.
+        lane: usize,
+        /// The variable.
+        name: String,
+        /// The mbarrier's first byte inside it.
+        offset: u64,
+        /// What is wrong.
+        misuse: MbarrierMisuse,
+    },
     /// Nobody can go on.
     Deadlock {
         /// Who waits where, for what.
@@ -179,6 +191,11 @@ pub enum Fault {
         /// A lane that issued one.
         lane: usize,
         /// Where.
+        issued: Place,
+    },
+    /// A CTA ended, and nobody waited for the mbarrier phase that an asynchronous copy belongs to.
+    UnobservedCopy {
+        /// Where it was started.
         issued: Place,
     },
     /// An integer was divided by zero in this lane.
@@ -219,7 +236,8 @@ impl Trap {
     pub fn frames(&self) -> impl Iterator<Item = &Frame> {
         let other = match &self.fault {
             Fault::Race { earlier_place, .. } => Some(earlier_place),
-            Fault::UnwaitedCopy { issued, .. } => Some(issued),
+            Fault::UnwaitedCopy { issued, .. } | Fault::UnobservedCopy { issued } => Some(issued),
+            Fault::Mbarrier { misuse, .. } => misuse.initialised(),
             _ => None,
         };
         self.place.frames.iter().chain(other.into_iter().flat_map(|place| &place.frames))
@@ -242,7 +260,14 @@ impl fmt::Display for Trap {
                 let lane = earlier_lane.map_or("all lanes".to_owned(), |lane| format!("lane {lane}"));
                 write!(f, "\n  earlier {earlier} by warp {earlier_warp}, {lane}\n{earlier_place}")?;
             }
-            Fault::UnwaitedCopy { issued, .. } => write!(f, "\n  issued\n{issued}")?,
+            Fault::UnwaitedCopy { issued, .. } | Fault::UnobservedCopy { issued } => {
+                write!(f, "\n  issued\n{issued}")?;
+            }
+            Fault::Mbarrier { misuse, .. } => {
+                if let Some(place) = misuse.initialised() {
+                    write!(f, "\n  initialised\n{place}")?;
+                }
+            }
             Fault::Deadlock { waits } => {
                 for wait in waits {
                     let Wait { warp, lanes, for_what, place } = wait;
@@ -277,6 +302,7 @@ impl fmt::Display for Earlier {
             Earlier::BulkWrite => "bulk copy into these bytes, started and not waited for at its mbarrier,",
             Earlier::BulkRead => "bulk copy out of these bytes, its group not waited for,",
             Earlier::MatrixRead => "wgmma that reads its operands here, its group not waited for,",
+            Earlier::Mbarrier => "mbarrier.init",
             Earlier::Unfenced => "store of the generic proxy, without a proxy fence of its own thread behind it,",
             Earlier::SameStore => "store of another value by the same instruction",
         })
@@ -294,6 +320,7 @@ impl Fault {
             | Fault::GlobalRace { lane, .. }
             | Fault::NotAMember { lane, .. }
             | Fault::InactiveSource { lane, .. }
+            | Fault::Mbarrier { lane, .. }
             | Fault::UnwaitedCopy { lane, .. }
             | Fault::DivisionByZero { lane } => Some(lane),
             Fault::Race { lane, .. } => lane,
@@ -315,9 +342,10 @@ impl Fault {
             Fault::MaskMismatch { .. } => "mask mismatch",
             Fault::InactiveSource { .. } => "inactive source",
             Fault::BarrierMisuse { .. } => "barrier misuse",
+            Fault::Mbarrier { .. } => "mbarrier misuse",
             Fault::RegisterMisuse { .. } => "register misuse",
             Fault::Deadlock { .. } => "deadlock",
-            Fault::UnwaitedCopy { .. } => "copy without wait",
+            Fault::UnwaitedCopy { .. } | Fault::UnobservedCopy { .. } => "copy without wait",
             Fault::DivisionByZero { .. } => "division by zero",
             Fault::Deliberate => "trap instruction",
             Fault::Limit { .. } => "instruction limit",
@@ -361,8 +389,12 @@ impl Fault {
             Fault::RegisterMisuse { .. } => {
                 "let all four warps of a warpgroup change their registers alike: inc upwards, dec downwards"
             }
+            Fault::Mbarrier { misuse, .. } => misuse.help(),
             Fault::Deadlock { .. } => "let every thread that is counted reach the barrier",
             Fault::UnwaitedCopy { .. } => "wait for all groups before the end, or do not start the copy",
+            Fault::UnobservedCopy { .. } => {
+                "wait for the phase of its mbarrier before the end, or do not start the copy"
+            }
             Fault::DivisionByZero { .. } => "check the divisor before the division",
             Fault::Deliberate => "the kernel found something wrong itself",
             Fault::Limit { .. } => "look for a loop that never ends, or raise the limit",
@@ -413,9 +445,13 @@ impl fmt::Display for Fault {
             }
             Fault::BarrierMisuse { barrier, reason } => write!(f, "barrier {barrier}: {reason}"),
             Fault::RegisterMisuse { reason } => write!(f, "setmaxnreg: {reason}"),
+            Fault::Mbarrier { name, offset, misuse, .. } => write!(f, "mbarrier at byte {offset} of {name}: {misuse}"),
             Fault::Deadlock { .. } => f.write_str("deadlock: no warp of the CTA can go on"),
             Fault::UnwaitedCopy { .. } => {
                 f.write_str("a thread ends with asynchronous copies that it never waited for")
+            }
+            Fault::UnobservedCopy { .. } => {
+                f.write_str("the CTA ends, and nobody waited for the mbarrier phase of an asynchronous copy")
             }
             Fault::DivisionByZero { .. } => f.write_str("integer division by zero"),
             Fault::Deliberate => f.write_str("the kernel executed trap"),

@@ -84,7 +84,7 @@ impl<'a> Kinds<'a> {
         let space = |word: &String| {
             Some(match word.as_str() {
                 "global" => Space::Global,
-                "shared" | "shared::cta" => Space::Shared,
+                "shared" | "shared::cta" | "shared::cluster" => Space::Shared,
                 "local" => Space::Local,
                 "param" | "param::entry" => Space::Param,
                 "const" => Space::Const,
@@ -138,6 +138,8 @@ impl<'a> Kinds<'a> {
         match class {
             // A number of bits beside a value of 64.
             Some(Class::Word) if kind.bits == 64 => COUNT,
+            // A cache policy beside counts and coordinates.
+            Some(Class::Wide) if self.opcode == "cp" => ADDRESS,
             _ => kind,
         }
     }
@@ -145,6 +147,11 @@ impl<'a> Kinds<'a> {
     /// The space that an address lies in, the addresses of an instruction counted from 0; None: a generic one.
     pub(super) fn space(&self, address: usize) -> Option<Space> {
         self.spaces.get(address).or(self.spaces.last()).copied()
+    }
+
+    /// The space that the address of an mbarrier lies in; None: it is a generic one.
+    pub(super) fn space_of_mbarrier(&self) -> Option<Space> {
+        self.spaces.contains(&Space::Shared).then_some(Space::Shared)
     }
 
     /// Whether the instruction makes a generic address out of one of a space.

@@ -25,6 +25,8 @@ use crate::trap::{Frame, Place};
 
 /// Most rows that an instruction names.
 pub(crate) const MOST_ROWS: usize = 16;
+/// Most places in memory that an instruction names.
+pub(crate) const MOST_ADDRESSES: usize = 3;
 
 /// One instruction, ready to run.
 #[derive(Clone)]
@@ -50,7 +52,7 @@ pub(crate) struct Instruction {
     /// The value of its [`crate::isa::form::Operand::Number`]; of a load, the bytes that are used, or 0 for all.
     pub(crate) number: i64,
     /// The places in memory that it names.
-    pub(crate) addresses: [Address; 2],
+    pub(crate) addresses: [Address; MOST_ADDRESSES],
     /// Its row of the table.
     pub(crate) form: &'static Form,
 }
@@ -68,7 +70,7 @@ pub(crate) struct Address {
     /// Whether it is a row of wides.
     pub(crate) wide: bool,
     /// Bytes added to it.
-    pub(crate) offset: i64,
+    pub(crate) offset: i32,
 }
 
 /// [`Action`], chosen for this instruction and this host.

@@ -3,7 +3,8 @@
 use super::kinds::{Constants, Kinds, Place};
 use super::special::Special;
 use super::{
-    ALWAYS, Address, Instruction, Layout, MOST_ROWS, NOWHERE, Refusal, Rows, Run, guard, rows, run_of, select,
+    ALWAYS, Address, Instruction, Layout, MOST_ADDRESSES, MOST_ROWS, NOWHERE, Refusal, Rows, Run, guard, rows, run_of,
+    select,
 };
 use crate::isa::Form;
 use crate::isa::form::{Class, Flow, Operand};
@@ -25,7 +26,7 @@ pub(super) struct Draft {
     /// For each row of the instruction, the register that it will be.
     registers: Vec<Slot>,
     /// For each address, the register that it starts from.
-    bases: [Option<RegisterId>; 2],
+    bases: [Option<RegisterId>; MOST_ADDRESSES],
     guard: Option<syntax::Guard>,
 }
 
@@ -88,8 +89,12 @@ impl Decoder<'_> {
         // Of the first form with as many operands, if there is one: it is the plainest.
         let mut why: Option<(bool, Refusal)> = None;
         for (form, chosen) in select(instruction)? {
-            let mut draft =
-                Draft { instruction: empty(form), registers: Vec::new(), bases: [None; 2], guard: instruction.guard };
+            let mut draft = Draft {
+                instruction: empty(form),
+                registers: Vec::new(),
+                bases: [None; MOST_ADDRESSES],
+                guard: instruction.guard,
+            };
             draft.instruction.number = instruction.used_bytes.unwrap_or(0) as i64;
             match self.operands(form, instruction, &mut draft) {
                 Ok(()) => {
@@ -147,6 +152,14 @@ impl Decoder<'_> {
                     draft.bases[addresses] = register;
                     addresses += 1;
                 }
+                (Operand::Mbarrier, syntax::Operand::Address { base, offset, coordinates })
+                    if coordinates.is_empty() =>
+                {
+                    let (address, register) = self.address(base, *offset, kinds.space_of_mbarrier())?;
+                    draft.instruction.addresses[addresses] = address;
+                    draft.bases[addresses] = register;
+                    addresses += 1;
+                }
                 (Operand::OutPair(first, second), syntax::Operand::Pair(one, other)) => {
                     self.written(draft, Some(*first), place(Some(*first), one), one)?;
                     self.written(draft, Some(*second), place(Some(*second), other), other)?;
@@ -197,6 +210,7 @@ impl Decoder<'_> {
                 (Operand::Label, _) => return refuse("a label"),
                 (Operand::Number, _) => return refuse("a number"),
                 (Operand::Address, _) => return refuse("an address in brackets"),
+                (Operand::Mbarrier, _) => return refuse("the address of an mbarrier in brackets"),
             }
         }
         Ok(())
@@ -289,6 +303,9 @@ impl Decoder<'_> {
         offset: i64,
         named: Option<Space>,
     ) -> Result<(Address, Option<RegisterId>), Refusal> {
+        let Ok(offset) = i32::try_from(offset) else {
+            return Err(Refusal(format!("an address {offset} bytes from its register")));
+        };
         Ok(match base {
             AddressBase::Register(id) => match (self.class(*id), self.registers[id.0 as usize].class) {
                 (Class::Predicate, _) => return Err(Refusal("an address cannot be a predicate".to_owned())),
@@ -394,7 +411,7 @@ fn empty(form: &'static Form) -> Instruction {
         target: NOWHERE,
         meeting: NOWHERE,
         number: 0,
-        addresses: [Address::default(); 2],
+        addresses: [Address::default(); MOST_ADDRESSES],
         form,
     }
 }

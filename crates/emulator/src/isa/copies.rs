@@ -19,7 +19,7 @@ pub(super) const FORMS: &[Form] = &[
         action: Action::Choose(|chosen, ins| {
             has_legal_size(chosen, ins).then_some(effect!(Effect, |effect, ins| {
                 let bytes = ins.number as usize;
-                let [to, from] = ins.addresses.map(|address| effect.addresses(address));
+                let [to, from, _] = ins.addresses.map(|address| effect.addresses(address));
                 effect.start_copy(&to, &from, bytes, &[bytes as u32; WARP])
             }))
         }),
@@ -32,7 +32,7 @@ pub(super) const FORMS: &[Form] = &[
         action: Action::Choose(|chosen, ins| {
             has_legal_size(chosen, ins).then_some(effect!(Effect, |effect, ins| {
                 let valid = *effect.words(ins, 0);
-                let [to, from] = ins.addresses.map(|address| effect.addresses(address));
+                let [to, from, _] = ins.addresses.map(|address| effect.addresses(address));
                 effect.start_copy(&to, &from, ins.number as usize, &valid)
             }))
         }),
@@ -47,7 +47,7 @@ pub(super) const FORMS: &[Form] = &[
                 let ignored = effect.lanes.predicate(ins.rows[0]);
                 let bytes = ins.number as usize;
                 let valid = std::array::from_fn(|lane| if ignored >> lane & 1 == 1 { 0 } else { bytes as u32 });
-                let [to, from] = ins.addresses.map(|address| effect.addresses(address));
+                let [to, from, _] = ins.addresses.map(|address| effect.addresses(address));
                 effect.start_copy(&to, &from, bytes, &valid)
             }))
         }),

@@ -47,6 +47,8 @@ pub(crate) enum Operand {
     InBraces(Class, u8),
     /// An address in brackets.
     Address,
+    /// The address of an mbarrier, in brackets.
+    Mbarrier,
     /// A place in the code.
     Label,
     /// A number known when the text is read.
@@ -223,6 +225,10 @@ pub(crate) enum Flow {
     BarrierAny,
     /// A barrier of the lanes of a mask.
     WarpBarrier,
+    /// Asks whether a phase of an mbarrier is complete.
+    TestWait,
+    /// Waits until a phase of an mbarrier is complete.
+    TryWait,
     /// More registers for the warp, once the CTA has them.
     TakeRegisters,
     /// Registers of the warp go back to the CTA.

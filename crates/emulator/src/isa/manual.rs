@@ -56,6 +56,7 @@ fn describe(operand: Operand) -> String {
         Operand::InBraces(class, count) => format!("{count} {}s in braces", class.name()),
         Operand::OutBraces(class, count) => format!("to {count} {}s in braces", class.name()),
         Operand::Address => "[address]".to_owned(),
+        Operand::Mbarrier => "[mbarrier]".to_owned(),
         Operand::Label => "label".to_owned(),
         Operand::Number => "number".to_owned(),
     }

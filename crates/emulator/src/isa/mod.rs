@@ -11,12 +11,14 @@ pub(crate) mod control;
 mod convert;
 mod copies;
 mod exchange;
+mod fences;
 mod float;
 pub(crate) mod form;
 mod fragments;
 mod half;
 mod integer;
 pub(crate) mod manual;
+mod mbarrier;
 mod memory;
 mod note;
 mod permute;
@@ -49,6 +51,8 @@ const TABLES: &[&[Form]] = &[
     memory::FORMS,
     atomic::FORMS,
     copies::FORMS,
+    mbarrier::FORMS,
+    fences::FORMS,
     fragments::FORMS,
     tensor::FORMS,
     control::FORMS,

@@ -87,9 +87,10 @@ fn operands(form: &Form, spelling: &str, narrow: usize) -> Vec<String> {
             Operand::OutBraces(class, count) | Operand::InBraces(class, count) => {
                 list(count.into(), register(class, word))
             }
-            Operand::Address => "[%rd1]".to_owned(),
+            Operand::Address | Operand::Mbarrier => "[%rd1]".to_owned(),
             Operand::Label => "END".to_owned(),
             Operand::Number if form.opcode() == "setmaxnreg" => "24".to_owned(),
+            Operand::Number if form.opcode() == "fence" => "128".to_owned(),
             Operand::Number => "16".to_owned(),
         }
     };
@@ -103,7 +104,7 @@ fn has_words(operand: &Operand) -> bool {
         }
         Operand::OutBraces(class, _) | Operand::InBraces(class, _) | Operand::OutPair(class, _) => class == Class::Word,
         Operand::InAny | Operand::OutAny | Operand::OutListAny | Operand::InListAny => true,
-        Operand::Address | Operand::Label | Operand::Number => false,
+        Operand::Address | Operand::Mbarrier | Operand::Label | Operand::Number => false,
     }
 }
 

@@ -10,7 +10,8 @@ use crate::memory::global::Allocation;
 use crate::memory::local::LocalMemory;
 use crate::memory::shared::SharedMemory;
 use crate::memory::{Access, Packet, Space, nearest};
-use crate::race::{ALL_LANES, Actor, Conflict};
+use crate::misuse::MbarrierMisuse;
+use crate::race::{ALL_LANES, Actor, Conflict, Earlier};
 use crate::trap::Fault;
 
 /// A warp at work, and the memory that it sees.
@@ -44,6 +45,8 @@ pub(crate) struct WarpState {
     pub(crate) copies: Copies,
     /// Warp instructions so far.
     pub(crate) executed: u64,
+    /// Lanes that asked in vain for a phase of an mbarrier, and which one.
+    pub(crate) polls: Option<(u32, Option<u32>)>,
     /// The buffer that was accessed last: usually the next one too.
     hint: usize,
 }
@@ -51,7 +54,15 @@ pub(crate) struct WarpState {
 impl WarpState {
     /// A warp that has done nothing yet.
     pub(crate) fn new(index: u32, live: u32, local_bytes: u64) -> WarpState {
-        WarpState { index, live, local: LocalMemory::new(local_bytes), copies: Copies::default(), executed: 0, hint: 0 }
+        WarpState {
+            index,
+            live,
+            local: LocalMemory::new(local_bytes),
+            copies: Copies::default(),
+            executed: 0,
+            polls: None,
+            hint: 0,
+        }
     }
 }
 
@@ -71,7 +82,7 @@ impl<'a> Effect<'a> {
         let mut out = [0; WARP];
         if address.wide {
             for (to, from) in out.iter_mut().zip(self.lanes.wides(address.row)) {
-                *to = from.wrapping_add(address.offset as u64);
+                *to = from.wrapping_add(i64::from(address.offset) as u64);
             }
         } else {
             for (to, from) in out.iter_mut().zip(self.lanes.words(address.row)) {
@@ -303,7 +314,11 @@ impl<'a> Effect<'a> {
     pub(crate) fn check_shared_written(&self, lane: usize, offset: usize, bytes: usize) -> Result<(), Box<Fault>> {
         match self.shared.first_unwritten(offset, bytes) {
             Some(byte) if self.watches() => {
-                let (name, byte) = self.name_of(byte);
+                if let Some(mbarrier) = self.shared.mbarriers.touching(byte as u32, 1) {
+                    let at = Box::new(self.launch.code.place(mbarrier.maker.pc));
+                    return Err(self.misuse(lane, mbarrier.offset, MbarrierMisuse::Touched { at }));
+                }
+                let (name, byte) = self.shared.name_of(byte);
                 Err(uninitialised(Space::Shared, lane, &name, byte))
             }
             _ => Ok(()),
@@ -327,8 +342,15 @@ impl<'a> Effect<'a> {
 
     #[cold]
     pub(crate) fn race(&self, access: Access, lane: u32, conflict: Conflict) -> Box<Fault> {
+        if conflict.how == Earlier::Mbarrier {
+            let at = Box::new(self.launch.code.place(conflict.by.pc));
+            let lane = if lane == ALL_LANES { 0 } else { lane as usize };
+            let touched = self.shared.mbarriers.touching(conflict.granule as u32 * 4, 4);
+            let offset = touched.map_or(conflict.granule as u32 * 4, |mbarrier| mbarrier.offset);
+            return self.misuse(lane, offset, MbarrierMisuse::Touched { at });
+        }
         let one = |lane: u32| (lane != ALL_LANES).then_some(lane as usize);
-        let (name, offset) = self.name_of(conflict.granule * 4);
+        let (name, offset) = self.shared.name_of(conflict.granule * 4);
         Box::new(Fault::Race {
             access,
             lane: one(lane),
@@ -339,15 +361,6 @@ impl<'a> Effect<'a> {
             earlier_lane: one(conflict.by.lane),
             earlier_place: self.launch.code.place(conflict.by.pc),
         })
-    }
-
-    /// The variable that a byte of shared memory is in, and the byte inside it.
-    fn name_of(&self, offset: usize) -> (String, u64) {
-        let base = |base: u64| base - u64::from(crate::memory::shared::FIRST);
-        match self.shared.variable_at(offset) {
-            Some(variable) => (variable.name.clone(), offset as u64 - base(variable.base)),
-            None => ("shared memory".to_owned(), offset as u64),
-        }
     }
 
     fn local_offset(&self, access: Access, lane: usize, address: u64, bytes: usize) -> Result<usize, Box<Fault>> {

@@ -13,6 +13,8 @@ use crate::trap::Fault;
 pub(crate) struct Copies {
     /// Groups that each lane has closed.
     closed: [u32; WARP],
+    /// The last group of each lane that an mbarrier waits for.
+    promised: [u32; WARP],
     /// Oldest first.
     pending: VecDeque<Copy>,
 }
@@ -96,10 +98,21 @@ impl Effect<'_> {
                 races.clocks().retire_copies(self.warp.index as usize, 1 << lane, limit(lane));
             }
         }
+        self.complete_copies(mask, limit)
+    }
+
+    /// Carries out the copies that lanes have promised an mbarrier.
+    pub(crate) fn complete_promised_copies(&mut self, lanes: u32) -> Result<(), Box<Fault>> {
+        let promised = self.warp.copies.promised;
+        self.complete_copies(lanes, |lane| promised[lane])
+    }
+
+    /// Carries out the copies of these lanes up to a group of each.
+    fn complete_copies(&mut self, lanes: u32, limit: impl Fn(usize) -> u32) -> Result<(), Box<Fault>> {
         let mut pending = std::mem::take(&mut self.warp.copies.pending);
         let mut partly = false;
         for copy in &mut pending {
-            let due = select(copy.lanes & mask, |lane| copy.group <= limit(lane));
+            let due = select(copy.lanes & lanes, |lane| copy.group <= limit(lane));
             copy.lanes &= !due;
             partly |= due != 0 && copy.lanes != 0;
             if self.launch.copies == Moment::Latest {
@@ -146,8 +159,15 @@ impl Effect<'_> {
 impl Copies {
     /// A lane, of those, whose copies nobody has waited for, and the instruction that started one.
     pub(crate) fn unwaited(&self, lanes: u32) -> Option<(usize, u32)> {
-        let copy = self.pending.iter().find(|copy| copy.lanes & lanes != 0)?;
-        Some(((copy.lanes & lanes).trailing_zeros() as usize, copy.pc))
+        let left = |copy: &Copy| select(copy.lanes & lanes, |lane| copy.group > self.promised[lane]);
+        let copy = self.pending.iter().find(|copy| left(copy) != 0)?;
+        Some((left(copy).trailing_zeros() as usize, copy.pc))
+    }
+
+    /// A lane promises an mbarrier all copies that it has started: their last group.
+    pub(crate) fn promise(&mut self, lane: usize) -> u32 {
+        self.promised[lane] = self.closed[lane] + 1;
+        self.promised[lane]
     }
 
     /// Puts copies in line, a record for each group that their lanes stand in.

@@ -5,6 +5,7 @@ use super::context::WarpState;
 use super::counts::Counts;
 use super::lanes::{Lanes, WARP, lanes_of};
 use super::launch::LaunchState;
+use super::mbarrier::Mbarrier;
 use super::registers::{Change, RegisterPool};
 use super::warp::{Around, Arrives, Failed, Pause, Warp};
 use crate::decode::special::Start;
@@ -26,6 +27,12 @@ pub(crate) struct Cta {
     live: u32,
     /// Warps that can run.
     ready: u32,
+    /// Those of them that asked in vain for a phase of an mbarrier: they run again when something has happened.
+    polling: u32,
+    /// How often waits ended in vain since something happened.
+    in_vain: u32,
+    /// Warp instructions since then, while something is under way.
+    since: u64,
     /// The warp that ran last.
     last: u32,
     random: u64,
@@ -40,6 +47,10 @@ pub(crate) enum Progress {
 
 /// Instructions of a warp before another may run, where the schedule does not say.
 const LONG: u64 = 1 << 16;
+/// Warp instructions after which something that is under way happens even though warps can run: they may be asking for it.
+const PATIENCE: u64 = 4 * LONG;
+/// How often all waits for mbarriers end in vain, while nothing else happens, before nobody can go on.
+const MOST_IN_VAIN: u32 = 256;
 
 impl Cta {
     /// A CTA at the start of the kernel.
@@ -77,6 +88,9 @@ impl Cta {
             registers: RegisterPool::new(launch.registers, warps as usize),
             live: all,
             ready: all,
+            polling: 0,
+            in_vain: 0,
+            since: 0,
             last: warps - 1,
             // Every CTA draws its own sequence, whichever host thread runs it.
             random: launch.seed ^ (u64::from(number) + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15),
@@ -92,8 +106,9 @@ impl Cta {
     ) -> Result<Progress, Box<Trap>> {
         let mut left = budget;
         while self.live != 0 {
-            if self.ready == 0 {
-                return Err(self.deadlock(launch));
+            if self.ready & !self.polling == 0 || self.since > PATIENCE {
+                self.let_happen(launch, counts)?;
+                continue;
             }
             if left == 0 {
                 return Ok(Progress::Unfinished);
@@ -107,13 +122,16 @@ impl Cta {
             let executed = self.warps[warp as usize].state.executed - before;
             left = left.saturating_sub(executed);
             launch.spend(executed).map_err(|fault| self.trap(launch, warp, (fault, 0)))?;
+            self.since = if self.shared.transfers.is_empty() { 0 } else { self.since + executed };
             match pause {
                 Pause::Quantum => {}
+                Pause::Polls => self.polling |= 1 << warp,
                 Pause::Blocked => self.ready &= !(1 << warp),
                 Pause::Ended => {
                     self.ready &= !(1 << warp);
                     self.live &= !(1 << warp);
                     (0..BARRIERS as u32).for_each(|barrier| self.complete(launch, barrier));
+                    self.something_happened();
                 }
                 Pause::Registers(change) => {
                     let pc = change.pc;
@@ -123,27 +141,91 @@ impl Cta {
                     self.arrive(launch, warp, arrives).map_err(|fault| self.trap(launch, warp, (fault, arrives.pc)))?;
                 }
             }
+            self.wake();
         }
+        self.expect_observed(launch)?;
         match self.registers.left_alone() {
             Some((warp, fault, pc)) => Err(self.trap(launch, warp, (fault, pc))),
             None => Ok(Progress::Finished),
         }
     }
 
+    /// No warp can run: something that is under way happens, or waits for mbarriers end in vain, as they may.
+    fn let_happen(&mut self, launch: &LaunchState<'_>, counts: &mut Counts) -> Result<(), Box<Trap>> {
+        self.since = 0;
+        let under_way = self.shared.transfers.len() as u64;
+        if under_way > 0 {
+            let which = if under_way == 1 { 0 } else { self.draw() % under_way };
+            let transfer = self.shared.transfers.swap_remove(which as usize);
+            let warp = transfer.warp;
+            let mut around = Around { shared: &mut self.shared, launch, counts, cta: self.number };
+            let finished = self.warps[warp as usize].finish(&mut around, transfer);
+            finished.map_err(|failed| self.trap(launch, warp, failed))?;
+            self.something_happened();
+            self.wake();
+            return Ok(());
+        }
+        let mut again = self.polling;
+        if self.in_vain < MOST_IN_VAIN {
+            for (at, warp) in self.warps.iter_mut().enumerate() {
+                again |= u32::from(warp.time_out(launch.code)) << at;
+            }
+        }
+        self.in_vain += 1;
+        if again == 0 || self.in_vain > MOST_IN_VAIN {
+            return Err(self.deadlock(launch));
+        }
+        self.ready |= again;
+        self.polling = 0;
+        Ok(())
+    }
+
+    /// Whoever asked in vain may ask again.
+    fn something_happened(&mut self) {
+        (self.polling, self.in_vain, self.since) = (0, 0, 0);
+    }
+
+    /// Lets go on whoever waits for mbarriers that have completed a phase.
+    fn wake(&mut self) {
+        let completed = self.shared.mbarriers.take_completed();
+        if completed.is_empty() {
+            return;
+        }
+        for (at, warp) in self.warps.iter_mut().enumerate() {
+            self.ready |= u32::from(warp.wake(&completed)) << at;
+        }
+        self.something_happened();
+    }
+
+    /// Whether somebody was told of every copy that an mbarrier counted.
+    fn expect_observed(&self, launch: &LaunchState<'_>) -> Result<(), Box<Trap>> {
+        if !launch.watches {
+            return Ok(());
+        }
+        match self.shared.mbarriers.iter().find_map(Mbarrier::unobserved_copy) {
+            Some((warp, pc)) => {
+                let issued = launch.code.place(pc);
+                Err(self.trap(launch, warp, (Box::new(Fault::UnobservedCopy { issued }), pc)))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// The warp to run, and for how long.
     fn choose(&mut self, schedule: Schedule) -> (u32, u64) {
+        let ready = self.ready & !self.polling;
         let (warp, quantum) = match schedule {
-            Schedule::InOrder => (self.ready.trailing_zeros(), LONG),
-            Schedule::Reverse => (31 - self.ready.leading_zeros(), LONG),
+            Schedule::InOrder => (ready.trailing_zeros(), LONG),
+            Schedule::Reverse => (31 - ready.leading_zeros(), LONG),
             Schedule::RoundRobin(quantum) => {
-                let after = self.ready & !(u32::MAX >> (31 - self.last));
-                let next = if after != 0 { after } else { self.ready };
+                let after = ready & !(u32::MAX >> (31 - self.last));
+                let next = if after != 0 { after } else { ready };
                 (next.trailing_zeros(), u64::from(quantum.max(1)))
             }
             Schedule::Random => {
                 let random = self.draw();
-                let among = random as u32 % self.ready.count_ones();
-                let warp = lanes_of(self.ready).nth(among as usize).unwrap_or(0) as u32;
+                let among = random as u32 % ready.count_ones();
+                let warp = lanes_of(ready).nth(among as usize).unwrap_or(0) as u32;
                 (warp, 1 + (random >> 32) % 64)
             }
         };
@@ -194,6 +276,7 @@ impl Cta {
         if !self.barriers[number as usize].is_complete(self.live) {
             return;
         }
+        self.something_happened();
         let barrier = std::mem::take(&mut self.barriers[number as usize]);
         for warp in lanes_of(barrier.waiting & self.live) {
             if let Some(races) = &mut self.shared.races {
@@ -211,10 +294,31 @@ impl Cta {
             None => String::new(),
         };
         let registers = |warp: u32| self.registers.missing(warp);
-        let waits = self.warps.iter().flat_map(|warp| warp.waits(launch.code, missing, registers)).collect::<Vec<_>>();
+        let phases = |place: Option<u32>| match place {
+            Some(place) => self.mbarrier_in_words(launch, place),
+            None => "several mbarriers".to_owned(),
+        };
+        let waits = self.warps.iter().flat_map(|warp| warp.waits(launch.code, missing, registers, phases));
+        let waits = waits.collect::<Vec<_>>();
         let (warp, place) = waits.first().map_or((0, launch.code.place(0)), |wait| (wait.warp, wait.place.clone()));
         let kernel = launch.code.name().to_owned();
         Box::new(Trap { fault: Fault::Deadlock { waits }, kernel, cta: self.coordinates, warp, place })
+    }
+
+    /// What an mbarrier lacks.
+    fn mbarrier_in_words(&self, launch: &LaunchState<'_>, place: u32) -> String {
+        let (name, offset) = self.shared.name_of(place as usize);
+        let line = |pc: u32| {
+            let place = launch.code.place(pc);
+            match place.frames.first() {
+                Some(frame) => format!("{}:{}", frame.file, frame.line),
+                None => format!("PTX line {}", place.ptx_line),
+            }
+        };
+        match self.shared.mbarriers.iter().find(|mbarrier| mbarrier.offset == place) {
+            Some(mbarrier) => format!("the mbarrier at byte {offset} of {name}: {}", mbarrier.missing(line)),
+            None => format!("an mbarrier at byte {offset} of {name} that is none any more"),
+        }
     }
 
     #[cold]

@@ -10,6 +10,7 @@ use super::exchange::{Exchange, member_mask};
 use super::lanes::{Lanes, lanes_of};
 use super::launch::LaunchState;
 use super::registers::{Change, Direction};
+use super::transfers::Transfer;
 use crate::decode::{ALWAYS, Code, Instruction, NOWHERE, Run};
 use crate::isa::control::IN_OWN_TIME;
 use crate::isa::form::Flow;
@@ -48,6 +49,8 @@ enum Waits {
     Cta { barrier: u32 },
     /// Registers that other warps give back.
     Registers,
+    /// A phase of an mbarrier, or of several if it has no place.
+    Mbarrier { place: Option<u32> },
 }
 
 /// Where the parts of a split fragment wait for each other.
@@ -67,6 +70,8 @@ struct Meeting {
 pub(crate) enum Pause {
     /// Its time is over.
     Quantum,
+    /// It asked in vain whether a phase is complete, and will ask again.
+    Polls,
     /// It comes to a barrier.
     Arrives(Arrives),
     /// It wants another number of registers.
@@ -94,6 +99,7 @@ pub(crate) type Failed = (Box<Fault>, u32);
 /// What ends a straight run of a fragment.
 enum Event {
     Quantum,
+    Polls,
     Meets,
     /// A branch that these lanes take and the others do not.
     Splits {
@@ -135,20 +141,19 @@ impl Warp {
             };
             let fragment = &mut self.fragments[at];
             let meeting_pc = fragment.meeting.and_then(|meeting| self.meetings[meeting]).map_or(NOWHERE, |m| m.pc);
-            let mut effect = Effect {
-                lanes: &mut self.lanes,
-                warp: &mut self.state,
-                shared: around.shared,
-                launch: around.launch,
-                counts: around.counts,
-                cta: around.cta,
-                pc: fragment.pc,
-            };
+            let mut effect = effect(&mut self.lanes, &mut self.state, around, fragment.pc);
             let event = straight(&mut effect, fragment, meeting_pc, until)?;
             match event {
                 Event::Quantum => {
                     self.tired = (self.fragments.len() > 1).then_some(self.fragments[at].mask);
                     return Ok(Pause::Quantum);
+                }
+                Event::Polls => {
+                    self.tired = (self.fragments.len() > 1).then_some(self.fragments[at].mask);
+                    let others = self.fragments.iter().enumerate().any(|(other, f)| other != at && f.waits.is_none());
+                    if !others || self.state.executed >= until {
+                        return Ok(Pause::Polls);
+                    }
                 }
                 Event::Meets => {
                     let fragment = self.fragments.swap_remove(at);
@@ -182,6 +187,42 @@ impl Warp {
         }
     }
 
+    /// Carries out what lanes of the warp started at an instruction.
+    pub(crate) fn finish(&mut self, around: &mut Around<'_>, transfer: Transfer) -> Result<(), Failed> {
+        self.lanes.set_mask(transfer.lanes);
+        let mut effect = effect(&mut self.lanes, &mut self.state, around, transfer.pc);
+        effect.finish(transfer.what).map_err(|fault| (fault, transfer.pc))
+    }
+
+    /// Lets lanes that wait for one of these mbarriers ask again. Gives whether there are any.
+    pub(crate) fn wake(&mut self, mbarriers: &[u32]) -> bool {
+        let mut any = false;
+        for fragment in &mut self.fragments {
+            if let Some(Waits::Mbarrier { place }) = fragment.waits
+                && place.is_none_or(|place| mbarriers.contains(&place))
+            {
+                fragment.waits = None;
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// Ends waits for mbarriers in vain. Gives whether there were any.
+    pub(crate) fn time_out(&mut self, code: &Code) -> bool {
+        let mut any = false;
+        for fragment in &mut self.fragments {
+            if let Some(Waits::Mbarrier { .. }) = fragment.waits {
+                self.lanes.set_mask(fragment.mask);
+                self.lanes.set_predicate(code.instructions[fragment.pc as usize].rows[0], 0);
+                fragment.pc += 1;
+                fragment.waits = None;
+                any = true;
+            }
+        }
+        any
+    }
+
     /// Lets the warp go on from a barrier; `votes` is what all threads brought to it.
     pub(crate) fn release(&mut self, barrier: u32, votes: (u32, u32), code: &Code) {
         for fragment in &mut self.fragments {
@@ -211,12 +252,13 @@ impl Warp {
     }
 
     /// What its fragments wait for, in words; `missing` says who keeps a barrier of the CTA waiting, `registers` what is
-    /// missing of those that it wants.
+    /// missing of those that it wants, `phases` what an mbarrier lacks.
     pub(crate) fn waits(
         &self,
         code: &Code,
         missing: impl Fn(u32) -> String,
         registers: impl Fn(u32) -> String,
+        phases: impl Fn(Option<u32>) -> String,
     ) -> Vec<Wait> {
         let wait = |fragment: &Fragment| Wait {
             warp: self.state.index,
@@ -226,7 +268,13 @@ impl Warp {
                 Some(Waits::Warp { barrier }) => format!("the other lanes of its warp, before barrier {barrier}"),
                 Some(Waits::Cta { barrier }) => format!("barrier {barrier}; {}", missing(barrier)),
                 Some(Waits::Registers) => registers(self.state.index),
-                None => "nothing".to_owned(),
+                Some(Waits::Mbarrier { place }) => phases(place),
+                None => match self.state.polls {
+                    Some((mask, place)) if mask == fragment.mask => {
+                        format!("{}, asking again and again", phases(place))
+                    }
+                    _ => "nothing".to_owned(),
+                },
             },
             place: code.place(fragment.pc),
         };
@@ -397,6 +445,11 @@ impl Warp {
     }
 }
 
+/// A warp at an instruction.
+fn effect<'a>(lanes: &'a mut Lanes, warp: &'a mut WarpState, around: &'a mut Around<'_>, pc: u32) -> Effect<'a> {
+    Effect { lanes, warp, shared: around.shared, launch: around.launch, counts: around.counts, cta: around.cta, pc }
+}
+
 /// Runs a fragment as long as its lanes stay together and nothing stops them.
 fn straight(effect: &mut Effect<'_>, fragment: &mut Fragment, meeting: u32, until: u64) -> Result<Event, Failed> {
     let instructions = effect.launch.code.instructions.as_slice();
@@ -465,6 +518,21 @@ fn straight(effect: &mut Effect<'_>, fragment: &mut Fragment, meeting: u32, unti
                 }
                 synchronise(effect.shared, effect.warp.index, active);
                 pc += 1;
+            }
+            Run::Flow(flow @ (Flow::TestWait | Flow::TryWait)) => {
+                effect.lanes.set_mask(active);
+                effect.pc = pc;
+                let passed = effect.pass_mbarriers(ins).map_err(|fault| (fault, pc))?;
+                if passed == 0 && flow == Flow::TryWait {
+                    let place = effect.waited_for(ins);
+                    break Event::Waits { lanes: active, waits: Waits::Mbarrier { place } };
+                }
+                effect.lanes.set_predicate(ins.rows[0], passed);
+                pc += 1;
+                if passed == 0 {
+                    effect.warp.polls = Some((mask, effect.waited_for(ins)));
+                    break Event::Polls;
+                }
             }
             Run::Flow(flow @ (Flow::TakeRegisters | Flow::GiveRegisters)) => {
                 expect_whole_warp(effect, active, pc)?;

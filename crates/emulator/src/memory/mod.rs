@@ -78,6 +78,8 @@ pub enum Access {
     CopySource,
     /// Writes by an asynchronous copy.
     CopyDestination,
+    /// Uses an mbarrier.
+    Mbarrier,
 }
 
 impl fmt::Display for Access {
@@ -88,6 +90,7 @@ impl fmt::Display for Access {
             Access::Atomic => "atomic",
             Access::CopySource => "read of an asynchronous copy",
             Access::CopyDestination => "write of an asynchronous copy",
+            Access::Mbarrier => "use of an mbarrier",
         })
     }
 }

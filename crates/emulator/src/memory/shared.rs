@@ -1,6 +1,8 @@
 //! Shared memory of one CTA, with the shadow that finds its misuse.
 
 use super::{Packet, Region};
+use crate::machine::mbarrier::Mbarriers;
+use crate::machine::transfers::Transfer;
 use crate::race::Races;
 
 /// Address of the first byte: a kernel that forgets a base meets nothing at 0.
@@ -18,6 +20,10 @@ pub(crate) struct SharedMemory {
     written: Vec<u16>,
     /// Races, if they are looked for.
     pub(crate) races: Option<Box<Races>>,
+    /// The mbarriers in it.
+    pub(crate) mbarriers: Mbarriers,
+    /// What is under way to it.
+    pub(crate) transfers: Vec<Transfer>,
     /// The variables, by ascending address.
     variables: Vec<Region>,
 }
@@ -33,7 +39,14 @@ impl SharedMemory {
     pub(crate) fn new(variables: Vec<Region>, races: Option<Box<Races>>) -> SharedMemory {
         let end = variables.iter().map(|variable| variable.base + variable.bytes).max().unwrap_or(u64::from(FIRST));
         let lines = (end - u64::from(FIRST)).div_ceil(LINE as u64) as usize;
-        SharedMemory { words: vec![u32::MAX; lines * 4], written: vec![0; lines], races, variables }
+        SharedMemory {
+            words: vec![u32::MAX; lines * 4],
+            written: vec![0; lines],
+            races,
+            mbarriers: Mbarriers::default(),
+            transfers: Vec::new(),
+            variables,
+        }
     }
 
     /// The variables, by ascending address.
@@ -54,6 +67,14 @@ impl SharedMemory {
     /// The variable that a byte is in.
     pub(crate) fn variable_at(&self, offset: usize) -> Option<&Region> {
         self.variables.iter().find(|variable| variable.holds(offset as u64 + u64::from(FIRST), 1))
+    }
+
+    /// The variable that a byte is in, and the byte inside it.
+    pub(crate) fn name_of(&self, offset: usize) -> (String, u64) {
+        match self.variable_at(offset) {
+            Some(variable) => (variable.name.clone(), offset as u64 - (variable.base - u64::from(FIRST))),
+            None => ("shared memory".to_owned(), offset as u64),
+        }
     }
 
     /// The first of these bytes that has no value.

@@ -21,6 +21,8 @@ pub(crate) enum Agent {
     Fenced(u32),
     /// As `Fenced`, of what their `cp.async` wrote.
     FencedCopies(u32),
+    /// Mbarriers, whose bytes belong to none of the others: nobody ever knows its clock.
+    Objects,
 }
 
 /// Most agents of a CTA: a stamp has ten bits, and all ones are no agent.
@@ -93,7 +95,7 @@ impl Agents {
             | Agent::Bulk(warp)
             | Agent::Fenced(warp)
             | Agent::FencedCopies(warp) => Some(warp as usize),
-            Agent::Matrix(_) | Agent::Mbarrier(_) => None,
+            Agent::Matrix(_) | Agent::Mbarrier(_) | Agent::Objects => None,
         }
     }
 

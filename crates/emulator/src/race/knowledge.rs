@@ -177,6 +177,7 @@ impl Clocks {
             Agent::Bulk(_) => Earlier::BulkRead,
             Agent::Matrix(_) => Earlier::MatrixRead,
             Agent::Mbarrier(_) => Earlier::BulkWrite,
+            Agent::Objects => Earlier::Mbarrier,
             _ if stamp.is_atomic() => Earlier::Atomic,
             _ => Earlier::Write,
         };
@@ -213,11 +214,16 @@ impl Clocks {
             .all(|me| lanes(theirs).all(|you| self.known(actor.warp as usize, me, agent, you) >= stamp.clock()))
     }
 
+    /// Whether a thread knows what another one did at a clock of its warp.
+    pub(crate) fn is_after(&self, actor: Actor, earlier: Actor, clock: u32) -> bool {
+        self.knows(actor, earlier.warp as usize, Stamp::new(clock, earlier.warp as usize, earlier, 15, 0))
+    }
+
     /// Who made an access, or started what made it.
     fn maker(&self, stamp: Stamp) -> Actor {
         let (warp, lane) = match self.agents.get(stamp.agent()) {
             Agent::Matrix(group) => (4 * group, ALL_LANES),
-            Agent::Mbarrier(_) => (stamp.lane(), ALL_LANES),
+            Agent::Mbarrier(_) | Agent::Objects => (stamp.lane(), ALL_LANES),
             _ => (self.agents.lanes_of(stamp.agent()).unwrap_or(0) as u32, stamp.lane()),
         };
         Actor { warp, lane, pc: stamp.pc() }

@@ -58,6 +58,8 @@ pub enum Earlier {
     BulkRead,
     /// It is a `wgmma` that reads its operands here, and its group was not waited for.
     MatrixRead,
+    /// It made an mbarrier of these bytes.
+    Mbarrier,
     /// It wrote by the generic proxy, and its thread made no `fence.proxy.async` before it told of it.
     Unfenced,
     /// It was another lane's part of the same store, of another value.
@@ -236,6 +238,22 @@ impl Races {
     #[inline(always)]
     fn plain(&self, actor: Actor, offset: usize, bytes: usize) -> Stamp {
         Stamp::new(self.clocks.now(actor.warp as usize), actor.warp as usize, actor, touched(offset, bytes), 0)
+    }
+
+    /// Notes that bytes become an mbarrier: as a write, and whoever touches them from now on meets it. Gives the clock.
+    pub(crate) fn make_object(&mut self, actor: Actor, offset: usize, bytes: usize) -> Result<u32, Obstacle> {
+        self.write(actor, offset, bytes)?;
+        let Some(agent) = self.clocks.number_of(Agent::Objects) else { return Err(Obstacle::TooManyAgents) };
+        let stamp = Stamp::new(LAST_CLOCK, agent, Actor { lane: actor.warp, ..actor }, 15, 0);
+        granules(offset, bytes).for_each(|granule| self.writes.set_granule(granule, stamp));
+        Ok(self.clocks.now(actor.warp as usize))
+    }
+
+    /// Notes that an mbarrier becomes bytes: as a write.
+    pub(crate) fn end_object(&mut self, actor: Actor, offset: usize, bytes: usize) {
+        let warp = actor.warp as usize;
+        let stamp = Stamp::new(self.clocks.now(warp), warp, actor, 15, 0);
+        granules(offset, bytes).for_each(|granule| self.writes.set_granule(granule, stamp));
     }
 
     /// Notes an atomic operation: it races with everything but its like.

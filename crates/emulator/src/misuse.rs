@@ -1,0 +1,158 @@
+//! What can be done wrong with an mbarrier.
+
+use std::fmt;
+
+use crate::trap::Place;
+
+/// A use of an mbarrier that PTX leaves undefined, or that can only be a mistake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MbarrierMisuse {
+    /// There is no mbarrier at this address.
+    NotInitialised,
+    /// Nothing orders the use after the initialisation.
+    InitialisedUnordered {
+        /// Where it was initialised.
+        at: Box<Place>,
+    },
+    /// It is initialised again, without having been invalidated.
+    InitialisedTwice {
+        /// Where it was initialised.
+        at: Box<Place>,
+    },
+    /// It is invalidated while threads, bytes or copies are waited for.
+    InUse {
+        /// Arrivals that its phase lacks.
+        pending: u32,
+        /// Arrivals of a phase.
+        expected: u32,
+        /// Bytes that its phase lacks.
+        bytes: i64,
+    },
+    /// A count of arrivals that no mbarrier has.
+    Count {
+        /// The count.
+        count: u32,
+    },
+    /// More arrivals than the phase lacks.
+    TooManyArrivals {
+        /// Arrivals that come.
+        count: u32,
+        /// Arrivals that the phase lacks.
+        pending: u32,
+        /// Arrivals of a phase.
+        expected: u32,
+        /// Bytes that the phase lacks.
+        bytes: i64,
+        /// Its number, counted from 0.
+        phase: u32,
+    },
+    /// More bytes are expected, or came unexpected, than an mbarrier can count.
+    TooManyBytes {
+        /// Bytes that the phase would lack.
+        bytes: i64,
+    },
+    /// An arrival that must not complete the phase completes it.
+    Completes {
+        /// The phase, counted from 0.
+        phase: u32,
+    },
+    /// An arrival in a phase, though nobody waited for the one before: a wait for it cannot be told from one for the next.
+    Unobserved {
+        /// The phase that nobody waited for, counted from 0.
+        phase: u32,
+    },
+    /// A wait with a state that is older than the phase before the present one.
+    StaleState {
+        /// The phase of the state, counted from 0.
+        state: u32,
+        /// The present phase, counted from 0.
+        phase: u32,
+    },
+    /// An instruction of another kind touches its eight bytes.
+    Touched {
+        /// Where it was initialised.
+        at: Box<Place>,
+    },
+    /// More mbarriers than the race detector can tell apart.
+    TooMany,
+    /// Only threads of its own CTA may do this to an mbarrier.
+    Remote,
+}
+
+impl MbarrierMisuse {
+    /// What usually mends it.
+    pub(crate) fn help(&self) -> &'static str {
+        match self {
+            MbarrierMisuse::NotInitialised => "mbarrier.init it in one thread, and let the others pass a barrier",
+            MbarrierMisuse::InitialisedUnordered { .. } => {
+                "put a barrier of the CTA between mbarrier.init and the first use by other threads"
+            }
+            MbarrierMisuse::InitialisedTwice { .. } => "initialise it once, or mbarrier.inval it first",
+            MbarrierMisuse::InUse { .. } => "wait for its phase before it is invalidated",
+            MbarrierMisuse::Count { .. } => "counts are 1 to 1048575",
+            MbarrierMisuse::TooManyArrivals { .. } => {
+                "initialise it with as many arrivals as come in a phase, arrive.expect_tx included, or wait before \
+                 the next arrival"
+            }
+            MbarrierMisuse::TooManyBytes { .. } => "expect each byte once, in the phase in which it comes",
+            MbarrierMisuse::Completes { .. } => "without .noComplete, or count the arrivals again",
+            MbarrierMisuse::Unobserved { .. } => "wait for each phase in a thread before anybody arrives in the next",
+            MbarrierMisuse::StaleState { .. } => "wait for the state of each arrival before arriving again",
+            MbarrierMisuse::Touched { .. } => {
+                "only mbarrier instructions and copies may: check the offsets of what lies beside it, or \
+                 mbarrier.inval it first"
+            }
+            MbarrierMisuse::TooMany => "use fewer mbarriers in a CTA",
+            MbarrierMisuse::Remote => "wait on an mbarrier of the own CTA; others may arrive at it",
+        }
+    }
+
+    /// The initialisation that it is about.
+    pub(crate) fn initialised(&self) -> Option<&Place> {
+        match self {
+            MbarrierMisuse::InitialisedUnordered { at }
+            | MbarrierMisuse::InitialisedTwice { at }
+            | MbarrierMisuse::Touched { at } => Some(at),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for MbarrierMisuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MbarrierMisuse::NotInitialised => f.write_str("no mbarrier was initialised there"),
+            MbarrierMisuse::InitialisedUnordered { .. } => {
+                f.write_str("nothing orders this use after its initialisation by another thread")
+            }
+            MbarrierMisuse::InitialisedTwice { .. } => f.write_str("it is initialised again while it is one"),
+            MbarrierMisuse::InUse { pending, expected, bytes } => write!(
+                f,
+                "it is invalidated in the middle of a phase: {pending} of {expected} arrivals and {bytes} bytes are missing"
+            ),
+            MbarrierMisuse::Count { count } => write!(f, "{count} arrivals"),
+            MbarrierMisuse::TooManyArrivals { count, pending, expected, bytes, phase } => write!(
+                f,
+                "{count} more arrivals, and phase {phase} lacks {pending} of {expected} arrivals and {bytes} bytes"
+            ),
+            MbarrierMisuse::TooManyBytes { bytes } => {
+                write!(f, "its phase would lack {bytes} bytes, and it counts to 1048575 either way")
+            }
+            MbarrierMisuse::Completes { phase } => {
+                write!(f, "an arrival with .noComplete is the last that phase {phase} lacks")
+            }
+            MbarrierMisuse::Unobserved { phase } => write!(
+                f,
+                "an arrival in phase {}, and no wait was ever told that phase {phase} is complete",
+                phase.wrapping_add(1)
+            ),
+            MbarrierMisuse::StaleState { state, phase } => {
+                write!(f, "a wait with a state of phase {state} in phase {phase}: it may only be one behind")
+            }
+            MbarrierMisuse::Touched { .. } => f.write_str("its bytes are touched as if they were data"),
+            MbarrierMisuse::TooMany => f.write_str("more mbarriers than can be told apart"),
+            MbarrierMisuse::Remote => f.write_str("it belongs to another CTA of the cluster"),
+        }
+    }
+}
