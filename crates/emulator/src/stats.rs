@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::decode::Code;
-use crate::isa::tensor;
+use crate::isa::{tensor, wgmma};
 use crate::launch::Launch;
 use crate::machine::counts::Counts;
 
@@ -23,7 +23,7 @@ pub struct Stats {
     pub warps: Vec<u64>,
     /// Multiplications and additions of matrix instructions.
     pub mma_flops: u64,
-    /// Matrix instructions by spelling.
+    /// Matrix instructions by spelling, each counted once for a warp.
     pub mma: BTreeMap<String, u64>,
     /// Loads of global memory.
     pub global_loads: GlobalTraffic,
@@ -112,10 +112,10 @@ impl Stats {
                 continue;
             }
             *stats.families.entry(ins.form.family.name()).or_default() += executed;
-            let flops = tensor::flops(ins.form);
+            let flops = if ins.accumulators > 0 { wgmma::flops(ins) } else { tensor::flops(ins.form) };
             if flops > 0 {
                 stats.mma_flops += flops * executed;
-                *stats.mma.entry(ins.form.spelling.to_owned()).or_default() += executed;
+                *stats.mma.entry(code.spelling(pc)).or_default() += executed;
             }
             match ins.form.opcode() {
                 "bar" | "barrier" if !ins.form.spelling.contains("warp") => stats.barriers += executed,

@@ -181,6 +181,41 @@ pub enum Fault {
         /// What is wrong.
         misuse: MbarrierMisuse,
     },
+    /// A matrix descriptor of `wgmma` says nothing, or leads out of its variable.
+    Descriptor {
+        /// A or B.
+        operand: &'static str,
+        /// The descriptor.
+        descriptor: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A register was read or written while a `wgmma` worked on it.
+    RegisterInFlight {
+        /// Its name.
+        register: String,
+        /// The `wgmma`.
+        issued: Place,
+        /// Whether it is in a group.
+        committed: bool,
+    },
+    /// Nothing orders what threads did with registers before a `wgmma` on them.
+    UnfencedProduct {
+        /// The first register; None: the kernel has no `wgmma.fence` before.
+        register: Option<String>,
+    },
+    /// The warps of a warpgroup do not issue the same.
+    WarpgroupApart {
+        /// What they do.
+        reason: String,
+    },
+    /// A `wgmma` that its threads never waited for when they ended.
+    UnwaitedProduct {
+        /// Where it stands.
+        issued: Place,
+        /// Whether it is in a group.
+        committed: bool,
+    },
     /// Nobody can go on.
     Deadlock {
         /// Who waits where, for what.
@@ -236,7 +271,10 @@ impl Trap {
     pub fn frames(&self) -> impl Iterator<Item = &Frame> {
         let other = match &self.fault {
             Fault::Race { earlier_place, .. } => Some(earlier_place),
-            Fault::UnwaitedCopy { issued, .. } | Fault::UnobservedCopy { issued } => Some(issued),
+            Fault::UnwaitedCopy { issued, .. }
+            | Fault::UnobservedCopy { issued }
+            | Fault::RegisterInFlight { issued, .. }
+            | Fault::UnwaitedProduct { issued, .. } => Some(issued),
             Fault::Mbarrier { misuse, .. } => misuse.initialised(),
             _ => None,
         };
@@ -260,9 +298,10 @@ impl fmt::Display for Trap {
                 let lane = earlier_lane.map_or("all lanes".to_owned(), |lane| format!("lane {lane}"));
                 write!(f, "\n  earlier {earlier} by warp {earlier_warp}, {lane}\n{earlier_place}")?;
             }
-            Fault::UnwaitedCopy { issued, .. } | Fault::UnobservedCopy { issued } => {
-                write!(f, "\n  issued\n{issued}")?;
-            }
+            Fault::UnwaitedCopy { issued, .. }
+            | Fault::UnobservedCopy { issued }
+            | Fault::RegisterInFlight { issued, .. }
+            | Fault::UnwaitedProduct { issued, .. } => write!(f, "\n  issued\n{issued}")?,
             Fault::Mbarrier { misuse, .. } => {
                 if let Some(place) = misuse.initialised() {
                     write!(f, "\n  initialised\n{place}")?;
@@ -344,6 +383,11 @@ impl Fault {
             Fault::BarrierMisuse { .. } => "barrier misuse",
             Fault::Mbarrier { .. } => "mbarrier misuse",
             Fault::RegisterMisuse { .. } => "register misuse",
+            Fault::Descriptor { .. } => "wgmma descriptor",
+            Fault::RegisterInFlight { .. } => "register in flight",
+            Fault::UnfencedProduct { .. } => "wgmma without fence",
+            Fault::WarpgroupApart { .. } => "warpgroup apart",
+            Fault::UnwaitedProduct { .. } => "wgmma without wait",
             Fault::Deadlock { .. } => "deadlock",
             Fault::UnwaitedCopy { .. } | Fault::UnobservedCopy { .. } => "copy without wait",
             Fault::DivisionByZero { .. } => "division by zero",
@@ -390,6 +434,18 @@ impl Fault {
                 "let all four warps of a warpgroup change their registers alike: inc upwards, dec downwards"
             }
             Fault::Mbarrier { misuse, .. } => misuse.help(),
+            Fault::Descriptor { .. } => {
+                "check start, byte offsets and swizzle against how the tile was written, and the tile against the shape"
+            }
+            Fault::RegisterInFlight { committed: true, .. } => "put wgmma.wait_group before the register is used again",
+            Fault::RegisterInFlight { .. } => "close the group with wgmma.commit_group, and wait for it before the use",
+            Fault::UnfencedProduct { .. } => {
+                "put wgmma.fence between the last use of the registers and the first wgmma on them"
+            }
+            Fault::WarpgroupApart { .. } => {
+                "let all four warps of a warpgroup execute every wgmma together, with the same operands"
+            }
+            Fault::UnwaitedProduct { .. } => "close the group and wait for it: wgmma.commit_group, wgmma.wait_group 0",
             Fault::Deadlock { .. } => "let every thread that is counted reach the barrier",
             Fault::UnwaitedCopy { .. } => "wait for all groups before the end, or do not start the copy",
             Fault::UnobservedCopy { .. } => {
@@ -446,6 +502,24 @@ impl fmt::Display for Fault {
             Fault::BarrierMisuse { barrier, reason } => write!(f, "barrier {barrier}: {reason}"),
             Fault::RegisterMisuse { reason } => write!(f, "setmaxnreg: {reason}"),
             Fault::Mbarrier { name, offset, misuse, .. } => write!(f, "mbarrier at byte {offset} of {name}: {misuse}"),
+            Fault::Descriptor { operand, descriptor, reason } => {
+                write!(f, "the matrix descriptor {descriptor:#018x} of {operand}: {reason}")
+            }
+            Fault::RegisterInFlight { register, committed, .. } => {
+                let how = if *committed { "nobody has waited for" } else { "is in no group yet" };
+                write!(f, "{register} belongs to a wgmma that {how}")
+            }
+            Fault::UnfencedProduct { register: Some(register) } => {
+                write!(f, "threads used registers from {register} on, and no wgmma.fence orders that before this wgmma")
+            }
+            Fault::UnfencedProduct { register: None } => {
+                f.write_str("the first wgmma of the warp, and no wgmma.fence orders its registers before it")
+            }
+            Fault::WarpgroupApart { reason } => write!(f, "the warps of a warpgroup part: {reason}"),
+            Fault::UnwaitedProduct { committed, .. } => {
+                let how = if *committed { "it never waited for" } else { "is in no group" };
+                write!(f, "a thread ends with a wgmma that {how}")
+            }
             Fault::Deadlock { .. } => f.write_str("deadlock: no warp of the CTA can go on"),
             Fault::UnwaitedCopy { .. } => {
                 f.write_str("a thread ends with asynchronous copies that it never waited for")

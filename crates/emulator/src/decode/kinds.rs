@@ -125,6 +125,8 @@ impl<'a> Kinds<'a> {
         let last = self.types.last().copied().unwrap_or(COUNT);
         let kind = match (form.opcode(), at) {
             ("mma" | "ldmatrix" | "stmatrix" | "movmatrix", _) => FRAGMENT,
+            ("wgmma", _) if class == Some(Class::Wide) => ADDRESS,
+            ("wgmma", _) => FRAGMENT,
             ("cvta" | "isspacep", _) => ADDRESS,
             ("cvt", _) if self.has("pack") => COUNT,
             ("cvt" | "set", 0) => first,

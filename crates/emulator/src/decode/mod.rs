@@ -4,6 +4,7 @@ mod flow;
 mod kinds;
 mod layout;
 mod operands;
+pub(crate) mod products;
 mod rows;
 pub(crate) mod special;
 pub(crate) mod widths;
@@ -11,10 +12,11 @@ pub(crate) mod widths;
 use std::sync::Arc;
 
 pub(crate) use layout::{Layout, MOST_SHARED_BYTES};
+use products::Products;
 use rows::Rows;
 use special::Special;
 
-use crate::isa::form::{Action, Class, EffectFn, Flow, LaneFn};
+use crate::isa::form::{Action, AwaitFn, Class, EffectFn, Flow, LaneFn};
 use crate::isa::{self, Form};
 use crate::machine::exchange::Exchange;
 use crate::machine::lanes::{INVERTED, Lanes};
@@ -35,14 +37,18 @@ pub(crate) struct Instruction {
     pub(crate) run: Run,
     /// The predicate that lets a lane execute, or [`ALWAYS`].
     pub(crate) guard: u16,
-    /// Whether branches may meet here.
-    pub(crate) meets: bool,
+    /// What must be looked at before it: [`MEETS`] and [`TOUCHES`].
+    pub(crate) marks: u8,
     /// The rows that it names, in written order; lists are laid out flat, addresses are in `addresses`.
     pub(crate) rows: [u16; MOST_ROWS],
     /// A bit for each of `rows` that is a row of wides.
     pub(crate) wides: u16,
     /// How many of `rows` it names.
     pub(crate) row_count: u8,
+    /// Registers that a `wgmma` adds to.
+    pub(crate) accumulators: u16,
+    /// Its place in [`Products::uses`], or in [`Products::touched`] if it is marked so.
+    pub(crate) set: u16,
     /// What the form noted about its modifiers.
     pub(crate) note: u32,
     /// Where a branch goes.
@@ -56,6 +62,11 @@ pub(crate) struct Instruction {
     /// Its row of the table.
     pub(crate) form: &'static Form,
 }
+
+/// Branches may meet here.
+pub(crate) const MEETS: u8 = 1;
+/// It names registers that a `wgmma` works on.
+pub(crate) const TOUCHES: u8 = 2;
 
 /// The guard of an instruction that every lane executes.
 pub(crate) const ALWAYS: u16 = 0x7FFF;
@@ -79,6 +90,7 @@ pub(crate) enum Run {
     Lanes(LaneFn),
     Effect(EffectFn),
     Aligned(EffectFn),
+    Await(AwaitFn),
     Exchange(fn(&mut Exchange)),
     Flow(Flow),
 }
@@ -104,6 +116,8 @@ pub(crate) struct Code {
     pub(crate) independent: bool,
     /// 32-bit rows that registers and immediates take, those of 64 bits counted twice.
     pub(crate) register_rows: u32,
+    /// The registers that `wgmma` works on.
+    pub(crate) products: Products,
     module: Arc<Module>,
     function: usize,
 }
@@ -140,7 +154,13 @@ impl Code {
             drafts.push(draft);
         }
         let flow = flow::Flow::new(&steps);
-        let row_of = rows.share(&classes, &flow::intervals(&steps, &flow, classes.len()));
+        let lent: Vec<_> = drafts.iter().map(operands::Draft::lent).collect();
+        let mut intervals = flow::intervals(&steps, &flow, classes.len());
+        // They are written after the last instruction that names them: nothing else may live there.
+        for id in lent.iter().flatten().flatten() {
+            intervals[id.0 as usize] = Some((0, steps.len() - 1));
+        }
+        let row_of = rows.share(&classes, &intervals);
         if rows.most() >= usize::from(ALWAYS) {
             return Err(at(
                 source.position,
@@ -157,9 +177,11 @@ impl Code {
                 (last.target, last.meeting) = (to as u32, meeting);
             }
             if meeting != NOWHERE {
-                instructions[meeting as usize].meets = true;
+                instructions[meeting as usize].marks |= MEETS;
             }
         }
+        let products = Products::new(&lent, &steps, &row_of, &mut instructions)
+            .map_err(|what| at(source.position, what.to_owned()))?;
         let independent = !source.body.iter().any(speaks_to_other_ctas);
         let register_rows = (rows.words.len() + 2 * rows.wides.len()) as u32;
         let registers = Lanes::new(&rows.predicates, &rows.words, &rows.wides);
@@ -169,6 +191,7 @@ impl Code {
             registers,
             specials,
             register_rows,
+            products,
             layout,
             order,
             independent,
@@ -185,6 +208,19 @@ impl Code {
     /// What the kernel says about launches, its parameters and its text.
     pub(crate) fn source(&self) -> &Function {
         &self.module.functions[self.function]
+    }
+
+    /// Opcode and modifiers of an instruction, as the text has them.
+    pub(crate) fn spelling(&self, pc: usize) -> String {
+        let instruction = &self.source().body[pc];
+        let words = instruction.modifiers.iter().map(String::as_str);
+        std::iter::once(instruction.opcode.as_str()).chain(words).collect::<Vec<_>>().join(".")
+    }
+
+    /// The name of a register that has this row to itself.
+    pub(crate) fn register_of(&self, row: u16) -> Option<String> {
+        let id = self.products.register_of(row)?;
+        Some(self.source().registers[id.0 as usize].name.clone())
     }
 
     /// Where an instruction stands.
@@ -280,6 +316,7 @@ fn run_of(action: Action, chosen: &isa::form::Chosen<'_>, instruction: &mut Inst
         Action::Lanes(pair) => Run::Lanes(pair.of_host()),
         Action::Effect(pair) => Run::Effect(pair.of_host()),
         Action::Aligned(pair) => Run::Aligned(pair.of_host()),
+        Action::Await(pair) => Run::Await(pair.of_host()),
         Action::Exchange(function) => Run::Exchange(function),
         Action::Flow(flow) => Run::Flow(flow),
         Action::Choose(choose) => {

@@ -27,6 +27,10 @@ pub(super) struct Draft {
     registers: Vec<Slot>,
     /// For each address, the register that it starts from.
     bases: [Option<RegisterId>; MOST_ADDRESSES],
+    /// Registers that a `wgmma` adds to.
+    accumulators: Vec<RegisterId>,
+    /// How many of its operands were signs or flags.
+    bits: u32,
     guard: Option<syntax::Guard>,
 }
 
@@ -52,7 +56,8 @@ impl Draft {
             Slot::Read(id) | Slot::ReadInverted(id) => Some(*id),
             _ => None,
         };
-        self.registers.iter().filter_map(read).chain(self.bases.into_iter().flatten()).collect()
+        let named = self.registers.iter().filter_map(read).chain(self.bases.into_iter().flatten());
+        named.chain(self.accumulators.iter().copied()).collect()
     }
 
     /// Registers that it writes.
@@ -61,7 +66,22 @@ impl Draft {
             Slot::Write(id) => Some(*id),
             _ => None,
         };
-        self.registers.iter().filter_map(written).collect()
+        self.registers.iter().filter_map(written).chain(self.accumulators.iter().copied()).collect()
+    }
+
+    /// Registers that a `wgmma` works on behind the back of its threads: those that it adds to, and those of A.
+    pub(super) fn lent(&self) -> [Vec<RegisterId>; 2] {
+        if self.accumulators.is_empty() {
+            return Default::default();
+        }
+        let fragment = |slot: &Slot| match slot {
+            Slot::Read(id) => Some(*id),
+            _ => None,
+        };
+        let in_registers =
+            self.instruction.form.operands.iter().any(|operand| matches!(operand, Operand::InBraces(..)));
+        let operand = if in_registers { self.registers[..4].iter().filter_map(fragment).collect() } else { Vec::new() };
+        [self.accumulators.clone(), operand]
     }
 
     /// The instruction, with the rows that its registers got.
@@ -93,6 +113,8 @@ impl Decoder<'_> {
                 instruction: empty(form),
                 registers: Vec::new(),
                 bases: [None; MOST_ADDRESSES],
+                accumulators: Vec::new(),
+                bits: 0,
                 guard: instruction.guard,
             };
             draft.instruction.number = instruction.used_bytes.unwrap_or(0) as i64;
@@ -100,6 +122,7 @@ impl Decoder<'_> {
                 Ok(()) => {
                     let made = &mut draft.instruction;
                     made.row_count = draft.registers.len() as u8;
+                    made.accumulators = draft.accumulators.len() as u16;
                     made.run = run_of(form.action, &chosen, made).ok_or_else(|| {
                         Refusal("the emulator has no such combination of modifiers, registers and numbers".to_owned())
                     })?;
@@ -207,6 +230,23 @@ impl Decoder<'_> {
                 (Operand::OutBraces(_, count) | Operand::InBraces(_, count), _) => {
                     return refuse(&format!("{count} registers in braces"));
                 }
+                (Operand::Accumulators, syntax::Operand::Vector(list)) => {
+                    for one in list {
+                        let syntax::Operand::Register(id) = one else {
+                            return Err(Refusal("a sum must stand in a register".to_owned()));
+                        };
+                        self.expect(*id, Some(Class::Word), kinds.place(form, number, Some(Class::Word), 1))?;
+                        if draft.accumulators.contains(id) {
+                            return Err(Refusal(format!("{} stands twice among the sums", self.name(*id))));
+                        }
+                        draft.accumulators.push(*id);
+                    }
+                }
+                (Operand::Sign, syntax::Operand::Integer(sign @ (1 | -1))) => bit(draft, *sign == -1),
+                (Operand::Flag, syntax::Operand::Integer(flag @ (0 | 1))) => bit(draft, *flag == 1),
+                (Operand::Accumulators, _) => return refuse("registers in braces"),
+                (Operand::Sign, _) => return refuse("1 or -1"),
+                (Operand::Flag, _) => return refuse("0 or 1"),
                 (Operand::Label, _) => return refuse("a label"),
                 (Operand::Number, _) => return refuse("a number"),
                 (Operand::Address, _) => return refuse("an address in brackets"),
@@ -389,6 +429,12 @@ fn in_braces(operand: &syntax::Operand, count: u8) -> bool {
     elements(operand).len() == usize::from(count) && (count == 1 || matches!(operand, syntax::Operand::Vector(_)))
 }
 
+/// The next bit of the number of an instruction, the first lowest.
+fn bit(draft: &mut Draft, holds: bool) {
+    draft.instruction.number |= i64::from(holds) << draft.bits;
+    draft.bits += 1;
+}
+
 fn push(draft: &mut Draft, row: u16, slot: Slot) -> Result<(), Refusal> {
     let at = draft.registers.len();
     if at == MOST_ROWS {
@@ -403,10 +449,12 @@ fn empty(form: &'static Form) -> Instruction {
     Instruction {
         run: Run::Flow(Flow::Nothing),
         guard: ALWAYS,
-        meets: false,
+        marks: 0,
         rows: [rows::SINK; MOST_ROWS],
         wides: 0,
         row_count: 0,
+        accumulators: 0,
+        set: 0,
         note: 0,
         target: NOWHERE,
         meeting: NOWHERE,

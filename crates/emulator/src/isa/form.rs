@@ -53,6 +53,12 @@ pub(crate) enum Operand {
     Label,
     /// A number known when the text is read.
     Number,
+    /// Read and written: registers of 32 bits in braces, as many as the shape of a `wgmma` says.
+    Accumulators,
+    /// 1, or -1 for an operand that is negated.
+    Sign,
+    /// 0 or 1, known when the text is read.
+    Flag,
 }
 
 /// The kind of row that holds a value.
@@ -160,6 +166,8 @@ pub(crate) enum Action {
     Effect(Pair<EffectFn>),
     /// As `Effect`, once all lanes of the warp are there together.
     Aligned(Pair<EffectFn>),
+    /// As `Aligned`, and may have to wait for other warps.
+    Await(Pair<AwaitFn>),
     /// Gives the lanes of a member mask values of each other, once all of them are there.
     Exchange(fn(&mut Exchange)),
     /// Picks one of the above by the modifiers of the instruction at hand, and may note numbers about them for it.
@@ -172,6 +180,16 @@ pub(crate) enum Action {
 pub(crate) type LaneFn = unsafe fn(&mut Lanes, &Instruction);
 /// A function of a warp and the memory that it sees.
 pub(crate) type EffectFn = unsafe fn(&mut Effect<'_>, &Instruction) -> Result<(), Box<crate::trap::Fault>>;
+
+/// A function of a warp and the memory that it sees, which may find that others must act first.
+pub(crate) type AwaitFn = unsafe fn(&mut Effect<'_>, &Instruction) -> Result<Ready, Box<crate::trap::Fault>>;
+
+/// Whether a warp can go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ready {
+    Now,
+    Later,
+}
 
 /// One function, compiled twice.
 #[derive(Clone, Copy)]
@@ -270,15 +288,26 @@ impl<'a> Chosen<'a> {
 /// The words that name types. `cvt.u64.u32` and `cvt.u32.u64` differ in nothing but their order.
 const TYPES: &[&str] = &[
     "pred", "b8", "b16", "b32", "b64", "b128", "u8", "u16", "u32", "u64", "s8", "s16", "s32", "s64", "f16", "f32",
-    "f64", "bf16", "tf32", "u16x2", "s16x2", "f16x2", "bf16x2", "f32x2", "e4m3x2", "e5m2x2", "u4", "s4", "u2", "s2",
+    "f64", "bf16", "tf32", "e4m3", "e5m2", "u16x2", "s16x2", "f16x2", "bf16x2", "f32x2", "e4m3x2", "e5m2x2", "u4",
+    "s4", "u2", "s2",
 ];
 
 /// A place of a spelling where a modifier stands.
 struct Slot {
+    /// A capital N stands for any number.
     words: Vec<&'static str>,
     required: bool,
     /// Whether the action hears of it: a word without brackets is no choice, one in braces is, even if it is alone.
     choice: bool,
+}
+
+impl Slot {
+    fn takes(&self, word: &str) -> bool {
+        self.words.iter().any(|known| match known.split_once('N') {
+            Some((before, after)) if !after.is_empty() => word.starts_with(before) && word.ends_with(after),
+            _ => *known == word,
+        })
+    }
 }
 
 impl Form {
@@ -332,7 +361,7 @@ impl Spelled {
         let mut words = Vec::new();
         let mut types = 0;
         for slot in &self.slots {
-            let found = left.iter().position(|word| word.is_some_and(|word| slot.words.contains(&word)));
+            let found = left.iter().position(|word| word.is_some_and(|word| slot.takes(word)));
             let word = match found {
                 Some(at) => {
                     let word = left[at].take().unwrap_or_default();
@@ -395,6 +424,15 @@ macro_rules! effect {
         )]
         fn fast($effect: &mut $crate::machine::context::Effect<'_>, $ins: &$crate::decode::Instruction) -> Result<(), Box<$crate::trap::Fault>> $body
         fn plain($effect: &mut $crate::machine::context::Effect<'_>, $ins: &$crate::decode::Instruction) -> Result<(), Box<$crate::trap::Fault>> $body
+        $crate::isa::form::Action::$kind($crate::isa::form::Pair { fast, plain })
+    }};
+    ($kind:ident -> $result:ty, |$effect:ident, $ins:ident| $body:block) => {{
+        #[cfg_attr(
+            target_arch = "x86_64",
+            target_feature(enable = "avx2,fma,bmi1,bmi2,lzcnt,popcnt")
+        )]
+        fn fast($effect: &mut $crate::machine::context::Effect<'_>, $ins: &$crate::decode::Instruction) -> Result<$result, Box<$crate::trap::Fault>> $body
+        fn plain($effect: &mut $crate::machine::context::Effect<'_>, $ins: &$crate::decode::Instruction) -> Result<$result, Box<$crate::trap::Fault>> $body
         $crate::isa::form::Action::$kind($crate::isa::form::Pair { fast, plain })
     }};
 }

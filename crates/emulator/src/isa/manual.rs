@@ -59,6 +59,9 @@ fn describe(operand: Operand) -> String {
         Operand::Mbarrier => "[mbarrier]".to_owned(),
         Operand::Label => "label".to_owned(),
         Operand::Number => "number".to_owned(),
+        Operand::Accumulators => "to and from {word, …}".to_owned(),
+        Operand::Sign => "1 or -1".to_owned(),
+        Operand::Flag => "0 or 1".to_owned(),
     }
 }
 

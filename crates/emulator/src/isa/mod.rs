@@ -26,6 +26,7 @@ mod select;
 pub(crate) mod tensor;
 #[cfg(test)]
 mod tests;
+pub(crate) mod wgmma;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -55,6 +56,7 @@ const TABLES: &[&[Form]] = &[
     fences::FORMS,
     fragments::FORMS,
     tensor::FORMS,
+    wgmma::FORMS,
     control::FORMS,
 ];
 

@@ -30,7 +30,7 @@ fn spellings(form: &Form) -> Vec<String> {
             for (choice, second) in slots[one].iter().flat_map(|a| slots[other].iter().map(move |b| (a, b))) {
                 let mut words: Vec<&str> = slots.iter().map(|slot| slot[0]).collect();
                 (words[one], words[other]) = (choice, second);
-                all.insert(format!("{}{}", form.opcode(), words.concat()));
+                all.insert(format!("{}{}", form.opcode(), words.concat()).replace("nN", "n16"));
             }
         }
     }
@@ -89,6 +89,13 @@ fn operands(form: &Form, spelling: &str, narrow: usize) -> Vec<String> {
             }
             Operand::Address | Operand::Mbarrier => "[%rd1]".to_owned(),
             Operand::Label => "END".to_owned(),
+            // Those of m64n16: of results of 32 bits, or of 16.
+            Operand::Accumulators => {
+                let count = if spelling.contains("k16.f16") || spelling.contains("k32.f16") { 4 } else { 8 };
+                format!("{{{}}}", (2..2 + count).map(|at| format!("%r{at}")).collect::<Vec<_>>().join(", "))
+            }
+            Operand::Sign => "-1".to_owned(),
+            Operand::Flag => "1".to_owned(),
             Operand::Number if form.opcode() == "setmaxnreg" => "24".to_owned(),
             Operand::Number if form.opcode() == "fence" => "128".to_owned(),
             Operand::Number => "16".to_owned(),
@@ -105,6 +112,7 @@ fn has_words(operand: &Operand) -> bool {
         Operand::OutBraces(class, _) | Operand::InBraces(class, _) | Operand::OutPair(class, _) => class == Class::Word,
         Operand::InAny | Operand::OutAny | Operand::OutListAny | Operand::InListAny => true,
         Operand::Address | Operand::Mbarrier | Operand::Label | Operand::Number => false,
+        Operand::Accumulators | Operand::Sign | Operand::Flag => false,
     }
 }
 
@@ -125,7 +133,7 @@ fn accepted(form: &Form, spelling: &str) -> Vec<Vec<String>> {
 fn decode(instructions: &[String]) -> Result<Vec<FormInfo>, LoadError> {
     let text = format!(
         ".version 9.0 .target sm_90a .address_size 64 .visible .entry k(.param .u64 given) {{
-        .reg .pred %p<2>; .reg .b16 %rs<2>; .reg .b32 %r<2>; .reg .b64 %rd<2>; .shared .align 16 .b8 tile[16];\n{}\nEND: ret; }}",
+        .reg .pred %p<2>; .reg .b16 %rs<2>; .reg .b32 %r<10>; .reg .b64 %rd<2>; .shared .align 16 .b8 tile[16];\n{}\nEND: ret; }}",
         instructions.join("\n")
     );
     Ok(Program::load(&text)?.kernel("k")?.forms().collect())
@@ -146,7 +154,7 @@ fn spellings_decode_to_their_row() {
         }
         let words = form.spelling.split(['.', '{', '}', '[', ']', '|']).skip(1).filter(|word| !word.is_empty());
         for word in words {
-            let occurs = |text: &String| text.split([' ', '.']).any(|part| part == word);
+            let occurs = |text: &String| text.split([' ', '.']).any(|part| part == word.replace("nN", "n16"));
             assert!(instructions.iter().any(occurs), "{}: nothing with .{word} decodes", form.spelling);
         }
     }

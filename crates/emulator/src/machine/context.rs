@@ -5,7 +5,8 @@ use super::copies::Copies;
 use super::counts::Counts;
 use super::lanes::{Lanes, WARP, Words, lanes_of};
 use super::launch::LaunchState;
-use crate::decode::{Address, Instruction};
+use super::wgmma::{Flight, Warpgroup};
+use crate::decode::{Address, Code, Instruction};
 use crate::memory::global::Allocation;
 use crate::memory::local::LocalMemory;
 use crate::memory::shared::SharedMemory;
@@ -22,6 +23,8 @@ pub(crate) struct Effect<'a> {
     pub(crate) warp: &'a mut WarpState,
     /// Memory of its CTA.
     pub(crate) shared: &'a mut SharedMemory,
+    /// The products of its CTA's warpgroups.
+    pub(crate) warpgroups: &'a mut [Warpgroup],
     /// What all CTAs share.
     pub(crate) launch: &'a LaunchState<'a>,
     /// What is counted.
@@ -43,6 +46,8 @@ pub(crate) struct WarpState {
     pub(crate) local: LocalMemory,
     /// Asynchronous copies under way.
     pub(crate) copies: Copies,
+    /// Matrix products under way.
+    pub(crate) flight: Flight,
     /// Warp instructions so far.
     pub(crate) executed: u64,
     /// Lanes that asked in vain for a phase of an mbarrier, and which one.
@@ -53,12 +58,13 @@ pub(crate) struct WarpState {
 
 impl WarpState {
     /// A warp that has done nothing yet.
-    pub(crate) fn new(index: u32, live: u32, local_bytes: u64) -> WarpState {
+    pub(crate) fn new(index: u32, live: u32, code: &Code) -> WarpState {
         WarpState {
             index,
             live,
-            local: LocalMemory::new(local_bytes),
+            local: LocalMemory::new(code.layout.local_bytes),
             copies: Copies::default(),
+            flight: Flight::new(&code.products),
             executed: 0,
             polls: None,
             hint: 0,

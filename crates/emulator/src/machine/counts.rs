@@ -51,6 +51,12 @@ impl Counts {
         self.lanes[pc as usize] += if mask == u32::MAX { WARP as u64 } else { u64::from(mask.count_ones()) };
     }
 
+    /// Takes an execution back that has to be tried again.
+    pub(crate) fn take_back(&mut self, warp: usize, pc: u32, mask: u32) {
+        self.executed[warp * self.instructions + pc as usize] -= 1;
+        self.lanes[pc as usize] -= u64::from(mask.count_ones());
+    }
+
     /// Counts a request to global memory.
     pub(crate) fn global(&mut self, pc: u32, addresses: &[u64; WARP], mask: u32, bytes: usize) {
         let traffic = &mut self.traffic[pc as usize];

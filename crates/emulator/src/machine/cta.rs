@@ -6,8 +6,9 @@ use super::counts::Counts;
 use super::lanes::{Lanes, WARP, lanes_of};
 use super::launch::LaunchState;
 use super::mbarrier::Mbarrier;
-use super::registers::{Change, RegisterPool};
+use super::registers::{Change, RegisterPool, WARPGROUP};
 use super::warp::{Around, Arrives, Failed, Pause, Warp};
+use super::wgmma::{self, Warpgroup};
 use crate::decode::special::Start;
 use crate::isa::form::Class;
 use crate::launch::Schedule;
@@ -23,6 +24,8 @@ pub(crate) struct Cta {
     shared: SharedMemory,
     barriers: [Barrier; BARRIERS],
     registers: RegisterPool,
+    /// Products of each whole warpgroup; none in a kernel without any.
+    warpgroups: Vec<Warpgroup>,
     /// Warps that have not ended.
     live: u32,
     /// Warps that can run.
@@ -75,10 +78,12 @@ impl Cta {
             total_shared: bytes as u32,
         };
         let new_warp = |warp| {
-            let state = WarpState::new(warp, lanes_of_warp(threads, warp), launch.code.layout.local_bytes);
+            let state = WarpState::new(warp, lanes_of_warp(threads, warp), launch.code);
             Warp::new(registers(launch, &start(warp)), state)
         };
         let all = ((1u64 << warps) - 1) as u32;
+        let multiplies = !launch.code.products.uses.is_empty();
+        let whole_warpgroups = if multiplies { threads as usize / (WARPGROUP * WARP) } else { 0 };
         Cta {
             number,
             coordinates,
@@ -86,6 +91,7 @@ impl Cta {
             shared: SharedMemory::new(variables, races),
             barriers: Default::default(),
             registers: RegisterPool::new(launch.registers, warps as usize),
+            warpgroups: (0..whole_warpgroups).map(|_| Warpgroup::default()).collect(),
             live: all,
             ready: all,
             polling: 0,
@@ -116,7 +122,8 @@ impl Cta {
             let (warp, quantum) = self.choose(launch.schedule);
             let quantum = quantum.min(left);
             let before = self.warps[warp as usize].state.executed;
-            let mut around = Around { shared: &mut self.shared, launch, counts, cta: self.number };
+            let mut around =
+                Around { shared: &mut self.shared, warpgroups: &mut self.warpgroups, launch, counts, cta: self.number };
             let pause = self.warps[warp as usize].run(&mut around, quantum);
             let pause = pause.map_err(|failed| self.trap(launch, warp, failed))?;
             let executed = self.warps[warp as usize].state.executed - before;
@@ -142,11 +149,35 @@ impl Cta {
                 }
             }
             self.wake();
+            self.wake_warpgroups();
         }
         self.expect_observed(launch)?;
-        match self.registers.left_alone() {
-            Some((warp, fault, pc)) => Err(self.trap(launch, warp, (fault, pc))),
-            None => Ok(Progress::Finished),
+        if let Some((warp, fault, pc)) = self.registers.left_alone() {
+            return Err(self.trap(launch, warp, (fault, pc)));
+        }
+        for (group, warpgroup) in self.warpgroups.iter().enumerate() {
+            if let Some((own, pc)) = warpgroup.left_alone() {
+                let warp = (WARPGROUP * group + own) as u32;
+                let reason = format!("warp {warp} ends without it, and another warp of its warpgroup executed it");
+                return Err(self.trap(launch, warp, (Box::new(Fault::WarpgroupApart { reason }), pc)));
+            }
+        }
+        Ok(Progress::Finished)
+    }
+
+    /// Lets warps try again that wait until their warpgroup has issued a product.
+    fn wake_warpgroups(&mut self) {
+        for group in 0..self.warpgroups.len() {
+            if !std::mem::take(&mut self.warpgroups[group].wakes) {
+                continue;
+            }
+            self.something_happened();
+            for warp in WARPGROUP * group..WARPGROUP * (group + 1) {
+                if self.warps[warp].waits_for_warpgroup() {
+                    self.warps[warp].tries_again();
+                    self.ready |= 1 << warp;
+                }
+            }
         }
     }
 
@@ -158,7 +189,8 @@ impl Cta {
             let which = if under_way == 1 { 0 } else { self.draw() % under_way };
             let transfer = self.shared.transfers.swap_remove(which as usize);
             let warp = transfer.warp;
-            let mut around = Around { shared: &mut self.shared, launch, counts, cta: self.number };
+            let mut around =
+                Around { shared: &mut self.shared, warpgroups: &mut self.warpgroups, launch, counts, cta: self.number };
             let finished = self.warps[warp as usize].finish(&mut around, transfer);
             finished.map_err(|failed| self.trap(launch, warp, failed))?;
             self.something_happened();
@@ -265,6 +297,7 @@ impl Cta {
         self.registers.ask(warp, change)?;
         self.ready &= !(1 << warp);
         for warp in self.registers.serve() {
+            self.something_happened();
             self.warps[warp as usize].has_registers();
             self.ready |= 1 << warp;
         }
@@ -298,8 +331,9 @@ impl Cta {
             Some(place) => self.mbarrier_in_words(launch, place),
             None => "several mbarriers".to_owned(),
         };
-        let waits = self.warps.iter().flat_map(|warp| warp.waits(launch.code, missing, registers, phases));
-        let waits = waits.collect::<Vec<_>>();
+        let products = |warp: u32| wgmma::missing(&self.warpgroups, warp, launch.code);
+        let waits = |warp: &Warp| warp.waits(launch.code, missing, registers, phases, products);
+        let waits: Vec<_> = self.warps.iter().flat_map(waits).collect();
         let (warp, place) = waits.first().map_or((0, launch.code.place(0)), |wait| (wait.warp, wait.place.clone()));
         let kernel = launch.code.name().to_owned();
         Box::new(Trap { fault: Fault::Deadlock { waits }, kernel, cta: self.coordinates, warp, place })

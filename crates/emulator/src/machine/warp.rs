@@ -11,9 +11,10 @@ use super::lanes::{Lanes, lanes_of};
 use super::launch::LaunchState;
 use super::registers::{Change, Direction};
 use super::transfers::Transfer;
-use crate::decode::{ALWAYS, Code, Instruction, NOWHERE, Run};
+use super::wgmma::Warpgroup;
+use crate::decode::{ALWAYS, Code, Instruction, MEETS, NOWHERE, Run, TOUCHES};
 use crate::isa::control::IN_OWN_TIME;
-use crate::isa::form::Flow;
+use crate::isa::form::{Flow, Ready};
 use crate::memory::shared::SharedMemory;
 use crate::trap::{Fault, Wait};
 
@@ -51,6 +52,8 @@ enum Waits {
     Registers,
     /// A phase of an mbarrier, or of several if it has no place.
     Mbarrier { place: Option<u32> },
+    /// The other warps of its warpgroup, which have to issue a product before anybody waits for it.
+    Warpgroup,
 }
 
 /// Where the parts of a split fragment wait for each other.
@@ -119,6 +122,7 @@ enum Event {
 /// What a warp needs from around it to run.
 pub(crate) struct Around<'a> {
     pub(crate) shared: &'a mut SharedMemory,
+    pub(crate) warpgroups: &'a mut [Warpgroup],
     pub(crate) launch: &'a LaunchState<'a>,
     pub(crate) counts: &'a mut Counts,
     /// Running number of the CTA.
@@ -251,14 +255,27 @@ impl Warp {
         }
     }
 
+    /// Lets the warp try again to wait for products.
+    pub(crate) fn tries_again(&mut self) {
+        for fragment in self.fragments.iter_mut().filter(|fragment| fragment.waits == Some(Waits::Warpgroup)) {
+            fragment.waits = None;
+        }
+    }
+
+    /// Whether it waits until its warpgroup has issued a product.
+    pub(crate) fn waits_for_warpgroup(&self) -> bool {
+        self.fragments.iter().any(|fragment| fragment.waits == Some(Waits::Warpgroup))
+    }
+
     /// What its fragments wait for, in words; `missing` says who keeps a barrier of the CTA waiting, `registers` what is
-    /// missing of those that it wants, `phases` what an mbarrier lacks.
+    /// missing of those that it wants, `phases` what an mbarrier lacks, `products` who has not issued one.
     pub(crate) fn waits(
         &self,
         code: &Code,
         missing: impl Fn(u32) -> String,
         registers: impl Fn(u32) -> String,
         phases: impl Fn(Option<u32>) -> String,
+        products: impl Fn(u32) -> String,
     ) -> Vec<Wait> {
         let wait = |fragment: &Fragment| Wait {
             warp: self.state.index,
@@ -268,6 +285,7 @@ impl Warp {
                 Some(Waits::Warp { barrier }) => format!("the other lanes of its warp, before barrier {barrier}"),
                 Some(Waits::Cta { barrier }) => format!("barrier {barrier}; {}", missing(barrier)),
                 Some(Waits::Registers) => registers(self.state.index),
+                Some(Waits::Warpgroup) => products(self.state.index),
                 Some(Waits::Mbarrier { place }) => phases(place),
                 None => match self.state.polls {
                     Some((mask, place)) if mask == fragment.mask => {
@@ -340,6 +358,12 @@ impl Warp {
             && let Some((lane, issued)) = self.state.copies.unwaited(lanes)
         {
             return Err((Box::new(Fault::UnwaitedCopy { lane, issued: around.launch.code.place(issued) }), pc));
+        }
+        if around.launch.watches
+            && let Some((issued, committed)) = self.state.flight.unwaited()
+        {
+            let issued = around.launch.code.place(issued);
+            return Err((Box::new(Fault::UnwaitedProduct { issued, committed }), pc));
         }
         self.state.live &= !lanes;
         if let Some(races) = &mut around.shared.races {
@@ -447,7 +471,16 @@ impl Warp {
 
 /// A warp at an instruction.
 fn effect<'a>(lanes: &'a mut Lanes, warp: &'a mut WarpState, around: &'a mut Around<'_>, pc: u32) -> Effect<'a> {
-    Effect { lanes, warp, shared: around.shared, launch: around.launch, counts: around.counts, cta: around.cta, pc }
+    Effect {
+        lanes,
+        warp,
+        shared: around.shared,
+        warpgroups: around.warpgroups,
+        launch: around.launch,
+        counts: around.counts,
+        cta: around.cta,
+        pc,
+    }
 }
 
 /// Runs a fragment as long as its lanes stay together and nothing stops them.
@@ -457,7 +490,7 @@ fn straight(effect: &mut Effect<'_>, fragment: &mut Fragment, meeting: u32, unti
     let mut pc = fragment.pc;
     let event = loop {
         let Some(ins) = instructions.get(pc as usize) else { break Event::Ends { lanes: mask } };
-        if ins.meets && pc == meeting {
+        if ins.marks & MEETS != 0 && pc == meeting {
             break Event::Meets;
         }
         if effect.warp.executed >= until {
@@ -469,6 +502,9 @@ fn straight(effect: &mut Effect<'_>, fragment: &mut Fragment, meeting: u32, unti
         if active == 0 {
             pc += 1;
             continue;
+        }
+        if ins.marks & TOUCHES != 0 {
+            effect.touch(ins).map_err(|fault| (fault, pc))?;
         }
         match ins.run {
             Run::Lanes(function) => {
@@ -490,6 +526,19 @@ fn straight(effect: &mut Effect<'_>, fragment: &mut Fragment, meeting: u32, unti
                 effect.lanes.set_mask(active);
                 effect.pc = pc;
                 call::effect(function, effect, ins).map_err(|fault| (fault, pc))?;
+                pc += 1;
+            }
+            Run::Await(function) => {
+                if active != u32::MAX {
+                    return Err((Box::new(Fault::Diverged { lanes: active, live: u32::MAX }), pc));
+                }
+                effect.lanes.set_mask(active);
+                effect.pc = pc;
+                if call::awaits(function, effect, ins).map_err(|fault| (fault, pc))? == Ready::Later {
+                    effect.warp.executed -= 1;
+                    effect.counts.take_back(warp, pc, active);
+                    break Event::Waits { lanes: active, waits: Waits::Warpgroup };
+                }
                 pc += 1;
             }
             Run::Exchange(function) => {
@@ -601,8 +650,8 @@ fn all_ones(holds: bool) -> u32 {
 /// Calls of the functions that decoding chose. The only unsafe code of the crate.
 #[allow(unsafe_code)]
 mod call {
-    use super::{Effect, Fault, Instruction, Lanes};
-    use crate::isa::form::{EffectFn, LaneFn};
+    use super::{Effect, Fault, Instruction, Lanes, Ready};
+    use crate::isa::form::{AwaitFn, EffectFn, LaneFn};
 
     #[inline(always)]
     pub(super) fn lanes(function: LaneFn, lanes: &mut Lanes, ins: &Instruction) {
@@ -613,6 +662,11 @@ mod call {
 
     #[inline(always)]
     pub(super) fn effect(function: EffectFn, effect: &mut Effect<'_>, ins: &Instruction) -> Result<(), Box<Fault>> {
+        // SAFETY: as above.
+        unsafe { function(effect, ins) }
+    }
+
+    pub(super) fn awaits(function: AwaitFn, effect: &mut Effect<'_>, ins: &Instruction) -> Result<Ready, Box<Fault>> {
         // SAFETY: as above.
         unsafe { function(effect, ins) }
     }

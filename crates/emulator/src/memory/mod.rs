@@ -80,6 +80,8 @@ pub enum Access {
     CopyDestination,
     /// Uses an mbarrier.
     Mbarrier,
+    /// Reads an operand of a `wgmma`.
+    Operand,
 }
 
 impl fmt::Display for Access {
@@ -91,6 +93,7 @@ impl fmt::Display for Access {
             Access::CopySource => "read of an asynchronous copy",
             Access::CopyDestination => "write of an asynchronous copy",
             Access::Mbarrier => "use of an mbarrier",
+            Access::Operand => "read of an operand of wgmma",
         })
     }
 }

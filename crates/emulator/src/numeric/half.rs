@@ -147,6 +147,21 @@ pub(crate) fn rectify(bits: u32) -> u32 {
     if bits & 0x8000 == 0 { bits & 0xFFFF } else { 0 }
 }
 
+/// An e4m3, in the lowest byte, as an f16.
+#[inline(always)]
+pub(crate) fn wide_e4m3(byte: u32) -> u32 {
+    let magnitude = byte & 0x7F;
+    // The exponents of e4m3 and f32 differ by 120 in their bias.
+    let value = f32::from_bits(magnitude << 20) * f32::from_bits((127 + 120) << 23);
+    if magnitude == 0x7F { 0x7FFF } else { F16::narrow(value) | (byte & 0x80) << 8 }
+}
+
+/// An e5m2, in the lowest byte, as an f16, of which it is the upper half.
+#[inline(always)]
+pub(crate) fn wide_e5m2(byte: u32) -> u32 {
+    if byte & 0x7F > 0x7C { 0x7FFF } else { (byte & 0xFF) << 8 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@
 pub(crate) mod approximate;
 pub(crate) mod exact;
 pub(crate) mod half;
+pub(crate) mod product;
 pub(crate) mod single;
 
 /// Where a result goes that lies between two values of its type.

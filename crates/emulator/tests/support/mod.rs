@@ -1,5 +1,7 @@
 //! What the tests of kernels share.
 
+pub(crate) mod product;
+
 use std::path::Path;
 
 use ptx_emulator::{Launch, LaunchError, Memory, Options, Program, Stats, Trap};

@@ -7,7 +7,7 @@ use crate::isa::half::outputs;
 use crate::isa::note::{self, flagged};
 use crate::machine::lanes::{Lane, WARP, each};
 use crate::numeric::exact::{BRAIN, E4M3, E5M2, Format, HALF, TENSOR};
-use crate::numeric::half::{Bf16, F16, Half};
+use crate::numeric::half::{Bf16, F16, Half, wide_e4m3, wide_e5m2};
 use crate::numeric::{NAN_F32, Rounding};
 
 const W_W: &[Operand] = &[TO_W, W];
@@ -213,19 +213,4 @@ fn limited_tensor(bits: u32, note: u32) -> u32 {
 fn eighth(format: Format, value: f32, note: u32) -> u32 {
     let bits = format.of(f64::from(value), Rounding::Nearest) as u32;
     if note & note::RELU != 0 && bits & 0x80 != 0 { 0 } else { bits }
-}
-
-/// An e4m3, in the lowest byte, as an f16.
-#[inline(always)]
-fn wide_e4m3(byte: u32) -> u32 {
-    let magnitude = byte & 0x7F;
-    // The exponents of e4m3 and f32 differ by 120 in their bias.
-    let value = f32::from_bits(magnitude << 20) * f32::from_bits((127 + 120) << 23);
-    if magnitude == 0x7F { 0x7FFF } else { F16::narrow(value) | (byte & 0x80) << 8 }
-}
-
-/// An e5m2, in the lowest byte, as an f16, of which it is the upper half.
-#[inline(always)]
-fn wide_e5m2(byte: u32) -> u32 {
-    if byte & 0x7F > 0x7C { 0x7FFF } else { (byte & 0xFF) << 8 }
 }
