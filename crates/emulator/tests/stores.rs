@@ -1,8 +1,8 @@
-//! Lanes of a warp that store to one address of shared memory in one instruction.
+//! Threads that store to one address of shared memory by one instruction.
 
 mod support;
 
-use ptx_emulator::{Earlier, Fault, Options};
+use ptx_emulator::{Earlier, Fault, Options, Schedule};
 use support::{kernel, run, trap};
 
 /// Stores what `body` leaves in `%r0` after a barrier at the thread's place, for one warp.
@@ -84,7 +84,55 @@ fn stores_that_overlap_in_part_are_two_instructions_and_a_race() {
 }
 
 #[test]
-fn warps_that_store_equal_values_race() {
-    let trap = trap("st.shared.u32 [tile], 42;", [1, 64]);
+fn warps_may_store_equal_values_by_the_same_instruction() {
+    let text = kernel(
+        "st.shared.u32 [tile], 42; bar.sync 0; ld.shared.u32 %r0, [tile];
+        mad.wide.u32 %l0, %t, 4, %out; st.global.u32 [%l0], %r0;",
+    );
+    for schedule in [Schedule::InOrder, Schedule::Reverse, Schedule::RoundRobin(1)] {
+        let options = Options { schedule, ..Options::default() };
+        let (words, _) = run(&text, "k", [1, 96], &[], 96, &options).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(words, [42; 96]);
+    }
+}
+
+#[test]
+fn warps_that_store_different_values_race() {
+    // Each warp its own number.
+    let trap = trap("mov.u32 %r1, %warpid; st.shared.u32 [tile], %r1;", [1, 64]);
     assert!(matches!(trap.fault, Fault::Race { earlier: Earlier::Write, earlier_warp: 0, .. }), "{trap}");
+}
+
+#[test]
+fn equal_values_of_different_instructions_race() {
+    let body = "setp.lt.u32 %p0, %t, 32; @%p0 st.shared.u32 [tile], 42; @!%p0 st.shared.u32 [tile], 42;";
+    let trap = trap(body, [1, 64]);
+    assert!(matches!(trap.fault, Fault::Race { earlier: Earlier::Write, earlier_warp: 0, .. }), "{trap}");
+}
+
+#[test]
+fn a_store_must_come_after_all_of_the_equal_ones() {
+    // Warps 0 and 1 store 42; warp 2 meets warp 1 only, and stores 7.
+    let body = "mov.u32 %r1, %warpid; setp.lt.u32 %p0, %r1, 2; setp.eq.u32 %p1, %r1, 0; setp.eq.u32 %p2, %r1, 2;
+        @%p0 st.shared.u32 [tile], 42; @%p1 exit; bar.sync 1, 64; @%p2 st.shared.u32 [tile], 7;";
+    let trap = trap(body, [1, 96]);
+    assert!(matches!(trap.fault, Fault::Race { earlier_warp: 0, .. }), "{trap}");
+    // A load between them finds 42 in every order, and is nobody's race.
+    let reads = body.replace("@%p2 st.shared.u32 [tile], 7;", "ld.shared.u32 %r2, [tile];");
+    run(&kernel(&reads), "k", [1, 96], &[], 1, &Options::default()).unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
+fn rows_of_stmatrix_at_one_address_must_be_equal() {
+    // Rows 2k and 2k + 1 at line k. A row is four lanes' registers: equal in pairs of rows, then not.
+    let rows = |value: &str| {
+        format!(
+            "and.b32 %r1, %t, 7; shr.u32 %r1, %r1, 1; mad.lo.u32 %r1, %r1, 16, tile; {value}
+            stmatrix.sync.aligned.m8n8.x1.shared.b16 [%r1], {{%r2}}; bar.sync 0;
+            and.b32 %r3, %t, 15; mad.lo.u32 %r3, %r3, 4, tile; ld.shared.u32 %r0, [%r3];"
+        )
+    };
+    let wanted = std::array::from_fn::<u32, 32, _>(|lane| lane as u32 % 16 / 4);
+    assert_eq!(stored(&rows("shr.u32 %r2, %t, 3;")), wanted);
+    assert_eq!(race(&rows("mov.u32 %r2, %t;")).0, Earlier::SameStore);
 }

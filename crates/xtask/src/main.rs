@@ -1,7 +1,7 @@
 //! Set-up and checks of the workspace: `cargo xtask VERB`.
 //!
 //! Each verb is one file. The crate knows nothing of the crates it builds and tests; it only runs cargo, and makes sure
-//! that the one thing cargo cannot fetch, the NVRTC library, is there.
+//! that what cargo cannot fetch is there: the NVRTC library, and Triton for a test.
 //!
 //! Non-goals: no rules about the source (those are tests, in `tests/tidy.rs`), no releases.
 //!
@@ -16,7 +16,9 @@ mod gpu;
 mod lint;
 mod nvrtc;
 mod nvrtc_matrix;
+mod pip;
 mod test;
+mod triton;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

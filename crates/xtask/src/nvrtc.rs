@@ -4,11 +4,11 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::cargo::target;
+use crate::pip;
 
 /// Names the library file for the tests and for the `sparsym` binary.
 pub(crate) const VARIABLE: &str = "SPARSYM_NVRTC";
@@ -76,7 +76,7 @@ fn download(wheel: &Wheel, home: &Path) -> Result<PathBuf> {
     eprintln!("installing {requirement} (about 90 MB) under {}", home.display());
     // A folder appears under its version's name only when it is whole.
     let fresh = tempfile::tempdir_in(home).context("cannot create a folder under target/nvrtc")?;
-    pip(&requirement, fresh.path()).with_context(|| {
+    pip::install(&[&requirement], fresh.path()).with_context(|| {
         format!(
             "NVRTC, the CUDA compiler library, could not be installed: connect to the network and have python3 with \
              pip, or set {VARIABLE} to a libnvrtc.so that you have"
@@ -92,23 +92,6 @@ fn download(wheel: &Wheel, home: &Path) -> Result<PathBuf> {
         fs::rename(fresh.keep(), &place).with_context(|| format!("cannot create {}", place.display()))?;
     }
     library_in(&place).with_context(|| format!("{requirement} holds no libnvrtc.so for this machine"))
-}
-
-fn pip(requirement: &str, folder: &Path) -> Result<()> {
-    let output = Command::new("python3")
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-deps"])
-        .args(["--only-binary", ":all:", "--target"])
-        .arg(folder)
-        .arg(requirement)
-        // A user's pip settings may ask for --user or a virtual environment, neither of which goes with --target.
-        .envs([("PIP_USER", "0"), ("PIP_REQUIRE_VIRTUALENV", "0")])
-        .output()
-        .context("python3 could not be started")?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        bail!("pip says: {}", said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("nothing").trim());
-    }
-    Ok(())
 }
 
 /// The version in the name of the wheel's `.dist-info` folder.

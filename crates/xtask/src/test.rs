@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 
-use crate::{cargo, nvrtc};
+use crate::{cargo, nvrtc, triton};
 
-/// Finds or installs NVRTC, then runs every unit test, integration test and doc example.
+/// Finds or installs NVRTC, and Triton if its test may run, then runs every unit test, integration test and doc example.
 pub(crate) fn run(args: &[String]) -> Result<()> {
     with_environment(args, &[])
 }
@@ -15,5 +15,11 @@ pub(crate) fn with_environment(args: &[String], environment: &[(&str, &str)]) ->
     eprintln!("NVRTC: {}", library.display());
     let mut test = cargo::cargo(&["test", "--workspace", "--no-fail-fast"]);
     test.args(args).env(nvrtc::VARIABLE, library).envs(environment.iter().copied());
+    if args.is_empty() || args.iter().any(|arg| arg.contains("triton")) {
+        match triton::find_or_install() {
+            Ok(folder) => drop(test.env(triton::VARIABLE, folder)),
+            Err(error) => eprintln!("warning: kernels of Triton are not run, it could not be installed: {error:#}"),
+        }
+    }
     cargo::run(&mut test)
 }

@@ -130,6 +130,8 @@ impl<'a> Kinds<'a> {
             ("cvta" | "isspacep", _) => ADDRESS,
             ("cvt", _) if self.has("pack") => COUNT,
             ("cvt" | "set", 0) => first,
+            // Mixed precision: the result and what is added are of the first type.
+            ("add" | "sub", 0 | 2) | ("fma", 0 | 3) => first,
             ("slct", 3) | ("cvt" | "set", _) => last,
             ("slct", _) => first,
             ("mul" | "mad", 0 | 3) if self.has("wide") => Kind { bits: 2 * last.bits, ..last },

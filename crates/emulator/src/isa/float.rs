@@ -307,7 +307,7 @@ fn strictly(strict: bool, value: f32, a: f32, b: f32) -> f32 {
 }
 
 #[inline(always)]
-fn subtract(a: f32, b: f32, rounding: Rounding) -> f32 {
+pub(super) fn subtract(a: f32, b: f32, rounding: Rounding) -> f32 {
     single::add(a, -b, rounding)
 }
 

@@ -6,11 +6,14 @@
 use super::form::operands::{TO_W, TO_WS, W, WS};
 use super::form::{Action, Family, Form, Operand, effect};
 use crate::decode::Instruction;
-use crate::machine::context::Effect;
-use crate::machine::lanes::{WARP, Words};
-use crate::memory::Access;
+use crate::machine::context::{Effect, Shape, Signed};
+use crate::machine::lanes::{WARP, Words, lanes_of};
+use crate::memory::{Access, Packet, Space};
 use crate::race::ALL_LANES;
 use crate::trap::Fault;
+
+/// What stmatrix stores for a row.
+const LINE: Shape = Shape { space: Some(Space::Shared), element: 4, count: 4, signed: Signed::No };
 
 /// The rows of this family.
 pub(super) const FORMS: &[Form] = &[
@@ -146,14 +149,17 @@ fn store_matrices(
         effect.counts.shared_rows(effect.pc, &addresses, 8 * count);
     }
     let offsets = effect.shared_lines(Access::Store, &addresses, 8 * count)?;
+    let mut rows: [Packet; WARP] = [[0; 8]; WARP];
     for matrix in 0..count {
-        let rows = rows_of(&gather(effect.words(ins, matrix)));
-        for (row, line) in rows.into_iter().enumerate() {
-            let offset = offsets[8 * matrix + row];
-            // All lanes of the warp have a part in it.
-            effect.watch_shared(Access::Store, ALL_LANES, |races, actor| races.write(actor, offset, 16))?;
-            effect.shared.set_line(offset, line);
+        for (row, line) in rows_of(&gather(effect.words(ins, matrix))).into_iter().enumerate() {
+            rows[8 * matrix + row][..4].copy_from_slice(&line);
         }
+    }
+    let all = u32::MAX >> (WARP - 8 * count);
+    for row in lanes_of(effect.storing(all, LINE, &addresses, |_, row| rows[row])?) {
+        // All lanes of the warp have a part in it.
+        effect.watch_store(ALL_LANES, offsets[row], 16, &rows[row])?;
+        effect.shared.store(offsets[row], 16, &rows[row]);
     }
     Ok(())
 }

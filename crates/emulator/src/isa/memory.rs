@@ -251,7 +251,12 @@ fn store(effect: &mut Effect<'_>, ins: &Instruction) -> Result<(), Box<Fault>> {
 fn store_lanes(effect: &mut Effect<'_>, ins: &Instruction, shape: Shape) -> Result<(), Box<Fault>> {
     let addresses = effect.addresses(ins.addresses[0]);
     effect.count_access(shape.space.unwrap_or(Space::Global), &addresses, shape.bytes());
-    for lane in lanes_of(effect.storing(shape, &addresses, |effect, lane| packet(effect, ins, shape, lane))?) {
+    let mut storing = effect.lanes.mask();
+    if matches!(shape.space, None | Some(Space::Shared)) {
+        let packet = |effect: &Effect<'_>, lane| packet(effect, ins, shape, lane);
+        storing = effect.storing(storing, shape, &addresses, packet)?;
+    }
+    for lane in lanes_of(storing) {
         let (space, address) = shape.resolve(addresses[lane]);
         let packet = packet(effect, ins, shape, lane);
         effect.store(space, lane, address, shape.bytes(), &packet)?;

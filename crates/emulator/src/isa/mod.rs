@@ -20,6 +20,7 @@ mod integer;
 pub(crate) mod manual;
 mod mbarrier;
 mod memory;
+mod mixed;
 mod note;
 mod permute;
 mod select;
@@ -42,6 +43,7 @@ const TABLES: &[&[Form]] = &[
     permute::FORMS,
     float::FORMS,
     half::FORMS,
+    mixed::FORMS,
     approximate::FORMS,
     convert::integer::FORMS,
     convert::float::FORMS,

@@ -146,7 +146,7 @@ impl<'a> Effect<'a> {
         match space {
             Space::Shared => {
                 let offset = self.shared_offset(access, lane, address, bytes)?;
-                self.watch_shared(access, lane as u32, |races, actor| races.write(actor, offset, bytes))?;
+                self.watch_store(lane as u32, offset, bytes, packet)?;
                 self.shared.store(offset, bytes, packet);
             }
             Space::Global => {

@@ -15,6 +15,7 @@ mod agents;
 mod asynchronous;
 mod knowledge;
 mod notes;
+mod repeated;
 #[cfg(test)]
 mod tests;
 
@@ -227,11 +228,6 @@ impl Races {
     #[inline(always)]
     pub(crate) fn write(&mut self, actor: Actor, offset: usize, bytes: usize) -> Result<(), Conflict> {
         self.check_write(actor, offset, bytes, self.plain(actor, offset, bytes))
-    }
-
-    /// Checks a write that another lane of the same instruction makes and notes: they write the same.
-    pub(crate) fn equal_write(&self, actor: Actor, offset: usize, bytes: usize) -> Result<(), Conflict> {
-        self.expect_write(actor, offset, bytes, self.plain(actor, offset, bytes))
     }
 
     /// The stamp of a write by a thread itself.
