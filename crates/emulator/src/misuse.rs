@@ -1,7 +1,8 @@
-//! What can be done wrong with an mbarrier.
+//! What can be done wrong with mbarriers and bulk copies.
 
 use std::fmt;
 
+use crate::tensor_map::TensorMapError;
 use crate::trap::Place;
 
 /// A use of an mbarrier that PTX leaves undefined, or that can only be a mistake.
@@ -153,6 +154,91 @@ impl fmt::Display for MbarrierMisuse {
             MbarrierMisuse::Touched { .. } => f.write_str("its bytes are touched as if they were data"),
             MbarrierMisuse::TooMany => f.write_str("more mbarriers than can be told apart"),
             MbarrierMisuse::Remote => f.write_str("it belongs to another CTA of the cluster"),
+        }
+    }
+}
+
+/// A bulk copy that the hardware refuses, or that can only be a mistake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BulkMisuse {
+    /// A number of bytes that is no multiple of 16.
+    Size {
+        /// The bytes.
+        bytes: u32,
+    },
+    /// The bytes at the address are no tensor map.
+    Map(TensorMapError),
+    /// The map describes a tensor of another rank than the instruction says.
+    Rank {
+        /// Axes of the tensor.
+        map: u8,
+        /// Axes that the instruction says.
+        instruction: u8,
+    },
+    /// The innermost coordinate is not at a multiple of 16 bytes.
+    Coordinate {
+        /// The coordinate.
+        coordinate: i32,
+        /// Bytes of an element.
+        element_bytes: u8,
+    },
+    /// A store or a reduction at a negative coordinate.
+    Negative {
+        /// The axis, innermost first.
+        axis: usize,
+        /// The coordinate.
+        coordinate: i32,
+    },
+    /// A reduction that the type of the tensor's elements does not have.
+    Operation,
+    /// A mask that names CTAs which the cluster does not have.
+    Mask {
+        /// The mask.
+        mask: u32,
+        /// CTAs of the cluster.
+        ctas: u32,
+    },
+}
+
+impl BulkMisuse {
+    /// What usually mends it.
+    pub(crate) fn help(&self) -> &'static str {
+        match self {
+            BulkMisuse::Size { .. } => "copy whole chunks of 16 bytes",
+            BulkMisuse::Map(_) => {
+                "pass the map as a __grid_constant__ parameter, or copy its 128 bytes unchanged, and name its generic \
+                 address"
+            }
+            BulkMisuse::Rank { .. } => "use the instruction of the map's rank",
+            BulkMisuse::Coordinate { .. } => "begin boxes at columns whose bytes are a multiple of 16",
+            BulkMisuse::Negative { .. } => "begin stores inside the tensor: only the far end is clipped",
+            BulkMisuse::Operation => "make the map with the type that the operation has",
+            BulkMisuse::Mask { .. } => "name CTAs of the cluster only, one at least",
+        }
+    }
+}
+
+impl fmt::Display for BulkMisuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BulkMisuse::Size { bytes } => write!(f, "it moves {bytes} bytes, no multiple of 16"),
+            BulkMisuse::Map(error) => error.fmt(f),
+            BulkMisuse::Rank { map, instruction } => {
+                write!(f, "it says {instruction} axes, and the tensor map has {map}")
+            }
+            BulkMisuse::Coordinate { coordinate, element_bytes } => write!(
+                f,
+                "its innermost coordinate {coordinate} is {} bytes into the row, no multiple of 16",
+                i64::from(*coordinate) * i64::from(*element_bytes)
+            ),
+            BulkMisuse::Negative { axis, coordinate } => {
+                write!(f, "it writes from coordinate {coordinate} on along axis {axis}; a GPU takes no negative one")
+            }
+            BulkMisuse::Operation => f.write_str("the elements of the tensor map have no such operation"),
+            BulkMisuse::Mask { mask, ctas } => {
+                write!(f, "it goes to the CTAs of the mask {mask:#06x}, of a cluster of {ctas}")
+            }
         }
     }
 }

@@ -35,6 +35,9 @@ pub struct Stats {
     pub shared: SharedTraffic,
     /// Barriers of CTAs, each counted once for a warp.
     pub barriers: u64,
+    /// Questions and waits for phases of mbarriers, each counted once for a warp: one that blocks is asked again when a phase
+    /// is complete.
+    pub mbarrier_waits: u64,
     /// Branches that the lanes of a warp may take both ways, each counted once for a warp.
     pub branches: u64,
     /// Instructions whose accesses to shared memory conflict, worst first.
@@ -119,11 +122,13 @@ impl Stats {
             }
             match ins.form.opcode() {
                 "bar" | "barrier" if !ins.form.spelling.contains("warp") => stats.barriers += executed,
+                "mbarrier" if ins.form.spelling.contains("_wait") => stats.mbarrier_waits += executed,
                 "bra" if ins.guard != crate::decode::ALWAYS => stats.branches += executed,
                 _ => {}
             }
             let traffic = counts.traffic[pc];
             let global = match ins.form.opcode() {
+                "cp" if ins.form.spelling.contains(".global.shared::cta") => &mut stats.global_stores,
                 "cp" => &mut stats.global_copies,
                 "st" | "red" => &mut stats.global_stores,
                 _ => &mut stats.global_loads,
@@ -171,6 +176,7 @@ impl Stats {
         self.lane_instructions += other.lane_instructions;
         self.mma_flops += other.mma_flops;
         self.barriers += other.barriers;
+        self.mbarrier_waits += other.mbarrier_waits;
         self.branches += other.branches;
         for (family, count) in &other.families {
             *self.families.entry(family).or_default() += count;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::memory::{Access, Region, Space};
-use crate::misuse::MbarrierMisuse;
+use crate::misuse::{BulkMisuse, MbarrierMisuse};
 use crate::race::Earlier;
 
 /// Why a launch stopped: the first thing that a kernel did wrong, with the place where it did.
@@ -216,6 +216,13 @@ pub enum Fault {
         /// Whether it is in a group.
         committed: bool,
     },
+    /// A bulk copy that a GPU refuses.
+    Bulk {
+        /// Lane.
+        lane: usize,
+        /// What is wrong.
+        misuse: BulkMisuse,
+    },
     /// Nobody can go on.
     Deadlock {
         /// Who waits where, for what.
@@ -360,6 +367,7 @@ impl Fault {
             | Fault::NotAMember { lane, .. }
             | Fault::InactiveSource { lane, .. }
             | Fault::Mbarrier { lane, .. }
+            | Fault::Bulk { lane, .. }
             | Fault::UnwaitedCopy { lane, .. }
             | Fault::DivisionByZero { lane } => Some(lane),
             Fault::Race { lane, .. } => lane,
@@ -382,6 +390,7 @@ impl Fault {
             Fault::InactiveSource { .. } => "inactive source",
             Fault::BarrierMisuse { .. } => "barrier misuse",
             Fault::Mbarrier { .. } => "mbarrier misuse",
+            Fault::Bulk { .. } => "bulk copy misuse",
             Fault::RegisterMisuse { .. } => "register misuse",
             Fault::Descriptor { .. } => "wgmma descriptor",
             Fault::RegisterInFlight { .. } => "register in flight",
@@ -446,6 +455,7 @@ impl Fault {
                 "let all four warps of a warpgroup execute every wgmma together, with the same operands"
             }
             Fault::UnwaitedProduct { .. } => "close the group and wait for it: wgmma.commit_group, wgmma.wait_group 0",
+            Fault::Bulk { misuse, .. } => misuse.help(),
             Fault::Deadlock { .. } => "let every thread that is counted reach the barrier",
             Fault::UnwaitedCopy { .. } => "wait for all groups before the end, or do not start the copy",
             Fault::UnobservedCopy { .. } => {
@@ -520,6 +530,7 @@ impl fmt::Display for Fault {
                 let how = if *committed { "it never waited for" } else { "is in no group" };
                 write!(f, "a thread ends with a wgmma that {how}")
             }
+            Fault::Bulk { misuse, .. } => write!(f, "bulk copy: {misuse}"),
             Fault::Deadlock { .. } => f.write_str("deadlock: no warp of the CTA can go on"),
             Fault::UnwaitedCopy { .. } => {
                 f.write_str("a thread ends with asynchronous copies that it never waited for")

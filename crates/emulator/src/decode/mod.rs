@@ -279,13 +279,15 @@ fn expect_target(target: &str, instruction: &syntax::Instruction) -> Result<(), 
 /// Whether an instruction can tell one CTA what another did: then the order of CTAs may change results.
 fn speaks_to_other_ctas(instruction: &syntax::Instruction) -> bool {
     let has = |words: &[&str]| instruction.modifiers.iter().any(|word| words.contains(&word.as_str()));
-    if has(&["shared", "shared::cta"]) {
+    if has(&["shared", "shared::cta"]) && !has(&["reduce"]) {
         return false;
     }
     match instruction.opcode.as_str() {
         "atom" => true,
         // Without a result, and with an operation whose order does not matter.
         "red" => has(&["f32", "f64", "f16", "f16x2", "bf16", "bf16x2", "inc", "dec", "b64", "u64", "s64"]),
+        // The order of sums of floats matters.
+        "cp" => has(&["reduce"]),
         "ld" | "st" => has(&["volatile", "relaxed", "acquire", "release", "mmio"]),
         _ => false,
     }

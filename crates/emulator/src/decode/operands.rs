@@ -183,6 +183,17 @@ impl Decoder<'_> {
                     draft.bases[addresses] = register;
                     addresses += 1;
                 }
+                (Operand::Box, syntax::Operand::Address { base, offset, coordinates })
+                    if (1..=5).contains(&coordinates.len()) =>
+                {
+                    let (address, register) = self.address(base, *offset, None)?;
+                    draft.instruction.addresses[addresses] = address;
+                    draft.bases[addresses] = register;
+                    addresses += 1;
+                    for one in coordinates {
+                        self.read(draft, Some(Class::Word), place(Some(Class::Word), one), &kinds, one)?;
+                    }
+                }
                 (Operand::OutPair(first, second), syntax::Operand::Pair(one, other)) => {
                     self.written(draft, Some(*first), place(Some(*first), one), one)?;
                     self.written(draft, Some(*second), place(Some(*second), other), other)?;
@@ -250,6 +261,7 @@ impl Decoder<'_> {
                 (Operand::Label, _) => return refuse("a label"),
                 (Operand::Number, _) => return refuse("a number"),
                 (Operand::Address, _) => return refuse("an address in brackets"),
+                (Operand::Box, _) => return refuse("a tensor map and coordinates in brackets"),
                 (Operand::Mbarrier, _) => return refuse("the address of an mbarrier in brackets"),
             }
         }

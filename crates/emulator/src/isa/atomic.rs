@@ -7,6 +7,7 @@ use crate::machine::context::{Effect, Shape, Signed};
 use crate::memory::Space;
 use crate::numeric::NAN_F32;
 use crate::numeric::half::{self, Bf16, F16};
+use crate::tensor_map::Element;
 use crate::trap::Fault;
 
 macro_rules! atomic {
@@ -60,7 +61,7 @@ pub(super) const FORMS: &[Form] = &[
 
 /// What happens to a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Change {
+pub(crate) struct Change {
     operation: Operation,
     kind: Kind,
 }
@@ -125,24 +126,52 @@ const KINDS: [(&str, Kind); 13] = [
 
 impl Change {
     /// What the modifiers say, if PTX has it.
-    fn of(chosen: &Chosen<'_>) -> Option<Change> {
+    pub(super) fn of(chosen: &Chosen<'_>) -> Option<Change> {
         let operation = OPERATIONS.iter().find(|(word, _)| chosen.has(word))?.1;
         let kind = KINDS.iter().find(|(word, _)| *word == chosen.last())?.1;
+        let change = Change { operation, kind };
+        change.exists().then_some(change)
+    }
+
+    /// The number of an operation.
+    pub(super) fn operation_note(word: &str) -> Option<u32> {
+        OPERATIONS.iter().position(|(known, _)| *known == word).map(|at| at as u32)
+    }
+
+    /// The operation of a number on elements of a tensor, if there is one.
+    pub(super) fn of_elements(operation: u32, element: Element) -> Option<Change> {
+        let kind = match element {
+            Element::U8 | Element::U16 => return None,
+            Element::U32 => Kind::U32,
+            Element::S32 => Kind::S32,
+            Element::U64 => Kind::U64,
+            Element::S64 => Kind::S64,
+            Element::F16 => Kind::F16,
+            Element::F32 => Kind::F32,
+            Element::F64 => Kind::F64,
+            Element::Bf16 => Kind::Bf16,
+        };
+        let change = Change { operation: OPERATIONS.get(operation as usize)?.1, kind };
+        change.exists().then_some(change)
+    }
+
+    /// Whether PTX has it.
+    fn exists(self) -> bool {
+        let Change { operation, kind } = self;
         let logical = matches!(operation, Operation::And | Operation::Or | Operation::Xor);
         let float = !matches!(kind, Kind::B16 | Kind::U32 | Kind::S32 | Kind::U64 | Kind::S64);
-        let exists = match operation {
+        match operation {
             Operation::CompareAndSwap => !float,
             Operation::Exchange => !float && kind != Kind::B16,
             Operation::Increment | Operation::Decrement => kind == Kind::U32,
             Operation::Least | Operation::Most => kind != Kind::B16 && !matches!(kind, Kind::F32 | Kind::F64),
             _ if logical => matches!(kind, Kind::U32 | Kind::U64),
             _ => kind != Kind::B16,
-        };
-        exists.then_some(Change { operation, kind })
+        }
     }
 
     /// As a number.
-    fn note(self, space: Option<Space>) -> u32 {
+    pub(super) fn note(self, space: Option<Space>) -> u32 {
         let place = OPERATIONS.iter().position(|(_, known)| *known == self.operation).unwrap_or(0);
         let kind = KINDS.iter().position(|(_, known)| *known == self.kind).unwrap_or(0);
         let space = match space {
@@ -154,14 +183,15 @@ impl Change {
     }
 
     /// From a number.
-    fn from_note(note: u32) -> (Change, Option<Space>) {
+    pub(super) fn from_note(note: u32) -> (Change, Option<Space>) {
         let operation = OPERATIONS[(note & 15) as usize % OPERATIONS.len()].1;
         let kind = KINDS[(note >> 4 & 15) as usize % KINDS.len()].1;
         let space = [None, Some(Space::Global), Some(Space::Shared)][(note >> 8 & 3) as usize % 3];
         (Change { operation, kind }, space)
     }
 
-    fn bytes(self) -> usize {
+    /// Bytes of the value.
+    pub(crate) fn bytes(self) -> usize {
         match self.kind {
             Kind::B16 | Kind::F16 | Kind::Bf16 => 2,
             Kind::U64 | Kind::S64 | Kind::F64 => 8,
@@ -170,7 +200,7 @@ impl Change {
     }
 
     /// The value after the operation; `c` is what compare-and-swap puts in place.
-    fn apply(self, old: u64, b: u64, c: u64, space: Space) -> u64 {
+    pub(crate) fn apply(self, old: u64, b: u64, c: u64, space: Space) -> u64 {
         let one = |function: fn(u32, u32) -> u32| u64::from(function(old as u32, b as u32));
         let both =
             |function: fn(u32, u32) -> u32| one(function) | u64::from(function(old as u32 >> 16, b as u32 >> 16)) << 16;

@@ -49,6 +49,8 @@ pub(crate) enum Operand {
     Address,
     /// The address of an mbarrier, in brackets.
     Mbarrier,
+    /// The generic address of a tensor map and one to five coordinates of 32 bits, in brackets.
+    Box,
     /// A place in the code.
     Label,
     /// A number known when the text is read.

@@ -57,6 +57,7 @@ fn describe(operand: Operand) -> String {
         Operand::OutBraces(class, count) => format!("to {count} {}s in braces", class.name()),
         Operand::Address => "[address]".to_owned(),
         Operand::Mbarrier => "[mbarrier]".to_owned(),
+        Operand::Box => "[tensor map, {word, …}]".to_owned(),
         Operand::Label => "label".to_owned(),
         Operand::Number => "number".to_owned(),
         Operand::Accumulators => "to and from {word, …}".to_owned(),

@@ -3,8 +3,9 @@
 //! Decoder, executor, printer and `docs/isa.md` all read these rows. A spelling that no row has is refused with its line.
 
 mod approximate;
-mod atomic;
+pub(crate) mod atomic;
 mod bits;
+mod bulk;
 mod carry;
 mod compare;
 pub(crate) mod control;
@@ -55,6 +56,7 @@ const TABLES: &[&[Form]] = &[
     atomic::FORMS,
     copies::FORMS,
     mbarrier::FORMS,
+    bulk::FORMS,
     fences::FORMS,
     fragments::FORMS,
     tensor::FORMS,

@@ -88,6 +88,10 @@ fn operands(form: &Form, spelling: &str, narrow: usize) -> Vec<String> {
                 list(count.into(), register(class, word))
             }
             Operand::Address | Operand::Mbarrier => "[%rd1]".to_owned(),
+            Operand::Box => {
+                let rank = (1..=5).find(|rank| spelling.contains(&format!(".{rank}d"))).unwrap_or(1);
+                format!("[%rd1, {}]", list(rank, "%r1"))
+            }
             Operand::Label => "END".to_owned(),
             // Those of m64n16: of results of 32 bits, or of 16.
             Operand::Accumulators => {
@@ -111,8 +115,8 @@ fn has_words(operand: &Operand) -> bool {
         }
         Operand::OutBraces(class, _) | Operand::InBraces(class, _) | Operand::OutPair(class, _) => class == Class::Word,
         Operand::InAny | Operand::OutAny | Operand::OutListAny | Operand::InListAny => true,
-        Operand::Address | Operand::Mbarrier | Operand::Label | Operand::Number => false,
         Operand::Accumulators | Operand::Sign | Operand::Flag => false,
+        Operand::Address | Operand::Mbarrier | Operand::Box | Operand::Label | Operand::Number => false,
     }
 }
 
@@ -215,6 +219,8 @@ fn may_stand(operand: &Operand, spelling: &str, given: &str) -> Option<bool> {
         // A float is no integer, and an integer is no float.
         // Its two types may be an integer and a float.
         Operand::In(_) if is_constant && spelling.starts_with("slct") => None,
+        // Its type is that of the values in memory.
+        Operand::In(_) if is_constant && spelling.starts_with("cp.reduce") => None,
         Operand::In(_) | Operand::InAny if is_constant => match spelling.rsplit('.').next() {
             Some("f32" | "f64") if !given.contains('f') && !given.contains('d') => Some(false),
             Some("u16" | "s16" | "u32" | "s32" | "u64" | "s64")
@@ -233,7 +239,8 @@ fn may_stand(operand: &Operand, spelling: &str, given: &str) -> Option<bool> {
             Some((one, other)) => (!fits(first, one) || !fits(second, other)).then_some(false),
             None => written(first).filter(|fits| !fits),
         },
-        Operand::Address => match given {
+        Operand::Box => Some(false),
+        Operand::Address | Operand::Mbarrier => match given {
             "[%rd1]" | "[7]" => None,
             "[tile]" if spelling.contains(".shared") => None,
             "[given]" if spelling.contains(".param") => None,

@@ -1,6 +1,7 @@
 //! What an instruction with effects can see and change, and how it reaches memory: every access of every lane goes
 //! through here and is checked here.
 
+use super::bulk::BulkStores;
 use super::copies::Copies;
 use super::counts::Counts;
 use super::lanes::{Lanes, WARP, Words, lanes_of};
@@ -48,6 +49,8 @@ pub(crate) struct WarpState {
     pub(crate) copies: Copies,
     /// Matrix products under way.
     pub(crate) flight: Flight,
+    /// Bulk copies out of shared memory under way.
+    pub(crate) bulk: BulkStores,
     /// Warp instructions so far.
     pub(crate) executed: u64,
     /// Lanes that asked in vain for a phase of an mbarrier, and which one.
@@ -65,6 +68,7 @@ impl WarpState {
             local: LocalMemory::new(code.layout.local_bytes),
             copies: Copies::default(),
             flight: Flight::new(&code.products),
+            bulk: BulkStores::default(),
             executed: 0,
             polls: None,
             hint: 0,
@@ -213,11 +217,24 @@ impl<'a> Effect<'a> {
         address: u64,
         bytes: usize,
     ) -> Result<usize, Box<Fault>> {
-        let Some(offset) = self.shared.offset(address, bytes as u64) else {
-            return Err(out_of_bounds(access, Space::Shared, lane, address, bytes, self.shared.variables().iter()));
-        };
+        let offset = self.shared_bytes(access, lane, address, bytes)?;
         aligned(access, Space::Shared, lane, address, bytes)?;
         Ok(offset)
+    }
+
+    /// The offset of any number of bytes of shared memory, if a lane may touch them. Their alignment is the caller's to
+    /// check.
+    #[inline(always)]
+    pub(crate) fn shared_bytes(
+        &self,
+        access: Access,
+        lane: usize,
+        address: u64,
+        bytes: usize,
+    ) -> Result<usize, Box<Fault>> {
+        self.shared
+            .offset(address, bytes as u64)
+            .ok_or_else(|| out_of_bounds(access, Space::Shared, lane, address, bytes, self.shared.variables().iter()))
     }
 
     /// The offsets of the first `count` lanes' 16 bytes of shared memory, if they may touch them.
@@ -289,7 +306,7 @@ impl<'a> Effect<'a> {
     }
 
     #[inline(always)]
-    fn check_global_write(
+    pub(crate) fn check_global_write(
         &self,
         access: Access,
         lane: usize,

@@ -77,6 +77,13 @@ impl Counts {
         traffic.sectors += sectors as u64;
     }
 
+    /// Counts a bulk copy.
+    pub(crate) fn bulk(&mut self, pc: u32, bytes: u64, sectors: u64) {
+        let traffic = &mut self.traffic[pc as usize];
+        traffic.bytes += bytes;
+        traffic.sectors += sectors;
+    }
+
     /// Counts a request to shared memory of every lane of the mask.
     pub(crate) fn shared(&mut self, pc: u32, addresses: &[u64; WARP], mask: u32, bytes: usize) {
         // A pass serves 128 bytes: wide accesses go in groups of lanes.

@@ -217,7 +217,6 @@ impl Mbarrier {
     }
 
     /// The clock of the agent that stands for the bulk copies of a phase.
-    #[allow(dead_code)] // bulk copies are next
     pub(crate) fn clock_of(&self, phase: u32) -> u32 {
         self.before + phase + 1
     }

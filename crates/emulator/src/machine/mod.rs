@@ -1,6 +1,7 @@
 //! The machine: lanes, warps, CTAs, and who runs when.
 
 pub(crate) mod barrier;
+pub(crate) mod bulk;
 pub(crate) mod context;
 pub(crate) mod copies;
 pub(crate) mod counts;
@@ -13,6 +14,7 @@ pub(crate) mod mbarrier;
 pub(crate) mod phases;
 pub(crate) mod registers;
 pub(crate) mod stores;
+pub(crate) mod tile;
 pub(crate) mod transfers;
 pub(crate) mod warp;
 pub(crate) mod wgmma;

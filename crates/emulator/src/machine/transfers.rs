@@ -1,5 +1,6 @@
 //! What was started and happens later, in nobody's time: copies into shared memory and arrivals that follow copies.
 
+use super::bulk::Load;
 use super::context::Effect;
 use crate::launch::Copies;
 use crate::race::Contribution;
@@ -29,6 +30,8 @@ pub(crate) enum What {
         /// What the lanes knew then.
         told: Contribution,
     },
+    /// A bulk copy into shared memory.
+    Load(Box<Load>),
 }
 
 impl Effect<'_> {
@@ -49,6 +52,7 @@ impl Effect<'_> {
     pub(crate) fn finish(&mut self, what: What) -> Result<(), Box<Fault>> {
         match what {
             What::Arrival { mbarrier, phase, told } => self.finish_arrival(mbarrier, phase, &told),
+            What::Load(load) => self.finish_load(&load),
         }
     }
 }

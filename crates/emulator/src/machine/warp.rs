@@ -355,7 +355,7 @@ impl Warp {
     fn end(&mut self, at: usize, lanes: u32, around: &mut Around<'_>) -> Result<(), Failed> {
         let pc = self.fragments[at].pc;
         if around.launch.watches
-            && let Some((lane, issued)) = self.state.copies.unwaited(lanes)
+            && let Some((lane, issued)) = self.state.copies.unwaited(lanes).or_else(|| self.state.bulk.unwaited(lanes))
         {
             return Err((Box::new(Fault::UnwaitedCopy { lane, issued: around.launch.code.place(issued) }), pc));
         }
@@ -365,6 +365,8 @@ impl Warp {
             let issued = around.launch.code.place(issued);
             return Err((Box::new(Fault::UnwaitedProduct { issued, committed }), pc));
         }
+        let mut effect = effect(&mut self.lanes, &mut self.state, around, pc);
+        effect.flush_bulk_stores(lanes).map_err(|fault| (fault, pc))?;
         self.state.live &= !lanes;
         if let Some(races) = &mut around.shared.races {
             races.clocks().end(self.state.index as usize, lanes);

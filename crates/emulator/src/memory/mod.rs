@@ -82,6 +82,12 @@ pub enum Access {
     Mbarrier,
     /// Reads an operand of a `wgmma`.
     Operand,
+    /// Reads for a bulk copy.
+    BulkSource,
+    /// Writes by a bulk copy.
+    BulkDestination,
+    /// Reads a tensor map.
+    TensorMap,
 }
 
 impl fmt::Display for Access {
@@ -94,6 +100,9 @@ impl fmt::Display for Access {
             Access::CopyDestination => "write of an asynchronous copy",
             Access::Mbarrier => "use of an mbarrier",
             Access::Operand => "read of an operand of wgmma",
+            Access::BulkSource => "read of a bulk copy",
+            Access::BulkDestination => "write of a bulk copy",
+            Access::TensorMap => "read of a tensor map",
         })
     }
 }

@@ -8,7 +8,7 @@ mod trap;
 
 use std::time::Instant;
 
-use ptx_emulator::{LaunchError, Memory, Program, TensorMap};
+use ptx_emulator::{Element, Fill, LaunchError, Memory, Program, TensorMap};
 use sparsym_codegen::{Kernel, Target};
 
 pub use ptx_emulator::{Checks, Copies, Options, Schedule, Trap};
@@ -18,7 +18,8 @@ pub use trap::{KernelLine, KernelTrap};
 /// What traps and counts are made of.
 pub mod report {
     pub use ptx_emulator::{
-        Access, Conflicts, Earlier, Fault, Frame, GlobalTraffic, Occupancy, Place, Region, SharedTraffic, Space, Wait,
+        Access, BulkMisuse, Conflicts, Earlier, Fault, Frame, GlobalTraffic, MbarrierMisuse, Occupancy, Place, Region,
+        SharedTraffic, Space, Wait,
     };
 }
 
@@ -132,7 +133,11 @@ impl Backend for EmulatorBackend {
         let address = buffer.buffer.address();
         of.check(address, buffer.bytes as u64, self.shared_bytes()?)?;
         let mut map = TensorMap {
-            element_bytes: of.dtype.bytes() as u8,
+            element: match of.dtype {
+                DType::F32 => Element::F32,
+                DType::F16 => Element::F16,
+                DType::Bf16 => Element::Bf16,
+            },
             rank: of.extents.len() as u8,
             swizzle_bytes: of.swizzle.bytes(),
             address: address + of.offset,
@@ -140,6 +145,7 @@ impl Backend for EmulatorBackend {
             strides: [0; 4],
             box_extents: [1; 5],
             element_strides: [1; 5],
+            fill: Fill::Zeros,
         };
         for axis in 0..of.extents.len() {
             map.extents[axis] = of.extents[axis];
@@ -204,7 +210,7 @@ mod tests {
             Boxed { offset: 64, swizzle: Swizzle::Span128, ..Boxed::dense(DType::F16, &[128, 2, 32], &[64, 1, 16]) };
         let map = TensorMap::decode(&backend.tensor_map(&buffer, &of).unwrap()).unwrap();
         let expected = TensorMap {
-            element_bytes: 2,
+            element: Element::F16,
             rank: 3,
             swizzle_bytes: 128,
             address: backend.address(&buffer) + 64,
@@ -212,6 +218,7 @@ mod tests {
             strides: [256, 512, 0, 0],
             box_extents: [64, 1, 16, 1, 1],
             element_strides: [1; 5],
+            fill: Fill::Zeros,
         };
         assert_eq!(map, expected);
 
