@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use ptx_emulator::{Element, Fill, LaunchError, Memory, Program, TensorMap};
 use sparsym_codegen::{Kernel, Target};
+use sparsym_ir::DType;
 
 pub use ptx_emulator::{Checks, Copies, Options, Schedule, Trap};
 pub use stats::Stats;
@@ -200,7 +201,6 @@ fn not_ours(kernel: &Kernel, error: &dyn std::error::Error) -> Error {
 mod tests {
     use super::*;
     use crate::device::kernels::{BoxError, Swizzle};
-    use sparsym_ir::DType;
 
     #[test]
     fn a_tensor_map_says_where_the_tensor_lies_and_what_a_box_is() {
