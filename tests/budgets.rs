@@ -13,7 +13,8 @@ const PARAMETERS: usize = 6;
 /// Texts that are longer, by the start of their names: the first that fits counts. Of dense attention's lines a hundred are
 /// one-instruction functions, sixty are constants and parameters, eighty separate functions and eighty explain; fragments
 /// are loops over loops, unrolled by the compiler and not by us.
-const LONGER: [(&str, usize, &str); 10] = [
+const LONGER: [(&str, usize, &str); 11] = [
+    ("attention_heaviest_first", 1080, "a first launch that lists the tiles, and any of the below"),
     ("attention_forecast_masked", 980, "a mask, and a forecast beside it"),
     ("attention_masked_scored", 1010, "an element test and a score, with what rows hold of both"),
     ("attention_masked", 940, "an element test, and products of V with infinities"),

@@ -11,7 +11,7 @@ use sparsym::ir::strategy::{Blocks, Value};
 use sparsym::ir::{Bindings, Bound, Moment, Problem, Strategy, Symbols, SymbolsCall, Tensor};
 use sparsym::kernel::{
     AttentionRequest, CachedRows, FromHeads, Means, Product, Request, RoomRequest, Scale, Sequences, SummedHeads,
-    SymbolsRequest, Target, ToHeads, generate, plan,
+    SymbolsRequest, Target, TileOrder, ToHeads, generate, plan,
 };
 use sparsym::language::compile_str;
 use sparsym::{Error, device};
@@ -291,6 +291,7 @@ fn a_request_is_all_that_a_text_depends_on() {
         sequences: Sequences::Uniform,
         cached_rows: CachedRows::LeftToCaller,
         scale: Scale::Positive,
+        order: TileOrder::Grid,
     };
     let base = Request::of(RoomRequest::Attention(attention), target("sm_80"));
     let with = |room| Request { room, ..base.clone() };
@@ -319,6 +320,7 @@ fn a_request_is_all_that_a_text_depends_on() {
         of(&|of| of.sequences = Sequences::Ragged),
         of(&|of| of.cached_rows = CachedRows::Forecast),
         of(&|of| of.scale = Scale::Any),
+        of(&|of| of.order = TileOrder::HeaviestFirst),
         symbols(&masked, Means::Computed),
         symbols(&wider, Means::Computed),
         symbols(&data, Means::Computed),

@@ -21,12 +21,12 @@ use sparsym::device::emulator::{Checks, Copies, Options, Settings};
 use sparsym::ir::DType;
 use sparsym::kernel::cache::Cache;
 use sparsym::kernel::nvrtc::Search;
-use sparsym::kernel::{Compiler, Kernel, Room, Target};
+use sparsym::kernel::{Compiler, Kernel, Room, Target, TileOrder};
 use sparsym::{Error, ErrorKind};
 use sparsym_tests::case::{self, Case};
 use sparsym_tests::corpus::{self, FoundBy, Verdict};
 use sparsym_tests::devices::Column;
-use sparsym_tests::kernels::wanted_by_case;
+use sparsym_tests::kernels::{Wanted, wanted_by_case};
 
 /// The target whose texts are edited.
 const TARGET: &str = "sm_80";
@@ -61,6 +61,9 @@ struct Mutant {
     room: Room,
     /// The case of the corpus that must notice.
     case: String,
+    /// Attention takes its tiles from a list.
+    #[serde(default)]
+    heaviest_first: bool,
     /// Text of the generated kernel; it must occur once.
     old: String,
     /// What stands there in the mutant.
@@ -95,9 +98,11 @@ fn main() -> ExitCode {
             for mutant in mutants.iter() {
                 assert!(cases.contains_key(&mutant.case), "{}: the corpus has no case {}", mutant.name, mutant.case);
             }
-            for name in mutants.iter().map(|mutant| &mutant.case).collect::<BTreeSet<_>>() {
+            for (name, heaviest_first) in mutants.iter().map(Mutant::original).collect::<BTreeSet<_>>() {
                 let (case, compiler) = (cases[name].clone(), compiler.clone());
-                trials.push(Trial::test(format!("unchanged kernels of {name}"), move || unchanged(&case, &compiler)));
+                let listed = if heaviest_first { ", heaviest tiles first" } else { "" };
+                let run = move || unchanged(&case, order(heaviest_first), &compiler);
+                trials.push(Trial::test(format!("unchanged kernels of {name}{listed}"), run));
             }
             for mutant in mutants.iter().cloned() {
                 let (case, compiler, results) = (cases[&mutant.case].clone(), compiler.clone(), results.clone());
@@ -119,8 +124,8 @@ fn main() -> ExitCode {
 }
 
 /// The kernels of a case as they are generated: what catches a mutant must not catch them.
-fn unchanged(case: &Case, compiler: &Arc<Compiler>) -> Result<(), Failed> {
-    let outcomes = run(case, emulators(compiler)?)?;
+fn unchanged(case: &Case, order: TileOrder, compiler: &Arc<Compiler>) -> Result<(), Failed> {
+    let outcomes = run(case, emulators(order, compiler)?)?;
     match RUNS.iter().zip(&outcomes).find(|(_, outcome)| outcome.name != NOTHING) {
         Some(((name, ..), outcome)) => Err(format!("{name}: {}", outcome.report).into()),
         None => Ok(()),
@@ -130,7 +135,10 @@ fn unchanged(case: &Case, compiler: &Arc<Compiler>) -> Result<(), Failed> {
 fn changed(mutant: &Mutant, case: &Case, compiler: &Arc<Compiler>, results: &Results) -> Result<(), Failed> {
     let (kernel, strategy) = mutant.kernel(case)?;
     let outcomes = match compiler.compile(&kernel, &strategy) {
-        Ok(_) => run(case, emulators(compiler)?.map(|emulator| emulator.with_text(mutant.room, &*kernel.source)))?,
+        Ok(_) => {
+            let emulators = emulators(order(mutant.heaviest_first), compiler)?;
+            run(case, emulators.map(|emulator| emulator.with_text(mutant.room, &*kernel.source)))?
+        }
         Err(error) if error.kind() == ErrorKind::Compile => {
             RUNS.map(|_| Outcome { name: "compiler", report: error.to_string() })
         }
@@ -156,10 +164,20 @@ fn changed(mutant: &Mutant, case: &Case, compiler: &Arc<Compiler>, results: &Res
     Ok(())
 }
 
+/// In which order attention takes its tiles.
+fn order(heaviest_first: bool) -> TileOrder {
+    if heaviest_first { TileOrder::HeaviestFirst } else { TileOrder::Grid }
+}
+
 impl Mutant {
+    /// What is edited: the kernels of a case, in an order of tiles.
+    fn original(&self) -> (&str, bool) {
+        (&self.case, self.heaviest_first)
+    }
+
     /// The edited kernel and the name of its strategy.
     fn kernel(&self, case: &Case) -> Result<(Kernel, String), Failed> {
-        let wanted = wanted_by_case(case, self.room)?;
+        let wanted = Wanted { order: order(self.heaviest_first), ..wanted_by_case(case, self.room)? };
         let target = Target::parse(TARGET).expect("a target of the corpus");
         let mut kernel = wanted.generate(target).ok_or("the code generator has no such kernel")?;
         let found = kernel.source.matches(&self.old).count();
@@ -216,12 +234,13 @@ fn run(case: &Case, emulators: [Emulator; RUNS.len()]) -> Result<[Outcome; RUNS.
 }
 
 /// A device for each way to run.
-fn emulators(compiler: &Arc<Compiler>) -> Result<[Emulator; RUNS.len()], Failed> {
+fn emulators(order: TileOrder, compiler: &Arc<Compiler>) -> Result<[Emulator; RUNS.len()], Failed> {
     let target = Target::parse(TARGET)?;
     let open = |(_, checks, copies): (&str, _, _)| -> Result<Emulator, Error> {
         // One thread, so that what a race leaves behind is the same every time; the trials are parallel anyway.
         let options = Options { checks, copies, threads: 1, limit: MOST_INSTRUCTIONS, ..Options::default() };
-        Ok(Emulator::open(Settings { target, options, ..Settings::default() })?.with_compiler(compiler.clone()))
+        let emulator = Emulator::open(Settings { target, options, ..Settings::default() })?;
+        Ok(emulator.with_compiler(compiler.clone()).with_tile_order(order))
     };
     let [a, b, c, d] = RUNS;
     Ok([open(a)?, open(b)?, open(c)?, open(d)?])

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use sparsym::ir::Strategy;
 use sparsym::ir::projection::{RopePairs, Summed};
 use sparsym::kernel::{
-    CachedRows, FromHeads, Kernel, Product, Room, RoomRequest, Sequences, SummedHeads, Target, ToHeads,
+    CachedRows, FromHeads, Kernel, Product, Room, RoomRequest, Sequences, SummedHeads, Target, TileOrder, ToHeads,
 };
 use sparsym::machinery::name_without_hash;
 use sparsym_tests::kernels::Wanted;
@@ -56,7 +56,8 @@ fn attention_with_each_option() {
     let dense = plain(&Strategy::dense(), Room::Attention);
     let ragged = Wanted { sequences: Sequences::Ragged, ..dense.clone() };
     let forecast = Wanted { cached_rows: CachedRows::Forecast, ..dense.clone() };
-    for wanted in [ragged, forecast] {
+    let heaviest_first = Wanted { order: TileOrder::HeaviestFirst, ..dense.clone() };
+    for wanted in [ragged, forecast, heaviest_first] {
         snapshot(&on_sm_80(&wanted).expect("the option exists for sm_80"));
     }
 }
@@ -90,7 +91,7 @@ fn absent_parts_leave_no_trace() {
     let dense = on_sm_80(&plain(&Strategy::dense(), Room::Attention)).expect("dense compiles").source;
     let causal = on_sm_80(&plain(find("causal"), Room::Attention)).expect("causal compiles").source;
     let body = |source: &str| source.split_once("struct Params").expect("a kernel has Params").1.to_owned();
-    for word in ["p.s_f", "indptr", "features", "coefficients", "mask"] {
+    for word in ["p.s_f", "indptr", "features", "coefficients", "mask", "p.tiles"] {
         assert!(!body(&dense).contains(word), "dense attention speaks of {word}");
     }
     for (room, words) in [

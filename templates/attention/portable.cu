@@ -16,7 +16,7 @@
 //% endif
 //% set length = "sequence lengths by index pointer" if plan.ragged else "one sequence length"
 // shape      D=${ plan.head_dim }, ${ plan.dtype }; ${ length }; B, H, H_kv, N, N_kv at run time
-// blocks     q ${ plan.block_q }  kv ${ plan.block_kv }      tile  q ${ plan.tile_q }  kv ${ plan.tile_kv }
+// blocks     q ${ plan.block_q }  kv ${ plan.block_kv }      tile  q ${ plan.tile_q }  kv ${ plan.tile_kv }${ ", heaviest first" if plan.heaviest_first }
 // target     ${ plan.target }   threads ${ plan.threads }   shared ${ plan.shared.bytes } B
 //% for line in shared_map
 // ${ "shared" if loop.first else "      " }     ${ line }
@@ -221,20 +221,27 @@ DEVICE void epilogue(const Params& p, Accumulator& acc, u32 out) {
 }
 
 extern "C" __global__ void __launch_bounds__(kThreads${ ", " ~ plan.ctas_per_sm if plan.ctas_per_sm })
-${ plan.name }(const __grid_constant__ Params p) {
+${ entry }(const __grid_constant__ Params p) {
     extern __shared__ __align__(1024) u8 shared[];
+//% if plan.heaviest_first
+    if (cta_x() >= p.tiles[0]) {
+        return;
+    }
+//% endif
     const Tile tile = tile_of_cta(p);
-//% if plan.ragged
+//% if plan.ragged and not plan.heaviest_first
     if (tile.first_q >= tile.n_q) {
         return;
     }
 //% endif
+//% if plan.forecast or not plan.heaviest_first
     if (!is_computed(p.s_c, tile.b * p.q_blocks + tile.i, p.heads, tile.h)) {
 //% if plan.forecast
         write_forecast(p, tile);
 //% endif
         return;
     }
+//% endif
 
     Pipeline pipe;
     pipe.lane = lane_of_thread();

@@ -7,7 +7,7 @@ use sparsym::ir::problem::DType;
 use sparsym::ir::strategy::{Blocks, Strategy};
 use sparsym::kernel::{
     AttentionRequest, CachedRows, FromHeads, Kernel, Means, Product, Request, Room, RoomRequest, Scale, Sequences,
-    SymbolsRequest, Target, ToHeads, generate,
+    SymbolsRequest, Target, TileOrder, ToHeads, generate,
 };
 
 use crate::case::{self, Case};
@@ -35,6 +35,8 @@ pub struct Wanted {
     pub cached_rows: CachedRows,
     /// Which factors on Q·K it bears.
     pub scale: Scale,
+    /// Which tile a CTA of attention works on.
+    pub order: TileOrder,
     /// What a projection has, if it is not the product alone.
     pub projection: Option<RoomRequest<'static>>,
 }
@@ -51,6 +53,7 @@ impl Wanted {
             sequences: Sequences::Uniform,
             cached_rows: CachedRows::LeftToCaller,
             scale: Scale::Positive,
+            order: TileOrder::Grid,
             projection: None,
         }
     }
@@ -67,11 +70,11 @@ impl Wanted {
 
     /// The request for a target.
     pub fn request(&self, target: Target) -> Request<'_> {
-        let &Wanted { ref strategy, blocks, sequences, cached_rows, scale, dtype, head_dim, .. } = self;
+        let &Wanted { ref strategy, blocks, sequences, cached_rows, scale, order, dtype, head_dim, .. } = self;
         let room = match (&self.projection, self.room) {
             (Some(projection), _) => projection.clone(),
             (None, Room::Attention) => {
-                RoomRequest::Attention(AttentionRequest { strategy, blocks, sequences, cached_rows, scale })
+                RoomRequest::Attention(AttentionRequest { strategy, blocks, sequences, cached_rows, scale, order })
             }
             (None, Room::Symbols) => {
                 RoomRequest::Symbols(SymbolsRequest { strategy, blocks, sequences, means: Means::Computed })
@@ -125,7 +128,8 @@ fn without_target(source: &str) -> String {
 }
 
 /// Each strategy of the zoo: both rooms, and of the first with a kind of attention kernel (mask, score, what the mask reads,
-/// how long it is) every head dimension with and without the options, blocks of 64, and once f16.
+/// how long it is) every head dimension with and without the options, each from a list of tiles too, blocks of 64, and once
+/// f16.
 pub fn wanted_by_zoo() -> Vec<Wanted> {
     let mut out = Vec::new();
     let mut kinds = BTreeSet::new();
@@ -145,7 +149,8 @@ pub fn wanted_by_zoo() -> Vec<Wanted> {
             let full = Wanted { sequences, cached_rows: CachedRows::Forecast, ..bare.clone() };
             let f16 = Wanted { dtype: DType::F16, ..bare.clone() };
             let blocks_of_64 = Wanted { blocks: Blocks { q: 64, kv: 64 }, ..bare.clone() };
-            out.extend([bare, full, blocks_of_64]);
+            let listed = [&bare, &full].map(|of| Wanted { order: TileOrder::HeaviestFirst, ..of.clone() });
+            out.extend(listed.into_iter().chain([bare, full, blocks_of_64]));
             // The types differ in conversions and in bf16's reserve; the corpus runs f16 at other head dimensions.
             out.extend((head_dim == 128).then_some(f16));
         }

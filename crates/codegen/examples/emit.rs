@@ -1,8 +1,11 @@
-//! Prints an attention kernel: `cargo run -p sparsym-codegen --example emit -- sm_80 128 masked scored ragged forecast`.
+//! Prints an attention kernel: `cargo run -p sparsym-codegen --example emit -- sm_80 128 masked scored ragged forecast`,
+//! `heaviest_first` for a list of tiles.
 //!
 //! The rules are built as IR by hand, as a tool of one's own would; people write them with `strategy!`.
 
-use sparsym_codegen::{AttentionRequest, CachedRows, Request, RoomRequest, Scale, Sequences, Target, generate};
+use sparsym_codegen::{
+    AttentionRequest, CachedRows, Request, RoomRequest, Scale, Sequences, Target, TileOrder, generate,
+};
 use sparsym_ir::expr::{BinaryOp, Coordinate, Expr, ExprKind, Function, Side, Type};
 use sparsym_ir::strategy::{Strategy, TokenRule};
 use sparsym_ir::{DType, Span};
@@ -23,6 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         sequences: if has("ragged") { Sequences::Ragged } else { Sequences::Uniform },
         cached_rows: if has("forecast") { CachedRows::Forecast } else { CachedRows::LeftToCaller },
         scale: Scale::Positive,
+        order: if has("heaviest_first") { TileOrder::HeaviestFirst } else { TileOrder::Grid },
     };
     let dtype = if has("f16") { DType::F16 } else { DType::Bf16 };
     let request = Request { dtype, head_dim, ..Request::of(RoomRequest::Attention(attention), target) };

@@ -47,6 +47,8 @@ pub struct Launch {
 pub enum GridAxis {
     /// Tiles of so many query rows: ⌈N / rows⌉.
     QTiles(u32),
+    /// Such tiles of all query heads and batch items.
+    AllQTiles(u32),
     /// Query blocks: ⌈N / block_q⌉.
     QBlocks,
     /// Kv blocks: ⌈N_kv / block_kv⌉.
@@ -167,7 +169,8 @@ impl GridAxis {
     fn ctas(self, numbers: &Numbers<'_>) -> usize {
         let kv_blocks = || numbers.problem().kv_blocks();
         match self {
-            GridAxis::QTiles(rows) => numbers.problem().n_q.div_ceil(rows as usize),
+            GridAxis::QTiles(rows) => numbers.q_tiles(rows),
+            GridAxis::AllQTiles(rows) => numbers.all_q_tiles(rows),
             GridAxis::QBlocks => numbers.q_blocks(),
             GridAxis::KvBlocks => kv_blocks(),
             GridAxis::QBlockQuads => numbers.q_blocks().div_ceil(4),

@@ -47,7 +47,7 @@ pub use plan::{
 };
 pub use request::{
     AttentionRequest, CachedRows, FromHeads, Means, Product, Request, Room, RoomRequest, Scale, Sequences, SummedHeads,
-    SymbolsRequest, ToHeads,
+    SymbolsRequest, TileOrder, ToHeads,
 };
 pub use schedule::Schedule;
 pub use target::Target;

@@ -1,7 +1,11 @@
 //! What can be asked for: a room, and whatever means something in it.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 use sparsym_ir::DType;
+use sparsym_ir::bind::Bound;
+use sparsym_ir::expr::{Expr, ExprKind, Measure};
 use sparsym_ir::projection::{RopePairs, Summed};
 use sparsym_ir::strategy::{Blocks, Strategy};
 
@@ -50,6 +54,8 @@ pub struct AttentionRequest<'a> {
     pub cached_rows: CachedRows,
     /// Which factors on Q·K the kernel must bear.
     pub scale: Scale,
+    /// Which tile a CTA works on.
+    pub order: TileOrder,
 }
 
 /// What a symbols kernel has.
@@ -125,6 +131,7 @@ impl<'a> Request<'a> {
                 sequences,
                 cached_rows: CachedRows::LeftToCaller,
                 scale: Scale::Positive,
+                order: TileOrder::Grid,
             }),
             Room::Symbols => {
                 RoomRequest::Symbols(SymbolsRequest { strategy, blocks, sequences, means: Means::Computed })
@@ -203,6 +210,42 @@ pub enum CachedRows {
     LeftToCaller,
     /// It writes Σ coefficient_k · feature_k.
     Forecast,
+}
+
+/// Which tile of query rows a CTA of the attention kernel works on; results are the same to the bit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TileOrder {
+    /// The one of its place in the grid: a head's tiles, then the next head's.
+    Grid,
+    /// That of its place in a list which a first launch makes: only tiles with something to do, and those with most computed
+    /// kv blocks first, so that no CTA starts a long one when the others have finished.
+    HeaviestFirst,
+}
+
+/// Query rows of the largest tile of attention.
+const TILE_ROWS: usize = 128;
+/// For how many tiles on each multiprocessor a list pays, measured on an H200 (docs/benchmarks.md): of fewer none waits for
+/// another, more even out by themselves and lose locality of K and V. Rows that differ by chance gain less than those of masks.
+const OF_MASKS: RangeInclusive<usize> = 3..=24;
+const OF_DATA: RangeInclusive<usize> = 5..=12;
+
+impl TileOrder {
+    /// The faster one, as far as a strategy and sizes tell, for a call on a machine with so many multiprocessors.
+    pub fn of(bound: &Bound<'_>, multiprocessors: u32) -> TileOrder {
+        let (strategy, problem) = (bound.strategy, bound.problem);
+        let tokens: usize = problem.q_shape()[..2].iter().product();
+        let tiles = (problem.heads * tokens.div_ceil(TILE_ROWS)).div_ceil(multiprocessors.max(1) as usize);
+        // By rank as many pairs are kept of each row.
+        let by_rank = |e: &Expr| matches!(&e.kind, ExprKind::Order(order) if order.measure == Measure::Rank);
+        let data = strategy.skips() && strategy.reads_data() && !strategy.exprs().any(|expr| expr.any(by_rank));
+        let pays = strategy.mask.is_some() && OF_MASKS.contains(&tiles) || data && OF_DATA.contains(&tiles);
+        if pays { TileOrder::HeaviestFirst } else { TileOrder::Grid }
+    }
+
+    /// The one that a text of attention was generated for.
+    pub fn of_text(text: &str) -> TileOrder {
+        if text.contains("p.tiles[") { TileOrder::HeaviestFirst } else { TileOrder::Grid }
+    }
 }
 
 /// Where a symbols kernel has means of blocks from.

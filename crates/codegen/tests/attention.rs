@@ -1,12 +1,12 @@
 //! What attention kernels contain, what they leave out, and what is refused.
 
 use sparsym_codegen::{
-    AttentionPlan, AttentionRequest, CachedRows, Kernel, Request, Room, RoomPlan, RoomRequest, Sequences, Target,
-    generate, name_without_hash,
+    AttentionPlan, AttentionRequest, Buffer, CachedRows, GridAxis, Kernel, Numbers, Request, Room, RoomPlan,
+    RoomRequest, Sequences, Target, TileOrder, generate, name_without_hash,
 };
 use sparsym_ir::expr::{BinaryOp, Coordinate, Expr, ExprKind, Side, Type};
 use sparsym_ir::strategy::{Blocks, Strategy, TokenRule};
-use sparsym_ir::{DType, Span};
+use sparsym_ir::{Bindings, Bound, DType, Moment, Problem, Span};
 
 fn dense() -> Strategy {
     Strategy::dense()
@@ -80,6 +80,28 @@ fn the_parameter_struct_is_laid_out_as_c_does() {
         assert!(kernel.source.contains(&format!("p.{}", field.name)), "{} is never read", field.name);
     }
     assert!(kernel.params.size >= end && kernel.params.size.is_multiple_of(8));
+}
+
+#[test]
+fn a_list_of_tiles_is_a_launch_of_its_own() {
+    let strategy = causal();
+    let mut request = request(&strategy, "sm_80");
+    attention(&mut request).order = TileOrder::HeaviestFirst;
+    let kernel = generate(&request).unwrap();
+    let [list, forward] = kernel.launches.as_slice() else { panic!("{:?}", kernel.launches) };
+    let rows = planned(&kernel).tile_q;
+    assert_eq!((list.grid, list.shared_bytes), ([GridAxis::One; 3], 0));
+    assert_eq!(forward.grid, [GridAxis::AllQTiles(rows), GridAxis::One, GridAxis::One]);
+    assert!(list.entry.contains("_tiles_") && forward.entry.contains("_forward_"));
+
+    let (problem, bindings) =
+        (Problem { heads: 3, kv_heads: 1, ..Problem::self_attention(2, 300, 3, 128) }, Bindings::default());
+    let bound = Bound::new(&strategy, &problem, &bindings).unwrap();
+    let numbers = Numbers::of_rules(&bound, Moment::default());
+    let tiles = 2 * 3 * 300usize.div_ceil(rows as usize);
+    assert_eq!(forward.ctas(&numbers), [tiles as u32, 1, 1]);
+    assert_eq!(Buffer::QTiles(rows).workspace_bytes(&numbers), Some(4 * (tiles + 1)));
+    assert!(!self::kernel(&strategy).source.contains("p.tiles"), "without it nothing speaks of a list");
 }
 
 #[test]

@@ -160,7 +160,7 @@ pub mod kernel {
         Argument, Array, AttentionPlan, AttentionRequest, Buffer, CachedRows, Cut, Field, FromHeads, FromHeadsPlan,
         GemmPlan, GridAxis, Kernel, Launch, Means, Number, Numbers, Origin, Params, Plan, Product, ProductTiles,
         Region, Request, Room, RoomPlan, RoomRequest, Rules, Scale, Schedule, Sequences, SharedLayout, Sizes, Source,
-        SummedHeads, SymbolsPlan, SymbolsRequest, Target, ToHeads, ToHeadsPlan, generate, plan,
+        SummedHeads, SymbolsPlan, SymbolsRequest, Target, TileOrder, ToHeads, ToHeadsPlan, generate, plan,
     };
     pub use sparsym_runtime::compiler::{Compiled, Compiler, ImageOrigin};
     pub use sparsym_runtime::{Cache, cache, nvrtc};

@@ -57,3 +57,16 @@ DEVICE Walk first_kv_tile(const Params& p, const Tile& tile) {
     next_computed_block(walk, p, tile.n_kv);
     return walk;
 }
+//# part computed_blocks
+// How many kv blocks the walk of a tile visits.
+DEVICE int computed_blocks(const Params& p, const Tile& tile) {
+    const int row = (tile.b * p.heads + tile.h) * p.q_blocks + tile.i;
+    const int blocks = (tile.n_kv + kBlockKv - 1) / kBlockKv;
+    int computed = 0;
+    for (int word = 0; word * 32 < blocks; ++word) {
+        const int left = blocks - word * 32;
+        const u32 bits = p.s_s[row * words_of(p.kv_blocks) + word];
+        computed += __popc(left < 32 ? bits & ((1u << left) - 1) : bits);
+    }
+    return computed;
+}

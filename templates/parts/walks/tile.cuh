@@ -7,6 +7,14 @@ struct Tile {
     i64 q_row, kv_row;    // rows of Q and of K, V before the sequence
 };
 //# part tile_of_cta
+//% if plan.heaviest_first
+// Tile `at` of all: a head's, all heads', all batch items'.
+DEVICE Tile q_tile_at(const Params& p, int at) {
+    Tile tile;
+    tile.b = at / p.q_tiles / p.heads;
+    tile.h = at / p.q_tiles % p.heads;
+    tile.first_q = at % p.q_tiles * kTileQ;
+//% else
 // The loop's registers are full of accumulators: the epilogue works this out again instead of
 // keeping it.
 DEVICE Tile tile_of_cta(const Params& p) {
@@ -14,6 +22,7 @@ DEVICE Tile tile_of_cta(const Params& p) {
     tile.b = cta_z();
     tile.h = cta_y();
     tile.first_q = cta_x() * kTileQ;
+//% endif
     tile.i = tile.first_q / kBlockQ;
 //% if plan.ragged
     tile.q_row = p.q_indptr[tile.b];
@@ -28,6 +37,14 @@ DEVICE Tile tile_of_cta(const Params& p) {
 //% endif
     return tile;
 }
+//% if plan.heaviest_first
+
+// The loop's registers are full of accumulators: the epilogue works this out again instead of
+// keeping it.
+DEVICE Tile tile_of_cta(const Params& p) {
+    return q_tile_at(p, p.tiles[1 + cta_x()]);
+}
+//% endif
 //# part q_offset
 // Where row `row` of the tile stands in Q and O, at this head.
 DEVICE i64 q_offset(const Params& p, const Tile& tile, int row) {

@@ -90,6 +90,16 @@ impl<'a> Numbers<'a> {
         }
     }
 
+    /// Tiles of so many query rows, of a head of a batch item.
+    pub(crate) fn q_tiles(&self, rows: u32) -> usize {
+        self.problem().n_q.div_ceil(rows as usize)
+    }
+
+    /// Such tiles of all heads and batch items.
+    pub(crate) fn all_q_tiles(&self, rows: u32) -> usize {
+        self.batch() * self.heads() * self.q_tiles(rows)
+    }
+
     pub(crate) fn orders(&self) -> usize {
         self.weights.len().min(MOST_ORDER)
     }
@@ -141,6 +151,7 @@ impl<'a> Numbers<'a> {
             Number::HeadsPerKvHead => int(self.problem().heads / self.problem().kv_heads),
             Number::QBlocks => int(self.q_blocks()),
             Number::KvBlocks => int(self.problem().kv_blocks()),
+            Number::QTiles(rows) => int(self.q_tiles(rows)),
             Number::Scale => Argument::F32(self.problem().scale),
             Number::ScaleLog2 => Argument::F32((f64::from(self.problem().scale) * std::f64::consts::LOG2_E) as f32),
             Number::Global(global) => self.global(global),
@@ -279,6 +290,7 @@ impl Buffer {
             Buffer::Similarity { of, .. } => 4 * heads(of) * blocks(of),
             Buffer::Map { axes, .. } => 4 * heads(Side::Q) * along(axes),
             Buffer::Cut { rows, .. } => 8 * heads(Side::Q) * along([rows, false]),
+            Buffer::QTiles(rows) => 4 * (1 + numbers.all_q_tiles(rows)),
             Buffer::Tiles(tiles) => 4 * (1 + tiles.count(numbers.stream())),
             Buffer::Differences => 2 * numbers.orders() * numbers.stream().head_shape().iter().product::<usize>(),
             _ => return None,

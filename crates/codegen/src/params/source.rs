@@ -127,6 +127,8 @@ pub enum Buffer {
     QOut,
     /// gemm_q writes them, f32: means of blocks `[B, H, T, D]`.
     BlockMeans,
+    /// Workspace of attention, u32: how many tiles of so many query rows are listed, and which.
+    QTiles(u32),
     /// Workspace of gemm_q, u32: how many tiles are computed, and which.
     Tiles(ProductTiles),
     /// gemm_o writes it: `[B, rows, C]`.
@@ -165,6 +167,7 @@ pub enum Number {
     HeadsPerKvHead,
     QBlocks,
     KvBlocks,
+    QTiles(u32),
     Scale,
     ScaleLog2,
     Global(Global),

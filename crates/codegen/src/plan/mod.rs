@@ -79,6 +79,8 @@ pub struct AttentionPlan {
     pub ragged: bool,
     /// Writes forecasts.
     pub forecast: bool,
+    /// A first launch lists the tiles, heaviest first.
+    pub heaviest_first: bool,
     /// Has a token mask.
     pub mask: bool,
     /// Has a score rule, or a scale that must be applied as one.

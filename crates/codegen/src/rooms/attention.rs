@@ -1,5 +1,6 @@
 //! Attention over the computed pairs.
 
+use minijinja::context;
 use minijinja::value::Serde;
 use sparsym_ir::strategy::{Grid, MOST_TERMS, Strategy};
 use sparsym_ir::{Finding, Findings};
@@ -12,8 +13,8 @@ use crate::padding::{self, no_kernel};
 use crate::params::{self, Array, Buffer, Field, Number, Source};
 use crate::plan::choose::{self, Choice};
 use crate::plan::{self, AttentionPlan, Plan, Rules, tile};
-use crate::request::{AttentionRequest, CachedRows, Request, Scale, Sequences};
-use crate::text::ATTENTION;
+use crate::request::{AttentionRequest, CachedRows, Request, Scale, Sequences, TileOrder};
+use crate::text::{ATTENTION, HEAVIEST_FIRST};
 
 impl Room for AttentionRequest<'_> {
     type Plan = AttentionPlan;
@@ -28,7 +29,7 @@ impl Room for AttentionRequest<'_> {
         Draft {
             functions: String::new(),
             launches: launches(plan, &rules),
-            fields: fields(&strategy),
+            fields: fields(&strategy, plan.room.tile_q),
             absent: absent(&plan.room),
             rules: Serde(rules).into(),
         }
@@ -54,13 +55,20 @@ fn plan(request: &Request<'_>, of: &AttentionRequest<'_>) -> Result<Plan<Attenti
         group_chunks: tile::group_chunks(head_dim),
         ragged: of.sequences == Sequences::Ragged,
         forecast: of.cached_rows == CachedRows::Forecast,
+        heaviest_first: of.order == TileOrder::HeaviestFirst,
         mask: strategy.mask.is_some(),
         score,
         // Measured on an H200, docs/benchmarks.md: 0.95 of the time at D 128 without a score, and 1 or more everywhere else.
         rereads_thread: head_dim == 128 && !score && request.target.capability() == 90,
         tiled: strategy.tokens.iter().any(|range| matches!(range.grid, Some(Grid::Tiled(_)))),
     };
-    let parts = [(room.forecast, "forecast"), (room.mask, "masked"), (room.score, "scored"), (room.ragged, "ragged")];
+    let parts = [
+        (room.heaviest_first, "heaviest_first"),
+        (room.forecast, "forecast"),
+        (room.mask, "masked"),
+        (room.score, "scored"),
+        (room.ragged, "ragged"),
+    ];
     let tail = format!("d{head_dim}_{}", request.dtype.name());
     let mut plan = Plan::new(request, tile.threads(), room, "attention", &parts, &tail);
     // Values of rows fill the registers of one CTA: told nothing, a compiler may spill to make room for another.
@@ -87,7 +95,7 @@ fn no_head_dim(request: &Request<'_>, of: &AttentionRequest<'_>) -> Finding {
 }
 
 /// All fields that the kernel may read, in tensor-life order.
-fn fields(strategy: &Strategy) -> Vec<Field> {
+fn fields(strategy: &Strategy, tile_q: u32) -> Vec<Field> {
     use Source::{Array as A, Buffer as B, Number as N};
     let mut fields = vec![
         Field::new("q", "const u16*", B(Buffer::Q), "[B, N, H, D]"),
@@ -96,6 +104,7 @@ fn fields(strategy: &Strategy) -> Vec<Field> {
         Field::new("s_c", "const u32*", B(Buffer::CacheSymbol), "[B, T_q] rows of H bits"),
         Field::new("s_s", "const u32*", B(Buffer::SkipSymbol), "[B, H, T_q] rows of T_kv bits"),
         Field::new("s_f", "const u32*", B(Buffer::FullSymbol), "[B, H, T_q] rows of T_kv bits"),
+        Field::new("tiles", "u32*", B(Buffer::QTiles(tile_q)), "how many are listed, and which"),
         Field::new("o", "u16*", B(Buffer::O), "[B, N, H, D]"),
         Field::new("lse", "float*", B(Buffer::Lse), "[B, H, N], natural logarithm"),
         Field::new("features", "const u16*", A(Array::Features), "[B, N, H, D] each"),
@@ -103,13 +112,23 @@ fn fields(strategy: &Strategy) -> Vec<Field> {
         Field::new("n_features", "int", N(Number::Coefficients), &format!("of the forecast, 1 to {MOST_TERMS}")),
     ];
     fields.extend(params::lookups(strategy));
+    fields.push(Field::new("batch", "int", N(Number::Batch), "B"));
+    fields.push(Field::new("q_tiles", "int", N(Number::QTiles(tile_q)), "tiles of a head of an item"));
     fields.extend(params::sizes(strategy));
     fields
 }
 
+/// Heaviest first: a first launch lists the tiles that there is something to do for.
 fn launches(plan: &Plan<AttentionPlan>, rules: &TokenRules) -> Vec<Step> {
-    let grid = [GridAxis::QTiles(plan.room.tile_q), GridAxis::Heads, GridAxis::Batch];
-    vec![Step::last(plan, plan.name.clone(), ATTENTION.of(plan.room.schedule), rules.functions.clone(), grid)]
+    let attention =
+        |entry, grid| Step::last(plan, entry, ATTENTION.of(plan.room.schedule), rules.functions.clone(), grid);
+    let tile_q = plan.room.tile_q;
+    if !plan.room.heaviest_first {
+        return vec![attention(plan.name.clone(), [GridAxis::QTiles(tile_q), GridAxis::Heads, GridAxis::Batch])];
+    }
+    let list = Step::new(format!("{}_tiles", plan.name), &HEAVIEST_FIRST, 1024, [GridAxis::One; 3], context! {});
+    let grid = [GridAxis::AllQTiles(tile_q), GridAxis::One, GridAxis::One];
+    vec![list, attention(format!("{}_forward", plan.name), grid)]
 }
 
 /// What the kernel could have and does not.

@@ -128,6 +128,8 @@ files! {
     CUT = "symbols/cut.cu";
     /// Which tiles of Q are computed.
     TILES = "tiles/list.cu";
+    /// Which tiles of attention are computed, heaviest first.
+    HEAVIEST_FIRST = "tiles/heaviest_first.cu";
     /// Differences of outputs.
     DIFFERENCES = "gemm_o/differences.cu";
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use sparsym_codegen::{
     AttentionRequest, Buffer, CachedRows, FromHeads, Means, Numbers, Product, Request, RoomRequest, Scale, Sequences,
-    Sizes, SummedHeads, SymbolsRequest, Target, ToHeads,
+    Sizes, SummedHeads, SymbolsRequest, Target, TileOrder, ToHeads,
 };
 use sparsym_ir::bind::Bound;
 use sparsym_ir::problem::DType;
@@ -72,6 +72,7 @@ impl<'a> KernelCall<'a> {
                     // O starts as zeros, which is what such rows are without a forecast.
                     cached_rows: call.forecast.as_ref().map_or(CachedRows::LeftToCaller, |_| CachedRows::Forecast),
                     scale: Scale::of(bound.problem.scale, dtype),
+                    order: TileOrder::Grid,
                 };
                 let coefficients = call.forecast.as_ref().map_or(&[][..], |forecast| &forecast.coefficients);
                 let numbers = Numbers { coefficients, ..Numbers::of_rules(bound, call.moment) };
@@ -206,7 +207,8 @@ impl MadeFor {
 
 fn kind<'a>(request: &Request<'a>) -> (Option<&'a Strategy>, Kind) {
     match request.room {
-        RoomRequest::Attention(AttentionRequest { strategy, blocks, sequences, cached_rows, scale }) => {
+        // Whoever prepares a call decides in which order tiles are taken: the results do not depend on it.
+        RoomRequest::Attention(AttentionRequest { strategy, blocks, sequences, cached_rows, scale, order: _ }) => {
             (Some(strategy), Kind::Attention(blocks, sequences, cached_rows, scale))
         }
         RoomRequest::Symbols(SymbolsRequest { strategy, blocks, sequences, means }) => {

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sparsym_codegen::{Kernel, Plan, Request, Room, Target};
+use sparsym_codegen::{Kernel, Plan, Request, Room, Target, TileOrder};
+use sparsym_ir::bind::Bound;
 
 use super::backend::Backend;
 use crate::compiler::Compiler;
@@ -20,13 +21,16 @@ pub struct KernelDevice<B: Backend> {
     backend: Arc<B>,
     compiler: Arc<Compiler>,
     texts: Arc<HashMap<Room, String>>,
+    /// Of attention's tiles; None: as it pays.
+    order: Option<TileOrder>,
     loaded: Arc<Mutex<HashMap<Plan, Arc<Loaded<B>>>>>,
 }
 
 impl<B: Backend> Clone for KernelDevice<B> {
     fn clone(&self) -> KernelDevice<B> {
         let (backend, compiler) = (self.backend.clone(), self.compiler.clone());
-        KernelDevice { backend, compiler, texts: self.texts.clone(), loaded: self.loaded.clone() }
+        let (texts, loaded) = (self.texts.clone(), self.loaded.clone());
+        KernelDevice { backend, compiler, texts, order: self.order, loaded }
     }
 }
 
@@ -43,7 +47,8 @@ impl<B: Backend> KernelDevice<B> {
     /// [`ErrorKind::NoCompiler`] without a compiler.
     pub fn new(backend: B) -> Result<KernelDevice<B>, Error> {
         let compiler = Arc::new(Compiler::new()?);
-        Ok(KernelDevice { backend: Arc::new(backend), compiler, texts: Arc::default(), loaded: Arc::default() })
+        let (backend, texts, loaded) = (Arc::new(backend), Arc::default(), Arc::default());
+        Ok(KernelDevice { backend, compiler, texts, order: None, loaded })
     }
 
     /// The target that kernels are compiled for.
@@ -60,13 +65,30 @@ impl<B: Backend> KernelDevice<B> {
     }
 
     /// Runs this CUDA text in place of every generated kernel of a room: for edits by hand. The text must keep the
-    /// generated kernel's name (but for the hash at its end), parameter struct, threads and shared memory. The emulator stops where a wrong text goes
+    /// generated kernel's name (but for the hash at its end), parameter struct, threads and shared memory; attention's says in
+    /// which order it takes tiles. The emulator stops where a wrong text goes
     /// wrong; on a GPU it may fail the driver, or give wrong numbers.
     #[must_use]
     pub fn with_text(mut self, room: Room, text: impl Into<String>) -> KernelDevice<B> {
-        Arc::make_mut(&mut self.texts).insert(room, text.into());
+        let text = text.into();
+        if room == Room::Attention {
+            self.order = Some(TileOrder::of_text(&text));
+        }
+        Arc::make_mut(&mut self.texts).insert(room, text);
         self.loaded = Arc::default();
         self
+    }
+
+    /// Takes the tiles of attention in this order, instead of that which [pays](TileOrder::of) at the size of each call.
+    #[must_use]
+    pub fn with_tile_order(mut self, order: TileOrder) -> KernelDevice<B> {
+        self.order = Some(order);
+        self
+    }
+
+    /// In which order the tiles of a call of attention are taken.
+    pub(super) fn tile_order(&self, bound: &Bound<'_>) -> TileOrder {
+        self.order.unwrap_or_else(|| TileOrder::of(bound, self.backend.multiprocessors()))
     }
 
     /// The machine.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sparsym_codegen::{Argument, Buffer, Room};
+use sparsym_codegen::{Argument, Buffer, Room, RoomRequest};
 use sparsym_ir::DType;
 use sparsym_ir::strategy::Strategy;
 
@@ -267,7 +267,10 @@ impl<B: Backend> Session for KernelSession<B> {
         if self.is_idle(call) {
             return Ok(Prepared::new(PreparedCall::<B> { session: self.id, kernel: None }));
         }
-        let wanted = KernelCall::of(call, self.device.target())?;
+        let mut wanted = KernelCall::of(call, self.device.target())?;
+        if let (Call::Attention { call, .. }, RoomRequest::Attention(of)) = (call, &mut wanted.request.room) {
+            of.order = self.device.tile_order(call.bound);
+        }
         let loaded = self.device.kernel(&wanted.request, &wanted.strategy_name())?;
         let mut kernel = PreparedKernel { made_for: MadeFor::new(&wanted.request), loaded, constants: Vec::new() };
         let state = &mut *self.state();
