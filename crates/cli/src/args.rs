@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sparsym::ir::DType;
-use sparsym::kernel::Room;
+use sparsym::kernel::{Room, TileOrder};
 
 use crate::{bench, cache, compile, demo, emit, explain, run};
 
@@ -90,6 +90,9 @@ pub(crate) struct KernelArgs {
     /// Who fills the rows whose S_c is 0.
     #[arg(long, value_enum, default_value_t = CachedRowsArg::Caller)]
     pub(crate) cached_rows: CachedRowsArg,
+    /// In which order attention takes its tiles.
+    #[arg(long, value_enum, default_value_t = OrderArg::Grid)]
+    pub(crate) order: OrderArg,
 }
 
 /// Element type of a kernel.
@@ -117,6 +120,33 @@ pub(crate) enum CachedRowsArg {
     Caller,
     /// The kernel writes their forecast.
     Forecast,
+}
+
+/// In which order attention takes its tiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OrderArg {
+    /// Each CTA has the tile of its place in the grid.
+    Grid,
+    /// Those with most computed kv blocks first, from a list that a first launch makes.
+    HeaviestFirst,
+}
+
+impl OrderArg {
+    /// As it is written.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            OrderArg::Grid => "grid",
+            OrderArg::HeaviestFirst => "heaviest-first",
+        }
+    }
+
+    /// The order that it stands for.
+    pub(crate) fn order(self) -> TileOrder {
+        match self {
+            OrderArg::Grid => TileOrder::Grid,
+            OrderArg::HeaviestFirst => TileOrder::HeaviestFirst,
+        }
+    }
 }
 
 impl KernelType {

@@ -80,7 +80,7 @@ pub(crate) fn asked<T>(args: &KernelArgs, make: impl FnOnce(&Request<'_>, &str) 
     let blocks = |of: Blocks| Blocks { q: args.block_q.unwrap_or(of.q), kv: args.block_kv.unwrap_or(of.kv) };
     match &mut request.room {
         RoomRequest::Attention(of) => {
-            (of.blocks, of.sequences) = (blocks(of.blocks), sequences);
+            (of.blocks, of.sequences, of.order) = (blocks(of.blocks), sequences, args.order.order());
             of.cached_rows = match args.cached_rows {
                 CachedRowsArg::Caller => CachedRows::LeftToCaller,
                 CachedRowsArg::Forecast => CachedRows::Forecast,

@@ -69,6 +69,23 @@ fn work_is_counted_by_what_is_drawn_and_time_is_over_that_of_the_dense_row() {
 }
 
 #[test]
+fn both_orders_of_tiles_are_timed_side_by_side() {
+    let folder = tempdir().unwrap();
+    let orders = ["--device", "emulator", "--rounds", "1", "--rotate", "0", "--sparsity", "0,0.5", "--order"];
+    let found = json(folder.path(), &bench("attention", &[&orders[..], &["grid,heaviest-first"]].concat()));
+    let rows: Vec<_> = found["rows"].as_array().unwrap().iter().collect();
+    let of = |n: usize| (rows[n]["order"].as_str(), rows[n]["sparsity"].as_f64());
+    let [grid, listed] = ["grid", "heaviest-first"].map(Some);
+    assert_eq!(rows.len(), 4);
+    assert_eq!(
+        [of(0), of(1), of(2), of(3)],
+        [(grid, 0.0), (grid, 0.5), (listed, 0.0), (listed, 0.5)].map(|(o, s)| (o, Some(s)))
+    );
+    assert_eq!(rows[1]["density"], rows[3]["density"], "both orders have the same symbols");
+    assert!(json(folder.path(), &bench("attention", &[]))["rows"][0]["order"].is_null());
+}
+
+#[test]
 fn what_cannot_be_timed_is_bad_usage() {
     let folder = tempdir().unwrap();
     for (args, words) in [
@@ -81,6 +98,8 @@ fn what_cannot_be_timed_is_bad_usage() {
         (&["bench", "symbols", "--strategy", "window", "--cached", "0.5"], "S_c"),
         (&["bench", "gemm_o", "--parts", "bias"], "gemm_q"),
         (&["bench", "attention", "--tokens", "0"], "--tokens is 0"),
+        (&["bench", "attention", "--order", "grid"], "the device cpu runs none"),
+        (&["bench", "gemm_q", "--order", "grid"], "--order belongs to attention"),
         (&["bench", "attention", "--tokens", "99999999999999"], "stay below"),
         (&["bench", "attention", "--heads", "3", "--kv-heads", "2"], "multiple"),
         (&["bench", "attention", "--device", "emulator", "--head-dim", "40", "--tokens", "64"], "40"),

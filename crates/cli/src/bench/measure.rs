@@ -21,6 +21,10 @@ pub(super) struct Timing {
 
 /// The calls of a row, one for each set of inputs, and what one of them does.
 pub(super) struct Row<'a> {
+    /// Where its arrays are.
+    pub(super) session: &'a dyn Session,
+    /// In which order kernels take their tiles, if it was asked for.
+    pub(super) order: Option<&'static str>,
     /// Chance of a skipped block pair, if drawn.
     pub(super) sparsity: Option<f64>,
     /// Chance of a cached tile, if drawn.
@@ -42,6 +46,8 @@ pub(super) struct Row<'a> {
 /// A row of the table.
 #[derive(Serialize)]
 pub(super) struct RowReport {
+    /// In which order kernels took their tiles, if it was asked for.
+    pub(super) order: Option<&'static str>,
     pub(super) sparsity: Option<f64>,
     pub(super) cached: Option<f64>,
     pub(super) density_c: f64,
@@ -76,27 +82,27 @@ pub(super) struct Milliseconds {
 const MOST_LAUNCHES: f64 = 100.0;
 
 /// Warms up and times the rows.
-pub(super) fn measure(session: &dyn Session, rows: &[Row<'_>], timing: Timing) -> Outcome<Vec<RowReport>> {
+pub(super) fn measure(rows: &[Row<'_>], timing: Timing) -> Outcome<Vec<RowReport>> {
     let (mut prepare_ms, mut prepared) = (Vec::new(), Vec::new());
     let mut estimates = Vec::new();
     for row in rows {
         let start = Instant::now();
-        let made = row.calls.iter().map(|call| Ok((session.prepare(call)?, call)));
+        let made = row.calls.iter().map(|call| Ok((row.session.prepare(call)?, call)));
         let made = made.collect::<Result<Vec<_>, Error>>().map_err(failure)?;
         prepare_ms.push(start.elapsed().as_secs_f64() * 1e3);
         let calls: Vec<_> = made.iter().map(|(prepared, call)| (prepared, (*call).clone())).collect();
-        let warm_up = session.run_all(&calls).map_err(failure)?;
+        let warm_up = row.session.run_all(&calls).map_err(failure)?;
         prepared.push(made);
         estimates.push(warm_up.iter().map(|cost| cost.ms).fold(f64::INFINITY, f64::min));
     }
     let mut times = vec![Vec::new(); rows.len()];
     for _ in 0..timing.rounds {
-        for ((made, times), estimate) in prepared.iter().zip(&mut times).zip(&estimates) {
+        for (((row, made), times), estimate) in rows.iter().zip(&prepared).zip(&mut times).zip(&estimates) {
             let launches = (timing.seconds * 1e3 / f64::from(timing.rounds) / estimate).clamp(1.0, MOST_LAUNCHES);
             // Goes on where the last round stopped, so that sets of inputs keep taking turns.
             let calls = made.iter().cycle().skip(times.len() % made.len()).take(launches as usize);
             let calls: Vec<_> = calls.map(|(prepared, call)| (prepared, (*call).clone())).collect();
-            times.extend(session.run_all(&calls).map_err(failure)?.iter().map(|cost| cost.ms));
+            times.extend(row.session.run_all(&calls).map_err(failure)?.iter().map(|cost| cost.ms));
         }
     }
     let mut reports = Vec::new();
@@ -109,6 +115,7 @@ pub(super) fn measure(session: &dyn Session, rows: &[Row<'_>], timing: Timing) -
         let flops = row.dense_flops.map(|dense| dense * row.density);
         let rate = |flops: Option<f64>| flops.map(|flops| flops / ms.median / 1e9);
         reports.push(RowReport {
+            order: row.order,
             sparsity: row.sparsity,
             cached: row.cached,
             density_c: row.density_c,

@@ -17,9 +17,9 @@ use serde::Serialize;
 use sparsym::ir::Strategy;
 use sparsym::kernel::Room;
 
-use crate::args::{Settings, parse_room};
+use crate::args::{OrderArg, Settings, parse_room};
 use crate::chosen::Chosen;
-use crate::device::{KernelArg, TargetArg, open_for};
+use crate::device::{KernelArg, TargetArg, open_in_order};
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, Report};
 use machine::Machine;
@@ -55,6 +55,10 @@ pub(crate) struct BenchArgs {
     /// What else gemm_q does in its launch: bias, norm, rope.
     #[arg(long, value_name = "PART,…", value_delimiter = ',', value_parser = ["bias", "norm", "rope"])]
     parts: Vec<String>,
+    /// In which order kernels take their tiles: grid, or heaviest-first from a list; a row each (attention). Left out: as it
+    /// pays for the strategy and the shape, whatever is drawn at random.
+    #[arg(long, value_name = "ORDER,…", value_delimiter = ',', value_enum)]
+    order: Vec<OrderArg>,
     #[command(flatten)]
     timing: TimingArgs,
 }
@@ -111,6 +115,9 @@ pub(crate) fn run(args: &BenchArgs, report: Report) -> Outcome {
     if !args.parts.is_empty() && room != Room::GemmQ {
         return wrong(format!("--parts belongs to gemm_q, and the room is {}\nhelp: leave it out", room.name()));
     }
+    if !args.order.is_empty() && room != Room::Attention {
+        return wrong(format!("--order belongs to attention, and the room is {}\nhelp: leave it out", room.name()));
+    }
     if room == Room::Symbols && chosen.strategy.rules.is_empty() && chosen.strategy.mask.is_none() {
         return wrong(format!(
             "strategy {} has no rules and no mask, so there are no symbols to make\nhelp: name one that has with --strategy, \
@@ -119,7 +126,15 @@ pub(crate) fn run(args: &BenchArgs, report: Report) -> Outcome {
         ));
     }
     let shape = args.shape.resolve(&chosen.strategy)?;
-    let device = open_for(&args.device, &args.target, room, &args.kernel)?;
+    let orders = match args.order.as_slice() {
+        [] => vec![None],
+        given => given.iter().map(|&order| Some(order)).collect(),
+    };
+    let open = |order: Option<OrderArg>| {
+        let device = open_in_order(&args.device, &args.target, room, &args.kernel, order.map(OrderArg::order))?;
+        Ok((order.map(OrderArg::name), device))
+    };
+    let devices = orders.into_iter().map(open).collect::<Outcome<Vec<_>>>()?;
     let mut machine = Machine::examine(&args.device)?;
     let rotated = args.timing.rotate.map_or(machine.rotated_bytes(), |mib| u64::from(mib) << 20);
     let input_sets = shape.input_sets(room, rotated);
@@ -137,7 +152,7 @@ pub(crate) fn run(args: &BenchArgs, report: Report) -> Outcome {
         parts: &args.parts,
         timing,
     };
-    let rows = rooms::run(room, device, &work)?;
+    let rows = rooms::run(room, devices, &work)?;
     machine.finish();
     let result = BenchReport {
         room: room.name(),
@@ -177,6 +192,7 @@ impl std::fmt::Display for BenchReport {
         let mut table = Table::new();
         table.load_style(presets::ASCII_MARKDOWN);
         table.set_header([
+            "order",
             "sparsity",
             "cached",
             "density",
@@ -193,6 +209,7 @@ impl std::fmt::Display for BenchReport {
             |value: Option<f64>, digits: usize| value.map_or("–".to_owned(), |value| format!("{value:.digits$}"));
         for row in &self.rows {
             table.add_row([
+                row.order.unwrap_or("–").to_owned(),
                 number(row.sparsity, 2),
                 number(row.cached, 2),
                 format!("{:.4}", row.density),

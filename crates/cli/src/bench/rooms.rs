@@ -30,18 +30,25 @@ pub(super) struct Work<'a> {
     pub(super) timing: Timing,
 }
 
-/// Times the rows of a room on a device.
-pub(super) fn run(room: Room, device: Box<dyn Device>, work: &Work<'_>) -> Outcome<Vec<RowReport>> {
+/// A device, and the order in which its kernels take tiles, if it was asked for.
+type InOrder = (Option<&'static str>, Box<dyn Device>);
+
+/// Times the rows of a room on a device; of attention on several.
+pub(super) fn run(room: Room, devices: Vec<InOrder>, work: &Work<'_>) -> Outcome<Vec<RowReport>> {
     let bindings = work.chosen.bindings()?;
     let bound = Bound::new(&work.chosen.strategy, &work.shape.problem, &bindings)
         .map_err(|findings| Failure::usage(findings.to_string()))?;
-    let session = Arc::<dyn Device>::from(device).session()?;
-    let bench = Bench { session, bound: &bound, work };
-    match room {
-        Room::Attention => bench.attention(),
-        Room::Symbols => bench.symbols(),
-        Room::GemmQ => bench.gemm_q(),
-        Room::GemmO => bench.gemm_o(),
+    let bench = |(order, device)| {
+        let session = Arc::<dyn Device>::from(device).session()?;
+        Ok(Bench { session, order, bound: &bound, work })
+    };
+    let benches = devices.into_iter().map(bench).collect::<Outcome<Vec<_>>>()?;
+    match (room, benches.as_slice()) {
+        (Room::Attention, benches) => attention(benches, work.timing),
+        (Room::Symbols, [bench, ..]) => bench.symbols(),
+        (Room::GemmQ, [bench, ..]) => bench.gemm_q(),
+        (Room::GemmO, [bench, ..]) => bench.gemm_o(),
+        (_, []) => Ok(Vec::new()),
     }
 }
 
@@ -55,6 +62,7 @@ pub(super) fn failure(error: Error) -> Failure {
 
 struct Bench<'a> {
     session: Arc<dyn Session>,
+    order: Option<&'static str>,
     bound: &'a Bound<'a>,
     work: &'a Work<'a>,
 }
@@ -87,8 +95,18 @@ enum Seed {
     Cache,
 }
 
+/// The rows of all these devices take turns.
+fn attention(benches: &[Bench<'_>], timing: Timing) -> Outcome<Vec<RowReport>> {
+    let places = benches.iter().map(Bench::attention_places).collect::<Outcome<Vec<_>>>()?;
+    let rows = benches.iter().zip(&places).flat_map(|(bench, places)| bench.attention_rows(places));
+    measure(&rows.collect::<Vec<_>>(), timing)
+}
+
+/// Q, K, V, O and lse of each set of inputs, and the symbols of each row.
+type AttentionPlaces = (Vec<[Array; 5]>, Vec<Decided>);
+
 impl Bench<'_> {
-    fn attention(&self) -> Outcome<Vec<RowReport>> {
+    fn attention_places(&self) -> Outcome<AttentionPlaces> {
         let (problem, dtype) = (self.bound.problem, self.work.shape.dtype);
         let lse = [problem.batch, problem.heads, problem.n_q];
         let sets = self.sets(|set| {
@@ -99,7 +117,11 @@ impl Bench<'_> {
         })?;
         let data: Vec<[&Array; 2]> = sets.iter().map(|[q, k, ..]| [q, k]).collect();
         let decided = self.decide_all(&data)?;
-        let flops = 4.0 * problem.head_dim as f64 * self.all_pairs();
+        Ok((sets, decided))
+    }
+
+    fn attention_rows<'c>(&'c self, (sets, decided): &'c AttentionPlaces) -> Vec<Row<'c>> {
+        let flops = 4.0 * self.bound.problem.head_dim as f64 * self.all_pairs();
         let rows = decided.iter().map(|decided| {
             let calls = sets.iter().enumerate().map(|(set, [q, k, v, o, lse])| {
                 let symbols = decided.of(set);
@@ -107,9 +129,9 @@ impl Bench<'_> {
                 let call = Attention { bound, moment, q, k, v, symbols: symbols.into(), forecast: None };
                 Call::Attention { call, o, lse }
             });
-            decided.row(decided.pairs, Some(flops), self.work.shape.bytes(Room::Attention), calls.collect())
+            self.row(decided, decided.pairs, self.work.shape.bytes(Room::Attention), flops, calls.collect())
         });
-        self.measure(&rows.collect::<Vec<_>>())
+        rows.collect()
     }
 
     fn symbols(&self) -> Outcome<Vec<RowReport>> {
@@ -125,6 +147,8 @@ impl Bench<'_> {
         let (density_c, density_s) = (made.cache.density(), made.density());
         let bytes = if self.bound.strategy.reads_data() { self.work.shape.bytes(Room::Symbols) } else { 0.0 };
         let row = Row {
+            session: &*self.session,
+            order: self.order,
             sparsity: None,
             cached: None,
             density_c,
@@ -171,7 +195,7 @@ impl Bench<'_> {
                 q,
                 means: None,
             });
-            decided.row(decided.tokens, Some(self.projection_flops()), shape.bytes(Room::GemmQ), calls.collect())
+            self.row(decided, decided.tokens, shape.bytes(Room::GemmQ), self.projection_flops(), calls.collect())
         });
         self.measure(&rows.collect::<Vec<_>>())
     }
@@ -200,13 +224,26 @@ impl Bench<'_> {
                     partial: None,
                 }
             });
-            decided.row(decided.tokens, Some(self.projection_flops()), shape.bytes(Room::GemmO), calls.collect())
+            self.row(decided, decided.tokens, shape.bytes(Room::GemmO), self.projection_flops(), calls.collect())
         });
         self.measure(&rows.collect::<Vec<_>>())
     }
 
     fn measure(&self, rows: &[Row<'_>]) -> Outcome<Vec<RowReport>> {
-        measure(&*self.session, rows, self.work.timing)
+        measure(rows, self.work.timing)
+    }
+
+    fn row<'c>(
+        &'c self,
+        decided: &Decided,
+        density: f64,
+        bytes: f64,
+        dense_flops: f64,
+        calls: Vec<Call<'c>>,
+    ) -> Row<'c> {
+        let &Decided { sparsity, cached, density_c, density_s, .. } = decided;
+        let (session, order, dense_flops) = (&*self.session, self.order, Some(dense_flops));
+        Row { session, order, sparsity, cached, density_c, density_s, density, dense_flops, bytes, calls }
     }
 
     fn sets<T>(&self, make: impl Fn(usize) -> Outcome<T>) -> Outcome<Vec<T>> {
@@ -313,11 +350,6 @@ impl Decided {
     /// S_c for a projection; None: there is nothing to leave out, and the dense kernel is timed.
     fn cache_symbol(&self, set: usize) -> Option<&BitArray> {
         (self.cached.is_some() || self.density_c < 1.0).then(|| &self.of(set).cache)
-    }
-
-    fn row<'c>(&self, density: f64, dense_flops: Option<f64>, bytes: f64, calls: Vec<Call<'c>>) -> Row<'c> {
-        let Decided { sparsity, cached, density_c, density_s, .. } = *self;
-        Row { sparsity, cached, density_c, density_s, density, dense_flops, bytes, calls }
     }
 }
 
