@@ -58,100 +58,104 @@ impl Sum {
 /// The bit that negates a float.
 const SIGN: u32 = 1 << 31;
 
-/// Elements of a matrix, as the bits of f32 or i32: `words` holds word w of row r at `w * rows + r`, `out` then element k
-/// of row r at `k * rows + r`. Floats change their sign if `negated` says so.
+/// Eight rows of A, or eight columns of B, at one step or word of the depth.
+pub(crate) type Eight = [u32; 8];
+
+/// Elements of eight rows as the bits of f32 or i32, step after step, from their words. Floats change their sign if
+/// `negated` says so.
 #[inline(always)]
-pub(crate) fn widen(element: Element, negated: bool, words: &[u32], rows: usize, out: &mut [u32]) {
+pub(crate) fn widen(element: Element, negated: bool, words: &[Eight], out: &mut [Eight]) {
     let sign = if negated { SIGN } else { 0 };
     match element {
         Element::Bf16 => {
-            parts::<2>(words, rows, out, |word, part| (if part == 0 { word << 16 } else { word & 0xFFFF_0000 }) ^ sign)
+            parts::<2>(words, out, |word, part| (if part == 0 { word << 16 } else { word & 0xFFFF_0000 }) ^ sign);
         }
-        Element::F16 => {
-            parts::<2>(words, rows, out, |word, part| F16::wide(word >> (16 * part)).to_bits() ^ sign);
-        }
+        Element::F16 => parts::<2>(words, out, |word, part| F16::wide(word >> (16 * part)).to_bits() ^ sign),
         // The low 13 bits do not count.
-        Element::Tf32 => parts::<1>(words, rows, out, |word, _| word & 0xFFFF_E000 ^ sign),
+        Element::Tf32 => parts::<1>(words, out, |word, _| word & 0xFFFF_E000 ^ sign),
         Element::E4m3 => {
-            parts::<4>(words, rows, out, |word, part| F16::wide(wide_e4m3(word >> (8 * part) & 0xFF)).to_bits() ^ sign)
+            parts::<4>(words, out, |word, part| F16::wide(wide_e4m3(word >> (8 * part) & 0xFF)).to_bits() ^ sign);
         }
         Element::E5m2 => {
-            parts::<4>(words, rows, out, |word, part| F16::wide(wide_e5m2(word >> (8 * part) & 0xFF)).to_bits() ^ sign)
+            parts::<4>(words, out, |word, part| F16::wide(wide_e5m2(word >> (8 * part) & 0xFF)).to_bits() ^ sign);
         }
-        Element::S8 => parts::<4>(words, rows, out, |word, part| (word >> (8 * part)) as i8 as u32),
-        Element::U8 => parts::<4>(words, rows, out, |word, part| word >> (8 * part) & 0xFF),
+        Element::S8 => parts::<4>(words, out, |word, part| (word >> (8 * part)) as i8 as u32),
+        Element::U8 => parts::<4>(words, out, |word, part| word >> (8 * part) & 0xFF),
     }
 }
 
 #[inline(always)]
-fn parts<const PARTS: usize>(words: &[u32], rows: usize, out: &mut [u32], part: impl Fn(u32, usize) -> u32) {
-    for (at, from) in words.chunks_exact(rows).enumerate() {
-        for number in 0..PARTS {
-            let to = &mut out[(PARTS * at + number) * rows..][..rows];
-            for (to, word) in to.iter_mut().zip(from) {
-                *to = part(*word, number);
+fn parts<const PARTS: usize>(words: &[Eight], out: &mut [Eight], part: impl Fn(u32, usize) -> u32) {
+    for (from, to) in words.iter().zip(out.chunks_exact_mut(PARTS)) {
+        for (number, to) in to.iter_mut().enumerate() {
+            for lane in 0..8 {
+                to[lane] = part(from[lane], number);
             }
         }
     }
 }
 
-/// The element in the lower half of a word, for matrices that are stored along their rows or columns.
+/// The halves of a line that runs along the rows: eight of them at one step.
 #[inline(always)]
-pub(crate) fn widen_half(element: Element, negated: bool, word: u32) -> u32 {
-    let value = if element == Element::F16 { F16::wide(word) } else { Bf16::wide(word) };
-    value.to_bits() ^ if negated { SIGN } else { 0 }
+pub(crate) fn widen_line(element: Element, negated: bool, line: &[u32; 4]) -> Eight {
+    let sign = if negated { SIGN } else { 0 };
+    std::array::from_fn(|at| {
+        let half = line[at / 2] >> (at % 2 * 16);
+        sign ^ if element == Element::F16 { F16::wide(half).to_bits() } else { Bf16::wide(half).to_bits() }
+    })
 }
 
-/// Sums of eight rows and eight columns: lane 4·row + t holds column 2t, and in the second array column 2t + 1.
-pub(crate) type Sums = [Words; 2];
+/// Sums of eight rows and eight columns, in four vectors of the host: lane 4·row + t holds column 2t, and in the second
+/// array column 2t + 1.
+pub(crate) type Sums = [[Eight; 4]; 2];
 
-/// Adds products of `depth` steps. `a` holds of each step the value of lane 4·row + t in all four t; `b` of each, for eight
-/// columns, the even ones and then the odd ones, `pitch` words apart.
+/// A row of words as four vectors.
 #[inline(always)]
-fn accumulate(
-    sums: &mut Sums,
-    a: &[Words; MOST_DEPTH],
-    b: &[u32],
-    pitch: usize,
-    depth: usize,
-    step: impl Fn(u32, u32, u32) -> u32,
-) {
-    let mut vectors = [[[0u32; 8]; 4]; 2];
-    for (parity, vectors) in vectors.iter_mut().enumerate() {
-        for (at, vector) in vectors.iter_mut().enumerate() {
-            vector.copy_from_slice(&sums[parity][8 * at..8 * at + 8]);
-        }
-    }
-    for (a, b) in a[..depth].iter().zip(b.chunks(pitch)) {
-        let Some((b, _)) = b.split_first_chunk::<8>() else { break };
-        for (parity, vectors) in vectors.iter_mut().enumerate() {
-            let columns: [u32; 8] = std::array::from_fn(|lane| b[4 * parity + lane % 4]);
-            for (at, vector) in vectors.iter_mut().enumerate() {
+pub(crate) fn vectors(row: &Words) -> [Eight; 4] {
+    let (eights, _) = row.as_chunks::<8>();
+    std::array::from_fn(|at| eights[at])
+}
+
+/// Adds the products of all steps. `a` holds of each the value of lane 4·row + t in all four t; `b` the even ones of eight
+/// columns, and then the odd ones.
+#[inline(always)]
+fn accumulate(sums: &mut Sums, a: &[[Eight; 4]], b: &[Eight], step: impl Fn(u32, u32, u32) -> u32) {
+    let mut own = *sums;
+    for (a, b) in a.iter().zip(b) {
+        for (parity, sums) in own.iter_mut().enumerate() {
+            let columns: Eight = std::array::from_fn(|lane| b[4 * parity + lane % 4]);
+            for (sums, a) in sums.iter_mut().zip(a) {
                 for lane in 0..8 {
-                    vector[lane] = step(a[8 * at + lane], columns[lane], vector[lane]);
+                    sums[lane] = step(a[lane], columns[lane], sums[lane]);
                 }
             }
         }
     }
-    for (parity, vectors) in vectors.iter().enumerate() {
-        for (at, vector) in vectors.iter().enumerate() {
-            sums[parity][8 * at..8 * at + 8].copy_from_slice(vector);
-        }
-    }
+    *sums = own;
 }
 
 /// Adds the products of floats, each exact, one after the other.
 #[inline(always)]
-pub(crate) fn accumulate_floats(sums: &mut Sums, a: &[Words; MOST_DEPTH], b: &[u32], pitch: usize, depth: usize) {
-    accumulate(sums, a, b, pitch, depth, |a, b, sum| {
-        f32::from_bits(a).mul_add(f32::from_bits(b), f32::from_bits(sum)).to_bits()
-    });
+pub(crate) fn accumulate_floats(sums: &mut Sums, a: &[[Eight; 4]], b: &[Eight]) {
+    accumulate(sums, a, b, |a, b, sum| f32::from_bits(a).mul_add(f32::from_bits(b), f32::from_bits(sum)).to_bits());
 }
 
 /// Adds the products of integers, modulo 2^32.
 #[inline(always)]
-pub(crate) fn accumulate_integers(sums: &mut Sums, a: &[Words; MOST_DEPTH], b: &[u32], pitch: usize, depth: usize) {
-    accumulate(sums, a, b, pitch, depth, |a, b, sum| a.wrapping_mul(b).wrapping_add(sum));
+pub(crate) fn accumulate_integers(sums: &mut Sums, a: &[[Eight; 4]], b: &[Eight]) {
+    accumulate(sums, a, b, |a, b, sum| a.wrapping_mul(b).wrapping_add(sum));
+}
+
+/// Vectors as a row of words.
+#[inline(always)]
+pub(crate) fn row(vectors: &[Eight; 4]) -> Words {
+    let mut out = [0; WARP];
+    for (at, vector) in vectors.iter().enumerate() {
+        for lane in 0..8 {
+            out[8 * at + lane] = vector[lane];
+        }
+    }
+    out
 }
 
 /// A NaN that comes out of arithmetic is always the same one.
@@ -163,15 +167,16 @@ pub(crate) fn canonical(row: &Words) -> Words {
 /// Pairs of f16 as sums.
 #[inline(always)]
 pub(crate) fn unpack(pairs: &Words) -> Sums {
-    [each(pairs, |pair| F16::wide(pair).to_bits()), each(pairs, |pair| F16::wide(pair >> 16).to_bits())]
+    let [even, odd] = [each(pairs, F16::wide), each(pairs, |pair| F16::wide(pair >> 16))];
+    [vectors(&each(&even, f32::to_bits)), vectors(&each(&odd, f32::to_bits))]
 }
 
 /// Sums as pairs of f16.
 #[inline(always)]
 pub(crate) fn pack([even, odd]: &Sums) -> Words {
-    let mut pairs = each(even, |bits| F16::narrow(f32::from_bits(bits)));
+    let [mut pairs, odd] = [even, odd].map(|sums| each(&row(sums), |bits| F16::narrow(f32::from_bits(bits))));
     for lane in 0..WARP {
-        pairs[lane] |= F16::narrow(f32::from_bits(odd[lane])) << 16;
+        pairs[lane] |= odd[lane] << 16;
     }
     pairs
 }

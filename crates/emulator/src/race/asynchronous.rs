@@ -50,6 +50,9 @@ impl Races {
                 _ => {
                     for granule in granules(offset, 16) {
                         let write = self.writes.granule(granule);
+                        if self.is_visible(write, &known) {
+                            continue;
+                        }
                         issuers.iter().try_for_each(|issuer| self.clocks.expect_visible(*issuer, write, granule))?;
                     }
                 }

@@ -4,10 +4,10 @@ use super::shape::{ROWS, Shape, Turns, WARP_ROWS};
 use crate::decode::Instruction;
 use crate::machine::context::Effect;
 use crate::machine::descriptor::{Descriptor, Major};
-use crate::machine::lanes::{WARP, Words};
+use crate::machine::lanes::WARP;
 use crate::memory::nearest;
 use crate::memory::shared::FIRST;
-use crate::numeric::product::{self, DEPTH_WORDS, Element, MOST_DEPTH, Sum, Sums};
+use crate::numeric::product::{self, DEPTH_WORDS, Eight, Element, MOST_DEPTH, Sum, Sums};
 use crate::trap::Fault;
 
 /// The shared operands of a product.
@@ -17,10 +17,9 @@ pub(super) struct Operands {
     pub(super) lines: Vec<u32>,
     /// How many of them are A's.
     lines_of_a: usize,
-    /// Elements, step of the depth after step.
-    a: Vec<u32>,
-    b: Vec<u32>,
-    words: Vec<u32>,
+    /// Elements: eight rows, or columns, step of the depth after step, then the next eight.
+    a: Vec<Eight>,
+    b: Vec<Eight>,
 }
 
 impl Effect<'_> {
@@ -89,61 +88,64 @@ impl Effect<'_> {
     pub(super) fn read_operands(&self, ins: &Instruction, operands: &mut Operands) {
         let shape = Shape::of(ins.note);
         let turns = Turns::of(ins, shape);
-        let Operands { lines, lines_of_a, a, b, words } = operands;
+        let Operands { lines, lines_of_a, a, b } = operands;
         let (lines_a, lines_b) = lines.split_at(*lines_of_a);
         if !shape.in_registers {
-            a.resize(shape.depth() * ROWS, 0);
+            a.resize(ROWS / 8 * shape.depth(), [0; 8]);
             match turns.a {
-                Major::Depth => {
-                    self.words_along_depth(lines_a, ROWS, words, |row| row);
-                    product::widen(shape.a, turns.negates_a, words, ROWS, a);
-                }
-                Major::Other => self.widen_across(shape.a, turns.negates_a, lines_a, ROWS, a, |row| row),
+                Major::Depth => self.read_along(shape.a, turns.negates_a, lines_a, a, |row| row),
+                Major::Other => self.read_across(shape.a, turns.negates_a, lines_a, a, |row| row),
             }
         }
         // Of eight columns the even ones stand first: as the registers of a warp hold them.
-        let place = |column: usize| (column & !7) + column % 2 * 4 + column % 8 / 2;
-        b.resize(shape.depth() * shape.columns, 0);
+        let place = |column: usize| column % 2 * 4 + column / 2;
+        b.resize(shape.columns / 8 * shape.depth(), [0; 8]);
         match turns.b {
-            Major::Depth => {
-                self.words_along_depth(lines_b, shape.columns, words, place);
-                product::widen(shape.b, turns.negates_b, words, shape.columns, b);
-            }
-            Major::Other => self.widen_across(shape.b, turns.negates_b, lines_b, shape.columns, b, place),
+            Major::Depth => self.read_along(shape.b, turns.negates_b, lines_b, b, place),
+            Major::Other => self.read_across(shape.b, turns.negates_b, lines_b, b, place),
         }
     }
 
-    /// Words of a matrix whose lines run along the depth: word w of row r at `w * rows + place(r)`.
+    /// Elements of a matrix whose lines run along the depth, two for each row.
     #[inline(always)]
-    fn words_along_depth(&self, lines: &[u32], rows: usize, words: &mut Vec<u32>, place: impl Fn(usize) -> usize) {
-        words.resize(DEPTH_WORDS * rows, 0);
-        for (row, pair) in lines.chunks_exact(2).enumerate() {
-            for (half, offset) in pair.iter().enumerate() {
-                for (word, value) in self.shared.line(*offset as usize).iter().enumerate() {
-                    words[(4 * half + word) * rows + place(row)] = *value;
+    fn read_along(
+        &self,
+        element: Element,
+        negated: bool,
+        lines: &[u32],
+        out: &mut [Eight],
+        place: impl Fn(usize) -> usize,
+    ) {
+        let depth = DEPTH_WORDS * element.per_word();
+        let (blocks, _) = lines.as_chunks::<16>();
+        for (block, out) in blocks.iter().zip(out.chunks_exact_mut(depth)) {
+            let mut words = [[0; 8]; DEPTH_WORDS];
+            for (at, offset) in block.iter().enumerate() {
+                let line = self.shared.line(*offset as usize);
+                for word in 0..4 {
+                    words[at % 2 * 4 + word][place(at / 2)] = line[word];
                 }
             }
+            product::widen(element, negated, &words, out);
         }
     }
 
     /// Elements of a matrix whose lines hold eight rows at one step of the depth.
     #[inline(always)]
-    fn widen_across(
+    fn read_across(
         &self,
         element: Element,
         negated: bool,
         lines: &[u32],
-        rows: usize,
-        out: &mut [u32],
+        out: &mut [Eight],
         place: impl Fn(usize) -> usize,
     ) {
-        for (lines, out) in lines.chunks_exact(rows / 8).zip(out.chunks_exact_mut(rows)) {
-            for (group, offset) in lines.iter().enumerate() {
-                for (word, value) in self.shared.line(*offset as usize).iter().enumerate() {
-                    for half in 0..2 {
-                        let row = 8 * group + 2 * word + half;
-                        out[place(row)] = product::widen_half(element, negated, value >> (16 * half));
-                    }
+        let blocks = out.len() / 16;
+        for (step, lines) in lines.chunks_exact(blocks).enumerate() {
+            for (block, offset) in lines.iter().enumerate() {
+                let values = product::widen_line(element, negated, self.shared.line(*offset as usize));
+                for (row, value) in values.into_iter().enumerate() {
+                    out[16 * block + step][place(row)] = value;
                 }
             }
         }
@@ -153,43 +155,46 @@ impl Effect<'_> {
     #[inline(always)]
     pub(super) fn multiply(&mut self, ins: &Instruction, own: usize, adds: bool, operands: &Operands) {
         let shape = Shape::of(ins.note);
-        let (columns, depth) = (shape.columns, shape.depth());
-        let sums =
-            &self.launch.code.products.sets[usize::from(self.launch.code.products.uses[usize::from(ins.set)].sums)];
-        let mut a = [[0; WARP]; MOST_DEPTH];
+        let products = &self.launch.code.products;
+        let registers = products.sets[usize::from(products.uses[usize::from(ins.set)].sums)].rows.as_slice();
+        let depth = shape.depth();
+        let mut a = [[[0; 8]; 4]; MOST_DEPTH];
+        let a = &mut a[..depth];
         for half in 0..2 {
             if shape.in_registers {
-                self.rows_of_registers(ins, shape, half, &mut a);
+                self.rows_of_registers(ins, shape, half, a);
             } else {
-                let first = WARP_ROWS * own + 8 * half;
-                for (to, from) in a.iter_mut().zip(operands.a.chunks_exact(ROWS)) {
-                    let Some((rows, _)) = from[first..].split_first_chunk::<8>() else { break };
-                    *to = std::array::from_fn(|lane| rows[lane / 4]);
+                let block = WARP_ROWS / 8 * own + half;
+                for (to, from) in a.iter_mut().zip(&operands.a[depth * block..]) {
+                    *to = std::array::from_fn(|at| std::array::from_fn(|lane| from[2 * at + lane / 4]));
                 }
             }
-            for group in 0..columns / 8 {
-                let b = &operands.b[8 * group..];
+            for (group, b) in operands.b.chunks_exact(depth).enumerate() {
+                let first = 2 * (2 * group + half);
                 match shape.sum {
                     Sum::Single => {
-                        let rows = [0, 1].map(|parity| sums.rows[4 * group + 2 * half + parity]);
-                        let mut out: Sums = rows.map(|row| if adds { *self.lanes.words(row) } else { [0; WARP] });
-                        product::accumulate_floats(&mut out, &a, b, columns, depth);
-                        for (row, out) in rows.iter().zip(&out) {
-                            self.lanes.set_words(*row, &product::canonical(out));
+                        let rows = [registers[first], registers[first + 1]];
+                        let mut sums: Sums = if adds {
+                            rows.map(|row| product::vectors(self.lanes.words(row)))
+                        } else {
+                            Default::default()
+                        };
+                        product::accumulate_floats(&mut sums, a, b);
+                        for (row, sums) in rows.iter().zip(&sums) {
+                            self.lanes.set_words(*row, &product::canonical(&product::row(sums)));
                         }
                     }
                     Sum::Halves => {
-                        let row = sums.rows[2 * group + half];
-                        let pairs = if adds { *self.lanes.words(row) } else { [0; WARP] };
-                        let mut out = product::unpack(&pairs);
-                        product::accumulate_floats(&mut out, &a, b, columns, depth);
-                        self.lanes.set_words(row, &product::pack(&out));
+                        let row = registers[first / 2];
+                        let mut sums = if adds { product::unpack(self.lanes.words(row)) } else { Default::default() };
+                        product::accumulate_floats(&mut sums, a, b);
+                        self.lanes.set_words(row, &product::pack(&sums));
                     }
                     Sum::Integer | Sum::ClampedInteger => {
-                        let rows = [0, 1].map(|parity| sums.rows[4 * group + 2 * half + parity]);
-                        let mut out = [[0; WARP]; 2];
-                        product::accumulate_integers(&mut out, &a, b, columns, depth);
-                        for (row, out) in rows.iter().zip(&mut out) {
+                        let mut sums = Default::default();
+                        product::accumulate_integers(&mut sums, a, b);
+                        for (row, sums) in [registers[first], registers[first + 1]].iter().zip(&sums) {
+                            let mut out = product::row(sums);
                             let old = if adds { *self.lanes.words(*row) } else { [0; WARP] };
                             for (out, old) in out.iter_mut().zip(old) {
                                 let (product, old) = (*out as i32, old as i32);
@@ -197,7 +202,7 @@ impl Effect<'_> {
                                 *out = if clamped { old.saturating_add(product) } else { old.wrapping_add(product) }
                                     as u32;
                             }
-                            self.lanes.set_words(*row, out);
+                            self.lanes.set_words(*row, &out);
                         }
                     }
                 }
@@ -207,16 +212,19 @@ impl Effect<'_> {
 
     /// Eight rows of A from registers: word w of the depth stands in lane 4·row + w % 4 of register 2·(w / 4) + half.
     #[inline(always)]
-    fn rows_of_registers(&self, ins: &Instruction, shape: Shape, half: usize, out: &mut [Words; MOST_DEPTH]) {
-        let per_word = shape.a.per_word();
-        let mut words = [0; DEPTH_WORDS * WARP];
-        for (word, to) in words.chunks_exact_mut(WARP).enumerate() {
+    fn rows_of_registers(&self, ins: &Instruction, shape: Shape, half: usize, out: &mut [[Eight; 4]]) {
+        let mut words = [[0; 8]; DEPTH_WORDS];
+        for (word, to) in words.iter_mut().enumerate() {
             let from = self.words(ins, word / 4 * 2 + half);
-            for (lane, to) in to.iter_mut().enumerate() {
-                *to = from[lane / 4 * 4 + word % 4];
+            for (row, to) in to.iter_mut().enumerate() {
+                *to = from[4 * row + word % 4];
             }
         }
+        let mut rows = [[0; 8]; MOST_DEPTH];
         let negated = ins.number & 1 == 1;
-        product::widen(shape.a, negated, &words, WARP, out[..DEPTH_WORDS * per_word].as_flattened_mut());
+        product::widen(shape.a, negated, &words, &mut rows[..out.len()]);
+        for (to, from) in out.iter_mut().zip(&rows) {
+            *to = std::array::from_fn(|at| std::array::from_fn(|lane| from[2 * at + lane / 4]));
+        }
     }
 }
