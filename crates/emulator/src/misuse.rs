@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::memory::Space;
 use crate::tensor_map::TensorMapError;
 use crate::trap::Place;
 
@@ -169,6 +170,11 @@ pub enum BulkMisuse {
     },
     /// The bytes at the address are no tensor map.
     Map(TensorMapError),
+    /// The map lies where a GPU does not read one.
+    MapSpace {
+        /// The space of its address.
+        space: Space,
+    },
     /// The map describes a tensor of another rank than the instruction says.
     Rank {
         /// Axes of the tensor.
@@ -210,6 +216,9 @@ impl BulkMisuse {
                 "pass the map as a __grid_constant__ parameter, or copy its 128 bytes unchanged, and name its generic \
                  address"
             }
+            BulkMisuse::MapSpace { .. } => {
+                "pass the map as a __grid_constant__ parameter: without it, its address is that of a copy of the thread"
+            }
             BulkMisuse::Rank { .. } => "use the instruction of the map's rank",
             BulkMisuse::Coordinate { .. } => "begin boxes at columns whose bytes are a multiple of 16",
             BulkMisuse::Negative { .. } => "begin stores inside the tensor: only the far end is clipped",
@@ -224,6 +233,12 @@ impl fmt::Display for BulkMisuse {
         match self {
             BulkMisuse::Size { bytes } => write!(f, "it moves {bytes} bytes, no multiple of 16"),
             BulkMisuse::Map(error) => error.fmt(f),
+            BulkMisuse::MapSpace { space } => {
+                write!(
+                    f,
+                    "the tensor map lies in {space} memory; a GPU reads it from parameters, constants or global memory"
+                )
+            }
             BulkMisuse::Rank { map, instruction } => {
                 write!(f, "it says {instruction} axes, and the tensor map has {map}")
             }

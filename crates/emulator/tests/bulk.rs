@@ -440,6 +440,11 @@ fn what_a_gpu_refuses_is_refused() {
             "these 128 bytes are no tensor map",
         ),
         ("@%p0 prefetch.tensormap [%given+16];".to_owned(), "misaligned", "read of a tensor map"),
+        (
+            "mov.u32 %r0, tile; cvt.u64.u32 %l0, %r0; cvta.shared.u64 %l0, %l0; prefetch.tensormap [%l0];".to_owned(),
+            "bulk copy misuse",
+            "the tensor map lies in shared memory",
+        ),
     ];
     for (body, name, words) in refusals {
         assert_says(&trap(&body), name, &[words]);

@@ -227,3 +227,22 @@ fn copies_that_no_wait_was_told_of_are_found_at_the_end() {
     let early = trap(&body("ld.shared.u32 %r0, [tile];"), [1, 1]);
     assert_says(&early, "race", &["asynchronous copy, not waited for"]);
 }
+
+#[test]
+fn a_wait_that_is_not_asked_again_is_found() {
+    // try_wait may answer no at any time: reading after one question is reading too early.
+    let body = "setp.eq.u32 %p0, %t, 0;
+        @%p0 mbarrier.init.shared::cta.b64 [tile+512], 32;
+        bar.sync 0;
+        mov.u32 %r1, tile; mad.lo.u32 %r0, %t, 4, %r1;
+        setp.lt.u32 %p1, %t, 32;
+        @%p1 bra READ;
+        st.shared.u32 [%r0-128], %t;
+        mbarrier.arrive.shared::cta.b64 _, [tile+512];
+        bra DONE;
+    READ:
+        mbarrier.try_wait.parity.shared::cta.b64 %p2, [tile+512], 0;
+        ld.shared.u32 %r2, [%r0];
+    DONE:";
+    assert_says(&trap(body, [1, 64]), "uninitialised", &["ld.shared.u32"]);
+}

@@ -172,6 +172,9 @@ impl Effect<'_> {
     /// The tensor map at a generic address.
     pub(crate) fn tensor_map(&mut self, lane: usize, address: u64) -> Result<TensorMap, Box<Fault>> {
         let (space, address) = Space::of_generic(address);
+        if matches!(space, Space::Local | Space::Shared) {
+            return Err(bulk(lane, BulkMisuse::MapSpace { space }));
+        }
         aligned(Access::TensorMap, space, lane, address, 64)?;
         let mut bytes = [0; 128];
         for (at, part) in bytes.chunks_mut(CHUNK).enumerate() {

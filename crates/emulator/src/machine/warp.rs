@@ -37,6 +37,8 @@ struct Fragment {
     /// The innermost meeting that it is expected at.
     meeting: Option<usize>,
     waits: Option<Waits>,
+    /// The wait for an mbarrier that it was answered no last: asked again, it blocks.
+    asked: u32,
 }
 
 /// What a fragment waits for.
@@ -132,7 +134,7 @@ pub(crate) struct Around<'a> {
 impl Warp {
     /// A warp at the start of the kernel.
     pub(crate) fn new(lanes: Lanes, state: WarpState) -> Warp {
-        let all = Fragment { pc: 0, mask: state.live, meeting: None, waits: None };
+        let all = Fragment { pc: 0, mask: state.live, meeting: None, waits: None, asked: NOWHERE };
         Warp { lanes, state, fragments: vec![all], meetings: Vec::new(), tired: None }
     }
 
@@ -338,8 +340,8 @@ impl Warp {
             self.meetings[place] = Some(new);
             Some(place)
         };
-        self.fragments[at] = Fragment { pc: fragment.pc + 1, mask: fragment.mask & !taken, meeting, waits: None };
-        self.fragments.push(Fragment { pc: ins.target, mask: taken, meeting, waits: None });
+        self.fragments[at] = Fragment { pc: fragment.pc + 1, mask: fragment.mask & !taken, meeting, ..fragment };
+        self.fragments.push(Fragment { pc: ins.target, mask: taken, meeting, ..fragment });
     }
 
     /// Keeps these lanes of a fragment at its instruction and lets the others go on.
@@ -391,7 +393,8 @@ impl Warp {
             self.meetings[at] = None;
             let mask = meeting.arrived & live;
             if mask != 0 {
-                self.fragments.push(Fragment { pc: meeting.pc, mask, meeting: meeting.outer, waits: None });
+                let meeting = Fragment { pc: meeting.pc, mask, meeting: meeting.outer, waits: None, asked: NOWHERE };
+                self.fragments.push(meeting);
             }
         }
         for at in 0..self.fragments.len() {
@@ -574,13 +577,16 @@ fn straight(effect: &mut Effect<'_>, fragment: &mut Fragment, meeting: u32, unti
                 effect.lanes.set_mask(active);
                 effect.pc = pc;
                 let passed = effect.pass_mbarriers(ins).map_err(|fault| (fault, pc))?;
-                if passed == 0 && flow == Flow::TryWait {
+                // A wait may end at any time, so the first answer is no: what does not ask again is found under every
+                // schedule.
+                if passed == 0 && flow == Flow::TryWait && fragment.asked == pc {
                     let place = effect.waited_for(ins);
                     break Event::Waits { lanes: active, waits: Waits::Mbarrier { place } };
                 }
                 effect.lanes.set_predicate(ins.rows[0], passed);
+                fragment.asked = if passed == 0 { pc } else { NOWHERE };
                 pc += 1;
-                if passed == 0 {
+                if passed == 0 && flow == Flow::TestWait {
                     effect.warp.polls = Some((mask, effect.waited_for(ins)));
                     break Event::Polls;
                 }

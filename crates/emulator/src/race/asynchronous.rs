@@ -46,8 +46,14 @@ impl Races {
         for offset in lines {
             match self.writes.line(offset / 16) {
                 Some(write) if write == visible => {}
-                Some(write) if self.is_visible(write, &known) => visible = write,
-                _ => {
+                Some(write) => {
+                    if !self.is_visible(write, &known) {
+                        let expect = |issuer: &Actor| self.clocks.expect_visible(*issuer, write, offset / 4);
+                        issuers.iter().try_for_each(expect)?;
+                    }
+                    visible = write;
+                }
+                None => {
                     for granule in granules(offset, 16) {
                         let write = self.writes.granule(granule);
                         if self.is_visible(write, &known) {
@@ -86,28 +92,58 @@ impl Races {
         };
         let known = self.clocks.known_to_all(issuer.warp as usize).to_vec();
         let new = Stamp::new(phase, agent, Actor { lane: issuer.warp, ..issuer }, 15, 0);
+        // What was found known last, of writes and of each kind of reads: most lines were written and read together.
+        let mut written = Stamp::default();
+        let mut read = vec![Stamp::default(); self.reads.len() + self.async_reads.len()];
+        let as_read = |conflict| Conflict { how: Earlier::Read, ..conflict };
         for offset in lines {
-            let line = offset / 16;
-            let is_known = |note: Option<Stamp>| note.is_some_and(|note| note.clock() <= known[note.agent()]);
-            if !self.writes.line(line).is_some_and(|write| self.is_visible(write, &known)) {
-                for granule in granules(offset, 16) {
-                    self.clocks.expect_visible(issuer, self.writes.granule(granule), granule)?;
+            match self.writes.line(offset / 16) {
+                Some(write) if write == written => {}
+                Some(write) => {
+                    if !self.is_visible(write, &known) {
+                        self.clocks.expect_visible(issuer, write, offset / 4)?;
+                    }
+                    written = write;
+                }
+                None => {
+                    for granule in granules(offset, 16) {
+                        self.clocks.expect_visible(issuer, self.writes.granule(granule), granule)?;
+                    }
                 }
             }
-            for reads in self.reads.iter().filter(|reads| !is_known(reads.line(line))) {
-                for granule in granules(offset, 16) {
-                    let as_read = |conflict| Conflict { how: Earlier::Read, ..conflict };
-                    self.clocks.expect_known(issuer, reads.granule(granule), granule).map_err(as_read)?;
-                }
+            for (reads, known_read) in self.reads.iter().zip(&mut read) {
+                self.expect_read_known(issuer, reads, offset, &known, known_read).map_err(as_read)?;
             }
-            for (_, reads) in self.async_reads.iter().filter(|(_, reads)| !is_known(reads.line(line))) {
-                for granule in granules(offset, 16) {
-                    self.clocks.expect_known(issuer, reads.granule(granule), granule)?;
-                }
+            for ((_, reads), known_read) in self.async_reads.iter().zip(&mut read[self.reads.len()..]) {
+                self.expect_read_known(issuer, reads, offset, &known, known_read)?;
             }
-            self.writes.set_line(line, new);
+            self.writes.set_line(offset / 16, new);
         }
         Ok(())
+    }
+
+    /// Fails if an issuer does not know of the reads of 16 bytes; `last` is the note that was found known last.
+    #[inline(always)]
+    fn expect_read_known(
+        &self,
+        issuer: Actor,
+        reads: &Notes,
+        offset: usize,
+        known: &[u32],
+        last: &mut Stamp,
+    ) -> Result<(), Conflict> {
+        match reads.line(offset / 16) {
+            Some(read) if read == *last => Ok(()),
+            Some(read) => {
+                if read.clock() > known[read.agent()] {
+                    self.clocks.expect_known(issuer, read, offset / 4)?;
+                }
+                *last = read;
+                Ok(())
+            }
+            None => granules(offset, 16)
+                .try_for_each(|granule| self.clocks.expect_known(issuer, reads.granule(granule), granule)),
+        }
     }
 
     /// Whether the asynchronous proxy sees a write, given what all lanes of the issuer know. May miss that it does.
