@@ -38,8 +38,7 @@ DEVICE void write_forecast(const Params& p, const Tile& tile) {
         for (int k = 0; k < p.n_features; ++k) {
             const uint4 packed = *(const uint4*)(p.features[k] + offset);
             const u32 pairs[4] = {packed.x, packed.y, packed.z, packed.w};
-            #pragma unroll
-            for (int n = 0; n < 4; ++n) {
+            UNROLL for (int n = 0; n < 4; ++n) {
                 sum[2 * n] += p.coefficients[k] * unpack_low(pairs[n]);
                 sum[2 * n + 1] += p.coefficients[k] * unpack_high(pairs[n]);
             }
@@ -71,130 +70,115 @@ DEVICE void load_rows(u32 to, const u16* from, int stride, int rows, int valid) 
     const int chunk = threadIdx.x % kPanelChunks;
 //% endif
     to += in_panel(row, chunk);
-    #pragma unroll
-    for (int r = 0; r < rows; r += kRowsPerPass) {
+    UNROLL for (int r = 0; r < rows; r += kRowsPerPass) {
         const bool inside = row + r < valid;
         const u16* source = from + ((inside ? row + r : 0) * stride + chunk * 8);
-        #pragma unroll
-        for (int g = 0; g < kPanels; ++g) {
+        UNROLL for (int g = 0; g < kPanels; ++g) {
             cp_async_16(to + (g * rows + r) * kPanelRow, source + g * kPanelChunks * 8,
                         inside ? 16 : 0);
         }
     }
 }
 
-// Starts copying the kv tile whose first token is `kv`.
-DEVICE void load_kv_tile(u32 to, const u16* head, int stride, int kv, int n_kv) {
+// Starts copying the tile of K or V whose first token is `kv`.
+DEVICE void load_kv_tile(u32 to, const u16* head, int kv, const Params& p, const Tile& tile) {
     static_assert(kTileQ % kRowsPerPass == 0 && kTileKv % kRowsPerPass == 0, "whole tiles");
-    load_rows(to, head + (i64)kv * stride, stride, kTileKv, n_kv - kv);
+    const int stride = p.kv_heads * kHeadDim;
+    load_rows(to, head + (i64)kv * stride, stride, kTileKv, tile.n_kv - kv);
+}
+
+// Starts copying V of the tile where the walk stands and K of the one after it, and goes there.
+DEVICE void prefetch(Pipeline& pipe, u32 v, u32 k, i64 kv_head, const Params& p, const Tile& tile) {
+    load_kv_tile(v, p.v + kv_head, pipe.walk.now.kv, p, tile);
+    next_kv_tile(pipe.walk, p, tile.n_kv);
+    if (pipe.walk.now.kv >= 0) {
+        load_kv_tile(k, p.k + kv_head, pipe.walk.now.kv, p, tile);
+    }
+    cp_async_commit();
 }
 
 // ---- compute -----------------------------------------------------------------------------------
 
 // Sixteen columns of D of S += Q Kᵀ
-DEVICE void multiply_qk_step(Logits& logits, const Stages& stages, const Lane& lane, int k) {
+DEVICE void multiply_qk_step(Logits& logits, const Pipeline& pipe, int k) {
+    const u32 q_step = operand_step(pipe.q + pipe.lane.by_rows, k, kTileQ);
+    const u32 k_step = operand_step(pipe.k + pipe.lane.by_columns, k, kTileKv);
     u32 a[kRowTiles][4];
-    #pragma unroll
-    for (int m = 0; m < kRowTiles; ++m) {
-        ldmatrix_x4(a[m], operand_step(stages.q + lane.by_rows, k, kTileQ) + m * 16 * kPanelRow);
+    UNROLL for (int m = 0; m < kRowTiles; ++m) {
+        ldmatrix_x4(a[m], q_step + m * 16 * kPanelRow);
     }
-    #pragma unroll
-    for (int n = 0; n < kTileKv / 16; ++n) {
+    UNROLL for (int n = 0; n < kTileKv / 16; ++n) {
         u32 b[4];
-        ldmatrix_x4(b, operand_step(stages.k + lane.by_columns, k, kTileKv) + n * 16 * kPanelRow);
-        #pragma unroll
-        for (int m = 0; m < kRowTiles; ++m) {
-            mma_16816(logits.s[m][2 * n], a[m], b[0], b[1]);
-            mma_16816(logits.s[m][2 * n + 1], a[m], b[2], b[3]);
-        }
-    }
-}
-
-// O += P V
-DEVICE void multiply_pv(Accumulator& acc, const Prob& prob, u32 v_tile, const Lane& lane) {
-    // Columns outermost: a pair of accumulator tiles is finished before the next is touched,
-    // which is what lets two row tiles a warp fit 255 registers.
-    #pragma unroll
-    for (int d = 0; d < kHeadDim / 16; ++d) {
-        #pragma unroll
-        for (int k = 0; k < kTileKv / 16; ++k) {
-            u32 b[4];
-            ldmatrix_x4_transposed(b, operand_step(v_tile + lane.by_rows, d, kTileKv)
-                                          + k * 16 * kPanelRow);
-            #pragma unroll
-            for (int m = 0; m < kRowTiles; ++m) {
-                mma_16816(acc.o[m][2 * d], prob.p[m][k], b[0], b[1]);
-                mma_16816(acc.o[m][2 * d + 1], prob.p[m][k], b[2], b[3]);
-            }
+        ldmatrix_x4(b, k_step + n * 16 * kPanelRow);
+        UNROLL for (int m = 0; m < kRowTiles; ++m) {
+            mma_16816(logits[m][2 * n], a[m], b[0], b[1]);
+            mma_16816(logits[m][2 * n + 1], a[m], b[2], b[3]);
         }
     }
 }
 
 // O += P V${ ", also where V holds infinities or NaN" if plan.mask }
-DEVICE void add_values(Accumulator& acc, const Prob& prob, const Pipeline& pipe) {
+DEVICE void multiply_pv(Accumulator& acc, const Prob& prob, const Pipeline& pipe) {
 //% if plan.mask
-    if (pipe.now.partial && has_specials(pipe.stages.v)) {
-        multiply_pv_with_specials(acc, prob, pipe.stages.v, pipe.lane);
+    if (pipe.now.partial && has_specials(pipe.v)) {
+        multiply_pv_with_specials(acc, prob, pipe.v, pipe.lane);
         return;
     }
 //% endif
-    multiply_pv(acc, prob, pipe.stages.v, pipe.lane);
+    // Columns outermost: a pair of accumulator tiles is finished before the next is touched,
+    // which is what lets two row tiles a warp fit 255 registers.
+    UNROLL for (int d = 0; d < kHeadDim / 16; ++d) {
+        const u32 v_step = operand_step(pipe.v + pipe.lane.by_rows, d, kTileKv);
+        UNROLL for (int k = 0; k < kTileKv / 16; ++k) {
+            u32 b[4];
+            ldmatrix_x4_transposed(b, v_step + k * 16 * kPanelRow);
+            UNROLL for (int m = 0; m < kRowTiles; ++m) {
+                mma_16816(acc.o[m][2 * d], prob[m][k], b[0], b[1]);
+                mma_16816(acc.o[m][2 * d + 1], prob[m][k], b[2], b[3]);
+            }
+        }
+    }
 }
 
 // ---- loop --------------------------------------------------------------------------------------
 
-// Takes the kv tile whose S is in `logits` into O, and leaves S of the next one in `next_logits`.
-// The exponentials stand beside the products of the next S: they need other units of the SM.
-DEVICE void advance(Accumulator& acc, Logits& logits, Logits& next_logits, Pipeline& pipe,
-                    const Params& p, const Tile& tile) {
+// Takes the kv tile whose S is in `logits` into O, and leaves S of the next one in `next_logits`,
+// which is null for the last. The exponentials stand beside the products of the next S${ ", and its\n// score beside those of P V" if plan.score }: they need
+// other units of the SM.
+DEVICE void take_kv_tile(Accumulator& acc, Logits& logits, Logits* next_logits, Pipeline& pipe,
+                         const Params& p, const Tile& tile) {
     const KvTile next = pipe.walk.now;
     // Registers are full: where K and V of this head start comes from shared memory.
-    const i64 kv_head = load_shared_8(pipe.stages.kv_head);
-    const int kv_stride = p.kv_heads * kHeadDim;
+    const i64 kv_head = load_shared_8(pipe.kv_head);
     // K of the next tile and V of this one have come; nobody reads the other two stages any more.
     cp_async_wait_all();
     __syncthreads();
-    load_kv_tile(other_stage(pipe.stages.v), p.v + kv_head, kv_stride, next.kv, tile.n_kv);
-    next_kv_tile(pipe.walk, p, tile.n_kv);
-    if (pipe.walk.now.kv >= 0) {
-        load_kv_tile(pipe.stages.k, p.k + kv_head, kv_stride, pipe.walk.now.kv, tile.n_kv);
+    if (next_logits) {
+        prefetch(pipe, other_stage(pipe.v), pipe.k, kv_head, p, tile);
     }
-    cp_async_commit();
-
     complete_logits(logits, p, tile, pipe.now);
     update_row_max(acc, logits, p);
     Prob prob;
-    clear_logits(next_logits);
-    pipe.stages.k = other_stage(pipe.stages.k);
-    #pragma unroll
-    for (int k = 0; k < kQkSteps; ++k) {
-        multiply_qk_step(next_logits, pipe.stages, pipe.lane, k);
+    pipe.k = other_stage(pipe.k);
+    UNROLL for (int k = 0; k < kQkSteps; ++k) {
+        if (next_logits) {
+            multiply_qk_step(*next_logits, pipe, k);
+        }
         // A share of the exponentials. Bounds that change with k would keep this from unrolling.
-        #pragma unroll
-        for (int n = 0; n < kExponentials; ++n) {
+        UNROLL for (int n = 0; n < kExponentials; ++n) {
             if (n >= k * kExponentials / kQkSteps && n < (k + 1) * kExponentials / kQkSteps) {
                 exponentiate(prob, acc, logits, n % kRowTiles, n / kRowTiles, p);
             }
         }
     }
-    add_values(acc, prob, pipe);
-    pipe.stages.v = other_stage(pipe.stages.v);
-    pipe.now = next;
-}
-
-// Takes the last kv tile into O: nothing is prefetched, and there is no next S.
-DEVICE void take_last_tile(Accumulator& acc, Logits& logits, const Pipeline& pipe, const Params& p,
-                           const Tile& tile) {
-    cp_async_wait_all();
-    __syncthreads();
-    complete_logits(logits, p, tile, pipe.now);
-    update_row_max(acc, logits, p);
-    Prob prob;
-    #pragma unroll
-    for (int n = 0; n < kExponentials; ++n) {
-        exponentiate(prob, acc, logits, n % kRowTiles, n / kRowTiles, p);
+//% if plan.score
+    if (next_logits) {
+        apply_score(*next_logits, p, tile, next.kv);
     }
-    add_values(acc, prob, pipe);
+//% endif
+    multiply_pv(acc, prob, pipe);
+    pipe.v = other_stage(pipe.v);
+    pipe.now = next;
 }
 
 // ---- epilogue ----------------------------------------------------------------------------------
@@ -246,12 +230,13 @@ ${ entry }(const __grid_constant__ Params p) {
     Pipeline pipe;
     pipe.lane = lane_of_thread();
     const u32 memory = shared_address(shared);
-    pipe.stages = first_stages(memory);
-    const int kv_stride = p.kv_heads * kHeadDim;
+    pipe.q = memory + kQAt + warp_row() * kPanelRow;
+    pipe.k = memory + kKAt;
+    pipe.v = memory + kVAt;
+    pipe.kv_head = memory + kKvHeadAt;
     const i64 kv_head = (tile.kv_row * p.kv_heads + tile.h / p.heads_per_kv_head) * kHeadDim;
-
     if (thread_x() == 0) {
-        store_shared_8(pipe.stages.kv_head, kv_head);
+        store_shared_8(pipe.kv_head, kv_head);
     }
 
     Accumulator acc = empty_accumulator();
@@ -260,31 +245,28 @@ ${ entry }(const __grid_constant__ Params p) {
     if (pipe.now.kv >= 0) {
         load_rows(memory + kQAt, p.q + q_offset(p, tile, 0), p.heads * kHeadDim, kTileQ,
                   tile.n_q - tile.first_q);
-        load_kv_tile(pipe.stages.k, p.k + kv_head, kv_stride, pipe.now.kv, tile.n_kv);
+        load_kv_tile(pipe.k, p.k + kv_head, pipe.now.kv, p, tile);
         cp_async_commit();
-        load_kv_tile(pipe.stages.v, p.v + kv_head, kv_stride, pipe.now.kv, tile.n_kv);
-        next_kv_tile(pipe.walk, p, tile.n_kv);
-        if (pipe.walk.now.kv >= 0) {
-            load_kv_tile(other_stage(pipe.stages.k), p.k + kv_head, kv_stride, pipe.walk.now.kv,
-                         tile.n_kv);
-        }
-        cp_async_commit();
+        prefetch(pipe, pipe.v, other_stage(pipe.k), kv_head, p, tile);
         cp_async_wait_all_but_1();
         __syncthreads();
 
         Logits logits;
         clear_logits(logits);
-        #pragma unroll
-        for (int k = 0; k < kQkSteps; ++k) {
-            multiply_qk_step(logits, pipe.stages, pipe.lane, k);
+        UNROLL for (int k = 0; k < kQkSteps; ++k) {
+            multiply_qk_step(logits, pipe, k);
         }
+//% if plan.score
+        apply_score(logits, p, tile, pipe.now.kv);
+//% endif
         #pragma unroll 1
         while (pipe.walk.now.kv >= 0) {
             Logits next_logits;
-            advance(acc, logits, next_logits, pipe, p, tile);
+            clear_logits(next_logits);
+            take_kv_tile(acc, logits, &next_logits, pipe, p, tile);
             copy_logits(logits, next_logits);
         }
-        take_last_tile(acc, logits, pipe, p, tile);
+        take_kv_tile(acc, logits, nullptr, pipe, p, tile);
     }
     epilogue(p, acc, memory + kOAt);
 }

@@ -21,17 +21,14 @@ ${ step.entry }(const __grid_constant__ Params p) {
         for (int j = 0; j < p.n_outputs; ++j) {
             const uint4 v = *(const uint4*)(p.outputs[j] + offset);
             const u32 pairs[4] = {v.x, v.y, v.z, v.w};
-            #pragma unroll
-            for (int k = 0; k < ${ step.orders }; ++k) {
-                #pragma unroll
-                for (int n = 0; n < 4; ++n) {
+            UNROLL for (int k = 0; k < ${ step.orders }; ++k) {
+                UNROLL for (int n = 0; n < 4; ++n) {
                     sums[k][2 * n] += p.weights[k * ${ step.terms } + j] * unpack_low(pairs[n]);
                     sums[k][2 * n + 1] += p.weights[k * ${ step.terms } + j] * unpack_high(pairs[n]);
                 }
             }
         }
-        #pragma unroll
-        for (int k = 0; k < ${ step.orders }; ++k) {
+        UNROLL for (int k = 0; k < ${ step.orders }; ++k) {
             if (k < p.orders) {
                 const float(&s)[8] = sums[k];
                 *(uint4*)(p.output_differences + k * all + offset) =

@@ -90,8 +90,7 @@ DEVICE void sum_heads(Product& product, HeadWalk walk, const Operands& operands,
                       const Params& p, const OutputTile& tile) {
     const Lane lane = lane_of_operands();
     InFlight in_flight = {};
-    #pragma unroll
-    for (int stage = 0; stage < kStages - 1; ++stage) {
+    UNROLL for (int stage = 0; stage < kStages - 1; ++stage) {
         prefetch(in_flight, walk, first_stage + stage * kStageBytes, operands, p, tile);
     }
     u32 stage = first_stage;

@@ -18,6 +18,10 @@ constexpr int kSubtileRows = ${ plan.subtile_rows };    // rows of a tile that o
 constexpr int kSubtiles = kTileQ / kSubtileRows;
 //# part kRowTiles
 constexpr int kRowTiles = ${ plan.row_tiles };    // tiles of 16 rows that a warp owns
+//# part kRows
+constexpr int kRows = kRowTiles * 2;    // rows of which a thread holds elements, eight apart
+//# part kLogits
+constexpr int kLogits = kRows * kTileKv / 4;    // elements of S that a thread holds
 //# part kThreads
 constexpr int kThreads = ${ plan.threads };
 //# part kQkSteps

@@ -1,6 +1,9 @@
 //# part DEVICE
 // Every function here is one of these: a name for it, so that signatures fit a line.
 #define DEVICE static __device__ __forceinline__
+//# part UNROLL
+// A loop with constant bounds, written out: indices of arrays must be constants for registers.
+#define UNROLL _Pragma("unroll")
 //# part u8
 typedef unsigned char u8;
 //# part u16

@@ -27,8 +27,7 @@ DEVICE float antidiagonal(const Params& p, int b, int h, int first_q_group, int 
                 v = *(const uint4*)(from + first_d + column);
             }
             const u32 pairs[4] = {v.x, v.y, v.z, v.w};
-            #pragma unroll
-            for (int c = 0; c < 4; ++c) {
+            UNROLL for (int c = 0; c < 4; ++c) {
                 to[2 * c] = unpack_low(pairs[c]);
                 to[2 * c + 1] = unpack_high(pairs[c]);
             }
@@ -104,8 +103,7 @@ ${ step.entry }(const __grid_constant__ Params p) {
                 __syncthreads();
             }
             if (walk == 0) {
-                #pragma unroll
-                for (int lanes = 8; lanes > 0; lanes /= 2) {
+                UNROLL for (int lanes = 8; lanes > 0; lanes /= 2) {
                     const float other = __shfl_xor_sync(0xffffffffu, most, lanes);
                     const float others = __shfl_xor_sync(0xffffffffu, total, lanes);
                     const float larger = fmaxf(most, other);

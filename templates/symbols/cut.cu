@@ -29,8 +29,7 @@ ${ step.entry }(const __grid_constant__ Params p) {
 //% if is_mass
     float mass[kHeld];
 //% endif
-    #pragma unroll
-    for (int at = 0; at < kHeld; ++at) {
+    UNROLL for (int at = 0; at < kHeld; ++at) {
         const int ${ e } = lane + at * ${ lanes };
         held[at] = ${ e } < n ? ${ step.key } : kAbsent;
 //% if is_mass
@@ -39,8 +38,7 @@ ${ step.entry }(const __grid_constant__ Params p) {
     }
 //% if step.measure == "number"
     int elements = 0;
-    #pragma unroll
-    for (int at = 0; at < kHeld; ++at) {
+    UNROLL for (int at = 0; at < kHeld; ++at) {
         elements += held[at] != kAbsent;
     }
     for (int ${ e } = lane + kHeld * ${ lanes }; ${ e } < n; ${ e } += ${ lanes }) {
@@ -58,8 +56,7 @@ ${ step.entry }(const __grid_constant__ Params p) {
         const u64 end = next;
 //% endif
         ${ "float" if is_mass else "int" } measure = 0;
-        #pragma unroll
-        for (int at = 0; at < kHeld; ++at) {
+        UNROLL for (int at = 0; at < kHeld; ++at) {
             if (at * ${ lanes } < n) {
 //% if is_mass
                 measure += held[at] < end ? mass[at] : 0.0f;

@@ -42,11 +42,9 @@ ${ step.entry }(const __grid_constant__ Params p) {
             }
         }
         __syncthreads();
-        #pragma unroll
-        for (int c = 0; c < 32; c += 4) {
+        UNROLL for (int c = 0; c < 32; c += 4) {
             const float4 k = *(const float4*)&k_tile[lane][c];
-            #pragma unroll
-            for (int r = 0; r < 4; ++r) {
+            UNROLL for (int r = 0; r < 4; ++r) {
                 const float4 q = *(const float4*)&q_tile[warp + 8 * r][c];
                 sum[r] = fmaf(q.x, k.x, sum[r]);
                 sum[r] = fmaf(q.y, k.y, sum[r]);
@@ -57,8 +55,7 @@ ${ step.entry }(const __grid_constant__ Params p) {
         __syncthreads();
     }
     const int j = first_j + lane;
-    #pragma unroll
-    for (int r = 0; r < 4; ++r) {
+    UNROLL for (int r = 0; r < 4; ++r) {
         const int i = first_i + warp + 8 * r;
         if (i < p.q_blocks && j < p.kv_blocks) {
             const float dot = sum[r];

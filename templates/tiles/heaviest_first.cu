@@ -33,8 +33,7 @@ DEVICE u32 counts_to_places(u32 (&next)[kClasses][kWarps + 1]) {
     const int lane = threadIdx.x % 32;
     const u32 own = next[row][lane];
     u32 up_to = own;
-    #pragma unroll
-    for (int lanes = 1; lanes < 32; lanes *= 2) {
+    UNROLL for (int lanes = 1; lanes < 32; lanes *= 2) {
         const u32 below = __shfl_up_sync(0xffffffffu, up_to, lanes);
         up_to += lane >= lanes ? below : 0;
     }

@@ -18,8 +18,7 @@ ${ step.entry }(const __grid_constant__ Params p) {
         }
         __syncthreads();
         u32 place = listed + __popc(votes & ((1u << lane) - 1));
-        #pragma unroll
-        for (int w = 0; w < ${ step.threads } / 32; ++w) {
+        UNROLL for (int w = 0; w < ${ step.threads } / 32; ++w) {
             place += w < warp ? in_warps[w] : 0;
             listed += in_warps[w];
         }

@@ -201,6 +201,6 @@ fn a_mask_that_divides_is_asked_in_a_loop() {
         let value = Expr { kind, ty: Type::Bool, span: Span::default() };
         kernel(&Strategy { mask: Some(TokenRule { value, span: Span::default() }), ..dense() }).source
     };
-    assert!(divided(None).contains("u32 refused[kRowTiles][2]"));
+    assert!(divided(None).contains("u32 refused[kRows]"));
     assert!(!divided(Some(7)).contains("refused"), "a division by a constant is a product");
 }

@@ -9,72 +9,50 @@ DEVICE void apply_mask(Logits& logits, const Params& p, const Tile& tile, int fi
 //% endif
 //% if rules.mask.row
     // What is the same for all columns of a row.
-    MaskRow rows[kRowTiles][2];
-    #pragma unroll
-    for (int m = 0; m < kRowTiles; ++m) {
-        #pragma unroll
-        for (int r = 0; r < 2; ++r) {
-            const int q = min(first_q + m * 16 + r * 8, tile.n_q - 1);
-            rows[m][r] = ${ rules.mask.row };
-        }
+    MaskRow rows[kRows];
+    UNROLL for (int i = 0; i < kRows; ++i) {
+        const int q = min(first_q + i * 8, tile.n_q - 1);
+        rows[i] = ${ rules.mask.row };
     }
 //% endif
 //% if rules.mask_divides
     // Divisions are long: a loop over columns holds their code once, and what is the same for all
     // columns is divided before it. Of a column stays one bit for each row.
-    u32 refused[kRowTiles][2] = {};
+    u32 refused[kRows] = {};
     #pragma unroll 1
     for (int c = 0; c < kTileKv / 4; ++c) {
 //% if rules.mask.reads_kv
         const int kv = min(first_kv + c / 2 * 8 + c % 2, tile.n_kv - 1);
 //% endif
-        #pragma unroll
-        for (int m = 0; m < kRowTiles; ++m) {
-            #pragma unroll
-            for (int r = 0; r < 2; ++r) {
+        UNROLL for (int i = 0; i < kRows; ++i) {
 //% if rules.mask.row
-                const MaskRow& row = rows[m][r];
+            const MaskRow& row = rows[i];
 //% endif
 //% if rules.mask.reads_q
-                const int q = min(first_q + m * 16 + r * 8, tile.n_q - 1);
+            const int q = min(first_q + i * 8, tile.n_q - 1);
 //% endif
-                refused[m][r] |= (u32)!${ rules.mask.pair } << c;
-            }
+            refused[i] |= (u32)!${ rules.mask.pair } << c;
         }
     }
-    #pragma unroll
-    for (int m = 0; m < kRowTiles; ++m) {
-        #pragma unroll
-        for (int n = 0; n < kTileKv / 8; ++n) {
-            #pragma unroll
-            for (int e = 0; e < 4; ++e) {
-                if (refused[m][e / 2] >> (n * 2 + e % 2) & 1) {
-                    logits.s[m][n][e] = negative_infinity();
-                }
-            }
+    UNROLL for (int at = 0; at < kLogits; ++at) {
+        if (refused[row_of(at)] >> (column_of(at) / 8 * 2 + at % 2) & 1) {
+            logit(logits, at) = negative_infinity();
         }
     }
 }
 //% else
-    #pragma unroll
-    for (int m = 0; m < kRowTiles; ++m) {
-        #pragma unroll
-        for (int n = 0; n < kTileKv / 8; ++n) {
-            #pragma unroll
-            for (int e = 0; e < 4; ++e) {
+    UNROLL for (int at = 0; at < kLogits; ++at) {
 //% if rules.mask.row
-                const MaskRow& row = rows[m][e / 2];
+        const MaskRow& row = rows[row_of(at)];
 //% endif
 //% if rules.mask.reads_q
-                const int q = min(first_q + m * 16 + e / 2 * 8, tile.n_q - 1);
+        const int q = min(first_q + row_of(at) * 8, tile.n_q - 1);
 //% endif
 //% if rules.mask.reads_kv
-                const int kv = min(first_kv + n * 8 + e % 2, tile.n_kv - 1);
+        const int kv = min(first_kv + column_of(at), tile.n_kv - 1);
 //% endif
-                if (!${ rules.mask.pair }) {
-                    logits.s[m][n][e] = negative_infinity();
-                }
-            }
+        if (!${ rules.mask.pair }) {
+            logit(logits, at) = negative_infinity();
         }
     }
 }

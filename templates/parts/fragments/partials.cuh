@@ -14,14 +14,11 @@ DEVICE void add_partials(Product& product, const Params& p, const OutputTile& ti
             store_shared_16(rows + out_offset(row, chunk), v);
         }
         __syncwarp();
-        #pragma unroll
-        for (int m = 0; m < kRowTiles; ++m) {
-            #pragma unroll
-            for (int n = 0; n < kTileN / 16; ++n) {
+        UNROLL for (int m = 0; m < kRowTiles; ++m) {
+            UNROLL for (int n = 0; n < kTileN / 16; ++n) {
                 u32 pairs[4];
                 ldmatrix_x4(pairs, rows + out_offset(m * 16 + lane % 16, 2 * n + lane / 16));
-                #pragma unroll
-                for (int e = 0; e < 4; ++e) {
+                UNROLL for (int e = 0; e < 4; ++e) {
                     float(&c)[4] = product.c[m][2 * n + e / 2];
                     c[e % 2 * 2] += p.coefficients[k] * unpack_low(pairs[e]);
                     c[e % 2 * 2 + 1] += p.coefficients[k] * unpack_high(pairs[e]);

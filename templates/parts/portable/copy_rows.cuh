@@ -3,8 +3,7 @@
 DEVICE u32 passes_of(u32 subtiles) {
     const int each = kSubtileRows / kRowsPerPass;
     u32 passes = 0;
-    #pragma unroll
-    for (int n = 0; n < kSubtiles; ++n) {
+    UNROLL for (int n = 0; n < kSubtiles; ++n) {
         passes |= subtiles >> n & 1 ? ((1u << each) - 1) << n * each : 0;
     }
     return passes;
@@ -37,14 +36,12 @@ DEVICE Operands operands_from(const Params& p, const OutputTile& tile,
     operands.b = b + row * columns + chunk * 8;
     operands.columns = columns;
     operands.a_rows = 0;
-    #pragma unroll
-    for (int n = 0; n < kTileQ / kRowsPerPass; ++n) {
+    UNROLL for (int n = 0; n < kTileQ / kRowsPerPass; ++n) {
         operands.a_rows |= is_inside(p, tile, row + n * kRowsPerPass) ? 1 << n : 0;
     }
 //% if plan.cut == "columns"
     operands.b_rows = 0;
-    #pragma unroll
-    for (int n = 0; n < kTileN / kRowsPerPass; ++n) {
+    UNROLL for (int n = 0; n < kTileN / kRowsPerPass; ++n) {
         operands.b_rows |= row + n * kRowsPerPass < b_rows ? 1 << n : 0;
     }
 //% endif
@@ -56,8 +53,7 @@ DEVICE Operands operands_from(const Params& p, const OutputTile& tile,
 DEVICE void copy_rows(u32 to, const u16* from, int columns, int rows, u32 which) {
     static_assert(kTileQ % kRowsPerPass == 0 && kTileN % kRowsPerPass == 0, "whole tiles");
     int at = 0;
-    #pragma unroll
-    for (int n = 0; n < rows / kRowsPerPass; ++n) {
+    UNROLL for (int n = 0; n < rows / kRowsPerPass; ++n) {
         cp_async_16(to + n * kRowsPerPass * kPanelRow, from + at, which >> n & 1 ? 16 : 0);
         at += kRowsPerPass * columns;
     }

@@ -8,11 +8,9 @@ struct Lane {
 //# part lane_of_thread
 DEVICE Lane lane_of_thread() {
     const int thread = threadIdx.x % 32;
-    const int a_row = thread % 16;
-    const int b_row = thread % 8 + thread / 16 * 8;
     Lane lane;
-    lane.by_rows = in_panel(a_row, thread / 16);
-    lane.by_columns = in_panel(b_row, thread / 8 % 2);
+    lane.by_rows = in_panel(thread % 16, thread / 16);
+    lane.by_columns = in_panel(thread % 8 + thread / 16 * 8, thread / 8 % 2);
     return lane;
 }
 //# part operand_step

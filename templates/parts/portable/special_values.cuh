@@ -41,8 +41,7 @@ DEVICE void add_where_weighted(float (&o)[4], const u32 (&prob)[4], u32 ones_0, 
                                float value) {
     float weight[4] = {};
     mma_16816(weight, prob, ones_0, ones_1);
-    #pragma unroll
-    for (int e = 0; e < 4; ++e) {
+    UNROLL for (int e = 0; e < 4; ++e) {
         o[e] = weight[e] > 0.0f ? o[e] + value : o[e];
     }
 }
@@ -51,18 +50,15 @@ DEVICE void add_where_weighted(float (&o)[4], const u32 (&prob)[4], u32 ones_0, 
 // added to the rows that give weight to it: 0 · ∞ must not reach a row whose mask refuses the pair.
 DEVICE void multiply_pv_with_specials(Accumulator& acc, const Prob& prob, u32 v_tile,
                                       const Lane& lane) {
-    #pragma unroll
-    for (int d = 0; d < kHeadDim / 8; ++d) {
-        #pragma unroll
-        for (int k = 0; k < kTileKv / 16; ++k) {
+    UNROLL for (int d = 0; d < kHeadDim / 8; ++d) {
+        UNROLL for (int k = 0; k < kTileKv / 16; ++k) {
             u32 both[4];
             ldmatrix_x4_transposed(both, operand_step(v_tile + lane.by_rows, d / 2, kTileKv)
                                              + k * 16 * kPanelRow);
             const u32 b0 = both[d % 2 * 2];
             const u32 b1 = both[d % 2 * 2 + 1];
-            #pragma unroll
-            for (int m = 0; m < kRowTiles; ++m) {
-                mma_16816(acc.o[m][d], prob.p[m][k], without_specials(b0), without_specials(b1));
+            UNROLL for (int m = 0; m < kRowTiles; ++m) {
+                mma_16816(acc.o[m][d], prob[m][k], without_specials(b0), without_specials(b1));
             }
             // Seldom run: a loop keeps it small, since ptxas takes long over it.
             #pragma unroll 1
@@ -70,9 +66,8 @@ DEVICE void multiply_pv_with_specials(Accumulator& acc, const Prob& prob, u32 v_
                 const u32 value = special == 0   ? kExponent
                                   : special == 1 ? kExponent | 0x8000u
                                                  : kNotANumber;
-                #pragma unroll
-                for (int m = 0; m < kRowTiles; ++m) {
-                    add_where_weighted(acc.o[m][d], prob.p[m][k], ones_at(b0, value),
+                UNROLL for (int m = 0; m < kRowTiles; ++m) {
+                    add_where_weighted(acc.o[m][d], prob[m][k], ones_at(b0, value),
                                        ones_at(b1, value), unpack_low(value));
                 }
             }

@@ -9,19 +9,15 @@ DEVICE Lane lane_of_operands() {
 //# part multiply_k_slice
 // C += A Bᵀ over the kTileK columns in a stage.
 DEVICE void multiply_k_slice(Product& product, u32 stage, const Lane& lane) {
-    #pragma unroll
-    for (int k = 0; k < kTileK / 16; ++k) {
+    UNROLL for (int k = 0; k < kTileK / 16; ++k) {
         u32 a[kRowTiles][4];
-        #pragma unroll
-        for (int m = 0; m < kRowTiles; ++m) {
+        UNROLL for (int m = 0; m < kRowTiles; ++m) {
             ldmatrix_x4(a[m], operand_step(stage + lane.by_rows, k, kTileQ) + m * 16 * kPanelRow);
         }
-        #pragma unroll
-        for (int n = 0; n < kTileN / 16; ++n) {
+        UNROLL for (int n = 0; n < kTileN / 16; ++n) {
             u32 b[4];
             ldmatrix_x4(b, operand_step(stage + lane.by_columns, k, kTileN) + n * 16 * kPanelRow);
-            #pragma unroll
-            for (int m = 0; m < kRowTiles; ++m) {
+            UNROLL for (int m = 0; m < kRowTiles; ++m) {
                 mma_16816(product.c[m][2 * n], a[m], b[0], b[1]);
                 mma_16816(product.c[m][2 * n + 1], a[m], b[2], b[3]);
             }
@@ -38,8 +34,7 @@ DEVICE void multiply_all(Product& product, const Operands& operands, u32 first_s
                          bool computes) {
     const Lane lane = lane_of_operands();
     product = {};
-    #pragma unroll
-    for (int ahead = 0; ahead < kStages - 1; ++ahead) {
+    UNROLL for (int ahead = 0; ahead < kStages - 1; ++ahead) {
         if (ahead * kTileK < operands.columns) {
             load_k_slice(first_stage + ahead * kStageBytes, operands, ahead * kTileK);
         }

@@ -1,24 +1,21 @@
 //# part warp_sum
 // Sum over the lanes of the warp, always in the same order.
 DEVICE float warp_sum(float x) {
-    #pragma unroll
-    for (int lanes = 16; lanes > 0; lanes /= 2) {
+    UNROLL for (int lanes = 16; lanes > 0; lanes /= 2) {
         x += __shfl_xor_sync(0xffffffffu, x, lanes);
     }
     return x;
 }
 //# part warp_count
 DEVICE int warp_count(int x) {
-    #pragma unroll
-    for (int lanes = 16; lanes > 0; lanes /= 2) {
+    UNROLL for (int lanes = 16; lanes > 0; lanes /= 2) {
         x += __shfl_xor_sync(0xffffffffu, x, lanes);
     }
     return x;
 }
 //# part warp_max
 DEVICE float warp_max(float x) {
-    #pragma unroll
-    for (int lanes = 16; lanes > 0; lanes /= 2) {
+    UNROLL for (int lanes = 16; lanes > 0; lanes /= 2) {
         x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, lanes));
     }
     return x;
@@ -115,13 +112,11 @@ DEVICE void pool_block(const u16* x, i64 stride, int n,
         }
         const u32 pairs[4] = {v.x, v.y, v.z, v.w};
         float e[8];
-        #pragma unroll
-        for (int c = 0; c < 4; ++c) {
+        UNROLL for (int c = 0; c < 4; ++c) {
             e[2 * c] = unpack_low(pairs[c]);
             e[2 * c + 1] = unpack_high(pairs[c]);
         }
-        #pragma unroll
-        for (int c = 0; c < 8; ++c) {
+        UNROLL for (int c = 0; c < 8; ++c) {
 //% if rules.subtracts_center
             if (center != nullptr && inside) {
                 e[c] -= center[column + c];
@@ -132,18 +127,15 @@ DEVICE void pool_block(const u16* x, i64 stride, int n,
 //% if rules.sums_directions
         if (similarity != nullptr) {
             float squares = 0.0f;
-            #pragma unroll
-            for (int c = 0; c < 8; ++c) {
+            UNROLL for (int c = 0; c < 8; ++c) {
                 squares += e[c] * e[c];
             }
-            #pragma unroll
-            for (int lanes = kRowLanes / 2; lanes > 0; lanes /= 2) {
+            UNROLL for (int lanes = kRowLanes / 2; lanes > 0; lanes /= 2) {
                 squares += __shfl_xor_sync(0xffffffffu, squares, lanes);
             }
             // A row of zeros has no direction: 0 · ∞ is NaN.
             const float scale = inside ? 1.0f / sqrtf(squares) : 0.0f;
-            #pragma unroll
-            for (int c = 0; c < 8; ++c) {
+            UNROLL for (int c = 0; c < 8; ++c) {
                 directions[c] += e[c] * scale;
             }
         }

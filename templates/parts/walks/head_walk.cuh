@@ -27,8 +27,7 @@ DEVICE u32 cached_heads(const Params& p, int row, int word) {
 // The heads of word `walk.word` that each subtile of the tile sums.
 DEVICE void read_heads(HeadWalk& walk, const Params& p, const OutputTile& tile) {
     walk.heads = 0;
-    #pragma unroll
-    for (int n = 0; n < kSubtiles; ++n) {
+    UNROLL for (int n = 0; n < kSubtiles; ++n) {
         walk.bits[n] = 0;
         if (holds_rows(p, tile, n * kSubtileRows, kSubtileRows)) {
             const int row = block_of_subtile(p, tile, n);
@@ -56,8 +55,7 @@ DEVICE void next_head(HeadWalk& walk, const Params& p, const OutputTile& tile) {
     walk.heads &= walk.heads - 1;
     walk.column = (walk.word * 32 + bit) * kHeadDim;
     walk.subtiles = 0;
-    #pragma unroll
-    for (int n = 0; n < kSubtiles; ++n) {
+    UNROLL for (int n = 0; n < kSubtiles; ++n) {
         walk.subtiles |= (walk.bits[n] >> bit & 1) << n;
     }
 }

@@ -15,7 +15,7 @@ struct Walk {
     KvTile now;         // the present tile
 };
 //# part next_computed_block
-DEVICE void next_computed_block(Walk& walk, const Params& p, int n_kv) {
+DEVICE void next_computed_block(Walk& walk, const Params& p${ ", int n_kv" if plan.ragged }) {
     while (walk.blocks == 0) {
         ++walk.word;
         if (walk.word * 32 >= p.kv_blocks) {
@@ -45,7 +45,7 @@ DEVICE void next_kv_tile(Walk& walk, const Params& p, int n_kv) {
         return;
     }
 //% endif
-    next_computed_block(walk, p, n_kv);
+    next_computed_block(walk, p${ ", n_kv" if plan.ragged });
 }
 //# part first_kv_tile
 DEVICE Walk first_kv_tile(const Params& p, const Tile& tile) {
@@ -54,7 +54,7 @@ DEVICE Walk first_kv_tile(const Params& p, const Tile& tile) {
     walk.row = row * words_of(p.kv_blocks);
     walk.word = 0;
     walk.blocks = p.kv_blocks > 0 ? p.s_s[walk.row] : 0;
-    next_computed_block(walk, p, tile.n_kv);
+    next_computed_block(walk, p${ ", tile.n_kv" if plan.ragged });
     return walk;
 }
 //# part computed_blocks

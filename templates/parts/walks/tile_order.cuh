@@ -40,8 +40,7 @@ DEVICE int block_of_subtile(const Params& p, const OutputTile& tile, int subtile
 // Bit n: subtile n of a tile of Q has rows of the stream, and its S_c is 1.
 DEVICE u32 computed_subtiles(const Params& p, const OutputTile& tile) {
     u32 computed = 0;
-    #pragma unroll
-    for (int n = 0; n < kSubtiles; ++n) {
+    UNROLL for (int n = 0; n < kSubtiles; ++n) {
         if (holds_rows(p, tile, n * kSubtileRows, kSubtileRows) &&
             is_computed(p.s_c, block_of_subtile(p, tile, n), p.heads, tile.column)) {
             computed |= 1u << n;

@@ -281,8 +281,8 @@ impl<'a> Lowering<'a> {
             Function::Tanh => of_one("tanh_by_exp2"),
             Function::Exp => call("exp2_approx", [a(0).op("*", name("kLog2E"))]),
             Function::Exp2 => of_one("exp2_approx"),
-            Function::Log => of_one("log2_approx").op("*", name("kLn2")),
-            Function::Log2 => of_one("log2_approx"),
+            Function::Log => of_one("__log2f").op("*", name("kLn2")),
+            Function::Log2 => of_one("__log2f"),
         }
     }
 }

@@ -191,7 +191,7 @@ pub(crate) fn block_rules(strategy: &Strategy, kernel: &str, plan: &SymbolsPlan)
 
 /// Names that a token rule may use.
 fn token_words() -> [Word; 5] {
-    let logit = name("s").at(name("m")).at(name("n")).at(name("e")).op("*", field("scale"));
+    let logit = name("s").op("*", field("scale"));
     [
         Word::new("s", "float s").from(logit),
         Word::new("p", "const Params& p"),

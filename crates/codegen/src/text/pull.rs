@@ -45,11 +45,10 @@ struct Section {
 impl Section {
     /// Types stand together, as do constants, and functions of one line; everything else is set apart by a blank line.
     fn kind(&self) -> Option<&'static str> {
-        let stands_with_others = |kind: &&str| match *kind {
-            "DEVICE" => self.text.starts_with("DEVICE ") && self.text.trim_end().lines().count() == 1,
-            kind => self.text.starts_with(kind),
-        };
-        ["typedef", "constexpr", "DEVICE"].into_iter().find(stands_with_others)
+        let mut code = self.text.lines().skip_while(|line| line.starts_with("//"));
+        let first = code.next()?;
+        let kind = ["#define", "typedef", "constexpr", "DEVICE"].into_iter().find(|kind| first.starts_with(kind))?;
+        (kind != "DEVICE" || code.next().is_none()).then_some(kind)
     }
 }
 
