@@ -149,7 +149,10 @@ pub enum QualityError {
 
 /// Options of every compilation beside the target: a report of registers, line numbers for profilers, and errors for
 /// unused variables and functions, because generated text must not hold any.
-const OPTIONS: [&str; 3] = ["--ptxas-options=-v", "-lineinfo", "--diag-error=177"];
+const OPTIONS: [&str; 3] = ["--ptxas-options=-v", LINE_NUMBERS, "--diag-error=177"];
+
+/// Lines of the text in what is made of it.
+const LINE_NUMBERS: &str = "-lineinfo";
 
 /// Where there is a driver, NVRTC from this version on has a cache of its own, shared by all programs of the user. What it
 /// takes from there comes without a report of registers and spills, also if the text differs in a comment. Ours keeps the
@@ -173,6 +176,31 @@ impl Nvrtc {
     /// tensor-core instructions or wgmma beside local memory, [`ErrorKind::Compiler`] if the compiler itself fails. A kernel that spills
     /// registers is given; [`Image::spills`] says so.
     pub fn compile(&self, source: &Source<'_>) -> Result<Image, Error> {
+        let start = Instant::now();
+        let (cubin, ptx, log) = self.raw(source, &self.options())?;
+        // Whole microseconds, so that the number survives the cache's decimal text bit for bit.
+        let compile_ms = start.elapsed().as_micros() as f64 / 1e3;
+        if cubin.is_empty() {
+            let reason = format!("{} is not a real architecture such as sm_80", source.target);
+            return Err(failed("give a cubin", &reason));
+        }
+        let image = Image { resources: log::resources(&log), cubin, ptx, log, compiler: self.identity(), compile_ms };
+        image.check(source)?;
+        tracing::debug!(kernel = source.name, target = source.target, compile_ms, "compiled");
+        Ok(image)
+    }
+
+    /// Compiles a text to PTX alone; the target may be virtual, such as `compute_90a`. What ptxas would say is not asked, and
+    /// unused names are no errors: for handwritten texts, also those that are wrong on purpose.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Compile`] if the compiler refuses the text, [`ErrorKind::Compiler`] if the compiler itself fails.
+    pub fn ptx(&self, source: &Source<'_>) -> Result<Vec<u8>, Error> {
+        self.raw(source, &[LINE_NUMBERS]).map(|(_, ptx, _)| ptx)
+    }
+
+    /// Cubin, empty for a virtual target, PTX and log.
+    fn raw(&self, source: &Source<'_>, options: &[&'static str]) -> Result<(Vec<u8>, Vec<u8>, String), Error> {
         let file = format!("{}.cu", source.name);
         let no_nul = |what: &'static str, text: &str| {
             CString::new(text).map_err(|nul| {
@@ -181,9 +209,9 @@ impl Nvrtc {
             })
         };
         let (text, name) = (no_nul("text", source.text)?, no_nul("name", &file)?);
-        let mut options = vec![no_nul("target", &architecture(source.target))?];
-        for option in self.options() {
-            options.push(no_nul("options", option)?);
+        let mut all = vec![no_nul("target", &architecture(source.target))?];
+        for option in options {
+            all.push(no_nul("options", option)?);
         }
         if let Some((_, since)) =
             SINCE.into_iter().find(|(target, since)| *target == source.target && self.version() < *since)
@@ -199,28 +227,11 @@ impl Nvrtc {
             );
             return Err(failed("compile for this GPU", &reason));
         }
-        let start = Instant::now();
-        let raw = self.run(&text, &name, &options)?;
-        // Whole microseconds, so that the number survives the cache's decimal text bit for bit.
-        let compile_ms = start.elapsed().as_micros() as f64 / 1e3;
-        let Some((cubin, ptx)) = raw.images else {
-            return Err(Error::of(ErrorKind::Compile, CompileError::new(source, &file, raw.log)));
-        };
-        if cubin.is_empty() {
-            let reason = format!("{} is not a real architecture such as sm_80", source.target);
-            return Err(failed("give a cubin", &reason));
+        let raw = self.run(&text, &name, &all)?;
+        match raw.images {
+            Some((cubin, ptx)) => Ok((cubin, without_folder(ptx, &file), raw.log)),
+            None => Err(Error::of(ErrorKind::Compile, CompileError::new(source, &file, raw.log))),
         }
-        let image = Image {
-            resources: log::resources(&raw.log),
-            cubin,
-            ptx: without_folder(ptx, &file),
-            log: raw.log,
-            compiler: self.identity(),
-            compile_ms,
-        };
-        image.check(source)?;
-        tracing::debug!(kernel = source.name, target = source.target, compile_ms, "compiled");
-        Ok(image)
     }
 }
 
