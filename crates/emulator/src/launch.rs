@@ -1,5 +1,6 @@
 //! How a kernel is launched.
 
+use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 
 use crate::decode::MOST_SHARED_BYTES;
@@ -142,20 +143,23 @@ impl Kernel {
             shared_variables,
             watches: options.checks != Checks::None,
             races,
-            claims: (races && code.independent).then(|| Claims::new(memory)),
+            claims: (races && code.independent).then(|| Claims::new(memory, &code.variables)),
             registers: options.registers.or_else(|| self.registers()),
             copies: options.copies,
             schedule: options.schedule,
             seed: options.seed,
             limit: options.limit,
             spent: AtomicU64::new(0),
+            printed: Mutex::default(),
         };
         let threads = match options.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
         };
         let threads = state.threads_that_fit(threads).map_err(refused)?;
-        let counts = state.run(threads).map_err(LaunchError::Trap)?;
+        let outcome = state.run(threads);
+        memory.print(&state.take_printed());
+        let counts = outcome.map_err(LaunchError::Trap)?;
         Ok(Stats::new(code, launch, &counts, end.saturating_sub(u64::from(shared::FIRST)) as u32))
     }
 

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use crate::decode::{Code, widths};
+use crate::decode::{Code, inline, variables, widths};
 use crate::isa::manual::FormInfo;
+use crate::memory::global::Memory;
 use crate::syntax::{self, FunctionKind, Module, Position, SyntaxError};
 use crate::trap::Trap;
 
@@ -12,6 +13,8 @@ use crate::trap::Trap;
 pub struct Program {
     module: Arc<Module>,
     /// By function, decoded when it is first asked for.
+    /// Its variables of global memory.
+    variables: Arc<Memory>,
     kernels: Vec<OnceLock<Result<Arc<Code>, LoadError>>>,
 }
 
@@ -28,10 +31,12 @@ impl Program {
     /// [`LoadError::Syntax`] with line and column.
     pub fn load(ptx: &str) -> Result<Program, LoadError> {
         let mut module = syntax::parse(ptx).map_err(LoadError::Syntax)?;
+        inline::inline(&mut module);
         module.functions.iter_mut().for_each(widths::fit);
+        let variables = Arc::new(variables::place(&module));
         let module = Arc::new(module);
         let kernels = module.functions.iter().map(|_| OnceLock::new()).collect();
-        Ok(Program { module, kernels })
+        Ok(Program { module, variables, kernels })
     }
 
     /// The kernel of this name.
@@ -46,8 +51,22 @@ impl Program {
                 known: self.names().map(str::to_owned).collect(),
             });
         };
-        let code = self.kernels[at].get_or_init(|| Code::new(&self.module, at).map(Arc::new));
+        let code = self.kernels[at].get_or_init(|| Code::new(&self.module, &self.variables, at).map(Arc::new));
         code.clone().map(|code| Kernel { code })
+    }
+
+    /// The bytes of a variable of global memory that the text declares, as the last launch left them; None if there is none.
+    pub fn read_variable(&self, name: &str) -> Option<Vec<u8>> {
+        self.variables.named(name).map(|buffer| self.variables.download(buffer))
+    }
+
+    /// Replaces the bytes of a variable of global memory, as `cudaMemcpyToSymbol` does.
+    ///
+    /// # Panics
+    /// If the text declares no such variable, or one of another size.
+    pub fn write_variable(&self, name: &str, bytes: &[u8]) {
+        let buffer = self.variables.named(name).unwrap_or_else(|| panic!("there is no variable {name}"));
+        self.variables.overwrite(buffer, bytes);
     }
 
     /// The names of its kernels, in the order of the text.

@@ -245,6 +245,26 @@ pub enum Fault {
         /// Lane.
         lane: usize,
     },
+    /// `assert` of a kernel failed.
+    Assertion {
+        /// The lane.
+        lane: usize,
+        /// What does not hold.
+        condition: String,
+        /// The file.
+        file: String,
+        /// Its line.
+        line: u32,
+        /// The function.
+        function: String,
+    },
+    /// A branch by a table whose index is outside of it.
+    OutsideTable {
+        /// The lane.
+        lane: usize,
+        /// The index.
+        index: u32,
+    },
     /// The kernel executed `trap`.
     Deliberate,
     /// More warp instructions than the launch allows.
@@ -369,6 +389,8 @@ impl Fault {
             | Fault::Mbarrier { lane, .. }
             | Fault::Bulk { lane, .. }
             | Fault::UnwaitedCopy { lane, .. }
+            | Fault::Assertion { lane, .. }
+            | Fault::OutsideTable { lane, .. }
             | Fault::DivisionByZero { lane } => Some(lane),
             Fault::Race { lane, .. } => lane,
             _ => None,
@@ -401,6 +423,8 @@ impl Fault {
             Fault::UnwaitedCopy { .. } | Fault::UnobservedCopy { .. } => "copy without wait",
             Fault::DivisionByZero { .. } => "division by zero",
             Fault::Deliberate => "trap instruction",
+            Fault::Assertion { .. } => "assertion",
+            Fault::OutsideTable { .. } => "branch outside its table",
             Fault::Limit { .. } => "instruction limit",
             Fault::Unsupported { .. } => "unsupported",
         }
@@ -462,7 +486,8 @@ impl Fault {
                 "wait for the phase of its mbarrier before the end, or do not start the copy"
             }
             Fault::DivisionByZero { .. } => "check the divisor before the division",
-            Fault::Deliberate => "the kernel found something wrong itself",
+            Fault::Deliberate | Fault::Assertion { .. } => "the kernel found something wrong itself",
+            Fault::OutsideTable { .. } => "bound the index: whoever wrote the table promised that it is in it",
             Fault::Limit { .. } => "look for a loop that never ends, or raise the limit",
             Fault::Unsupported { .. } => "write it another way, or extend the emulator",
         }
@@ -540,6 +565,10 @@ impl fmt::Display for Fault {
             }
             Fault::DivisionByZero { .. } => f.write_str("integer division by zero"),
             Fault::Deliberate => f.write_str("the kernel executed trap"),
+            Fault::Assertion { condition, file, line, function, .. } => {
+                write!(f, "{file}:{line}: {function}: assertion `{condition}` failed")
+            }
+            Fault::OutsideTable { index, .. } => write!(f, "a branch by a table at {index}, which it does not have"),
             Fault::Limit { instructions } => write!(f, "more than {instructions} warp instructions"),
             Fault::Unsupported { what } => write!(f, "not modelled: {what}"),
         }

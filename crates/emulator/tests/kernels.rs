@@ -2,7 +2,7 @@
 
 mod support;
 
-use ptx_emulator::{Checks, Copies, Options, Schedule};
+use ptx_emulator::{Checks, Copies, Fault, Launch, LaunchError, Memory, Options, Program, Schedule};
 use support::{run, text};
 
 #[test]
@@ -79,4 +79,34 @@ fn branches_part_lanes_and_exits_end_them() {
     let (words, _) = run(&text("control.ptx"), "control", [1, 32], &[], 32, &Options::default()).unwrap();
     let wanted: Vec<u32> = (0..32).map(|lane| if lane >= 24 { 0 } else { 2 - lane % 2 }).collect();
     assert_eq!(words, wanted);
+}
+
+#[test]
+fn tables_of_branches_are_followed() {
+    let (words, _) =
+        run(&text("runtime.ptx"), "table", [1, 8], &[0, 9, 1, 9, 2, 9, 3, 9], 8, &Options::default()).unwrap();
+    assert_eq!(words, [10, 1, 20, 1, 30, 1, 20, 1]);
+    match run(&text("runtime.ptx"), "table", [1, 2], &[4, 0], 2, &Options::default()) {
+        Err(LaunchError::Trap(trap)) => assert_eq!(trap.fault, Fault::OutsideTable { lane: 0, index: 4 }),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_device_runtime_prints_and_asserts() {
+    let mut memory = Memory::new();
+    let out = memory.upload("out", &[0; 32]);
+    let params = out.address().to_le_bytes();
+    let launch = Launch { grid: [1, 1, 1], block: [8, 1, 1], dynamic_shared: 0, params: &params };
+    let program = Program::load(&text("runtime.ptx")).unwrap();
+    program.kernel("printing").unwrap().launch(&memory, &launch, &Options::default()).unwrap();
+    assert_eq!(memory.take_printed(), "3 two\n");
+    assert_eq!(memory.download(out)[12..20], [2, 0, 0, 0, 0, 0, 0, 0]);
+    match program.kernel("failing").unwrap().launch(&memory, &launch, &Options::default()) {
+        Err(LaunchError::Trap(trap)) => {
+            assert!(trap.to_string().contains("two:7: two: assertion `two` failed"), "{trap}");
+            assert_eq!(trap.fault.lane(), Some(5));
+        }
+        other => panic!("{other:?}"),
+    }
 }

@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 
+use super::variables::initial_bytes;
+use crate::memory::global::Memory;
 use crate::memory::{Region, Space, shared};
-use crate::syntax::{self, Function, InitValue, Module, Variable};
+use crate::syntax::{self, Function, Module};
 
 /// Free bytes between two variables of shared memory, so that running over an end meets nothing.
 const GAP: u64 = 16;
@@ -37,8 +39,15 @@ impl Layout {
     ///
     /// # Errors
     /// The variable that has no place, and why.
-    pub(super) fn new(module: &Module, function: &Function) -> Result<Layout, (syntax::Position, String)> {
+    pub(super) fn new(
+        module: &Module,
+        variables: &Memory,
+        function: &Function,
+    ) -> Result<Layout, (syntax::Position, String)> {
         let mut layout = Layout::default();
+        for allocation in variables.allocations() {
+            layout.place(&allocation.region.name, Space::Global, allocation.region.base);
+        }
         for param in &function.params {
             layout.addresses.insert(param.name.clone(), (Space::Param, param.offset));
             layout.param_bytes = layout.param_bytes.max(param.offset.saturating_add(param.bytes));
@@ -88,8 +97,11 @@ impl Layout {
                             MOST_CONSTANT_BYTES
                         ));
                     }
+                    let Some(initial) = initial_bytes(variable, bytes as usize, |name| layout.generic(name)) else {
+                        continue;
+                    };
                     layout.constants.resize(base as usize, 0);
-                    layout.constants.extend(initial_bytes(variable, bytes as usize));
+                    layout.constants.extend(initial);
                     layout.place(&variable.name, Space::Const, base);
                 }
                 // Reported where an instruction names it: headers bring many that nobody uses.
@@ -112,24 +124,12 @@ impl Layout {
         self.addresses.get(name).copied()
     }
 
+    /// The generic address of a variable of global memory.
+    fn generic(&self, name: &str) -> Option<u64> {
+        self.find(name).and_then(|(space, address)| (space == Space::Global).then_some(address))
+    }
+
     fn place(&mut self, name: &str, space: Space, address: u64) {
         self.addresses.insert(name.to_owned(), (space, address));
     }
-}
-
-fn initial_bytes(variable: &Variable, bytes: usize) -> Vec<u8> {
-    let width = (variable.element_bytes as usize).clamp(1, 8);
-    let mut out: Vec<u8> = Vec::with_capacity(bytes);
-    for value in &variable.init {
-        let bits = match *value {
-            InitValue::Integer(value) => value as u64,
-            InitValue::Float32(bits) => u64::from(bits),
-            InitValue::Float64(bits) if width == 4 => u64::from((f64::from_bits(bits) as f32).to_bits()),
-            InitValue::Float64(bits) => bits,
-            InitValue::Address { .. } => 0,
-        };
-        out.extend(&bits.to_le_bytes()[..width]);
-    }
-    out.resize(bytes, 0);
-    out
 }

@@ -1,12 +1,15 @@
 //! From syntax to something that runs: registers become rows, labels become places, spellings become functions.
 
 mod flow;
+pub(crate) mod inline;
 mod kinds;
 mod layout;
 mod operands;
 pub(crate) mod products;
 mod rows;
+mod runtime;
 pub(crate) mod special;
+pub(crate) mod variables;
 pub(crate) mod widths;
 
 use std::sync::Arc;
@@ -20,6 +23,7 @@ use crate::isa::form::{Action, AwaitFn, Class, EffectFn, Flow, LaneFn};
 use crate::isa::{self, Form};
 use crate::machine::exchange::Exchange;
 use crate::machine::lanes::{INVERTED, Lanes};
+use crate::memory::global::Memory;
 use crate::program::LoadError;
 use crate::race::MOST_INSTRUCTIONS;
 use crate::syntax::{self, Function, Module, RegisterClass};
@@ -118,6 +122,8 @@ pub(crate) struct Code {
     pub(crate) register_rows: u32,
     /// The registers that `wgmma` works on.
     pub(crate) products: Products,
+    /// The variables of global memory that the text declares.
+    pub(crate) variables: Arc<Memory>,
     module: Arc<Module>,
     function: usize,
 }
@@ -130,10 +136,10 @@ impl Code {
     ///
     /// # Errors
     /// The first instruction that has no form, with its position.
-    pub(crate) fn new(module: &Arc<Module>, function: usize) -> Result<Code, LoadError> {
+    pub(crate) fn new(module: &Arc<Module>, variables: &Arc<Memory>, function: usize) -> Result<Code, LoadError> {
         let source = &module.functions[function];
         let at = |position: syntax::Position, what: String| LoadError::unsupported(&source.name, position, what);
-        let layout = Layout::new(module, source).map_err(|(position, what)| at(position, what))?;
+        let layout = Layout::new(module, variables, source).map_err(|(position, what)| at(position, what))?;
         if source.body.len() >= MOST_INSTRUCTIONS {
             return Err(at(
                 source.position,
@@ -148,6 +154,9 @@ impl Code {
         let mut steps = Vec::with_capacity(source.body.len());
         for (index, instruction) in source.body.iter().enumerate() {
             let refuse = |Refusal(why)| at(instruction.position, format!("{}: {why}", source.print(index)));
+            if instruction.opcode == "call" {
+                return Err(refuse(Refusal(inline::why_not(module, instruction))));
+            }
             expect_target(&module.target, instruction).map_err(refuse)?;
             let draft = decoder.draft(instruction).map_err(refuse)?;
             steps.push(step(source, instruction, &draft));
@@ -195,6 +204,7 @@ impl Code {
             layout,
             order,
             independent,
+            variables: variables.clone(),
             module: module.clone(),
             function,
         })

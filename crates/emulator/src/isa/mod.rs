@@ -24,6 +24,7 @@ mod memory;
 mod mixed;
 mod note;
 mod permute;
+mod runtime;
 mod select;
 pub(crate) mod tensor;
 #[cfg(test)]
@@ -62,6 +63,7 @@ const TABLES: &[&[Form]] = &[
     tensor::FORMS,
     wgmma::FORMS,
     control::FORMS,
+    runtime::FORMS,
 ];
 
 static BY_OPCODE: LazyLock<HashMap<&str, Vec<Spelled>>> = LazyLock::new(|| {

@@ -275,12 +275,32 @@ impl<'a> Effect<'a> {
         bytes: usize,
     ) -> Result<(Bytes, &'a Allocation), Box<Fault>> {
         let launch = self.launch;
-        let Some(allocation) = launch.memory.find(address, bytes as u64, &mut self.warp.hint) else {
-            let regions = launch.memory.allocations().iter().map(|allocation| &allocation.region);
+        match launch.memory.find(address, bytes as u64, &mut self.warp.hint) {
+            Some(allocation) => {
+                let offset = (address - allocation.region.base) as usize;
+                Ok((Bytes { buffer: self.warp.hint, offset }, allocation))
+            }
+            None => self.variable(access, lane, address, bytes),
+        }
+    }
+
+    /// The place of bytes of a variable of the program. They are counted behind the buffers.
+    #[cold]
+    fn variable(
+        &self,
+        access: Access,
+        lane: usize,
+        address: u64,
+        bytes: usize,
+    ) -> Result<(Bytes, &'a Allocation), Box<Fault>> {
+        let (buffers, variables) = (self.launch.memory.allocations(), &self.launch.code.variables);
+        let mut index = 0;
+        let Some(allocation) = variables.find(address, bytes as u64, &mut index) else {
+            let regions = buffers.iter().chain(variables.allocations()).map(|allocation| &allocation.region);
             return Err(out_of_bounds(access, Space::Global, lane, address, bytes, regions));
         };
         let offset = (address - allocation.region.base) as usize;
-        Ok((Bytes { buffer: self.warp.hint, offset }, allocation))
+        Ok((Bytes { buffer: buffers.len() + index, offset }, allocation))
     }
 
     /// Checks a read of global memory.

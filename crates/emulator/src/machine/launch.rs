@@ -1,7 +1,7 @@
 //! One launch: what all its CTAs share, and which host thread runs which.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
 use super::counts::Counts;
 use super::cta::{Cta, Progress};
@@ -38,6 +38,8 @@ pub(crate) struct LaunchState<'a> {
     /// Most warp instructions.
     pub(crate) limit: u64,
     pub(crate) spent: AtomicU64,
+    /// What each CTA has printed, piece by piece.
+    pub(crate) printed: Mutex<Vec<(u32, String)>>,
 }
 
 /// CTAs that are on the machine at once when they may wait for each other: as many as a large GPU has multiprocessors.
@@ -48,6 +50,18 @@ const MOST_BYTES: u64 = 4 << 30;
 const TURN: u64 = 4096;
 
 impl LaunchState<'_> {
+    /// Notes what a thread of a CTA prints.
+    pub(crate) fn print(&self, cta: u32, text: String) {
+        self.printed.lock().unwrap_or_else(PoisonError::into_inner).push((cta, text));
+    }
+
+    /// What was printed, the CTAs in their order, whichever ran first.
+    pub(crate) fn take_printed(&self) -> String {
+        let mut printed = std::mem::take(&mut *self.printed.lock().unwrap_or_else(PoisonError::into_inner));
+        printed.sort_by_key(|(cta, _)| *cta);
+        printed.into_iter().map(|(_, text)| text).collect()
+    }
+
     /// Notes that instructions were executed.
     pub(crate) fn spend(&self, instructions: u64) -> Result<(), Box<Fault>> {
         let before = self.spent.fetch_add(instructions, Relaxed);
@@ -116,7 +130,7 @@ impl LaunchState<'_> {
                 let number = number as u32;
                 if let Err(trap) = Cta::new(self, number).run(self, &mut counts, u64::MAX) {
                     stop_before.fetch_min(u64::from(number), Relaxed);
-                    let mut first = first_trap.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    let mut first = first_trap.lock().unwrap_or_else(PoisonError::into_inner);
                     if first.as_ref().is_none_or(|(known, _)| number < *known) {
                         *first = Some((number, trap));
                     }
@@ -135,7 +149,7 @@ impl LaunchState<'_> {
             }
             counts
         });
-        match first_trap.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
+        match first_trap.into_inner().unwrap_or_else(PoisonError::into_inner) {
             Some((_, trap)) => Err(trap),
             None => Ok(counts),
         }

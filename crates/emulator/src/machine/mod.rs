@@ -12,6 +12,7 @@ pub(crate) mod lanes;
 pub(crate) mod launch;
 pub(crate) mod mbarrier;
 pub(crate) mod phases;
+pub(crate) mod print;
 pub(crate) mod registers;
 pub(crate) mod stores;
 pub(crate) mod tile;

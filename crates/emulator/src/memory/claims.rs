@@ -25,10 +25,11 @@ const NOBODY: u32 = 0;
 const MANY: u32 = u32::MAX;
 
 impl Claims {
-    /// No claims yet.
-    pub(crate) fn new(memory: &Memory) -> Claims {
+    /// No claims yet on the buffers of a memory and, behind them, the variables of a program.
+    pub(crate) fn new(memory: &Memory, variables: &Memory) -> Claims {
         let claims = |bytes: u64| (0..bytes.div_ceil(4)).map(|_| Claim::default()).collect();
-        let buffers = memory.allocations().iter().map(|allocation| match allocation.is_read_only() {
+        let all = memory.allocations().iter().chain(variables.allocations());
+        let buffers = all.map(|allocation| match allocation.is_read_only() {
             true => Box::default(),
             false => claims(allocation.region.bytes),
         });

@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
 use super::{Packet, Region};
 
@@ -23,7 +24,11 @@ const GAP: u64 = 4096;
 /// ```
 #[derive(Debug, Default)]
 pub struct Memory {
+    /// The lowest address of a buffer; 0: the usual one.
+    first: u64,
     allocations: Vec<Allocation>,
+    /// What kernels have printed and nobody has taken yet.
+    printed: Mutex<String>,
 }
 
 /// A buffer of a [`Memory`].
@@ -63,6 +68,21 @@ impl Memory {
         Memory::default()
     }
 
+    /// No buffers; the first will be at this address.
+    pub(crate) fn starting_at(first: u64) -> Memory {
+        Memory { first, ..Memory::default() }
+    }
+
+    /// Takes what kernels have printed, by launch and within a launch by CTA: also those that ended with a trap.
+    pub fn take_printed(&self) -> String {
+        std::mem::take(&mut *self.printed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Notes what a launch has printed.
+    pub(crate) fn print(&self, text: &str) {
+        self.printed.lock().unwrap_or_else(PoisonError::into_inner).push_str(text);
+    }
+
     /// A buffer with these bytes, which kernels may read and write.
     pub fn upload(&mut self, name: &str, bytes: &[u8]) -> Buffer {
         self.push(name, words_of(bytes), bytes.len(), None, Rights::ReadWrite)
@@ -98,6 +118,27 @@ impl Memory {
         let allocation = &mut self.allocations[buffer.index];
         allocation.region.bytes = 0;
         (allocation.words, allocation.written) = (Box::default(), None);
+    }
+
+    /// The buffer of a name.
+    pub(crate) fn named(&self, name: &str) -> Option<Buffer> {
+        let index = self.allocations.iter().position(|allocation| allocation.region.name == name)?;
+        Some(Buffer { index, address: self.allocations[index].region.base })
+    }
+
+    /// Replaces the bytes of a buffer that others may be looking at.
+    pub(crate) fn overwrite(&self, buffer: Buffer, bytes: &[u8]) {
+        let allocation = &self.allocations[buffer.index];
+        assert_eq!(allocation.region.bytes, bytes.len() as u64, "bytes do not fill {}", allocation.region.name);
+        for (at, &byte) in bytes.iter().enumerate() {
+            allocation.store(at, 1, &[u32::from(byte), 0, 0, 0, 0, 0, 0, 0]);
+        }
+    }
+
+    /// Takes the name from a buffer, and its bytes: nothing finds it any more.
+    pub(crate) fn forget(&mut self, buffer: Buffer) {
+        self.free(buffer);
+        self.allocations[buffer.index].region.name.clear();
     }
 
     /// The bytes of a buffer. Bytes that nothing has written are 0xFF.
@@ -157,7 +198,9 @@ impl Memory {
         written: Option<Box<[AtomicU32]>>,
         rights: Rights,
     ) -> Buffer {
-        let end = self.allocations.last().map_or(FIRST, |last| last.region.base + last.region.bytes + GAP);
+        let end = self.allocations.last().map_or(if self.first == 0 { FIRST } else { self.first }, |last| {
+            last.region.base + last.region.bytes + GAP
+        });
         let base = end.next_multiple_of(ALIGN);
         let region = Region { name: name.to_owned(), base, bytes: bytes as u64 };
         self.allocations.push(Allocation { region, words, written, rights });

@@ -65,7 +65,9 @@ fn run(command: &Command) -> Result<(), Failure> {
     let mut memory = Memory::new();
     let (params, outputs) = place(&params(&text, name)?, &command.arguments, &mut memory)?;
     let launch = Launch { grid: command.grid, block: command.block, dynamic_shared: command.shared, params: &params };
-    let stats = kernel.launch(&memory, &launch, &command.options).map_err(|error| match error {
+    let outcome = kernel.launch(&memory, &launch, &command.options);
+    print!("{}", memory.take_printed());
+    let stats = outcome.map_err(|error| match error {
         LaunchError::Trap(_) => Failure { status: 5, message: error.to_string() },
         _ => Failure::usage(error.to_string()),
     })?;
