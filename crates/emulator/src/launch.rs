@@ -166,10 +166,12 @@ impl Kernel {
     /// Registers of a thread as ptxas chooses them for a kernel that changes them: all that a multiprocessor has.
     fn registers(&self) -> Option<u32> {
         let directives = &self.code.source().directives;
-        directives.max_registers.or_else(|| {
+        // No thread has more than 255, and they are given by eight.
+        directives.max_registers.map(|count| count.min(256)).or_else(|| {
             let threads = directives.max_threads.or(directives.required_threads)?;
             let threads = threads.iter().try_fold(1u32, |product, &n| product.checked_mul(n))?;
-            let together = threads.next_multiple_of(32).checked_mul(directives.min_ctas.unwrap_or(1).max(1))?;
+            let together =
+                threads.checked_next_multiple_of(32)?.checked_mul(directives.min_ctas.unwrap_or(1).max(1))?;
             Some((REGISTERS / together.max(1) / 8 * 8).min(256))
         })
     }

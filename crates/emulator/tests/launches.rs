@@ -253,6 +253,11 @@ fn declarations_at_the_ends_of_their_ranges_end_well() {
         );
         exercise(&text, &limited(Checks::All, Schedule::InOrder));
     }
+    for directive in [".maxnreg 4294967295", ".maxntid 4294967295", ".maxntid 65537, 65535", ".minnctapersm 4294967295"]
+    {
+        let text = format!(".version 8.8 .target sm_90a .address_size 64 .visible .entry k() {directive} {{ ret; }}");
+        exercise(&text, &limited(Checks::All, Schedule::InOrder));
+    }
     let constant =
         ".version 8.8 .target sm_90 .address_size 64 .const .align 8 .b8 c[65537]; .visible .entry k() { ret; }";
     exercise(constant, &limited(Checks::All, Schedule::InOrder));

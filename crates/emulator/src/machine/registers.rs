@@ -44,7 +44,7 @@ impl RegisterPool {
     /// Registers of that many warps, all alike.
     pub(crate) fn new(of_thread: Option<u32>, warps: usize) -> RegisterPool {
         RegisterPool {
-            of_warp: of_thread.map(|count| vec![count.next_multiple_of(8); warps]),
+            of_warp: of_thread.map(|count| vec![count.min(256).next_multiple_of(8); warps]),
             free: 0,
             changes: vec![Vec::new(); warps.div_ceil(WARPGROUP)],
             made: vec![0; warps],
