@@ -31,7 +31,7 @@ pub struct Stats {
     pub global_stores: GlobalTraffic,
     /// Reads of asynchronous copies.
     pub global_copies: GlobalTraffic,
-    /// Accesses to shared memory.
+    /// Accesses to shared memory; the operands of a `wgmma` count once for its warpgroup.
     pub shared: SharedTraffic,
     /// Barriers of CTAs, each counted once for a warp.
     pub barriers: u64,

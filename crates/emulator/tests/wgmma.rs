@@ -100,6 +100,9 @@ fn every_number_of_columns_runs() {
             let stats = check(&Case::new(columns, sum, a, a), small, |k, column| small(column + 3, k), &options);
             let depth = 32 / a.bytes();
             assert_eq!(stats.mma_flops, (2 * M * columns * depth) as u64);
+            let name = format!("wgmma.mma_async.sync.aligned.m64n{columns}k{depth}.{}.{}.{1}", sum.name(), a.name());
+            assert_eq!(stats.mma.get(&name), Some(&4), "{:?}", stats.mma);
+            assert_eq!(stats.bank_conflicts(), 0);
         }
     }
 }

@@ -254,3 +254,11 @@ fn what_threads_wrote_passes_a_fence_and_stays_until_the_wait() {
     let late = late.replacen("wgmma.fence", "setp.eq.u32 %p1, %t, 0; wgmma.fence", 1);
     launch(&case, &late, 128, Checks::All).unwrap();
 }
+
+#[test]
+fn products_without_end_are_refused() {
+    let case = case();
+    let body = case.body().replace("wgmma.wait_group.sync.aligned 0;", "bra AGAIN; wgmma.wait_group.sync.aligned 0;");
+    let trap = trap_of(&case, &body.replacen("wgmma.mma", "AGAIN:\nwgmma.mma", 1));
+    assert_says(&trap, "unsupported", &["thousands of wgmma of a warpgroup that nobody waits for"]);
+}

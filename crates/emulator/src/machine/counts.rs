@@ -112,6 +112,20 @@ impl Counts {
         }
     }
 
+    /// Counts a matrix operand, which is fetched by eight lines of 16 bytes that stand so many places apart in the list.
+    pub(crate) fn operand(&mut self, pc: u32, lines: &[u32], apart: usize) {
+        let traffic = &mut self.traffic[pc as usize];
+        traffic.bytes += 16 * lines.len() as u64;
+        for lines in lines.chunks_exact(8 * apart) {
+            for first in 0..apart {
+                let mut groups = [0u8; 8];
+                (0..8).for_each(|at| groups[lines[first + apart * at] as usize / 16 % 8] += 1);
+                traffic.wavefronts += u64::from(groups.into_iter().max().unwrap_or(0));
+                traffic.ideal += 1;
+            }
+        }
+    }
+
     /// Adds the counts of another host thread.
     pub(crate) fn add(&mut self, other: &Counts) {
         for (to, from) in self.executed.iter_mut().zip(&other.executed) {
@@ -178,6 +192,18 @@ mod tests {
         let plain = std::array::from_fn(|row| (row * 128) as u64);
         counts.shared_rows(0, &plain, 16);
         assert_eq!((counts.traffic[0].wavefronts, counts.traffic[0].ideal), (4 + 16, 6));
+    }
+
+    #[test]
+    fn lines_of_an_operand_conflict_where_eight_rows_share_banks() {
+        let mut counts = Counts::new(1, 1);
+        // Two lines of each of eight rows: 32 bytes apart, so that every fourth row shares a bank group with the first.
+        let plain: Vec<u32> = (0..8).flat_map(|row| [32 * row, 32 * row + 16]).collect();
+        counts.operand(0, &plain, 2);
+        assert_eq!((counts.traffic[0].wavefronts, counts.traffic[0].ideal, counts.traffic[0].bytes), (4, 2, 256));
+        let swizzled: Vec<u32> = plain.iter().map(|at| at ^ (at >> 7 & 1) << 4).collect();
+        counts.operand(0, &swizzled, 2);
+        assert_eq!((counts.traffic[0].wavefronts, counts.traffic[0].ideal), (6, 4));
     }
 
     #[test]

@@ -22,6 +22,9 @@ use crate::trap::Fault;
 use operands::Operands;
 pub(crate) use shape::{Shape, WARP_ROWS};
 
+/// Most entries of a log: far more than any kernel has under way before it waits.
+const MOST_ENTRIES: usize = 1 << 12;
+
 /// What the four warps of a warpgroup issue, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Warpgroup {
@@ -191,6 +194,7 @@ impl Effect<'_> {
                 if (*pc, product.a, product.b, product.adds) == (self.pc, a, b, adds) => {}
             Some(entry) => return Err(self.disagrees(entry, Some((a, b, adds)))),
             None => {
+                self.expect_room(group)?;
                 let mut operands = self.warpgroups[group].spare.pop().unwrap_or_default();
                 self.find_lines(ins, a, b, &mut operands)?;
                 let product = Product { a, b, adds, operands, is_read: false };
@@ -210,6 +214,7 @@ impl Effect<'_> {
     /// Closes the group of products that the warp issued since the last one.
     pub(crate) fn commit_products(&mut self) -> Result<(), Box<Fault>> {
         let (group, own) = self.place_in_warpgroup()?;
+        self.expect_room(group)?;
         let warpgroup = &mut self.warpgroups[group];
         let number = warpgroup.next[own];
         match warpgroup.log.get((number - warpgroup.first) as usize) {
@@ -247,6 +252,13 @@ impl Effect<'_> {
             races.clocks().retire_matrix(self.warp.index as usize, limit);
         }
         Ok(Ready::Now)
+    }
+
+    fn expect_room(&self, group: usize) -> Result<(), Box<Fault>> {
+        if self.warpgroups[group].log.len() < MOST_ENTRIES {
+            return Ok(());
+        }
+        Err(Box::new(Fault::Unsupported { what: "thousands of wgmma of a warpgroup that nobody waits for" }))
     }
 
     /// The warpgroup of the warp, and its place there.
@@ -335,6 +347,7 @@ impl Effect<'_> {
         }
         if self.watches() {
             self.check_lines(&operands.lines)?;
+            self.count_operands(ins, &operands);
         }
         if earliest {
             self.read_operands(ins, &mut operands);

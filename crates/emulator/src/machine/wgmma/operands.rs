@@ -75,6 +75,16 @@ impl Effect<'_> {
         Ok(())
     }
 
+    /// Counts what the operands cost the banks of shared memory.
+    pub(super) fn count_operands(&mut self, ins: &Instruction, operands: &Operands) {
+        let shape = Shape::of(ins.note);
+        let turns = Turns::of(ins, shape);
+        let apart = |major: Major, rows: usize| if major == Major::Depth { 2 } else { rows / 8 };
+        let (a, b) = operands.lines.split_at(operands.lines_of_a);
+        self.counts.operand(self.pc, a, apart(turns.a, ROWS));
+        self.counts.operand(self.pc, b, apart(turns.b, shape.columns));
+    }
+
     #[inline(always)]
     pub(super) fn check_lines(&self, lines: &[u32]) -> Result<(), Box<Fault>> {
         if lines.iter().all(|offset| self.shared.line_is_written(*offset as usize)) {
