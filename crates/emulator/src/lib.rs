@@ -1,4 +1,4 @@
-//! PTX, the assembly text that NVRTC emits, on a CPU: stricter than a GPU about what a GPU forgives silently.
+//! PTX, the assembly text of CUDA's compilers, on a CPU: stricter than a GPU about what a GPU forgives silently.
 //!
 //! Use this crate to run generated or handwritten kernels in tests, on machines without a GPU. It executes what the text
 //! says, warp by warp, and stops at the first thing that is wrong: accesses out of bounds, reads of what nothing wrote,
@@ -40,8 +40,15 @@
 //! assert!(error.to_string().contains("the nearest is x, 128 bytes, at its byte 128"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! The program `ptx-run` of this crate runs a kernel of a text with arrays from NumPy files: `ptx-run --help`.
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
+
+/// The examples of the front page are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct FrontPage;
 
 mod decode;
 mod isa;
