@@ -20,7 +20,7 @@ pub use trap::{KernelLine, KernelTrap};
 pub mod report {
     pub use ptx_emulator::{
         Access, BulkMisuse, Conflicts, Earlier, Fault, Frame, GlobalTraffic, MbarrierMisuse, Occupancy, Place, Region,
-        SharedTraffic, Space, Wait,
+        SharedTraffic, Space, TensorMapError, Wait,
     };
 }
 
