@@ -369,7 +369,7 @@ impl fmt::Display for Earlier {
             Earlier::BulkRead => "bulk copy out of these bytes, its group not waited for,",
             Earlier::MatrixRead => "wgmma that reads its operands here, its group not waited for,",
             Earlier::Mbarrier => "mbarrier.init",
-            Earlier::Unfenced => "store of the generic proxy, without a proxy fence of its own thread behind it,",
+            Earlier::Unfenced => "store of the generic proxy, without a proxy fence between the two,",
             Earlier::SameStore => "store of another value by the same instruction",
         })
     }
@@ -450,8 +450,8 @@ impl Fault {
                 "release the operand's stage only after the wgmma.wait_group that retires the group that reads it"
             }
             Fault::Race { earlier: Earlier::Unfenced, .. } => {
-                "fence.proxy.async in the thread that stored, after the store and before the barrier or arrive that \
-                 orders it"
+                "fence.proxy.async between the two: in the thread that stored, before the barrier or arrive that orders \
+                 the store, or behind it in the thread that starts the access"
             }
             Fault::Race { earlier: Earlier::SameStore, .. } => {
                 "let one lane store, or all of them the same value: which one stays is not defined"

@@ -318,6 +318,8 @@ fn a_sound_copy_is_no_trap() {
         format!("{EXPECT} {LOAD} {WAIT} ld.shared.u32 %r0, [tile+128];"),
         format!("{LOAD} {EXPECT} {WAIT} ld.shared.u32 %r0, [tile+128]; bar.sync 0; {STORE} {READ}"),
         format!("{FILL} fence.proxy.async.shared::cta; bar.sync 0; {STORE} {READ} bar.sync 0; {FILL}"),
+        // Behind the barrier, in the thread that starts the copy.
+        format!("{FILL} bar.sync 0; @%p0 fence.proxy.async.shared::cta; {STORE} {READ}"),
     ] {
         for options in ways() {
             let run = run(&kernel(&with_mbarrier(&body)), "k", [1, 64], &[7; 128], 128, &options);
@@ -351,11 +353,14 @@ fn copies_that_are_not_ordered_race() {
         ),
         // Twice to the same place.
         (format!("{EXPECT} {LOAD} {LOAD} {WAIT}"), "earlier bulk copy into these bytes"),
-        // What was stored is not fenced, is fenced by another thread, or is fenced too late.
-        (format!("{FILL} bar.sync 0; {STORE} {READ}"), "without a proxy fence of its own thread"),
-        (format!("{FILL} bar.sync 0; fence.proxy.async; {STORE} {READ}"), "without a proxy fence of its own thread"),
-        (format!("{FILL} fence.proxy.async.global; bar.sync 0; {STORE} {READ}"), "fence.proxy.async in the thread"),
-        (format!("{FILL} bar.sync 0; {EXPECT} {LOAD} {WAIT}"), "without a proxy fence of its own thread"),
+        // What was stored is not fenced, or is fenced by a thread that was told of it by nobody, or in another space.
+        (format!("{FILL} bar.sync 0; {STORE} {READ}"), "without a proxy fence between the two"),
+        (
+            format!("{FILL} bar.sync 0; @!%p0 fence.proxy.async; {STORE} {READ}"),
+            "without a proxy fence between the two",
+        ),
+        (format!("{FILL} fence.proxy.async.global; bar.sync 0; {STORE} {READ}"), "fence.proxy.async between the two"),
+        (format!("{FILL} bar.sync 0; {EXPECT} {LOAD} {WAIT}"), "without a proxy fence between the two"),
         // Not ordered at all.
         (format!("{FILL} fence.proxy.async; {STORE} {READ}"), "earlier store by warp 0, lane 1"),
         // The source is written again before it was read.

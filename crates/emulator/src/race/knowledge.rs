@@ -138,9 +138,12 @@ impl Clocks {
         }
     }
 
-    /// Lanes execute `fence.proxy.async`: what they wrote so far, and what they waited for of their `cp.async`, the
-    /// asynchronous proxy may see as soon as it is told of it.
+    /// Lanes execute `fence.proxy.async`: what they wrote so far, what they waited for of their `cp.async`, and what they
+    /// know of such accesses of others, the asynchronous proxy may see as soon as it is told of it. A fence may stand
+    /// anywhere on the way from the write to the access (PTX ISA, "Proxy-preserved base causality order"): Triton puts it
+    /// behind the barrier.
     pub(crate) fn fence(&mut self, warp: usize, lanes: u32) {
+        self.fence_known(warp, lanes);
         let index = warp as u32;
         let copied = self.warps[warp].own[0].clocks;
         self.raise_own(warp, lanes, Agent::Fenced(index), self.warps[warp].now);
@@ -149,6 +152,51 @@ impl Clocks {
         }
         // What comes after the fence is not covered by it.
         self.warps[warp].now += 1;
+    }
+
+    /// What lanes know of writes of the generic proxy has passed a fence.
+    fn fence_known(&mut self, warp: usize, lanes: u32) {
+        let writers = 2 * self.warps.len();
+        let me = &self.warps[warp];
+        let tables = me.common.iter().chain(me.single.iter().flat_map(|single| single.iter().flatten()));
+        let mut met: Vec<bool> = me.all[..writers].iter().map(|clock| *clock > 0).collect();
+        for rows in tables {
+            rows.iter().zip(&mut met).for_each(|(row, met)| *met |= *row != [0; WARP]);
+        }
+        let mut pairs = Vec::new();
+        for writer in (0..writers).filter(|writer| met[*writer]) {
+            let fence = match self.agents.get(writer) {
+                Agent::Copies(warp) => Agent::FencedCopies(warp),
+                _ => Agent::Fenced((writer % self.warps.len()) as u32),
+            };
+            pairs.extend(self.number_of(fence).map(|fence| (writer, fence)));
+        }
+        let agents = self.agents.count();
+        let me = &mut self.warps[warp];
+        let everybody = lanes == me.live;
+        if everybody {
+            for &(writer, fence) in &pairs {
+                me.all[fence] = me.all[fence].max(me.all[writer]);
+            }
+            if let Some(rows) = &mut me.common {
+                raise_fences(rows, agents, &pairs);
+            }
+        }
+        if me.single.is_some() || !everybody {
+            let (all, common) = (&me.all, &me.common);
+            let single = me.single.get_or_insert_with(|| Box::new([const { None }; WARP]));
+            for lane in lanes_of(lanes) {
+                let rows = rows_of(&mut single[lane], agents);
+                if !everybody {
+                    for (at, row) in rows.iter_mut().enumerate() {
+                        let shared = common.as_ref().and_then(|common| common.get(at)).unwrap_or(&[0; WARP]);
+                        row.iter_mut().zip(shared).for_each(|(known, told)| *known = (*told).max(all[at]).max(*known));
+                    }
+                }
+                raise_fences(rows, agents, &pairs);
+            }
+        }
+        self.simplify(warp);
     }
 
     fn raise_own(&mut self, warp: usize, lanes: u32, agent: Agent, clock: u32) {
@@ -419,6 +467,15 @@ fn rows_of(table: &mut Option<Vec<PerLane>>, agents: usize) -> &mut Vec<PerLane>
     let rows = table.get_or_insert_default();
     rows.resize(agents.max(rows.len()), [0; WARP]);
     rows
+}
+
+/// What a table says of writers is said of what has passed a fence, too.
+fn raise_fences(rows: &mut Vec<PerLane>, agents: usize, pairs: &[(usize, usize)]) {
+    rows.resize(agents.max(rows.len()), [0; WARP]);
+    for &(writer, fence) in pairs {
+        let told = rows[writer];
+        raise(&mut rows[fence], &told);
+    }
 }
 
 #[inline(always)]

@@ -189,7 +189,7 @@ fn what_a_lane_was_told_it_passes_on() {
 }
 
 #[test]
-fn the_asynchronous_proxy_sees_what_its_writer_fenced_before_telling() {
+fn the_asynchronous_proxy_sees_what_passed_a_fence_on_the_way() {
     for (fence_before, fence_after) in [(false, false), (false, true), (true, false)] {
         let mut races = races();
         races.write(actor(1, 2), 16, 4).unwrap();
@@ -201,14 +201,37 @@ fn the_asynchronous_proxy_sees_what_its_writer_fenced_before_telling() {
             races.clocks().fence(0, EVERYBODY);
         }
         let read = races.async_read(Agent::Bulk(0), &[actor(0, 0)], LINE, 1);
-        if fence_before {
+        if fence_before || fence_after {
             read.unwrap();
         } else {
             assert_eq!(conflict(read), Earlier::Unfenced);
         }
+        // Nobody told the warp that wrote of the other's fence.
         let write = races.async_write(0, actor(1, 0), LINE, 1);
         assert_eq!(conflict(write), if fence_before { Earlier::BulkRead } else { Earlier::Unfenced });
     }
+}
+
+#[test]
+fn a_fence_covers_what_its_thread_was_told_of_and_is_told_to_others() {
+    let mut races = races();
+    races.write(actor(1, 2), 16, 4).unwrap();
+    // One lane learns of it and fences; what the others know has passed none.
+    let mut told = Contribution::default();
+    races.clocks().contribute(1, EVERYBODY, &mut told);
+    races.clocks().receive(0, 0b10, &told);
+    races.clocks().fence(0, 0b10);
+    races.async_read(Agent::Bulk(0), &[actor(0, 1)], LINE, 1).unwrap();
+    races.clocks().receive(0, EVERYBODY, &told);
+    assert_eq!(conflict(races.async_read(Agent::Bulk(0), &[actor(0, 3)], LINE, 1)), Earlier::Unfenced);
+    // A fence before the news covers nothing of it.
+    races.write(actor(1, 2), 32, 4).unwrap();
+    races.clocks().fence(0, EVERYBODY);
+    barrier(&mut races);
+    assert_eq!(conflict(races.async_read(Agent::Bulk(0), &[actor(0, 1)], [32], 2)), Earlier::Unfenced);
+    races.clocks().fence(0, EVERYBODY);
+    barrier(&mut races);
+    races.async_read(Agent::Bulk(1), &[actor(1, 2)], [32], 1).unwrap();
 }
 
 #[test]
