@@ -258,6 +258,13 @@ pub enum Fault {
         /// The function.
         function: String,
     },
+    /// A call through a pointer that is the address of no function that fits.
+    NotAFunction {
+        /// The lane.
+        lane: usize,
+        /// The pointer.
+        address: u64,
+    },
     /// A branch by a table whose index is outside of it.
     OutsideTable {
         /// The lane.
@@ -391,6 +398,7 @@ impl Fault {
             | Fault::UnwaitedCopy { lane, .. }
             | Fault::Assertion { lane, .. }
             | Fault::OutsideTable { lane, .. }
+            | Fault::NotAFunction { lane, .. }
             | Fault::DivisionByZero { lane } => Some(lane),
             Fault::Race { lane, .. } => lane,
             _ => None,
@@ -425,6 +433,7 @@ impl Fault {
             Fault::Deliberate => "trap instruction",
             Fault::Assertion { .. } => "assertion",
             Fault::OutsideTable { .. } => "branch outside its table",
+            Fault::NotAFunction { .. } => "not a function",
             Fault::Limit { .. } => "instruction limit",
             Fault::Unsupported { .. } => "unsupported",
         }
@@ -487,6 +496,7 @@ impl Fault {
             }
             Fault::DivisionByZero { .. } => "check the divisor before the division",
             Fault::Deliberate | Fault::Assertion { .. } => "the kernel found something wrong itself",
+            Fault::NotAFunction { .. } => "check what the pointer was set to",
             Fault::OutsideTable { .. } => "bound the index: whoever wrote the table promised that it is in it",
             Fault::Limit { .. } => "look for a loop that never ends, or raise the limit",
             Fault::Unsupported { .. } => "write it another way, or extend the emulator",
@@ -567,6 +577,9 @@ impl fmt::Display for Fault {
             Fault::Deliberate => f.write_str("the kernel executed trap"),
             Fault::Assertion { condition, file, line, function, .. } => {
                 write!(f, "{file}:{line}: {function}: assertion `{condition}` failed")
+            }
+            Fault::NotAFunction { address, .. } => {
+                write!(f, "a call of {address:#x}, which is the address of no function with these parameters")
             }
             Fault::OutsideTable { index, .. } => write!(f, "a branch by a table at {index}, which it does not have"),
             Fault::Limit { instructions } => write!(f, "more than {instructions} warp instructions"),

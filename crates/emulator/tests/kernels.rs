@@ -110,3 +110,14 @@ fn the_device_runtime_prints_and_asserts() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn calls_through_pointers_find_their_functions() {
+    let given = [0, 1, 1, 0, 0, 1, 0, 1];
+    let (words, _) = run(&text("runtime.ptx"), "through", [1, 8], &given, 8, &Options::default()).unwrap();
+    assert_eq!(words, [0, 1, 4, 1, 2, 25, 3, 49]);
+    match run(&text("runtime.ptx"), "through", [1, 2], &[0, 2], 2, &Options::default()) {
+        Err(LaunchError::Trap(trap)) => assert_eq!(trap.fault, Fault::NotAFunction { lane: 1, address: 64 }),
+        other => panic!("{other:?}"),
+    }
+}

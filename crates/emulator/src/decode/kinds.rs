@@ -127,7 +127,9 @@ impl<'a> Kinds<'a> {
             ("mma" | "ldmatrix" | "stmatrix" | "movmatrix", _) => FRAGMENT,
             ("wgmma", _) if class == Some(Class::Wide) => ADDRESS,
             ("wgmma", _) => FRAGMENT,
-            ("cvta" | "isspacep", _) | ("vprintf", 1..) | ("__assertfail", 0 | 1 | 3 | 4) => ADDRESS,
+            ("cvta" | "isspacep", _) | ("vprintf", 1..) | ("__nofunction", _) | ("__assertfail", 0 | 1 | 3 | 4) => {
+                ADDRESS
+            }
             ("cvt", _) if self.has("pack") => COUNT,
             ("cvt" | "set", 0) => first,
             // Mixed precision: the result and what is added are of the first type.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::variables::initial_bytes;
+use super::variables::{address_of_function, initial_bytes};
 use crate::memory::global::Memory;
 use crate::memory::{Region, Space, shared};
 use crate::syntax::{self, Function, Module};
@@ -45,6 +45,11 @@ impl Layout {
         function: &Function,
     ) -> Result<Layout, (syntax::Position, String)> {
         let mut layout = Layout::default();
+        for function in &module.functions {
+            if let Some(address) = address_of_function(module, &function.name) {
+                layout.place(&function.name, Space::Global, address);
+            }
+        }
         for allocation in variables.allocations() {
             layout.place(&allocation.region.name, Space::Global, allocation.region.base);
         }

@@ -380,9 +380,7 @@ impl Decoder<'_> {
     }
 
     fn symbol(&self, name: &str) -> Result<(crate::memory::Space, u64), Refusal> {
-        self.layout.find(name).ok_or_else(|| {
-            Refusal(format!("{name} has no address: it is a function, or a variable that the text does not define"))
-        })
+        self.layout.find(name).ok_or_else(|| Refusal(format!("{name} has no address: the text does not define it")))
     }
 
     fn class(&self, id: RegisterId) -> Class {

@@ -1,7 +1,7 @@
 //! Variables of global memory that a text declares. They live as long as the program, and all its kernels share them.
 
 use crate::memory::global::{Buffer, Memory};
-use crate::syntax::{InitValue, Module, Space, Variable};
+use crate::syntax::{Function, FunctionKind, InitValue, Module, Space, Variable};
 
 /// Where they begin: far behind all buffers of a [`Memory`], and before the windows of other spaces.
 const FIRST: u64 = 0x4000_0000_0000;
@@ -22,8 +22,10 @@ pub(crate) fn place(module: &Module) -> Memory {
         left -= bytes;
         placed.push((variable, memory.alloc(&variable.name, bytes as usize)));
     }
-    let address_of =
-        |name: &str| placed.iter().find(|(variable, _)| variable.name == name).map(|(_, buffer)| buffer.address());
+    let address_of = |name: &str| {
+        let variable = placed.iter().find(|(variable, _)| variable.name == name);
+        variable.map(|(_, buffer)| buffer.address()).or_else(|| address_of_function(module, name))
+    };
     let mut unknown = Vec::new();
     for (variable, buffer) in &placed {
         match initial_bytes(variable, variable.bytes.unwrap_or(0) as usize, address_of) {
@@ -34,6 +36,16 @@ pub(crate) fn place(module: &Module) -> Memory {
     // Nobody may name them: they hold an address that is not known.
     unknown.into_iter().for_each(|buffer| memory.forget(buffer));
     memory
+}
+
+/// Where functions begin: nothing can be read there.
+const FUNCTIONS: u64 = 0x5000_0000_0000;
+
+/// What stands for the address of a function.
+pub(super) fn address_of_function(module: &Module, name: &str) -> Option<u64> {
+    let name = module.aliases.get(name).map_or(name, String::as_str);
+    let is = |function: &Function| function.kind == FunctionKind::Device && function.name == name;
+    module.functions.iter().position(is).map(|at| FUNCTIONS + 16 * at as u64)
 }
 
 /// What a variable holds at first; None if that is an address that is not known.

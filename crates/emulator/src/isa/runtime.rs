@@ -47,6 +47,16 @@ pub(super) const FORMS: &[Form] = &[
             Err(Box::new(Fault::OutsideTable { lane, index: effect.words(ins, 0)[lane] }))
         }),
     },
+    Form {
+        spelling: "__nofunction",
+        operands: &[L],
+        family: Family::Control,
+        meaning: "what is left of a call through a pointer behind those of each function: a is none of them",
+        action: effect!(Effect, |effect, ins| {
+            let lane = effect.lanes.mask().trailing_zeros() as usize;
+            Err(Box::new(Fault::NotAFunction { lane, address: effect.lanes.wides(ins.rows[0])[lane] }))
+        }),
+    },
 ];
 
 /// Most characters that are read of a text.

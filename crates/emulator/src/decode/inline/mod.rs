@@ -2,8 +2,10 @@
 //!
 //! A call of a function becomes the body of that function, with registers and labels of its own; arguments and results,
 //! which PTX keeps in `.param` variables, become variables of the thread's stack frame. `brx.idx` becomes a branch for each
-//! place of its table. What cannot be written out (a call through a pointer, a function that calls itself or is defined
-//! nowhere) stays a call, and is refused when its kernel is decoded.
+//! place of its table. What cannot be written out (a function that calls itself, or is defined nowhere) stays a call, and is
+//! refused when its kernel is decoded.
+
+mod pointers;
 
 use std::collections::HashMap;
 
@@ -37,9 +39,9 @@ pub(crate) fn inline(module: &mut Module) {
 }
 
 /// Why a call could not be written out.
-pub(super) fn why_not(module: &Module, call: &Instruction) -> String {
+pub(in crate::decode) fn why_not(module: &Module, call: &Instruction) -> String {
     let Some(Call { name, .. }) = Call::of(call) else {
-        return "calls through pointers are not modelled".to_owned();
+        return "no function whose address is taken has these parameters, or one calls itself".to_owned();
     };
     match callee(module, name) {
         None => format!("{name} is defined nowhere in the text"),
@@ -202,22 +204,36 @@ impl Inliner<'_> {
     /// Writes out a call, or leaves it as it is.
     fn call(&mut self, call: Instruction) {
         let module = self.module;
-        let Some(Call { name, results, arguments }) = Call::of(&call) else { return self.out.body.push(call) };
-        if let Some(runtime) = super::runtime::Function::named(name) {
+        let Some(Call { name, results, arguments }) = Call::of(&call) else {
+            return self.call_through_pointer(call);
+        };
+        if let Some(runtime) = crate::decode::runtime::Function::named(name) {
             let end = self.skipped_by(&call);
             let written = runtime.instructions(&call, &results, &arguments, &mut self.out.registers);
             self.out.body.extend(written);
             return self.place(end);
         }
-        let callee = callee(module, name).filter(|callee| {
-            let fits = callee.params.len() == arguments.len() && callee.returns.len() == results.len();
-            let recursive = self.path.contains(&callee.name) || self.path.len() == MOST_DEEP;
-            fits && !recursive && self.calls < MOST_CALLS && self.out.body.len() + callee.body.len() < MOST_WRITTEN
-        });
-        let Some(callee) = callee else { return self.out.body.push(call) };
-        let end = self.skipped_by(&call);
-        let given = results.iter().chain(&arguments);
-        let names = callee.returns.iter().chain(&callee.params).zip(given);
+        let fits = |callee: &Function| callee.params.len() == arguments.len() && callee.returns.len() == results.len();
+        match callee(module, name) {
+            Some(callee) if fits(callee) && self.may_write_out(callee) => {
+                let end = self.skipped_by(&call);
+                self.write_out(&call, callee, &results, &arguments);
+                self.place(end);
+            }
+            _ => self.out.body.push(call),
+        }
+    }
+
+    /// Whether the body of a function can stand here: it is not inside itself, and there is room.
+    fn may_write_out(&self, callee: &Function) -> bool {
+        let recursive = self.path.contains(&callee.name) || self.path.len() == MOST_DEEP;
+        !recursive && self.calls < MOST_CALLS && self.out.body.len() + callee.body.len() < MOST_WRITTEN
+    }
+
+    /// Writes the body of a function for a call.
+    fn write_out(&mut self, call: &Instruction, callee: &Function, results: &[&str], arguments: &[&str]) {
+        let end = self.new_label();
+        let names = callee.returns.iter().chain(&callee.params).zip(results.iter().chain(arguments));
         let names = names.map(|(param, given)| (param.name.clone(), (*given).to_owned())).collect();
         let mut frame = Frame { names, end: Some(end), called_at: call.source, ..Frame::default() };
         self.calls += 1;
@@ -227,11 +243,15 @@ impl Inliner<'_> {
         self.place(end);
     }
 
-    /// A label behind a call, where lanes go on that the call's guard leaves out.
-    fn skipped_by(&mut self, call: &Instruction) -> LabelId {
+    fn new_label(&mut self) -> LabelId {
         self.out.labels.push(0);
         self.out.label_names.push("behind the call".to_owned());
-        let end = LabelId(self.out.labels.len() as u32 - 1);
+        LabelId(self.out.labels.len() as u32 - 1)
+    }
+
+    /// A label behind a call, where lanes go on that the call's guard leaves out.
+    fn skipped_by(&mut self, call: &Instruction) -> LabelId {
+        let end = self.new_label();
         if let Some(guard) = call.guard {
             self.go_to(call, Some(end), Some(Guard { negated: !guard.negated, ..guard }));
         }
@@ -269,7 +289,7 @@ impl Inliner<'_> {
 }
 
 /// An instruction at the place of another.
-pub(super) fn plain(
+pub(in crate::decode) fn plain(
     like: &Instruction,
     opcode: &str,
     modifiers: &[&str],
