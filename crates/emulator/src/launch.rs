@@ -40,6 +40,8 @@ pub struct Options {
     /// Registers that the launch gives each thread, as a cubin says: what `setmaxnreg` starts from. None: `.maxnreg`, or the
     /// most that fit into a multiprocessor with `.maxntid` threads.
     pub registers: Option<u32>,
+    /// CTAs of a cluster along x, y and z, where the kernel does not say it by `.reqnctapercluster`.
+    pub cluster: [u32; 3],
     /// Most warp instructions: a kernel that runs for ever becomes a trap.
     pub limit: u64,
 }
@@ -53,6 +55,7 @@ impl Default for Options {
             seed: 1,
             threads: 0,
             registers: None,
+            cluster: [1; 3],
             limit: 20_000_000_000,
         }
     }
@@ -101,6 +104,12 @@ const MOST_GRID: [u32; 3] = [i32::MAX as u32, 65_535, 65_535];
 /// Registers of a multiprocessor, of 32 bits each.
 const REGISTERS: u32 = 1 << 16;
 
+/// Most CTAs of a cluster: what an H100 takes of kernels that ask for more than the portable 8.
+const MOST_CLUSTER: u32 = 16;
+
+/// Most warps of a cluster whose races can be told: each takes two of the agents that there are.
+const MOST_WARPS: u32 = 384;
+
 /// The axis along which there are too many, and how many there may be.
 fn over(given: [u32; 3], most: [u32; 3]) -> Option<(&'static str, u32)> {
     let axes = ["x", "y", "z"].into_iter().zip(most);
@@ -117,6 +126,7 @@ impl Kernel {
         let code = &*self.code;
         let refused = |reason: String| LaunchError::Refused { kernel: code.name().to_owned(), reason };
         self.check(launch).map_err(refused)?;
+        let cluster = self.cluster(launch, options).map_err(refused)?;
         let mut shared_variables = code.layout.shared.clone();
         if let Some(dynamic) = &code.layout.dynamic {
             shared_variables.push(Region { bytes: u64::from(launch.dynamic_shared), ..dynamic.clone() });
@@ -139,6 +149,7 @@ impl Kernel {
             constants: &code.layout.constants,
             grid: launch.grid,
             block: launch.block,
+            cluster,
             dynamic_shared: launch.dynamic_shared,
             shared_variables,
             watches: options.checks != Checks::None,
@@ -174,6 +185,35 @@ impl Kernel {
                 threads.checked_next_multiple_of(32)?.checked_mul(directives.min_ctas.unwrap_or(1).max(1))?;
             Some((REGISTERS / together.max(1) / 8 * 8).min(256))
         })
+    }
+
+    /// The CTAs of a cluster.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    fn cluster(&self, launch: &Launch<'_>, options: &Options) -> Result<[u32; 3], String> {
+        let cluster = match self.code.source().directives.required_cluster {
+            Some(required) if options.cluster != [1; 3] && options.cluster != required => {
+                return Err(format!(
+                    "clusters of {:?} CTAs, and the kernel is compiled for {required:?}",
+                    options.cluster
+                ));
+            }
+            Some(required) => required,
+            None => options.cluster,
+        };
+        let size = cluster.iter().try_fold(1u32, |product, &n| product.checked_mul(n)).unwrap_or(u32::MAX);
+        if !(1..=MOST_CLUSTER).contains(&size) {
+            return Err(format!("a cluster of {cluster:?} CTAs; it has 1 to {MOST_CLUSTER}"));
+        }
+        let warps = launch.block.iter().product::<u32>().div_ceil(32).next_multiple_of(4);
+        if options.checks == Checks::All && size > 1 && size * warps > MOST_WARPS {
+            return Err(format!("a cluster of {} warps; races can be told of {MOST_WARPS} at most", size * warps));
+        }
+        if (0..3).any(|axis| launch.grid[axis] % cluster[axis] != 0) {
+            return Err(format!("a grid of {:?} CTAs, no multiple of clusters of {cluster:?}", launch.grid));
+        }
+        Ok(cluster)
     }
 
     /// What is wrong with a launch.

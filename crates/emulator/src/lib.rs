@@ -69,7 +69,7 @@ pub use isa::manual::{FormInfo, forms, isa_markdown};
 pub use launch::{Checks, Copies, Launch, Options, Schedule};
 pub use memory::global::{Buffer, Memory};
 pub use memory::{Access, Region, Space};
-pub use misuse::{BulkMisuse, MbarrierMisuse};
+pub use misuse::{BulkMisuse, ClusterMisuse, MbarrierMisuse};
 pub use program::{Kernel, LaunchError, LoadError, Program};
 pub use race::Earlier;
 pub use stats::{Conflicts, GlobalTraffic, Occupancy, SharedTraffic, Stats};

@@ -1,4 +1,4 @@
-//! What can be done wrong with mbarriers and bulk copies.
+//! What can be done wrong with mbarriers, bulk copies and clusters.
 
 use std::fmt;
 
@@ -254,6 +254,63 @@ impl fmt::Display for BulkMisuse {
             BulkMisuse::Mask { mask, ctas } => {
                 write!(f, "it goes to the CTAs of the mask {mask:#06x}, of a cluster of {ctas}")
             }
+        }
+    }
+}
+
+/// A use of the barrier or of the shared memory of a cluster that PTX leaves undefined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClusterMisuse {
+    /// A thread arrives again before it has waited.
+    ArrivesTwice,
+    /// A thread waits that has not arrived.
+    WaitsWithoutArriving,
+    /// A CTA that the cluster does not have.
+    Rank {
+        /// The number that is named.
+        rank: u32,
+        /// CTAs of the cluster.
+        ctas: u32,
+    },
+    /// Shared memory of a CTA is accessed before it is sure that it runs.
+    NotStarted {
+        /// Its number.
+        rank: u32,
+    },
+    /// Shared memory of a CTA is accessed after its end.
+    Ended {
+        /// Its number.
+        rank: u32,
+    },
+}
+
+impl ClusterMisuse {
+    /// What usually mends it.
+    pub(crate) fn help(&self) -> &'static str {
+        match self {
+            ClusterMisuse::ArrivesTwice | ClusterMisuse::WaitsWithoutArriving => {
+                "let every thread arrive once, then wait once: barrier.cluster.arrive, barrier.cluster.wait"
+            }
+            ClusterMisuse::Rank { .. } => {
+                "name CTAs below %cluster_nctarank, and launch with the cluster that is meant"
+            }
+            ClusterMisuse::NotStarted { .. } => "pass a barrier of the cluster before the first access to another CTA",
+            ClusterMisuse::Ended { .. } => "pass a barrier of the cluster after the last access to another CTA",
+        }
+    }
+}
+
+impl fmt::Display for ClusterMisuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ClusterMisuse::ArrivesTwice => f.write_str("a thread arrives at its barrier for the second time"),
+            ClusterMisuse::WaitsWithoutArriving => f.write_str("a thread waits at its barrier and has not arrived"),
+            ClusterMisuse::Rank { rank, ctas } => write!(f, "CTA {rank} is named, of a cluster of {ctas}"),
+            ClusterMisuse::NotStarted { rank } => {
+                write!(f, "shared memory of CTA {rank} is accessed, and nothing says that it runs already")
+            }
+            ClusterMisuse::Ended { rank } => write!(f, "shared memory of CTA {rank} is accessed, which has ended"),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::memory::{Access, Region, Space};
-use crate::misuse::{BulkMisuse, MbarrierMisuse};
+use crate::misuse::{BulkMisuse, ClusterMisuse, MbarrierMisuse};
 use crate::race::Earlier;
 
 /// Why a launch stopped: the first thing that a kernel did wrong, with the place where it did.
@@ -223,6 +223,13 @@ pub enum Fault {
         /// What is wrong.
         misuse: BulkMisuse,
     },
+    /// The barrier or the shared memory of a cluster is used in a way that PTX leaves undefined.
+    Cluster {
+        /// Lane.
+        lane: usize,
+        /// What is wrong.
+        misuse: ClusterMisuse,
+    },
     /// Nobody can go on.
     Deadlock {
         /// Who waits where, for what.
@@ -395,6 +402,7 @@ impl Fault {
             | Fault::InactiveSource { lane, .. }
             | Fault::Mbarrier { lane, .. }
             | Fault::Bulk { lane, .. }
+            | Fault::Cluster { lane, .. }
             | Fault::UnwaitedCopy { lane, .. }
             | Fault::Assertion { lane, .. }
             | Fault::OutsideTable { lane, .. }
@@ -421,6 +429,7 @@ impl Fault {
             Fault::BarrierMisuse { .. } => "barrier misuse",
             Fault::Mbarrier { .. } => "mbarrier misuse",
             Fault::Bulk { .. } => "bulk copy misuse",
+            Fault::Cluster { .. } => "cluster misuse",
             Fault::RegisterMisuse { .. } => "register misuse",
             Fault::Descriptor { .. } => "wgmma descriptor",
             Fault::RegisterInFlight { .. } => "register in flight",
@@ -489,6 +498,7 @@ impl Fault {
             }
             Fault::UnwaitedProduct { .. } => "close the group and wait for it: wgmma.commit_group, wgmma.wait_group 0",
             Fault::Bulk { misuse, .. } => misuse.help(),
+            Fault::Cluster { misuse, .. } => misuse.help(),
             Fault::Deadlock { .. } => "let every thread that is counted reach the barrier",
             Fault::UnwaitedCopy { .. } => "wait for all groups before the end, or do not start the copy",
             Fault::UnobservedCopy { .. } => {
@@ -566,6 +576,7 @@ impl fmt::Display for Fault {
                 write!(f, "a thread ends with a wgmma that {how}")
             }
             Fault::Bulk { misuse, .. } => write!(f, "bulk copy: {misuse}"),
+            Fault::Cluster { misuse, .. } => write!(f, "cluster: {misuse}"),
             Fault::Deadlock { .. } => f.write_str("deadlock: no warp of the CTA can go on"),
             Fault::UnwaitedCopy { .. } => {
                 f.write_str("a thread ends with asynchronous copies that it never waited for")

@@ -289,7 +289,7 @@ fn expect_target(target: &str, instruction: &syntax::Instruction) -> Result<(), 
 /// Whether an instruction can tell one CTA what another did: then the order of CTAs may change results.
 fn speaks_to_other_ctas(instruction: &syntax::Instruction) -> bool {
     let has = |words: &[&str]| instruction.modifiers.iter().any(|word| words.contains(&word.as_str()));
-    if has(&["shared", "shared::cta"]) && !has(&["reduce"]) {
+    if has(&["shared", "shared::cta", "shared::cluster"]) && !has(&["reduce"]) {
         return false;
     }
     match instruction.opcode.as_str() {

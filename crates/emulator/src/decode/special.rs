@@ -23,7 +23,21 @@ pub(crate) enum Special {
     LanemaskGt,
     DynamicSharedBytes,
     TotalSharedBytes,
-    /// 0: one multiprocessor, one grid, one cluster for each CTA.
+    /// The cluster's index along an axis.
+    ClusterId(usize),
+    /// Clusters of the launch along an axis.
+    ClusterCount(usize),
+    /// The CTA's index in its cluster along an axis.
+    InCluster(usize),
+    /// CTAs of a cluster along an axis.
+    OfCluster(usize),
+    /// The CTA's number in its cluster.
+    ClusterRank,
+    /// CTAs of a cluster.
+    ClusterSize,
+    /// Whether the launch has clusters.
+    HasClusters,
+    /// 0: one multiprocessor, one grid.
     Zero,
     One,
 }
@@ -33,6 +47,10 @@ pub(crate) struct Start {
     pub(crate) grid: [u32; 3],
     pub(crate) block: [u32; 3],
     pub(crate) cta: [u32; 3],
+    /// CTAs of a cluster.
+    pub(crate) cluster: [u32; 3],
+    /// The CTA's place in its cluster.
+    pub(crate) in_cluster: [u32; 3],
     /// Index of the warp in its CTA.
     pub(crate) warp: u32,
     pub(crate) dynamic_shared: u32,
@@ -61,11 +79,15 @@ impl Special {
             "%lanemask_gt" => Special::LanemaskGt,
             "%dynamic_smem_size" => Special::DynamicSharedBytes,
             "%total_smem_size" => Special::TotalSharedBytes,
-            // Without clusters every CTA is one of its own.
-            "%clusterid" => Special::Ctaid(axis),
-            "%nclusterid" => Special::Nctaid(axis),
-            "%cluster_ctaid" | "%cluster_ctarank" | "%is_explicit_cluster" | "%smid" | "%gridid" => Special::Zero,
-            "%cluster_nctaid" | "%cluster_nctarank" | "%nsmid" => Special::One,
+            "%clusterid" => Special::ClusterId(axis),
+            "%nclusterid" => Special::ClusterCount(axis),
+            "%cluster_ctaid" => Special::InCluster(axis),
+            "%cluster_nctaid" => Special::OfCluster(axis),
+            "%cluster_ctarank" => Special::ClusterRank,
+            "%cluster_nctarank" => Special::ClusterSize,
+            "%is_explicit_cluster" => Special::HasClusters,
+            "%smid" | "%gridid" => Special::Zero,
+            "%nsmid" => Special::One,
             _ => return None,
         })
     }
@@ -93,6 +115,16 @@ impl Special {
                 Special::LanemaskGt => !(bit | (bit - 1)),
                 Special::DynamicSharedBytes => start.dynamic_shared,
                 Special::TotalSharedBytes => start.total_shared,
+                Special::ClusterId(axis) => start.cta[axis] / start.cluster[axis],
+                Special::ClusterCount(axis) => start.grid[axis] / start.cluster[axis],
+                Special::InCluster(axis) => start.in_cluster[axis],
+                Special::OfCluster(axis) => start.cluster[axis],
+                Special::ClusterRank => {
+                    let ([x, y, z], [width, height, _]) = (start.in_cluster, start.cluster);
+                    x + width * (y + height * z)
+                }
+                Special::ClusterSize => start.cluster.iter().product(),
+                Special::HasClusters => u32::from(start.cluster != [1; 3]),
                 Special::Zero => 0,
                 Special::One => 1,
             }
@@ -106,8 +138,16 @@ mod tests {
 
     #[test]
     fn threads_are_numbered_along_x_first() {
-        let start =
-            Start { grid: [1, 1, 1], block: [8, 4, 2], cta: [0, 0, 0], warp: 1, dynamic_shared: 0, total_shared: 0 };
+        let start = Start {
+            grid: [1, 1, 1],
+            block: [8, 4, 2],
+            cta: [0, 0, 0],
+            cluster: [1; 3],
+            in_cluster: [0; 3],
+            warp: 1,
+            dynamic_shared: 0,
+            total_shared: 0,
+        };
         let at = |special: Special, lane: usize| special.values(&start)[lane];
         assert_eq!([0, 1, 2].map(|axis| at(Special::Tid(axis), 13)), [5, 1, 1]);
         assert_eq!(

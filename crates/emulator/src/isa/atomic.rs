@@ -15,7 +15,7 @@ macro_rules! atomic {
         Form {
             spelling: concat!(
                 $opcode,
-                "[.relaxed|.acquire|.release|.acq_rel][.cta|.cluster|.gpu|.sys][.global|.shared|.shared::cta]",
+                "[.relaxed|.acquire|.release|.acq_rel][.cta|.cluster|.gpu|.sys][.global|.shared|.shared::cta|.shared::cluster]",
                 $operations,
                 "[.noftz]",
                 $types,

@@ -230,22 +230,17 @@ fn rank(chosen: &Chosen<'_>, ins: &Instruction, more: usize) -> Option<u32> {
     (usize::from(ins.row_count) == rank as usize + more).then_some(rank)
 }
 
-/// Refuses a mask that names a CTA beyond this one, which is alone in its cluster.
-fn expect_here(effect: &Effect<'_>, ins: &Instruction, lane: usize, mask: usize) -> Result<(), Box<Fault>> {
-    match effect.words(ins, mask)[lane] {
-        1 => Ok(()),
-        mask => Err(bulk(lane, BulkMisuse::Mask { mask, ctas: 1 })),
-    }
+/// The mask of CTAs to which a load goes, in a row behind `rows` others, if there is one.
+fn ctas(effect: &Effect<'_>, ins: &Instruction, lane: usize, rows: usize) -> Option<u32> {
+    (ins.note & TO_MANY != 0).then(|| effect.words(ins, rows)[lane] & 0xFFFF)
 }
 
 #[inline(always)]
 fn load_line(effect: &mut Effect<'_>, ins: &Instruction) -> Result<(), Box<Fault>> {
     for lane in effect.executing() {
-        if ins.note & TO_MANY != 0 {
-            expect_here(effect, ins, lane, 1)?;
-        }
+        let ctas = ctas(effect, ins, lane, 1);
         let from = effect.line(ins, lane, ins.addresses[1], 0, Access::BulkSource)?;
-        effect.start_load(lane, ins.addresses[0], ins.addresses[2], from)?;
+        effect.start_load(lane, ins.addresses[0], ins.addresses[2], from, ctas)?;
     }
     Ok(())
 }
@@ -254,11 +249,9 @@ fn load_line(effect: &mut Effect<'_>, ins: &Instruction) -> Result<(), Box<Fault
 fn load_box(effect: &mut Effect<'_>, ins: &Instruction) -> Result<(), Box<Fault>> {
     let rank = (ins.note & 7) as usize;
     for lane in effect.executing() {
-        if ins.note & TO_MANY != 0 {
-            expect_here(effect, ins, lane, rank)?;
-        }
+        let ctas = ctas(effect, ins, lane, rank);
         let from = effect.tile(ins, lane, ins.addresses[1], rank, Direction::Load)?;
-        effect.start_load(lane, ins.addresses[0], ins.addresses[2], from)?;
+        effect.start_load(lane, ins.addresses[0], ins.addresses[2], from, ctas)?;
     }
     Ok(())
 }

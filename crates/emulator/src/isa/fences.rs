@@ -14,7 +14,7 @@ pub(super) const FORMS: &[Form] = &[
             Some(match chosen.word(0) {
                 "global" => effect!(Effect, |_effect, _ins| { Ok(()) }),
                 _ => effect!(Effect, |effect, _ins| {
-                    let (warp, lanes) = (effect.warp.index as usize, effect.lanes.mask());
+                    let (warp, lanes) = (effect.warp.agent as usize, effect.lanes.mask());
                     if let Some(races) = &mut effect.shared.races {
                         races.clocks().fence(warp, lanes);
                     }

@@ -249,6 +249,10 @@ pub(crate) enum Flow {
     TestWait,
     /// Waits until a phase of an mbarrier is complete.
     TryWait,
+    /// Arrives at the barrier of the cluster.
+    ClusterArrive,
+    /// Waits at the barrier of the cluster.
+    ClusterWait,
     /// More registers for the warp, once the CTA has them.
     TakeRegisters,
     /// Registers of the warp go back to the CTA.

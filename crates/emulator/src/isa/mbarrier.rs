@@ -26,7 +26,11 @@ macro_rules! mbarrier {
 macro_rules! arrive {
     ($name:literal, $operands:expr, $meaning:literal, $how:ident, $brings:ident) => {
         mbarrier!(
-            concat!("mbarrier.", $name, "[.release|.relaxed][.cta|.cluster][.shared|.shared::cta].b64"),
+            concat!(
+                "mbarrier.",
+                $name,
+                "[.release|.relaxed][.cta|.cluster][.shared|.shared::cta|.shared::cluster].b64"
+            ),
             $operands,
             $meaning,
             effect!(Effect, |effect, ins| { effect.arrive(ins, Arrive::$how, Brings::$brings) })
@@ -60,13 +64,13 @@ pub(super) const FORMS: &[Form] = &[
         effect!(Effect, |effect, ins| { effect.invalidate_mbarrier(ins) })
     ),
     mbarrier!(
-        "mbarrier.expect_tx[.relaxed][.cta|.cluster][.shared|.shared::cta].b64",
+        "mbarrier.expect_tx[.relaxed][.cta|.cluster][.shared|.shared::cta|.shared::cluster].b64",
         &[AT, W],
         "the phase of the mbarrier at [a] lacks b bytes more",
         effect!(Effect, |effect, ins| { effect.count_bytes(ins, 1) })
     ),
     mbarrier!(
-        "mbarrier.complete_tx[.relaxed][.cta|.cluster][.shared|.shared::cta].b64",
+        "mbarrier.complete_tx[.relaxed][.cta|.cluster][.shared|.shared::cta|.shared::cluster].b64",
         &[AT, W],
         "the phase of the mbarrier at [a] lacks b bytes less",
         effect!(Effect, |effect, ins| { effect.count_bytes(ins, -1) })
@@ -115,17 +119,12 @@ pub(super) const FORMS: &[Form] = &[
         "p = the phase before the present one of the mbarrier at [a] is of parity b",
         TestWait
     ),
-    wait!(
-        "try_wait",
-        &[TO_P, AT, L],
-        "waits for the phase of state b of the mbarrier at [a]; p = it is complete",
-        TryWait
-    ),
+    wait!("try_wait", &[TO_P, AT, L], "asks as test_wait, and waits once it was answered no; p = the answer", TryWait),
     wait!("try_wait", &[TO_P, AT, L, W], "as above; the hint of c nanoseconds is not modelled", TryWait),
     wait!(
         "try_wait.parity",
         &[TO_P, AT, W],
-        "waits until the phase before the present one of the mbarrier at [a] is of parity b; p = it is",
+        "asks as test_wait, and waits once it was answered no; p = the answer",
         TryWait
     ),
     wait!("try_wait.parity", &[TO_P, AT, W, W], "as above; the hint of c nanoseconds is not modelled", TryWait),
@@ -158,7 +157,7 @@ pub(super) const FORMS: &[Form] = &[
 
 /// What the modifiers say.
 fn says(chosen: &Chosen<'_>) -> Option<Says> {
-    let shared = chosen.has("shared") || chosen.has("shared::cta");
+    let shared = ["shared", "shared::cta", "shared::cluster"].iter().any(|space| chosen.has(space));
     Some(Says {
         address: if shared { AddressOf::Shared } else { AddressOf::Generic },
         order: if chosen.has("relaxed") { Order::Relaxed } else { Order::Ordered },

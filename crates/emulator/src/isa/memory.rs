@@ -78,14 +78,18 @@ macro_rules! convert {
 
 /// The rows of this family.
 pub(super) const FORMS: &[Form] = &[
-    load!("{.shared|.shared::cta}", Shared, "d = shared memory at [a], element by element; narrow values are extended"),
+    load!(
+        "{.shared|.shared::cta|.shared::cluster}",
+        Shared,
+        "d = shared memory at [a], element by element; narrow values are extended"
+    ),
     load!("[.global]", Global, "d = global memory, or memory of the space that a generic address lies in, at [a]"),
     load!("{.local|.param|.param::entry|.const}", Local, "d = local, parameter or constant memory at [a]"),
-    store!("{.shared|.shared::cta}", Shared, "shared memory at [a] = b, element by element"),
+    store!("{.shared|.shared::cta|.shared::cluster}", Shared, "shared memory at [a] = b, element by element"),
     store!("[.global]", Global, "global memory, or memory of the space that a generic address lies in, at [a] = b"),
     store!("{.local}", Local, "local memory at [a] = b"),
     convert!(
-        "cvta{.global|.shared|.shared::cta|.local|.param|.const}.u64",
+        "cvta{.global|.shared|.shared::cta|.shared::cluster|.local|.param|.const}.u64",
         TO_L,
         Operand::InAny,
         u64,
@@ -93,7 +97,7 @@ pub(super) const FORMS: &[Form] = &[
         |window, address| address.wrapping_add(window)
     ),
     convert!(
-        "cvta.to{.global|.shared|.shared::cta|.local|.param|.const}.u64",
+        "cvta.to{.global|.shared|.shared::cta|.shared::cluster|.local|.param|.const}.u64",
         Operand::OutAny,
         L,
         u64,
@@ -101,7 +105,7 @@ pub(super) const FORMS: &[Form] = &[
         |window, address| address.wrapping_sub(window)
     ),
     Form {
-        spelling: "isspacep{.global|.shared|.shared::cta|.local|.param|.const}",
+        spelling: "isspacep{.global|.shared|.shared::cta|.shared::cluster|.local|.param|.const}",
         operands: &[TO_P, L],
         family: Family::Local,
         meaning: "p = generic address a lies in the space",
@@ -169,6 +173,7 @@ pub(super) fn named_space(chosen: &Chosen<'_>) -> Option<Space> {
         ("global", Space::Global),
         ("shared", Space::Shared),
         ("shared::cta", Space::Shared),
+        ("shared::cluster", Space::Shared),
         ("local", Space::Local),
         ("param", Space::Param),
         ("param::entry", Space::Param),

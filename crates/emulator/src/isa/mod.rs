@@ -7,6 +7,7 @@ pub(crate) mod atomic;
 mod bits;
 mod bulk;
 mod carry;
+pub(crate) mod cluster;
 mod compare;
 pub(crate) mod control;
 mod convert;
@@ -58,6 +59,7 @@ const TABLES: &[&[Form]] = &[
     copies::FORMS,
     mbarrier::FORMS,
     bulk::FORMS,
+    cluster::FORMS,
     fences::FORMS,
     fragments::FORMS,
     tensor::FORMS,

@@ -18,7 +18,7 @@ use crate::tensor_map::{Fill, TensorMap};
 use crate::trap::Fault;
 
 /// The side of a bulk copy that lies in global memory.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum GlobalSide {
     /// Bytes from an address on.
     Line { address: u64, bytes: usize },
@@ -191,17 +191,37 @@ impl Effect<'_> {
         Ok(offset)
     }
 
-    /// Starts a copy into shared memory; the mbarrier counts its bytes when they have come.
+    /// Starts a copy into shared memory, to the same place in each CTA of the cluster that `ctas` names, or to that of its
+    /// address; the mbarrier beside it counts its bytes when they have come.
     pub(crate) fn start_load(
         &mut self,
         lane: usize,
         to: Address,
         mbarrier: Address,
         from: GlobalSide,
+        ctas: Option<u32>,
     ) -> Result<(), Box<Fault>> {
-        let (access, by) = (Access::BulkDestination, (self.warp.index, self.pc));
-        let offset = self.shared_span(access, lane, self.addresses(to)[lane], &from)?;
-        let mbarrier = self.mbarrier_at(lane, self.addresses(mbarrier)[lane], SAYS)?;
+        let offset = self.shared_span(Access::BulkDestination, lane, self.addresses(to)[lane], &from)?;
+        let mbarrier = self.mbarrier_place(lane, self.addresses(mbarrier)[lane], SAYS)?;
+        self.count_bulk(&from);
+        let Some(mask) = ctas else { return self.start_load_to(lane, offset, mbarrier, from) };
+        let ctas = self.shared.ctas() as u32;
+        if mask == 0 || u64::from(mask) >> ctas != 0 {
+            return Err(bulk(lane, BulkMisuse::Mask { mask, ctas }));
+        }
+        for rank in lanes_of(mask) {
+            let [to, counts] = [offset, mbarrier as usize].map(|place| self.shared.at_rank(place, rank));
+            if ctas > 1 {
+                self.expect_running(lane, to)?;
+            }
+            self.start_load_to(lane, to, counts as u32, from.clone())?;
+        }
+        Ok(())
+    }
+
+    fn start_load_to(&mut self, lane: usize, offset: usize, mbarrier: u32, from: GlobalSide) -> Result<(), Box<Fault>> {
+        let (access, by) = (Access::BulkDestination, (self.warp.agent, self.pc));
+        self.expect_mbarrier(lane, mbarrier)?;
         let chunks = from.chunks(offset);
         let Some(object) = self.shared.mbarriers.find(mbarrier) else { return Ok(()) };
         let clock = object.clock_of(object.phase);
@@ -212,7 +232,6 @@ impl Effect<'_> {
             noted.map_err(|obstacle| self.obstacle(access, lane, mbarrier, obstacle))?;
         }
         chunks.into_iter().for_each(|chunk| self.shared.spoil(chunk, CHUNK));
-        self.count_bulk(&from);
         let what = What::Load(Box::new(Load { mbarrier, phase, to: offset, from }));
         self.start(Transfer { warp: by.0, lanes: 1 << lane, pc: by.1, what })
     }
@@ -287,7 +306,7 @@ impl Effect<'_> {
         let access = Access::BulkSource;
         let offset = self.shared_span(access, lane, self.addresses(from)[lane], &to)?;
         let group = self.warp.bulk.closed[lane] + 1;
-        let (warp, chunks) = (self.warp.index, to.chunks(offset));
+        let (warp, chunks) = (self.warp.agent, to.chunks(offset));
         let me = Actor { warp, lane: lane as u32, pc: self.pc };
         if let Some(races) = &mut self.shared.races {
             let noted = races.async_read(Agent::Bulk(warp), &[me], chunks.iter().copied(), group);
@@ -316,7 +335,7 @@ impl Effect<'_> {
         let limit = self.warp.bulk.closed.map(|closed| closed.saturating_sub(but));
         if let Some(races) = &mut self.shared.races {
             for lane in lanes_of(lanes) {
-                races.clocks().retire_bulk(self.warp.index as usize, 1 << lane, limit[lane]);
+                races.clocks().retire_bulk(self.warp.agent as usize, 1 << lane, limit[lane]);
             }
         }
         self.finish_stores(|store| lanes >> store.lane & 1 == 1 && store.group <= limit[store.lane])

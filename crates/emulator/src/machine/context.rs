@@ -2,6 +2,7 @@
 //! through here and is checked here.
 
 use super::bulk::BulkStores;
+use super::cluster_barrier::ClusterArrivals;
 use super::copies::Copies;
 use super::counts::Counts;
 use super::lanes::{Lanes, WARP, Words, lanes_of};
@@ -41,6 +42,10 @@ pub(crate) struct Effect<'a> {
 pub(crate) struct WarpState {
     /// Index in its CTA.
     pub(crate) index: u32,
+    /// Its number in the race detector, which tells warps of a cluster apart.
+    pub(crate) agent: u32,
+    /// What its lanes have done at the barrier of the cluster.
+    pub(crate) cluster: ClusterArrivals,
     /// Lanes that have not ended.
     pub(crate) live: u32,
     /// Stack frames.
@@ -61,9 +66,11 @@ pub(crate) struct WarpState {
 
 impl WarpState {
     /// A warp that has done nothing yet.
-    pub(crate) fn new(index: u32, live: u32, code: &Code) -> WarpState {
+    pub(crate) fn new(index: u32, agent: u32, live: u32, code: &Code) -> WarpState {
         WarpState {
             index,
+            agent,
+            cluster: ClusterArrivals::default(),
             live,
             local: LocalMemory::new(code.layout.local_bytes),
             copies: Copies::default(),
@@ -232,9 +239,13 @@ impl<'a> Effect<'a> {
         address: u64,
         bytes: usize,
     ) -> Result<usize, Box<Fault>> {
-        self.shared
-            .offset(address, bytes as u64)
-            .ok_or_else(|| out_of_bounds(access, Space::Shared, lane, address, bytes, self.shared.variables().iter()))
+        let Some(offset) = self.shared.offset(address, bytes as u64) else {
+            return Err(out_of_bounds(access, Space::Shared, lane, address, bytes, self.shared.variables().iter()));
+        };
+        if self.shared.ctas() > 1 {
+            self.expect_running(lane, offset)?;
+        }
+        Ok(offset)
     }
 
     /// The offsets of the first `count` lanes' 16 bytes of shared memory, if they may touch them.
@@ -249,11 +260,12 @@ impl<'a> Effect<'a> {
         if let [only] = self.shared.variables()
             && only.bytes >= 16
         {
+            let first = u64::from(crate::memory::shared::FIRST).wrapping_sub(self.shared.base() as u64);
             // Without a branch for each lane; whatever is wrong is found again below.
             let mut wrong = 0;
             for lane in 0..count {
                 wrong |= (addresses[lane] % 16) | u64::from(addresses[lane].wrapping_sub(only.base) > only.bytes - 16);
-                offsets[lane] = addresses[lane].wrapping_sub(u64::from(crate::memory::shared::FIRST)) as usize;
+                offsets[lane] = addresses[lane].wrapping_sub(first) as usize;
             }
             if wrong == 0 {
                 return Ok(offsets);
@@ -376,7 +388,7 @@ impl<'a> Effect<'a> {
         lane: u32,
         note: impl FnOnce(&mut crate::race::Races, Actor) -> Result<(), Conflict>,
     ) -> Result<(), Box<Fault>> {
-        let actor = Actor { warp: self.warp.index, lane, pc: self.pc };
+        let actor = Actor { warp: self.warp.agent, lane, pc: self.pc };
         match self.shared.races.as_mut().map(|races| note(races, actor)) {
             Some(Err(conflict)) => Err(self.race(access, lane, conflict)),
             _ => Ok(()),
@@ -400,7 +412,7 @@ impl<'a> Effect<'a> {
             name,
             offset,
             earlier: conflict.how,
-            earlier_warp: conflict.by.warp,
+            earlier_warp: conflict.by.warp % self.shared.warps_of_a_cta(),
             earlier_lane: one(conflict.by.lane),
             earlier_place: self.launch.code.place(conflict.by.pc),
         })

@@ -95,7 +95,7 @@ impl Effect<'_> {
         let limit = |lane: usize| closed[lane].saturating_sub(but);
         if let Some(races) = &mut self.shared.races {
             for lane in lanes_of(mask) {
-                races.clocks().retire_copies(self.warp.index as usize, 1 << lane, limit(lane));
+                races.clocks().retire_copies(self.warp.agent as usize, 1 << lane, limit(lane));
             }
         }
         self.complete_copies(mask, limit)

@@ -5,23 +5,24 @@ use super::context::WarpState;
 use super::counts::Counts;
 use super::lanes::{Lanes, WARP, lanes_of};
 use super::launch::LaunchState;
-use super::mbarrier::Mbarrier;
+use super::mbarrier::CLUSTER;
 use super::registers::{Change, RegisterPool, WARPGROUP};
+use super::transfers::Transfer;
 use super::warp::{Around, Arrives, Failed, Pause, Warp};
 use super::wgmma::{self, Warpgroup};
 use crate::decode::special::Start;
 use crate::isa::form::Class;
 use crate::launch::Schedule;
 use crate::memory::shared::SharedMemory;
-use crate::race::Races;
-use crate::trap::{Fault, Trap};
+use crate::trap::{Fault, Trap, Wait};
 
 /// A CTA.
 pub(crate) struct Cta {
     number: u32,
     coordinates: [u32; 3],
+    /// Its number in its cluster.
+    rank: u32,
     warps: Vec<Warp>,
-    shared: SharedMemory,
     barriers: [Barrier; BARRIERS],
     registers: RegisterPool,
     /// Products of each whole warpgroup; none in a kernel without any.
@@ -32,10 +33,10 @@ pub(crate) struct Cta {
     ready: u32,
     /// Those of them that asked in vain for a phase of an mbarrier: they run again when something has happened.
     polling: u32,
-    /// How often waits ended in vain since something happened.
-    in_vain: u32,
-    /// Warp instructions since then, while something is under way.
-    since: u64,
+    /// Whether something happened that whoever asks in vain may have waited for.
+    moved: bool,
+    /// The mbarriers that its warps completed a phase of, for the other CTAs of the cluster to hear of.
+    completed: Vec<u32>,
     /// The warp that ran last.
     last: u32,
     random: u64,
@@ -50,35 +51,32 @@ pub(crate) enum Progress {
 
 /// Instructions of a warp before another may run, where the schedule does not say.
 const LONG: u64 = 1 << 16;
-/// Warp instructions after which something that is under way happens even though warps can run: they may be asking for it.
-const PATIENCE: u64 = 4 * LONG;
-/// How often all waits for mbarriers end in vain, while nothing else happens, before nobody can go on.
-const MOST_IN_VAIN: u32 = 256;
 
 impl Cta {
-    /// A CTA at the start of the kernel.
-    pub(crate) fn new(launch: &LaunchState<'_>, number: u32) -> Cta {
+    /// A CTA at the start of the kernel: number `rank` of a cluster. Its first warp is the agent `agent` of the race
+    /// detector.
+    pub(crate) fn new(launch: &LaunchState<'_>, cluster: u32, rank: u32, agent: u32, shared: &mut SharedMemory) -> Cta {
+        let (coordinates, in_cluster) = launch.coordinates(cluster, rank);
         let [x, y, _] = launch.grid;
-        let coordinates = [number % x, number / x % y, number / x / y];
+        let number = coordinates[0] + x * (coordinates[1] + y * coordinates[2]);
         let threads = launch.block.iter().product::<u32>();
         let warps = threads.div_ceil(WARP as u32);
-        let variables = launch.shared_variables.clone();
-        let bytes = variables.iter().map(|v| v.base + v.bytes).max().unwrap_or(0);
-        let races = launch.races.then(|| {
-            let mut races = Races::new(bytes as usize, warps as usize);
-            (0..warps).for_each(|warp| races.clocks().start(warp as usize, lanes_of_warp(threads, warp)));
-            Box::new(races)
-        });
+        let bytes = launch.shared_variables.iter().map(|v| v.base + v.bytes).max().unwrap_or(0);
+        if let Some(races) = &mut shared.races {
+            (0..warps).for_each(|warp| races.clocks().start((agent + warp) as usize, lanes_of_warp(threads, warp)));
+        }
         let start = |warp| Start {
             grid: launch.grid,
             block: launch.block,
+            cluster: launch.cluster,
             cta: coordinates,
+            in_cluster,
             warp,
             dynamic_shared: launch.dynamic_shared,
             total_shared: bytes as u32,
         };
         let new_warp = |warp| {
-            let state = WarpState::new(warp, lanes_of_warp(threads, warp), launch.code);
+            let state = WarpState::new(warp, agent + warp, lanes_of_warp(threads, warp), launch.code);
             Warp::new(registers(launch, &start(warp)), state)
         };
         let all = ((1u64 << warps) - 1) as u32;
@@ -87,49 +85,40 @@ impl Cta {
         Cta {
             number,
             coordinates,
+            rank,
             warps: (0..warps).map(new_warp).collect(),
-            shared: SharedMemory::new(variables, races),
             barriers: Default::default(),
             registers: RegisterPool::new(launch.registers, warps as usize),
             warpgroups: (0..whole_warpgroups).map(|_| Warpgroup::default()).collect(),
             live: all,
             ready: all,
             polling: 0,
-            in_vain: 0,
-            since: 0,
+            moved: false,
+            completed: Vec::new(),
             last: warps - 1,
             // Every CTA draws its own sequence, whichever host thread runs it.
             random: launch.seed ^ (u64::from(number) + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15),
         }
     }
 
-    /// Runs it for about that many warp instructions.
+    /// Runs it until no warp can, or for about `left` warp instructions, which become fewer.
     pub(crate) fn run(
         &mut self,
         launch: &LaunchState<'_>,
         counts: &mut Counts,
-        budget: u64,
-    ) -> Result<Progress, Box<Trap>> {
-        let mut left = budget;
-        while self.live != 0 {
-            if self.ready & !self.polling == 0 || self.since > PATIENCE {
-                self.let_happen(launch, counts)?;
-                continue;
-            }
-            if left == 0 {
-                return Ok(Progress::Unfinished);
-            }
+        shared: &mut SharedMemory,
+        left: &mut u64,
+    ) -> Result<(), Box<Trap>> {
+        while self.can_run() && *left > 0 {
             let (warp, quantum) = self.choose(launch.schedule);
-            let quantum = quantum.min(left);
+            let quantum = quantum.min(*left);
             let before = self.warps[warp as usize].state.executed;
-            let mut around =
-                Around { shared: &mut self.shared, warpgroups: &mut self.warpgroups, launch, counts, cta: self.number };
+            let mut around = Around { shared, warpgroups: &mut self.warpgroups, launch, counts, cta: self.number };
             let pause = self.warps[warp as usize].run(&mut around, quantum);
             let pause = pause.map_err(|failed| self.trap(launch, warp, failed))?;
             let executed = self.warps[warp as usize].state.executed - before;
-            left = left.saturating_sub(executed);
+            *left = left.saturating_sub(executed);
             launch.spend(executed).map_err(|fault| self.trap(launch, warp, (fault, 0)))?;
-            self.since = if self.shared.transfers.is_empty() { 0 } else { self.since + executed };
             match pause {
                 Pause::Quantum => {}
                 Pause::Polls => self.polling |= 1 << warp,
@@ -137,7 +126,7 @@ impl Cta {
                 Pause::Ended => {
                     self.ready &= !(1 << warp);
                     self.live &= !(1 << warp);
-                    (0..BARRIERS as u32).for_each(|barrier| self.complete(launch, barrier));
+                    (0..BARRIERS as u32).for_each(|barrier| self.complete(launch, shared, barrier));
                     self.something_happened();
                 }
                 Pause::Registers(change) => {
@@ -145,13 +134,21 @@ impl Cta {
                     self.change_registers(warp, change).map_err(|fault| self.trap(launch, warp, (fault, pc)))?;
                 }
                 Pause::Arrives(arrives) => {
-                    self.arrive(launch, warp, arrives).map_err(|fault| self.trap(launch, warp, (fault, arrives.pc)))?;
+                    let arrived = self.arrive(launch, shared, warp, arrives);
+                    arrived.map_err(|fault| self.trap(launch, warp, (fault, arrives.pc)))?;
                 }
             }
-            self.wake();
+            let completed = shared.mbarriers.take_completed();
+            self.wake(&completed);
+            self.completed.extend(completed);
             self.wake_warpgroups();
         }
-        self.expect_observed(launch)?;
+        if self.live == 0 { self.end(launch, shared) } else { Ok(()) }
+    }
+
+    /// What must not be left at the end of a CTA.
+    fn end(&self, launch: &LaunchState<'_>, shared: &mut SharedMemory) -> Result<(), Box<Trap>> {
+        shared.end(self.rank);
         if let Some((warp, fault, pc)) = self.registers.left_alone() {
             return Err(self.trap(launch, warp, (fault, pc)));
         }
@@ -162,7 +159,32 @@ impl Cta {
                 return Err(self.trap(launch, warp, (Box::new(Fault::WarpgroupApart { reason }), pc)));
             }
         }
-        Ok(Progress::Finished)
+        Ok(())
+    }
+
+    /// Whether one of its warps can run.
+    pub(crate) fn can_run(&self) -> bool {
+        self.ready & !self.polling != 0
+    }
+
+    /// Whether all its warps have ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.live == 0
+    }
+
+    /// Whether something happened since the last call that whoever asks in vain may have waited for.
+    pub(crate) fn has_moved(&mut self) -> bool {
+        std::mem::take(&mut self.moved)
+    }
+
+    /// The mbarriers that its warps completed a phase of since the last call.
+    pub(crate) fn take_completed(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.completed)
+    }
+
+    /// Its place in the grid.
+    pub(crate) fn coordinates(&self) -> [u32; 3] {
+        self.coordinates
     }
 
     /// Lets warps try again that wait until their warpgroup has issued a product.
@@ -181,66 +203,50 @@ impl Cta {
         }
     }
 
-    /// No warp can run: something that is under way happens, or waits for mbarriers end in vain, as they may.
-    fn let_happen(&mut self, launch: &LaunchState<'_>, counts: &mut Counts) -> Result<(), Box<Trap>> {
-        self.since = 0;
-        let under_way = self.shared.transfers.len() as u64;
-        if under_way > 0 {
-            let which = if under_way == 1 { 0 } else { self.draw() % under_way };
-            let transfer = self.shared.transfers.swap_remove(which as usize);
-            let warp = transfer.warp;
-            let mut around =
-                Around { shared: &mut self.shared, warpgroups: &mut self.warpgroups, launch, counts, cta: self.number };
-            let finished = self.warps[warp as usize].finish(&mut around, transfer);
-            finished.map_err(|failed| self.trap(launch, warp, failed))?;
-            self.something_happened();
-            self.wake();
-            return Ok(());
-        }
+    /// Carries out something that one of its warps started.
+    pub(crate) fn finish(
+        &mut self,
+        launch: &LaunchState<'_>,
+        counts: &mut Counts,
+        shared: &mut SharedMemory,
+        transfer: Transfer,
+    ) -> Result<(), Box<Trap>> {
+        let warp = self.warps.iter().position(|warp| warp.state.agent == transfer.warp).unwrap_or(0);
+        let mut around = Around { shared, warpgroups: &mut self.warpgroups, launch, counts, cta: self.number };
+        let finished = self.warps[warp].finish(&mut around, transfer);
+        finished.map_err(|failed| self.trap(launch, warp as u32, failed))
+    }
+
+    /// Ends waits for mbarriers in vain, and lets whoever asked in vain ask again. Gives whether there are any.
+    pub(crate) fn time_out(&mut self, launch: &LaunchState<'_>) -> bool {
         let mut again = self.polling;
-        if self.in_vain < MOST_IN_VAIN {
-            for (at, warp) in self.warps.iter_mut().enumerate() {
-                again |= u32::from(warp.time_out(launch.code)) << at;
-            }
-        }
-        self.in_vain += 1;
-        if again == 0 || self.in_vain > MOST_IN_VAIN {
-            return Err(self.deadlock(launch));
+        for (at, warp) in self.warps.iter_mut().enumerate() {
+            again |= u32::from(warp.time_out(launch.code)) << at;
         }
         self.ready |= again;
         self.polling = 0;
-        Ok(())
+        again != 0
     }
 
     /// Whoever asked in vain may ask again.
+    pub(crate) fn asks_again(&mut self) {
+        self.polling = 0;
+    }
+
     fn something_happened(&mut self) {
-        (self.polling, self.in_vain, self.since) = (0, 0, 0);
+        self.asks_again();
+        self.moved = true;
     }
 
     /// Lets go on whoever waits for mbarriers that have completed a phase.
-    fn wake(&mut self) {
-        let completed = self.shared.mbarriers.take_completed();
+    pub(crate) fn wake(&mut self, completed: &[u32]) {
         if completed.is_empty() {
             return;
         }
         for (at, warp) in self.warps.iter_mut().enumerate() {
-            self.ready |= u32::from(warp.wake(&completed)) << at;
+            self.ready |= u32::from(warp.wake(completed)) << at;
         }
-        self.something_happened();
-    }
-
-    /// Whether somebody was told of every copy that an mbarrier counted.
-    fn expect_observed(&self, launch: &LaunchState<'_>) -> Result<(), Box<Trap>> {
-        if !launch.watches {
-            return Ok(());
-        }
-        match self.shared.mbarriers.iter().find_map(Mbarrier::unobserved_copy) {
-            Some((warp, pc)) => {
-                let issued = launch.code.place(pc);
-                Err(self.trap(launch, warp, (Box::new(Fault::UnobservedCopy { issued }), pc)))
-            }
-            None => Ok(()),
-        }
+        self.asks_again();
     }
 
     /// The warp to run, and for how long.
@@ -273,7 +279,13 @@ impl Cta {
         self.random
     }
 
-    fn arrive(&mut self, launch: &LaunchState<'_>, warp: u32, arrives: Arrives) -> Result<(), Box<Fault>> {
+    fn arrive(
+        &mut self,
+        launch: &LaunchState<'_>,
+        shared: &mut SharedMemory,
+        warp: u32,
+        arrives: Arrives,
+    ) -> Result<(), Box<Fault>> {
         let misuse = |reason| Box::new(Fault::BarrierMisuse { barrier: arrives.barrier, reason });
         let Some(barrier) = self.barriers.get_mut(arrives.barrier as usize) else {
             return Err(misuse("a CTA has the barriers 0 to 15".to_owned()));
@@ -281,14 +293,14 @@ impl Cta {
         barrier.arrive(warp, arrives.count, arrives.how).map_err(misuse)?;
         barrier.votes.0 += arrives.votes.0;
         barrier.votes.1 += arrives.votes.1;
-        if let Some(races) = &mut self.shared.races {
-            let live = self.warps[warp as usize].state.live;
-            races.clocks().contribute(warp as usize, live, &mut barrier.known);
+        if let Some(races) = &mut shared.races {
+            let WarpState { agent, live, .. } = self.warps[warp as usize].state;
+            races.clocks().contribute(agent as usize, live, &mut barrier.known);
         }
         if barrier.waiting >> warp & 1 == 1 {
             self.ready &= !(1 << warp);
         }
-        self.complete(launch, arrives.barrier);
+        self.complete(launch, shared, arrives.barrier);
         Ok(())
     }
 
@@ -305,58 +317,48 @@ impl Cta {
     }
 
     /// Lets everybody go on from a barrier if all have come.
-    fn complete(&mut self, launch: &LaunchState<'_>, number: u32) {
+    fn complete(&mut self, launch: &LaunchState<'_>, shared: &mut SharedMemory, number: u32) {
         if !self.barriers[number as usize].is_complete(self.live) {
             return;
         }
         self.something_happened();
         let barrier = std::mem::take(&mut self.barriers[number as usize]);
         for warp in lanes_of(barrier.waiting & self.live) {
-            if let Some(races) = &mut self.shared.races {
-                races.clocks().receive(warp, self.warps[warp].state.live, &barrier.known);
+            if let Some(races) = &mut shared.races {
+                let WarpState { agent, live, .. } = self.warps[warp].state;
+                races.clocks().receive(agent as usize, live, &barrier.known);
             }
             self.warps[warp].release(number, barrier.votes, launch.code);
             self.ready |= 1 << warp;
         }
     }
 
+    /// What its warps wait for.
     #[cold]
-    fn deadlock(&self, launch: &LaunchState<'_>) -> Box<Trap> {
+    pub(crate) fn waits(&self, launch: &LaunchState<'_>, shared: &SharedMemory) -> Vec<Wait> {
         let missing = |barrier: u32| match self.barriers.get(barrier as usize) {
             Some(barrier) => barrier.missing(self.live),
             None => String::new(),
         };
         let registers = |warp: u32| self.registers.missing(warp);
         let phases = |place: Option<u32>| match place {
-            Some(place) => self.mbarrier_in_words(launch, place),
+            Some(CLUSTER) => format!("the barrier of the cluster: {}", shared.cluster_barrier.missing()),
+            Some(place) => mbarrier_in_words(launch, shared, place),
             None => "several mbarriers".to_owned(),
         };
         let products = |warp: u32| wgmma::missing(&self.warpgroups, warp, launch.code);
         let waits = |warp: &Warp| warp.waits(launch.code, missing, registers, phases, products);
-        let waits: Vec<_> = self.warps.iter().flat_map(waits).collect();
-        let (warp, place) = waits.first().map_or((0, launch.code.place(0)), |wait| (wait.warp, wait.place.clone()));
-        let kernel = launch.code.name().to_owned();
-        Box::new(Trap { fault: Fault::Deadlock { waits }, kernel, cta: self.coordinates, warp, place })
-    }
-
-    /// What an mbarrier lacks.
-    fn mbarrier_in_words(&self, launch: &LaunchState<'_>, place: u32) -> String {
-        let (name, offset) = self.shared.name_of(place as usize);
-        let line = |pc: u32| {
-            let place = launch.code.place(pc);
-            match place.frames.first() {
-                Some(frame) => format!("{}:{}", frame.file, frame.line),
-                None => format!("PTX line {}", place.ptx_line),
-            }
-        };
-        match self.shared.mbarriers.iter().find(|mbarrier| mbarrier.offset == place) {
-            Some(mbarrier) => format!("the mbarrier at byte {offset} of {name}: {}", mbarrier.missing(line)),
-            None => format!("an mbarrier at byte {offset} of {name} that is none any more"),
+        let mut waits: Vec<_> = self.warps.iter().flat_map(waits).collect();
+        if launch.cluster_size() > 1 {
+            let [x, y, z] = self.coordinates;
+            waits.iter_mut().for_each(|wait| wait.for_what.insert_str(0, &format!("(in CTA ({x}, {y}, {z})) ")));
         }
+        waits
     }
 
+    /// A trap of one of its warps.
     #[cold]
-    fn trap(&self, launch: &LaunchState<'_>, warp: u32, (fault, pc): Failed) -> Box<Trap> {
+    pub(crate) fn trap(&self, launch: &LaunchState<'_>, warp: u32, (fault, pc): Failed) -> Box<Trap> {
         Box::new(Trap {
             fault: *fault,
             kernel: launch.code.name().to_owned(),
@@ -364,6 +366,27 @@ impl Cta {
             warp,
             place: launch.code.place(pc),
         })
+    }
+}
+
+/// What an mbarrier lacks.
+fn mbarrier_in_words(launch: &LaunchState<'_>, shared: &SharedMemory, place: u32) -> String {
+    let (name, offset) = shared.name_of(place as usize);
+    let who = |warp: u32, pc: u32| {
+        let place = launch.code.place(pc);
+        let line = match place.frames.first() {
+            Some(frame) => format!("{}:{}", frame.file, frame.line),
+            None => format!("PTX line {}", place.ptx_line),
+        };
+        let warps = shared.warps_of_a_cta();
+        match shared.ctas() {
+            1 => format!("warp {warp} at {line}"),
+            _ => format!("warp {} of CTA {} of the cluster at {line}", warp % warps, warp / warps),
+        }
+    };
+    match shared.mbarriers.iter().find(|mbarrier| mbarrier.offset == place) {
+        Some(mbarrier) => format!("the mbarrier at byte {offset} of {name}: {}", mbarrier.missing(who)),
+        None => format!("an mbarrier at byte {offset} of {name} that is none any more"),
     }
 }
 

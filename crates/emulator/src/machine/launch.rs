@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
+use super::cluster::Cluster;
 use super::counts::Counts;
-use super::cta::{Cta, Progress};
+use super::cta::Progress;
 use super::lanes::WARP;
 use crate::decode::Code;
 use crate::launch::{Copies, Schedule};
@@ -21,6 +22,8 @@ pub(crate) struct LaunchState<'a> {
     pub(crate) constants: &'a [u8],
     pub(crate) grid: [u32; 3],
     pub(crate) block: [u32; 3],
+    /// CTAs of a cluster.
+    pub(crate) cluster: [u32; 3],
     pub(crate) dynamic_shared: u32,
     /// The variables of shared memory, the dynamic one with its size.
     pub(crate) shared_variables: Vec<Region>,
@@ -71,6 +74,19 @@ impl LaunchState<'_> {
         Err(Box::new(Fault::Limit { instructions: self.limit }))
     }
 
+    /// CTAs of a cluster.
+    pub(crate) fn cluster_size(&self) -> u32 {
+        self.cluster.iter().product()
+    }
+
+    /// Where a CTA of a cluster lies in the grid, and in the cluster.
+    pub(crate) fn coordinates(&self, cluster: u32, rank: u32) -> ([u32; 3], [u32; 3]) {
+        let split = |number: u32, [x, y, _]: [u32; 3]| [number % x, number / x % y, number / x / y];
+        let of_grid = std::array::from_fn(|axis| self.grid[axis] / self.cluster[axis]);
+        let (cluster, inside) = (split(cluster, of_grid), split(rank, self.cluster));
+        (std::array::from_fn(|axis| cluster[axis] * self.cluster[axis] + inside[axis]), inside)
+    }
+
     /// How many of that many host threads can run CTAs at once within [`MOST_BYTES`].
     ///
     /// # Errors
@@ -78,7 +94,7 @@ impl LaunchState<'_> {
     pub(crate) fn threads_that_fit(&self, threads: usize) -> Result<usize, String> {
         let ctas = u64::from(self.grid.iter().product::<u32>());
         let together = if self.code.independent { 1 } else { ctas.min(RESIDENT as u64) };
-        let one = self.bytes_of_cta();
+        let one = self.bytes_of_cta().saturating_mul(u64::from(self.cluster_size()));
         let wanted = one.saturating_mul(together);
         if wanted > MOST_BYTES {
             return Err(format!(
@@ -101,25 +117,26 @@ impl LaunchState<'_> {
         let local = self.code.layout.local_bytes.div_ceil(4) * (row + WARP as u64);
         let shared = self.shared_variables.iter().map(|v| v.base + v.bytes).max().unwrap_or(0);
         // The last write, and the last read of each warp: a stamp for every four bytes and one for every sixteen.
-        let notes = if self.races { (warps + 1) * (shared * 2 + shared / 2) } else { 0 };
+        let readers = warps * u64::from(self.cluster_size());
+        let notes = if self.races { (readers + 1) * (shared * 2 + shared / 2) } else { 0 };
         let counts = self.code.instructions.len() as u64 * 8 * (warps + 5);
         warps * (registers + local) + shared + shared / 8 + notes + counts
     }
 
     /// Runs all CTAs on that many host threads.
     pub(crate) fn run(&self, threads: usize) -> Result<Counts, Box<Trap>> {
-        let ctas = self.grid.iter().product::<u32>();
+        let clusters = self.grid.iter().product::<u32>() / self.cluster_size();
         let warps = self.block.iter().product::<u32>().div_ceil(32) as usize;
         let counts = || Counts::new(self.code.instructions.len(), warps);
         if !self.code.independent {
             let mut counts = counts();
-            return self.run_by_turns(ctas, &mut counts).map(|()| counts);
+            return self.run_by_turns(clusters, &mut counts).map(|()| counts);
         }
         // Wider than the number of CTAs: every thread takes one number too many.
         let next = AtomicU64::new(0);
         // The trap of the first CTA that has one is reported, whichever is found first: CTAs before it still run.
         let first_trap: Mutex<Option<(u32, Box<Trap>)>> = Mutex::new(None);
-        let stop_before = AtomicU64::new(u64::from(ctas));
+        let stop_before = AtomicU64::new(u64::from(clusters));
         let work = || {
             let mut counts = counts();
             loop {
@@ -128,7 +145,7 @@ impl LaunchState<'_> {
                     return counts;
                 }
                 let number = number as u32;
-                if let Err(trap) = Cta::new(self, number).run(self, &mut counts, u64::MAX) {
+                if let Err(trap) = Cluster::new(self, number).run(self, &mut counts, u64::MAX) {
                     stop_before.fetch_min(u64::from(number), Relaxed);
                     let mut first = first_trap.lock().unwrap_or_else(PoisonError::into_inner);
                     if first.as_ref().is_none_or(|(known, _)| number < *known) {
@@ -137,7 +154,7 @@ impl LaunchState<'_> {
                 }
             }
         };
-        let helpers = threads.min(ctas as usize).saturating_sub(1);
+        let helpers = threads.min(clusters as usize).saturating_sub(1);
         let counts = std::thread::scope(|scope| {
             let helpers: Vec<_> = (0..helpers).map(|_| scope.spawn(work)).collect();
             let mut counts = work();
@@ -156,9 +173,10 @@ impl LaunchState<'_> {
     }
 
     /// Runs CTAs that may wait for each other, a turn each.
-    fn run_by_turns(&self, ctas: u32, counts: &mut Counts) -> Result<(), Box<Trap>> {
-        let mut waiting = 0..ctas;
-        let mut resident: Vec<Cta> = waiting.by_ref().take(RESIDENT).map(|number| Cta::new(self, number)).collect();
+    fn run_by_turns(&self, clusters: u32, counts: &mut Counts) -> Result<(), Box<Trap>> {
+        let mut waiting = 0..clusters;
+        let fit = (RESIDENT / self.cluster_size() as usize).max(1);
+        let mut resident: Vec<_> = waiting.by_ref().take(fit).map(|number| Cluster::new(self, number)).collect();
         while !resident.is_empty() {
             let mut at = 0;
             while at < resident.len() {
@@ -166,7 +184,7 @@ impl LaunchState<'_> {
                     Progress::Unfinished => at += 1,
                     Progress::Finished => match waiting.next() {
                         Some(number) => {
-                            resident[at] = Cta::new(self, number);
+                            resident[at] = Cluster::new(self, number);
                             at += 1;
                         }
                         None => {

@@ -9,6 +9,9 @@ use crate::race::Contribution;
 /// Most arrivals of a phase, and most bytes that one may lack or have too many.
 const MOST: u32 = (1 << 20) - 1;
 
+/// In place of the place of an mbarrier: the barrier of the cluster.
+pub(crate) const CLUSTER: u32 = u32::MAX;
+
 /// The mbarriers of a CTA.
 #[derive(Debug, Default)]
 pub(crate) struct Mbarriers {
@@ -254,8 +257,8 @@ impl Mbarrier {
         self.last_copy.filter(|(phase, ..)| self.observed <= *phase).map(|(_, warp, pc)| (warp, pc))
     }
 
-    /// What its phase lacks, in words; `place` names an instruction.
-    pub(crate) fn missing(&self, place: impl Fn(u32) -> String) -> String {
+    /// What its phase lacks, in words; `who` names a warp at an instruction.
+    pub(crate) fn missing(&self, who: impl Fn(u32, u32) -> String) -> String {
         let Mbarrier { pending, expected, bytes, phase, .. } = *self;
         let mut out = format!("phase {phase} lacks {pending} of {expected} arrivals");
         match bytes {
@@ -264,8 +267,7 @@ impl Mbarrier {
             _ => out += &format!(", and {} bytes came that nobody expected", -bytes),
         }
         let who = |arrivals: &[(u32, u32)]| {
-            let who: Vec<String> = arrivals.iter().map(|&(warp, pc)| format!("warp {warp} at {}", place(pc))).collect();
-            who.join(", ")
+            arrivals.iter().map(|&(warp, pc)| who(warp, pc)).collect::<Vec<String>>().join(", ")
         };
         match self.arrived[0].as_slice() {
             [] if phase == 0 => out += "; nobody ever arrived",
@@ -383,7 +385,7 @@ mod tests {
     #[test]
     fn what_is_missing_is_told() {
         let mut mbarrier = mbarrier(2);
-        let place = |pc: u32| format!("line {pc}");
+        let place = |warp: u32, pc: u32| format!("warp {warp} at line {pc}");
         assert_eq!(mbarrier.missing(place), "phase 0 lacks 2 of 2 arrivals; nobody ever arrived");
         mbarrier.arrive(1, Arrive::Stay, (1, 10)).unwrap();
         mbarrier.arrive(1, Arrive::Stay, (2, 20)).unwrap();

@@ -2,6 +2,10 @@
 
 pub(crate) mod barrier;
 pub(crate) mod bulk;
+mod call;
+pub(crate) mod cluster;
+pub(crate) mod cluster_access;
+pub(crate) mod cluster_barrier;
 pub(crate) mod context;
 pub(crate) mod copies;
 pub(crate) mod counts;

@@ -67,23 +67,29 @@ impl Effect<'_> {
     /// The mbarrier of a lane, if there is one that it may use: its place in shared memory.
     pub(crate) fn mbarrier_at(&mut self, lane: usize, address: u64, says: Says) -> Result<u32, Box<Fault>> {
         let offset = self.mbarrier_place(lane, address, says)?;
+        self.expect_mbarrier(lane, offset)?;
+        Ok(offset)
+    }
+
+    /// Whether there is an mbarrier at a place that a lane may use.
+    pub(crate) fn expect_mbarrier(&mut self, lane: usize, offset: u32) -> Result<(), Box<Fault>> {
         let Some(mbarrier) = self.shared.mbarriers.find(offset) else {
             return Err(self.misuse(lane, offset, MbarrierMisuse::NotInitialised));
         };
         let Maker { warp, lane: maker, clock, pc } = mbarrier.maker;
-        let me = Actor { warp: self.warp.index, lane: lane as u32, pc: self.pc };
+        let me = Actor { warp: self.warp.agent, lane: lane as u32, pc: self.pc };
         let ordered = match &mut self.shared.races {
             Some(races) => races.clocks().is_after(me, Actor { warp, lane: maker, pc }, clock),
             None => true,
         };
         if ordered {
-            return Ok(offset);
+            return Ok(());
         }
         let at = Box::new(self.launch.code.place(pc));
         Err(self.misuse(lane, offset, MbarrierMisuse::InitialisedUnordered { at }))
     }
 
-    fn mbarrier_place(&self, lane: usize, address: u64, says: Says) -> Result<u32, Box<Fault>> {
+    pub(crate) fn mbarrier_place(&self, lane: usize, address: u64, says: Says) -> Result<u32, Box<Fault>> {
         let address = match says.address {
             AddressOf::Shared => address,
             AddressOf::Generic => match Space::of_generic(address) {
@@ -117,7 +123,7 @@ impl Effect<'_> {
                 let at = Box::new(self.launch.code.place(known.maker.pc));
                 return Err(self.misuse(lane, offset, MbarrierMisuse::InitialisedTwice { at }));
             }
-            let me = Actor { warp: self.warp.index, lane: lane as u32, pc: self.pc };
+            let me = Actor { warp: self.warp.agent, lane: lane as u32, pc: self.pc };
             let clock = match self.shared.races.as_mut().map(|races| races.make_object(me, offset as usize, 8)) {
                 None => 0,
                 Some(Ok(clock)) => clock,
@@ -138,7 +144,7 @@ impl Effect<'_> {
             for lane in lanes_of(lanes) {
                 let gone = self.shared.mbarriers.invalidate(offset);
                 gone.map_err(|misuse| self.misuse(lane, offset, misuse))?;
-                let me = Actor { warp: self.warp.index, lane: lane as u32, pc: self.pc };
+                let me = Actor { warp: self.warp.agent, lane: lane as u32, pc: self.pc };
                 if let Some(races) = &mut self.shared.races {
                     races.end_object(me, offset as usize, 8);
                 }
@@ -150,7 +156,7 @@ impl Effect<'_> {
     /// Arrivals of the executing lanes; those at one mbarrier tell it together what they know. The state goes to the first
     /// row, what the lanes bring is in the second.
     pub(crate) fn arrive(&mut self, ins: &Instruction, how: Arrive, brings: Brings) -> Result<(), Box<Fault>> {
-        let by = (self.warp.index, self.pc);
+        let by = (self.warp.agent, self.pc);
         for (offset, lanes) in self.by_mbarrier(ins)? {
             for lane in lanes_of(lanes) {
                 let (count, bytes) = match brings {
@@ -163,7 +169,7 @@ impl Effect<'_> {
                     && lane == lanes.trailing_zeros() as usize
                     && let Some(races) = &mut self.shared.races
                 {
-                    races.clocks().contribute(self.warp.index as usize, lanes, &mut mbarrier.arriving);
+                    races.clocks().contribute(self.warp.agent as usize, lanes, &mut mbarrier.arriving);
                 }
                 let state = mbarrier.state();
                 let arrived = mbarrier.expect_bytes(i64::from(bytes)).and_then(|_| mbarrier.arrive(count, how, by));
@@ -191,17 +197,17 @@ impl Effect<'_> {
     /// `cp.async.mbarrier.arrive`: the executing lanes arrive when their `cp.async` so far are complete. Without `.noinc`
     /// the phase lacks these arrivals more.
     pub(crate) fn arrive_after_copies(&mut self, ins: &Instruction, more: u32) -> Result<(), Box<Fault>> {
-        let by = (self.warp.index, self.pc);
+        let by = (self.warp.agent, self.pc);
         for (mbarrier, lanes) in self.by_mbarrier(ins)? {
             let mut told = Contribution::default();
             for lane in lanes_of(lanes) {
                 let group = self.warp.copies.promise(lane);
                 if let Some(races) = &mut self.shared.races {
-                    races.clocks().contribute_copies(self.warp.index as usize, 1 << lane, group, &mut told);
+                    races.clocks().contribute_copies(self.warp.agent as usize, 1 << lane, group, &mut told);
                 }
             }
             if let Some(races) = &mut self.shared.races {
-                races.clocks().contribute(self.warp.index as usize, lanes, &mut told);
+                races.clocks().contribute(self.warp.agent as usize, lanes, &mut told);
             }
             let Some(object) = self.shared.mbarriers.find(mbarrier) else { continue };
             let phase = object.start_copy(by);
@@ -214,7 +220,7 @@ impl Effect<'_> {
 
     /// Carries out such an arrival.
     pub(crate) fn finish_arrival(&mut self, mbarrier: u32, phase: u32, told: &Contribution) -> Result<(), Box<Fault>> {
-        let (lanes, by) = (self.lanes.mask(), (self.warp.index, self.pc));
+        let (lanes, by) = (self.lanes.mask(), (self.warp.agent, self.pc));
         self.complete_promised_copies(lanes)?;
         let Some(object) = self.shared.mbarriers.find(mbarrier) else { return Ok(()) };
         object.arriving.join(told);
@@ -244,6 +250,9 @@ impl Effect<'_> {
             let mut here = 0;
             for lane in lanes_of(lanes) {
                 let asked = self.lane(ins, 1, lane);
+                if self.shared.rank_of(offset as usize) != self.shared.rank() {
+                    return Err(self.misuse(lane, offset, MbarrierMisuse::Remote));
+                }
                 let Some(mbarrier) = self.shared.mbarriers.find(offset) else { continue };
                 // A parity is a word, a state is not.
                 let passes = match ins.wides >> 1 & 1 {
@@ -257,7 +266,7 @@ impl Effect<'_> {
                 && here != 0
                 && let (Some(races), Some(mbarrier)) = (&mut self.shared.races, self.shared.mbarriers.find(offset))
             {
-                races.clocks().receive(self.warp.index as usize, here, &mbarrier.done);
+                races.clocks().receive(self.warp.agent as usize, here, &mbarrier.done);
             }
         }
         Ok(passed)

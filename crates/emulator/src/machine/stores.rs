@@ -58,11 +58,11 @@ impl Effect<'_> {
             let Some(offset) = self.shared.offset(address, bytes as u64) else { continue };
             let (one, other) = (packet(self, first), packet(self, lane));
             if let Some(word) = one.iter().zip(&other).position(|(one, other)| one != other) {
-                let by = Actor { warp: self.warp.index, lane: first as u32, pc: self.pc };
+                let by = Actor { warp: self.warp.agent, lane: first as u32, pc: self.pc };
                 let conflict = Conflict { how: Earlier::SameStore, by, granule: offset / 4 + word };
                 return Err(self.race(Access::Store, lane as u32, conflict));
             }
-            let me = Actor { warp: self.warp.index, lane: lane as u32, pc: self.pc };
+            let me = Actor { warp: self.warp.agent, lane: lane as u32, pc: self.pc };
             let Some(races) = &self.shared.races else { continue };
             let checked = races.equal_write(me, offset, bytes).or_else(|conflict| {
                 match self.repeats(me, conflict, offset, bytes, &other) {
@@ -85,7 +85,7 @@ impl Effect<'_> {
         bytes: usize,
         packet: &Packet,
     ) -> Result<(), Box<Fault>> {
-        let actor = Actor { warp: self.warp.index, lane, pc: self.pc };
+        let actor = Actor { warp: self.warp.agent, lane, pc: self.pc };
         match self.shared.races.as_mut().map(|races| races.write(actor, offset, bytes)) {
             Some(Err(conflict)) => self.repeats_or_races(actor, conflict, offset, bytes, packet),
             _ => Ok(()),

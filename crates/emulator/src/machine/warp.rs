@@ -4,15 +4,19 @@
 //! each other where all ways from the branch meet again, which is where ptxas puts its convergence barriers too.
 
 use super::barrier::Arrival;
+use super::call;
 use super::context::{Effect, WarpState};
 use super::counts::Counts;
 use super::exchange::{Exchange, member_mask};
 use super::lanes::{Lanes, lanes_of};
 use super::launch::LaunchState;
+use super::mbarrier::CLUSTER;
+use super::phases::Order;
 use super::registers::{Change, Direction};
 use super::transfers::Transfer;
 use super::wgmma::Warpgroup;
 use crate::decode::{ALWAYS, Code, Instruction, MEETS, NOWHERE, Run, TOUCHES};
+use crate::isa::cluster::{RELAXED, TOGETHER};
 use crate::isa::control::IN_OWN_TIME;
 use crate::isa::form::{Flow, Ready};
 use crate::memory::shared::SharedMemory;
@@ -54,6 +58,8 @@ enum Waits {
     Registers,
     /// A phase of an mbarrier, or of several if it has no place.
     Mbarrier { place: Option<u32> },
+    /// The other threads of the cluster at its barrier.
+    Cluster,
     /// The other warps of its warpgroup, which have to issue a product before anybody waits for it.
     Warpgroup,
 }
@@ -204,9 +210,12 @@ impl Warp {
     pub(crate) fn wake(&mut self, mbarriers: &[u32]) -> bool {
         let mut any = false;
         for fragment in &mut self.fragments {
-            if let Some(Waits::Mbarrier { place }) = fragment.waits
-                && place.is_none_or(|place| mbarriers.contains(&place))
-            {
+            let place = match fragment.waits {
+                Some(Waits::Mbarrier { place }) => place,
+                Some(Waits::Cluster) => Some(CLUSTER),
+                _ => continue,
+            };
+            if place.is_none_or(|place| mbarriers.contains(&place)) {
                 fragment.waits = None;
                 any = true;
             }
@@ -289,6 +298,7 @@ impl Warp {
                 Some(Waits::Registers) => registers(self.state.index),
                 Some(Waits::Warpgroup) => products(self.state.index),
                 Some(Waits::Mbarrier { place }) => phases(place),
+                Some(Waits::Cluster) => phases(Some(CLUSTER)),
                 None => match self.state.polls {
                     Some((mask, place)) if mask == fragment.mask => {
                         format!("{}, asking again and again", phases(place))
@@ -370,8 +380,11 @@ impl Warp {
         let mut effect = effect(&mut self.lanes, &mut self.state, around, pc);
         effect.flush_bulk_stores(lanes).map_err(|fault| (fault, pc))?;
         self.state.live &= !lanes;
+        if around.shared.cluster_barrier.end(&mut self.state.cluster, lanes) {
+            around.shared.mbarriers.complete(CLUSTER);
+        }
         if let Some(races) = &mut around.shared.races {
-            races.clocks().end(self.state.index as usize, lanes);
+            races.clocks().end(self.state.agent as usize, lanes);
         }
         let fragment = &mut self.fragments[at];
         fragment.mask &= !lanes;
@@ -417,7 +430,7 @@ impl Warp {
             }
             match ins.run {
                 Run::Exchange(function) => function(&mut exchange),
-                _ => synchronise(around.shared, self.state.index, present),
+                _ => synchronise(around.shared, self.state.agent, present),
             }
             if let Some(fault) = exchange.fault.take() {
                 return Err((fault, pc));
@@ -570,7 +583,7 @@ fn straight(effect: &mut Effect<'_>, fragment: &mut Fragment, meeting: u32, unti
                 if members & effect.warp.live & !active != 0 {
                     break Event::Waits { lanes: active, waits: Waits::Members { mask: members } };
                 }
-                synchronise(effect.shared, effect.warp.index, active);
+                synchronise(effect.shared, effect.warp.agent, active);
                 pc += 1;
             }
             Run::Flow(flow @ (Flow::TestWait | Flow::TryWait)) => {
@@ -590,6 +603,23 @@ fn straight(effect: &mut Effect<'_>, fragment: &mut Fragment, meeting: u32, unti
                     effect.warp.polls = Some((mask, effect.waited_for(ins)));
                     break Event::Polls;
                 }
+            }
+            Run::Flow(flow @ (Flow::ClusterArrive | Flow::ClusterWait)) => {
+                if ins.note & TOGETHER != 0 {
+                    expect_whole_warp(effect, active, pc)?;
+                }
+                effect.lanes.set_mask(active);
+                let goes_on = match flow {
+                    Flow::ClusterWait => effect.pass_cluster(),
+                    _ => {
+                        let order = if ins.note & RELAXED == 0 { Order::Ordered } else { Order::Relaxed };
+                        effect.arrive_at_cluster(order).map(|()| true)
+                    }
+                };
+                if !goes_on.map_err(|fault| (fault, pc))? {
+                    break Event::Waits { lanes: active, waits: Waits::Cluster };
+                }
+                pc += 1;
             }
             Run::Flow(flow @ (Flow::TakeRegisters | Flow::GiveRegisters)) => {
                 expect_whole_warp(effect, active, pc)?;
@@ -653,29 +683,4 @@ fn arrival(lanes: &Lanes, ins: &Instruction, active: u32, pc: u32) -> Result<Arr
 
 fn all_ones(holds: bool) -> u32 {
     if holds { u32::MAX } else { 0 }
-}
-
-/// Calls of the functions that decoding chose. The only unsafe code of the crate.
-#[allow(unsafe_code)]
-mod call {
-    use super::{Effect, Fault, Instruction, Lanes, Ready};
-    use crate::isa::form::{AwaitFn, EffectFn, LaneFn};
-
-    #[inline(always)]
-    pub(super) fn lanes(function: LaneFn, lanes: &mut Lanes, ins: &Instruction) {
-        // SAFETY: a function is unsafe to call only where the host lacks the features that it was compiled for, and
-        // `Pair::of_host` gives such a function only after it has found them.
-        unsafe { function(lanes, ins) }
-    }
-
-    #[inline(always)]
-    pub(super) fn effect(function: EffectFn, effect: &mut Effect<'_>, ins: &Instruction) -> Result<(), Box<Fault>> {
-        // SAFETY: as above.
-        unsafe { function(effect, ins) }
-    }
-
-    pub(super) fn awaits(function: AwaitFn, effect: &mut Effect<'_>, ins: &Instruction) -> Result<Ready, Box<Fault>> {
-        // SAFETY: as above.
-        unsafe { function(effect, ins) }
-    }
 }

@@ -1,6 +1,7 @@
 //! Shared memory of one CTA, with the shadow that finds its misuse.
 
 use super::{Packet, Region};
+use crate::machine::cluster_barrier::ClusterBarrier;
 use crate::machine::mbarrier::Mbarriers;
 use crate::machine::transfers::Transfer;
 use crate::race::Races;
@@ -24,9 +25,25 @@ pub(crate) struct SharedMemory {
     pub(crate) mbarriers: Mbarriers,
     /// What is under way to it.
     pub(crate) transfers: Vec<Transfer>,
-    /// The variables, by ascending address.
+    /// The barrier of its cluster.
+    pub(crate) cluster_barrier: ClusterBarrier,
+    /// The variables of a CTA, by ascending address.
     variables: Vec<Region>,
+    /// CTAs of the cluster.
+    ctas: usize,
+    /// Numbers that the warps of a CTA have in the race detector.
+    pub(crate) warps: u32,
+    /// Bytes from what one CTA has to what the next one has.
+    stride: usize,
+    /// Where the memory of the CTA that runs begins.
+    base: usize,
+    /// CTAs of the cluster that have ended, a bit for each.
+    ended: u32,
 }
+
+/// Addresses of `shared::cluster` name their CTA from this bit on: its number in the cluster, plus one. Those without name
+/// the CTA that uses them.
+const CTA_AT: u32 = 24;
 
 /// A bit for each byte of an access of up to 16 bytes inside its line.
 #[inline(always)]
@@ -35,17 +52,26 @@ fn bits(offset: usize, bytes: usize) -> u16 {
 }
 
 impl SharedMemory {
-    /// Memory for these variables, in which nothing has a value.
-    pub(crate) fn new(variables: Vec<Region>, races: Option<Box<Races>>) -> SharedMemory {
+    /// Memory for these variables of each CTA of a cluster, in which nothing has a value.
+    pub(crate) fn new(variables: Vec<Region>, ctas: usize) -> SharedMemory {
         let end = variables.iter().map(|variable| variable.base + variable.bytes).max().unwrap_or(u64::from(FIRST));
-        let lines = (end - u64::from(FIRST)).div_ceil(LINE as u64) as usize;
+        let bytes = (end - u64::from(FIRST)) as usize;
+        // Swizzles take bits of addresses: they must not depend on the CTA.
+        let stride = bytes.next_multiple_of(1024);
+        let lines = if ctas == 1 { bytes.div_ceil(LINE) } else { ctas * stride / LINE };
         SharedMemory {
             words: vec![u32::MAX; lines * 4],
             written: vec![0; lines],
-            races,
+            races: None,
             mbarriers: Mbarriers::default(),
             transfers: Vec::new(),
+            cluster_barrier: ClusterBarrier::default(),
             variables,
+            ctas,
+            warps: u32::MAX,
+            stride: if ctas == 1 { usize::MAX } else { stride },
+            base: 0,
+            ended: 0,
         }
     }
 
@@ -57,6 +83,9 @@ impl SharedMemory {
     /// The offset of an address, if all these bytes are inside one variable.
     #[inline(always)]
     pub(crate) fn offset(&self, address: u64, bytes: u64) -> Option<usize> {
+        if self.ctas > 1 {
+            return self.offset_in_cluster(address, bytes);
+        }
         let inside = match self.variables.as_slice() {
             [one] => one.holds(address, bytes),
             several => several.iter().any(|variable| variable.holds(address, bytes)),
@@ -64,15 +93,95 @@ impl SharedMemory {
         inside.then(|| (address - u64::from(FIRST)) as usize)
     }
 
+    /// As `offset`, of an address that may name another CTA.
+    fn offset_in_cluster(&self, address: u64, bytes: u64) -> Option<usize> {
+        let (base, address) = match (address >> CTA_AT) as usize {
+            0 => (self.base, address),
+            cta if cta <= self.ctas => ((cta - 1) * self.stride, address & ((1 << CTA_AT) - 1)),
+            _ => return None,
+        };
+        let inside = self.variables.iter().any(|variable| variable.holds(address, bytes));
+        inside.then(|| base + (address - u64::from(FIRST)) as usize)
+    }
+
+    /// Bytes of all CTAs together.
+    pub(crate) fn bytes(&self) -> usize {
+        self.words.len() * 4 + FIRST as usize
+    }
+
+    /// Numbers that the warps of a CTA have in the race detector.
+    pub(crate) fn warps_of_a_cta(&self) -> u32 {
+        self.warps
+    }
+
+    /// CTAs of the cluster.
+    pub(crate) fn ctas(&self) -> usize {
+        self.ctas
+    }
+
+    /// Another CTA of the cluster runs.
+    pub(crate) fn enter(&mut self, cta: usize) {
+        if self.ctas > 1 {
+            self.base = cta * self.stride;
+        }
+    }
+
+    /// A CTA of the cluster has ended.
+    pub(crate) fn end(&mut self, cta: u32) {
+        self.ended |= 1 << cta;
+    }
+
+    /// Where the memory of the CTA that runs begins.
+    #[inline(always)]
+    pub(crate) fn base(&self) -> usize {
+        self.base
+    }
+
+    /// The number of the CTA that runs.
+    pub(crate) fn rank(&self) -> usize {
+        self.rank_of(self.base)
+    }
+
+    /// The number of the CTA that a byte belongs to.
+    pub(crate) fn rank_of(&self, offset: usize) -> usize {
+        offset / self.stride
+    }
+
+    /// The byte at the same place of another CTA.
+    pub(crate) fn at_rank(&self, offset: usize, rank: usize) -> usize {
+        if self.ctas == 1 { offset } else { offset % self.stride + rank * self.stride }
+    }
+
+    /// Whether a CTA has ended.
+    pub(crate) fn has_ended(&self, rank: usize) -> bool {
+        self.ended >> rank & 1 == 1
+    }
+
+    /// The address by which any CTA of the cluster names a place of one of them.
+    pub(crate) fn cluster_address(address: u64, rank: u32) -> u64 {
+        u64::from(rank + 1) << CTA_AT | address & ((1 << CTA_AT) - 1)
+    }
+
+    /// The number of the CTA that an address names.
+    pub(crate) fn rank_named(&self, address: u64) -> u32 {
+        match (address >> CTA_AT) as u32 {
+            0 => self.rank() as u32,
+            cta => cta - 1,
+        }
+    }
+
     /// The variable that a byte is in.
     pub(crate) fn variable_at(&self, offset: usize) -> Option<&Region> {
-        self.variables.iter().find(|variable| variable.holds(offset as u64 + u64::from(FIRST), 1))
+        let offset = (offset % self.stride) as u64;
+        self.variables.iter().find(|variable| variable.holds(offset + u64::from(FIRST), 1))
     }
 
     /// The variable that a byte is in, and the byte inside it.
     pub(crate) fn name_of(&self, offset: usize) -> (String, u64) {
         match self.variable_at(offset) {
-            Some(variable) => (variable.name.clone(), offset as u64 - (variable.base - u64::from(FIRST))),
+            Some(variable) => {
+                (variable.name.clone(), (offset % self.stride) as u64 - (variable.base - u64::from(FIRST)))
+            }
             None => ("shared memory".to_owned(), offset as u64),
         }
     }
@@ -170,7 +279,7 @@ mod tests {
 
     fn memory() -> SharedMemory {
         let region = |name: &str, base, bytes| Region { name: name.to_owned(), base, bytes };
-        SharedMemory::new(vec![region("a", 0x400, 24), region("b", 0x430, 32)], None)
+        SharedMemory::new(vec![region("a", 0x400, 24), region("b", 0x430, 32)], 1)
     }
 
     #[test]
@@ -181,6 +290,20 @@ mod tests {
         assert_eq!(memory.offset(0x430, 32), Some(0x30));
         assert_eq!(memory.offset(0, 4), None);
         assert_eq!(memory.variable_at(0x31).map(|variable| variable.name.as_str()), Some("b"));
+    }
+
+    #[test]
+    fn an_address_may_name_a_cta_of_the_cluster() {
+        let region = Region { name: "a".to_owned(), base: 0x400, bytes: 24 };
+        let mut memory = SharedMemory::new(vec![region], 2);
+        let second = SharedMemory::cluster_address(0x408, 1);
+        assert_eq!((memory.offset(0x408, 8), memory.offset(second, 8)), (Some(8), Some(1024 + 8)));
+        memory.enter(1);
+        assert_eq!((memory.offset(0x408, 8), memory.rank(), memory.rank_named(second)), (Some(1024 + 8), 1, 1));
+        assert_eq!(memory.offset(SharedMemory::cluster_address(0x408, 0), 8), Some(8));
+        assert_eq!(memory.offset(SharedMemory::cluster_address(0x408, 2), 8), None);
+        assert_eq!(memory.name_of(1024 + 9), ("a".to_owned(), 9));
+        assert_eq!(memory.at_rank(1024 + 9, 0), 9);
     }
 
     #[test]

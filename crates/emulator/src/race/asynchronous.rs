@@ -91,7 +91,7 @@ impl Races {
             return Err(Obstacle::TooManyAgents);
         };
         let known = self.clocks.known_to_all(issuer.warp as usize).to_vec();
-        let new = Stamp::new(phase, agent, Actor { lane: issuer.warp, ..issuer }, 15, 0);
+        let new = Stamp::new(phase, agent, Actor { lane: issuer.warp % self.warps_of_a_cta, ..issuer }, 15, 0);
         // What was found known last, of writes and of each kind of reads: most lines were written and read together.
         let mut written = Stamp::default();
         let mut read = vec![Stamp::default(); self.reads.len() + self.async_reads.len()];

@@ -160,13 +160,22 @@ pub(crate) struct Races {
     /// The last reads by each asynchronous agent that has read, by its number.
     async_reads: Vec<(usize, Notes)>,
     bytes: usize,
+    /// Warps of a CTA: those of a cluster are numbered through.
+    pub(crate) warps_of_a_cta: u32,
 }
 
 impl Races {
     /// No accesses yet, to that many bytes by that many warps.
     pub(crate) fn new(bytes: usize, warps: usize) -> Races {
         let reads = (0..warps).map(|_| Notes::new(bytes)).collect();
-        Races { clocks: Clocks::new(warps), writes: Notes::new(bytes), reads, async_reads: Vec::new(), bytes }
+        Races {
+            clocks: Clocks::new(warps),
+            writes: Notes::new(bytes),
+            reads,
+            async_reads: Vec::new(),
+            bytes,
+            warps_of_a_cta: u32::MAX,
+        }
     }
 
     /// What each thread knows.
@@ -240,7 +249,7 @@ impl Races {
     pub(crate) fn make_object(&mut self, actor: Actor, offset: usize, bytes: usize) -> Result<u32, Obstacle> {
         self.write(actor, offset, bytes)?;
         let Some(agent) = self.clocks.number_of(Agent::Objects) else { return Err(Obstacle::TooManyAgents) };
-        let stamp = Stamp::new(LAST_CLOCK, agent, Actor { lane: actor.warp, ..actor }, 15, 0);
+        let stamp = Stamp::new(LAST_CLOCK, agent, Actor { lane: actor.warp % self.warps_of_a_cta, ..actor }, 15, 0);
         granules(offset, bytes).for_each(|granule| self.writes.set_granule(granule, stamp));
         Ok(self.clocks.now(actor.warp as usize))
     }

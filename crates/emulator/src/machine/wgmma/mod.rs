@@ -249,7 +249,7 @@ impl Effect<'_> {
             self.finish_product(pending, group, own)?;
         }
         if let Some(races) = &mut self.shared.races {
-            races.clocks().retire_matrix(self.warp.index as usize, limit);
+            races.clocks().retire_matrix(self.warp.agent as usize, limit);
         }
         Ok(Ready::Now)
     }
@@ -334,10 +334,11 @@ impl Effect<'_> {
         let earliest = self.launch.copies == Copies::Earliest;
         product.is_read = earliest;
         if let Some(races) = &mut self.shared.races {
-            let issuers = race::warpgroup(group as u32, self.pc);
+            let agent = self.warp.agent / WARPGROUP as u32;
+            let issuers = race::warpgroup(agent, self.pc);
             let lines = operands.lines.iter().map(|offset| *offset as usize);
             let issue = self.warp.flight.closed + 1;
-            match races.async_read(Agent::Matrix(group as u32), &issuers, lines, issue) {
+            match races.async_read(Agent::Matrix(agent), &issuers, lines, issue) {
                 Ok(()) => {}
                 Err(Obstacle::Conflict(conflict)) => return Err(self.race(Access::Operand, ALL_LANES, conflict)),
                 Err(Obstacle::TooManyAgents) => {

@@ -71,7 +71,8 @@ impl Effect<'_> {
             };
             return Err(wrong(format!("{descriptor}: a line of 16 bytes at shared address {at:#x}{near}")));
         }
-        lines[first..].iter_mut().for_each(|at| *at -= FIRST);
+        let base = self.shared.base() as u32;
+        lines[first..].iter_mut().for_each(|at| *at = *at - FIRST + base);
         Ok(())
     }
 
