@@ -214,3 +214,34 @@ fn shared_operands_are_read_at_the_wait_at_the_latest() {
         assert_eq!(words, vec![wanted.to_bits(); 512], "{copies:?}");
     }
 }
+
+#[test]
+fn products_of_a_group_add_up_in_their_order() {
+    // Six on the same registers, of which the third begins anew: four of them count, each with a B of its own.
+    let case = Case::new(64, Kind::F32, Kind::F16, Kind::F16);
+    for in_registers in [false, true] {
+        let case = if in_registers { Case { tile_a: None, ..case } } else { case };
+        let product = case.instruction();
+        let step = |at: usize| format!("add.s64 %l{}, %l2, {};", 3 + at % 5, 2 * at);
+        let named = |at: usize, adds: &str| product.replace("%l2, %p0", &format!("%l{}, {adds}", 3 + at % 5));
+        let body = (0..6).map(|at| format!("{}\n{}", step(at % 4), named(at % 4, if at == 2 { "0" } else { "%p0" })));
+        let body: Vec<String> = body.collect();
+        let body = case.body().replace(&product, &body.join("\n"));
+        // A row of B holds four steps of the depth.
+        let wide = |row: usize, k: usize| small(row + 1, k) + (k / 16) as i32;
+        let (mut given, shared) = case.given(&small, &|k, column| wide(column, k), &|_, _| 1000);
+        for (column, k) in (0..64).flat_map(|column| (0..64).map(move |k| (column, k))) {
+            let at = case.tile_b.byte(column, k, 2);
+            let shift = at % 4 * 8;
+            given[at / 4] = given[at / 4] & !(0xFFFF << shift) | Kind::F16.bits(wide(column, k)) << shift;
+        }
+        let text = HEAD.to_owned() + &case.text("k", shared, &body);
+        let (words, _) = run(&text, "k", [1, 128], &given, 128 * case.registers(), &Options::default()).unwrap();
+        for (at, found) in words.into_iter().enumerate() {
+            let (row, column) = case.places(at / case.registers(), at % case.registers())[0];
+            let of = |step: usize| (0..16).map(|k| small(row, k) * wide(column, 16 * step + k)).sum::<i32>();
+            let wanted = of(2) + of(3) + of(0) + of(1);
+            assert_eq!(found, Kind::F32.bits(wanted), "row {row}, column {column}");
+        }
+    }
+}
