@@ -54,9 +54,10 @@ fn main() -> ExitCode {
                 let nvrtc = nvrtc.clone();
                 move || figures(&nvrtc)
             }));
-            for mutant in mutants.iter().cloned() {
-                let (nvrtc, results) = (nvrtc.clone(), results.clone());
-                trials.push(Trial::test(mutant.full_name(), move || changed(&mutant, &nvrtc, &results)));
+            for mutant in mutants.iter() {
+                let (name, nvrtc, results) = (mutant.full_name(), nvrtc.clone(), results.clone());
+                let mutant = mutant.clone();
+                trials.push(Trial::test(name, move || changed(&mutant, &nvrtc, &results)));
             }
         }
         Err(error) => trials.push(Trial::test("libnvrtc is found", move || {
