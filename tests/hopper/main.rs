@@ -12,7 +12,7 @@ mod kernels;
 mod mutants;
 mod numbers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -24,8 +24,11 @@ use sparsym::kernel::nvrtc::{Nvrtc, Search};
 use kernels::{Kernel, Outcome, Problem};
 use mutants::{Mutant, NOTHING, Row};
 
-/// Orders of the warps.
+/// Of the orders of the warps that are drawn.
 const SEEDS: [u64; 3] = [1, 2, 3];
+
+/// Orders of the warps that no generator of random numbers decides: what they find of a bug stays the same for long.
+const ORDERS: [Schedule; 3] = [Schedule::InOrder, Schedule::Reverse, Schedule::RoundRobin(1)];
 
 /// Far above what any of the problems takes: a mutant that runs for ever ends soon.
 const MOST_INSTRUCTIONS: u64 = 3_000_000;
@@ -78,11 +81,11 @@ fn unchanged(kernel: Kernel, nvrtc: &Nvrtc) -> Result<(), Failed> {
     let ptx = kernels::compile(kernel, &kernel.text(), nvrtc)?;
     let mut ways = Vec::new();
     for copies in [Copies::Latest, Copies::Earliest] {
-        ways.extend(SEEDS.map(|seed| Options { copies, ..drawn(seed) }));
-        ways.extend([Schedule::InOrder, Schedule::Reverse].map(|schedule| Options { copies, schedule, ..drawn(1) }));
+        ways.extend(SEEDS.map(|seed| Options { copies, seed, ..ordered(Schedule::Random) }));
+        ways.extend(ORDERS.map(|order| Options { copies, ..ordered(order) }));
     }
     let usual = ways.into_iter().map(|options| (kernel.usual(), options));
-    let others = kernel.others().iter().map(|&problem| (problem, drawn(1)));
+    let others = kernel.others().iter().map(|&problem| (problem, ordered(Schedule::Random)));
     for (problem, options) in usual.chain(others) {
         let (name, report) = told(&kernels::run(problem, &ptx, &options));
         if name != NOTHING {
@@ -96,7 +99,7 @@ fn unchanged(kernel: Kernel, nvrtc: &Nvrtc) -> Result<(), Failed> {
 fn figures(nvrtc: &Nvrtc) -> Result<(), Failed> {
     let ptx = kernels::compile(TIMED.kernel(), &TIMED.kernel().text(), nvrtc)?;
     numbers::of(TIMED);
-    let options = Options { threads: 2, schedule: Schedule::InOrder, ..drawn(1) };
+    let options = Options { threads: 2, ..ordered(Schedule::InOrder) };
     let mut least = f64::INFINITY;
     for checks in [Checks::All, Checks::All, Checks::All, Checks::None] {
         let start = Instant::now();
@@ -120,13 +123,12 @@ fn changed(mutant: &Mutant, nvrtc: &Nvrtc, results: &Results) -> Result<(), Fail
     let (row, report) = match kernels::compile(mutant.kernel, &mutant.text()?, nvrtc) {
         Ok(ptx) => {
             let [checked, unchecked] = [Checks::All, Checks::None].map(|checks| {
-                let ends = SEEDS.map(|seed| told(&kernels::run(problem, &ptx, &Options { checks, ..drawn(seed) })));
-                let mut names: Vec<&str> = ends.iter().map(|(name, _)| *name).collect();
-                names.sort_unstable();
-                names.dedup();
+                let ends =
+                    ORDERS.map(|order| told(&kernels::run(problem, &ptx, &Options { checks, ..ordered(order) })));
+                let names: BTreeSet<&str> = ends.iter().map(|(name, _)| *name).collect();
                 let reports =
-                    SEEDS.iter().zip(&ends).map(|(seed, (_, report))| format!("{checks:?}, seed {seed}: {report}"));
-                (names.join(", "), reports.collect::<Vec<_>>().join("\n"))
+                    ORDERS.iter().zip(&ends).map(|(order, (_, report))| format!("{checks:?}, {order:?}: {report}"));
+                (names.into_iter().collect::<Vec<_>>().join(", "), reports.collect::<Vec<_>>().join("\n"))
             });
             (Row { checked: checked.0, unchecked: unchecked.0 }, format!("{}\n{}", checked.1, unchecked.1))
         }
@@ -157,10 +159,10 @@ fn told(outcome: &Outcome) -> (&'static str, String) {
     }
 }
 
-/// Every check, and an order of the warps that is drawn. One thread, so that what a bug leaves behind is the same every time;
-/// the trials are parallel anyway.
-fn drawn(seed: u64) -> Options {
-    Options { schedule: Schedule::Random, seed, threads: 1, limit: MOST_INSTRUCTIONS, ..Options::default() }
+/// Every check, and this order of the warps. One thread, so that what a bug leaves behind is the same every time; the trials
+/// are parallel anyway.
+fn ordered(schedule: Schedule) -> Options {
+    Options { schedule, threads: 1, limit: MOST_INSTRUCTIONS, ..Options::default() }
 }
 
 /// Whether the tests may rewrite what they compare with.
