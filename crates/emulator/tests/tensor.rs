@@ -15,6 +15,8 @@ enum Kind {
     Bf16,
     Tf32,
     F32,
+    E4m3,
+    E5m2,
     Byte,
     S32,
 }
@@ -24,7 +26,7 @@ impl Kind {
         match self {
             Kind::F16 | Kind::Bf16 => 2,
             Kind::Tf32 | Kind::F32 | Kind::S32 => 1,
-            Kind::Byte => 4,
+            Kind::Byte | Kind::E4m3 | Kind::E5m2 => 4,
         }
     }
 
@@ -37,6 +39,9 @@ impl Kind {
             // Normal numbers only: the exponents differ by their biases, the fraction loses 13 bits.
             Kind::F16 if value == 0 => 0,
             Kind::F16 => (single >> 16 & 0x8000) | ((single >> 13 & 0x3_FFFF) - (112 << 10)) & 0x7FFF,
+            Kind::E4m3 | Kind::E5m2 if value == 0 => 0,
+            Kind::E4m3 => (single >> 24 & 0x80) | ((single >> 20 & 0x7FF) - (120 << 3)) & 0x7F,
+            Kind::E5m2 => (single >> 24 & 0x80) | ((single >> 21 & 0x3FF) - (112 << 2)) & 0x7F,
             Kind::Byte => value as u32 & 0xFF,
             Kind::S32 => value as u32,
         }
@@ -127,6 +132,9 @@ fn products_of_small_numbers_are_exact() {
     for (name, depth, from, to) in FLOATS {
         check(name, depth, from, to, a, b);
     }
+    for (name, kind) in [("m16n8k32_f32_e4m3_e4m3_f32", Kind::E4m3), ("m16n8k32_f32_e5m2_e5m2_f32", Kind::E5m2)] {
+        check(name, 32, kind, Kind::F32, a, b);
+    }
     for name in ["m16n8k32_s32_s8_s8_s32", "m16n8k16_s32_s8_s8_s32", "m16n8k16_satfinite_s32_s8_s8_s32"] {
         let depth = if name.contains("k32") { 32 } else { 16 };
         check(name, depth, Kind::Byte, Kind::S32, a, b);
@@ -136,6 +144,39 @@ fn products_of_small_numbers_are_exact() {
     check("m16n8k32_s32_u8_s8_s32", 32, Kind::Byte, Kind::S32, high, low);
     check("m16n8k32_s32_s8_u8_s32", 32, Kind::Byte, Kind::S32, low, high);
     check("m16n8k32_s32_u8_u8_s32", 32, Kind::Byte, Kind::S32, high, high);
+}
+
+#[test]
+fn operands_of_8_bits_may_differ_in_type() {
+    // 1 is 38 as e4m3 and 3C as e5m2: 32 products of them onto 2.
+    let (e4m3, e5m2, two) = (0x3838_3838, 0x3C3C_3C3C, 0x4000_0000);
+    for (name, a, b) in [("m16n8k32_f32_e4m3_e5m2_f32", e4m3, e5m2), ("m16n8k32_f32_e5m2_e4m3_f32", e5m2, e4m3)] {
+        let given: Vec<u32> = [[a; 4].as_slice(), &[b; 2], &[two; 4]].concat().repeat(32);
+        let (words, _) = run(&text("mma.ptx"), name, [1, 32], &given, 128, &Options::default()).unwrap();
+        assert_eq!(words, vec![34f32.to_bits(); 128], "{name}");
+    }
+}
+
+#[test]
+fn doubles_are_multiplied_too() {
+    let a = |row: usize, k: usize| (row * 3 + k * 5) as f64 - 0.5;
+    let b = |k: usize, column: usize| (k * 2 + column * 7) as f64 + 0.25;
+    let c = |row: usize, column: usize| (row * 8 + column) as f64;
+    let mut given = Vec::new();
+    for lane in 0..32 {
+        let (g, t) = (lane / 4, lane % 4);
+        for value in [a(g, t), b(t, g), c(g, 2 * t), c(g, 2 * t + 1)] {
+            given.extend([value.to_bits() as u32, (value.to_bits() >> 32) as u32]);
+        }
+    }
+    let (words, stats) = run(&text("mma.ptx"), "m8n8k4_f64", [1, 32], &given, 128, &Options::default()).unwrap();
+    assert_eq!(stats.mma_flops, 2 * 8 * 8 * 4);
+    for (at, found) in words.chunks(2).enumerate() {
+        let (row, column) = (at / 8, at % 8);
+        let wanted = c(row, column) + (0..4).map(|k| a(row, k) * b(k, column)).sum::<f64>();
+        let found = f64::from_bits(u64::from(found[0]) | u64::from(found[1]) << 32);
+        assert_eq!(found, wanted, "row {row}, column {column}");
+    }
 }
 
 #[test]

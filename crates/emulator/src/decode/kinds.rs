@@ -124,6 +124,7 @@ impl<'a> Kinds<'a> {
         let first = self.types.first().copied().unwrap_or(COUNT);
         let last = self.types.last().copied().unwrap_or(COUNT);
         let kind = match (form.opcode(), at) {
+            ("mma", _) if class == Some(Class::Wide) => Kind { bits: 64, ..FRAGMENT },
             ("mma" | "ldmatrix" | "stmatrix" | "movmatrix", _) => FRAGMENT,
             ("wgmma", _) if class == Some(Class::Wide) => ADDRESS,
             ("wgmma", _) => FRAGMENT,

@@ -9,7 +9,8 @@ use crate::decode::Instruction;
 use crate::machine::context::Effect;
 use crate::machine::lanes::{WARP, Words, each};
 use crate::numeric::NAN_F32;
-use crate::numeric::half::{Bf16, F16, Half};
+use crate::numeric::half::{Bf16, F16, Half, wide_e4m3, wide_e5m2};
+use crate::numeric::single::canonical_wide;
 
 /// Rows of the product.
 const M: usize = 16;
@@ -134,13 +135,64 @@ pub(super) const FORMS: &[Form] = &[
     product_tf32!("mma.sync.aligned.m16n8k4.row.col.f32.tf32.tf32.f32", 4),
     product_bytes!("mma.sync.aligned.m16n8k32.row.col[.satfinite].s32{.s8|.u8}{.s8|.u8}.s32", 32),
     product_bytes!("mma.sync.aligned.m16n8k16.row.col[.satfinite].s32{.s8|.u8}{.s8|.u8}.s32", 16),
+    Form {
+        spelling: "mma.sync.aligned.m16n8k32.row.col.f32{.e4m3|.e5m2}{.e4m3|.e5m2}.f32",
+        operands: &fragments(4, 4, 2),
+        family: Family::Tensor,
+        meaning: "D = A B + C: exact products, summed in f32 in the order of the depth",
+        action: Action::Choose(|chosen, ins| {
+            ins.note = u32::from(chosen.word(0) == "e5m2") | u32::from(chosen.word(1) == "e5m2") << 1;
+            Some(effect!(Aligned, |effect, ins| {
+                let a = bytes_of_a::<4>(effect, ins, false).map(|row| row.map(|byte| from_fp8(byte, ins.note & 1)));
+                let b = bytes_of_b::<2>(effect, ins, 8, false);
+                let b = b.map(|row| row.map(|byte| from_fp8(byte, ins.note >> 1)));
+                for register in 0..4 {
+                    let mut out = *effect.words(ins, 10 + register);
+                    for (lane, value) in out.iter_mut().enumerate() {
+                        let (row, column) = place_of_result(register, lane);
+                        let sum = (0..32).fold(f32::from_bits(*value), |sum, k| a[row][k].mul_add(b[k][column], sum));
+                        *value = canonical(sum);
+                    }
+                    effect.lanes.set_words(ins.rows[register], &out);
+                }
+                Ok(())
+            }))
+        }),
+    },
+    Form {
+        spelling: "mma.sync.aligned.m8n8k4.row.col.f64.f64.f64.f64",
+        operands: &[
+            Operand::OutBraces(Class::Wide, 2),
+            Operand::InBraces(Class::Wide, 1),
+            Operand::InBraces(Class::Wide, 1),
+            Operand::InBraces(Class::Wide, 2),
+        ],
+        family: Family::Tensor,
+        meaning: "D = A B + C in f64, in the order of the depth",
+        action: effect!(Aligned, |effect, ins| {
+            // Lane 4g + t holds A at row g and depth t, B at depth t and column g, and D at row g, columns 2t and 2t + 1.
+            let [a, b] = [2, 3].map(|at| each(effect.lanes.wides(ins.rows[at]), f64::from_bits));
+            for part in 0..2 {
+                let mut out = *effect.lanes.wides(ins.rows[4 + part]);
+                for (lane, value) in out.iter_mut().enumerate() {
+                    let (row, column) = (lane / 4, lane % 4 * 2 + part);
+                    let term = |sum: f64, k: usize| a[4 * row + k].mul_add(b[4 * column + k], sum);
+                    *value = canonical_wide((0..4).fold(f64::from_bits(*value), term)).to_bits();
+                }
+                effect.lanes.set_wides(ins.rows[part], &out);
+            }
+            Ok(())
+        }),
+    },
 ];
 
 /// Multiplications and additions of a form of this family, for one warp; 0 for one that multiplies nothing.
 pub(crate) fn flops(form: &Form) -> u64 {
-    let depth =
-        form.spelling.split('.').find_map(|word| word.strip_prefix("m16n8k")).and_then(|k| k.parse::<u64>().ok());
-    depth.map_or(0, |depth| 2 * (M * N) as u64 * depth)
+    let depth = |shape: &str| {
+        form.spelling.split('.').find_map(|word| word.strip_prefix(shape)).and_then(|k| k.parse::<u64>().ok())
+    };
+    let products = |shape: &str, rows: usize| depth(shape).map(|depth| 2 * (rows * N) as u64 * depth);
+    products("m16n8k", M).or_else(|| products("m8n8k", 8)).unwrap_or(0)
 }
 
 /// The sums of eight rows, laid out as C is: lane 4·row + t holds column 2t, and in the second array column 2t + 1.
@@ -289,6 +341,11 @@ fn bytes_of_b<const REGISTERS: usize>(
 
 fn widen(byte: u8, signed: bool) -> i32 {
     if signed { i32::from(byte as i8) } else { i32::from(byte) }
+}
+
+/// The value of an e4m3, or of an e5m2.
+fn from_fp8(byte: i32, is_e5m2: u32) -> f32 {
+    F16::wide(if is_e5m2 == 1 { wide_e5m2(byte as u32) } else { wide_e4m3(byte as u32) })
 }
 
 /// The value of a tf32: the low 13 bits do not count.

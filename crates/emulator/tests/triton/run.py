@@ -1,4 +1,4 @@
-"""Compiles the kernels of kernels.py with Triton, runs each with ptx-run under all checks, and compares with NumPy.
+"""Compiles the kernels of vectors.py and matrices.py with Triton, runs each with ptx-run under all checks, and compares with NumPy.
 
 usage: run.py PTX_RUN FOLDER [NAME]
 
@@ -18,8 +18,16 @@ RUNS = [[], ["--schedule", "reverse", "--copies", "earliest"], ["--schedule", "r
 
 def kind_of(argument):
     """The type of an argument as Triton's signatures name it."""
-    names = {"float16": "fp16", "float32": "fp32", "float64": "fp64", "int8": "i8", "uint8": "u8", "int16": "i16",
-             "int32": "i32", "int64": "i64"}
+    names = {
+        "float16": "fp16",
+        "float32": "fp32",
+        "float64": "fp64",
+        "int8": "i8",
+        "uint8": "u8",
+        "int16": "i16",
+        "int32": "i32",
+        "int64": "i64",
+    }
     if isinstance(argument, (int, float)):
         return "i32" if isinstance(argument, int) else "fp32"
     return "*" + (argument.kind or names[argument.array.dtype.name])
@@ -42,7 +50,7 @@ def command_line(place, arguments, target_folder):
             words.append(f"i32={argument}")
         elif isinstance(argument, float):
             words.append(f"f32={argument!r}")
-        elif isinstance(argument, kernels.In):
+        elif isinstance(argument, cases.In):
             np.save(place / f"{name}.npy", np.ascontiguousarray(argument.array))
             words.append(f"in={place / name}.npy")
         else:
@@ -63,7 +71,7 @@ def difference(found, argument):
     """What is wrong with a result, or None. The tolerance is absolute near 0 and relative above 1."""
     wanted = np.ascontiguousarray(argument.array)
     if argument.kind == "bf16":
-        found, wanted = kernels.wide(found), kernels.wide(wanted)
+        found, wanted = cases.wide(found), cases.wide(wanted)
     found, wanted = found.reshape(wanted.shape).astype(np.float64), wanted.astype(np.float64)
     off = np.abs(found - wanted) / np.maximum(1, np.abs(wanted))
     off = np.where(found == wanted, 0, np.where(np.isnan(off), np.inf, off))
@@ -101,7 +109,7 @@ def mistake(program, place, target, kernel, arguments, grid, constants, warps):
 def main():
     program, folder = sys.argv[1], pathlib.Path(sys.argv[2])
     count = wrong = 0
-    for index, (kernel, *rest, since) in enumerate(kernels.CASES):
+    for index, (kernel, *rest, since) in enumerate(cases.CASES):
         if len(sys.argv) > 3 and sys.argv[3] not in kernel.__name__:
             continue
         place = folder / f"{index}_{kernel.__name__}"
@@ -125,5 +133,8 @@ if __name__ == "__main__":
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    import kernels
+    import cases
+    import vectors  # the order of the launches
+    import matrices
+
     sys.exit(main())

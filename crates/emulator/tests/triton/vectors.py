@@ -1,49 +1,10 @@
-"""Triton kernels of the usual kinds, each with its arguments and what NumPy says they must give."""
+"""Kernels over vectors and rows: arithmetic, reductions, movement, atomics, conversions."""
 
 import numpy as np
 import triton
 import triton.language as tl
 
-
-class In:
-    """An array that a kernel reads."""
-
-    def __init__(self, array, kind=None):
-        self.array, self.kind = array, kind
-
-
-class Out:
-    """An array that a kernel makes: what it must hold, and how far off it may be."""
-
-    def __init__(self, array, tolerance=0.0, kind=None, start=None):
-        self.array, self.tolerance, self.kind, self.start = array, tolerance, kind, start
-
-
-CASES = []
-
-
-def case(kernel, arguments, grid=1, constants=None, warps=4, since=80):
-    """One launch: arguments by name in the kernel's order, numbers as they are; `since` is the first target that has it."""
-    CASES.append((kernel, arguments, grid if isinstance(grid, tuple) else (grid,), constants or {}, warps, since))
-
-
-random = np.random.default_rng(1)
-
-
-def normal(*shape, dtype=np.float32):
-    return random.standard_normal(shape).astype(np.float32).astype(dtype)
-
-
-def bf16(array):
-    """The bits of an array rounded to bfloat16, ties to even."""
-    bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
-    return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
-
-
-def wide(bits):
-    """The numbers that bits of bfloat16 stand for."""
-    return (bits.astype(np.uint32) << 16).view(np.float32)
-
+from cases import In, Out, bf16, case, normal, random, wide, x, y
 
 # Element by element
 
@@ -54,7 +15,6 @@ def add(x, y, out, n, B: tl.constexpr):
     tl.store(out + i, tl.load(x + i, i < n) + tl.load(y + i, i < n), i < n)
 
 
-x, y = normal(1000), normal(1000)
 case(add, dict(x=In(x), y=In(y), out=Out(x + y), n=1000), 4, dict(B=256))
 
 
@@ -64,17 +24,26 @@ def activations(x, out, n, B: tl.constexpr):
     v = tl.load(x + i, i < n, other=0.0)
     gelu = 0.5 * v * (1 + tl.erf(v * 0.7071067811865476))
     silu = v * tl.sigmoid(v)
-    tl.store(out + i, gelu + silu + tl.exp(-v * v) + tl.sin(v) * tl.cos(v) + tl.sqrt(tl.abs(v)) + tl.rsqrt(1 + v * v), i < n)
+    tl.store(
+        out + i, gelu + silu + tl.exp(-v * v) + tl.sin(v) * tl.cos(v) + tl.sqrt(tl.abs(v)) + tl.rsqrt(1 + v * v), i < n
+    )
 
 
 def erf(v):
     import math
+
     return np.vectorize(math.erf)(v)
 
 
 v = x.astype(np.float64)
-expected = (0.5 * v * (1 + erf(v * 0.5**0.5)) + v / (1 + np.exp(-v)) + np.exp(-v * v) + np.sin(v) * np.cos(v)
-            + np.sqrt(abs(v)) + 1 / np.sqrt(1 + v * v))
+expected = (
+    0.5 * v * (1 + erf(v * 0.5**0.5))
+    + v / (1 + np.exp(-v))
+    + np.exp(-v * v)
+    + np.sin(v) * np.cos(v)
+    + np.sqrt(abs(v))
+    + 1 / np.sqrt(1 + v * v)
+)
 case(activations, dict(x=In(x), out=Out(expected.astype(np.float32), 1e-5), n=1000), 4, dict(B=256))
 
 
@@ -93,12 +62,23 @@ case(mixed, dict(x=In(x[:256]), y=In(h), out=Out(x[:256] - h + x[:256] * h, 1e-6
 def integers(x, y, out, B: tl.constexpr):
     i = tl.arange(0, B)
     a, b = tl.load(x + i), tl.load(y + i)
-    tl.store(out + i, a // b + a % b + (a << 3) + (b >> 1) + (a ^ b) + tl.minimum(a, b) * tl.maximum(a, b) + tl.umulhi(a, b))
+    tl.store(
+        out + i, a // b + a % b + (a << 3) + (b >> 1) + (a ^ b) + tl.minimum(a, b) * tl.maximum(a, b) + tl.umulhi(a, b)
+    )
 
 
 a, b = random.integers(0, 1 << 20, 256, dtype=np.int32), random.integers(1, 1 << 10, 256, dtype=np.int32)
 high = (a.astype(np.uint64) * b.astype(np.uint64) >> 32).astype(np.int32)
-case(integers, dict(x=In(a), y=In(b), out=Out(a // b + a % b + (a << 3) + (b >> 1) + (a ^ b) + np.minimum(a, b) * np.maximum(a, b) + high)), 1, dict(B=256))
+case(
+    integers,
+    dict(
+        x=In(a),
+        y=In(b),
+        out=Out(a // b + a % b + (a << 3) + (b >> 1) + (a ^ b) + np.minimum(a, b) * np.maximum(a, b) + high),
+    ),
+    1,
+    dict(B=256),
+)
 
 
 @triton.jit
@@ -160,8 +140,21 @@ def layer_norm(x, weight, bias, out, mean, rstd, columns, eps, B: tl.constexpr):
 m16, w, bias = normal(6, 500, dtype=np.float16), normal(500), normal(500)
 m = m16.astype(np.float32)
 mu, r = m.mean(1), 1 / np.sqrt(m.var(1) + 1e-5)
-case(layer_norm, dict(x=In(m16), weight=In(w), bias=In(bias), out=Out((m - mu[:, None]) * r[:, None] * w + bias, 1e-5),
-                      mean=Out(mu, 1e-6), rstd=Out(r, 1e-5), columns=500, eps=1e-5), 6, dict(B=512))
+case(
+    layer_norm,
+    dict(
+        x=In(m16),
+        weight=In(w),
+        bias=In(bias),
+        out=Out((m - mu[:, None]) * r[:, None] * w + bias, 1e-5),
+        mean=Out(mu, 1e-6),
+        rstd=Out(r, 1e-5),
+        columns=500,
+        eps=1e-5,
+    ),
+    6,
+    dict(B=512),
+)
 
 
 @triton.jit
@@ -175,9 +168,20 @@ def reductions(x, sums, least, at, product, M: tl.constexpr, N: tl.constexpr):
 
 
 m = normal(32, 64)
-case(reductions, dict(x=In(m), sums=Out(m.sum(1), 1e-5), least=Out(m.min(0)), at=Out(m.argmax(1).astype(np.int32)),
-                      product=Out(np.bitwise_xor.reduce((m * np.float32(100)).astype(np.int32), 0).sum(keepdims=True, dtype=np.int32))),
-     1, dict(M=32, N=64))
+case(
+    reductions,
+    dict(
+        x=In(m),
+        sums=Out(m.sum(1), 1e-5),
+        least=Out(m.min(0)),
+        at=Out(m.argmax(1).astype(np.int32)),
+        product=Out(
+            np.bitwise_xor.reduce((m * np.float32(100)).astype(np.int32), 0).sum(keepdims=True, dtype=np.int32)
+        ),
+    ),
+    1,
+    dict(M=32, N=64),
+)
 
 
 @triton.jit
@@ -188,7 +192,9 @@ def scan(x, sums, products, M: tl.constexpr, N: tl.constexpr):
     tl.store(products + i, tl.cumprod(v, 0, reverse=True))
 
 
-case(scan, dict(x=In(m), sums=Out(m.cumsum(1), 1e-4), products=Out(m[::-1].cumprod(0)[::-1], 1e-4)), 1, dict(M=32, N=64))
+case(
+    scan, dict(x=In(m), sums=Out(m.cumsum(1), 1e-4), products=Out(m[::-1].cumprod(0)[::-1], 1e-4)), 1, dict(M=32, N=64)
+)
 
 
 @triton.jit
@@ -218,7 +224,12 @@ def histogram(x, out, n, B: tl.constexpr, BINS: tl.constexpr):
 
 
 bins = random.integers(0, 64, 1000, dtype=np.int32)
-case(histogram, dict(x=In(bins), out=Out(np.bincount(bins, minlength=64).astype(np.int32)), n=1000), 1, dict(B=1024, BINS=64))
+case(
+    histogram,
+    dict(x=In(bins), out=Out(np.bincount(bins, minlength=64).astype(np.int32)), n=1000),
+    1,
+    dict(B=1024, BINS=64),
+)
 
 
 @triton.jit
@@ -249,13 +260,24 @@ def loss(logits, labels, out, columns, B: tl.constexpr):
     v = tl.load(logits + row * columns + i, i < columns, other=-float("inf")).to(tl.float32)
     top = tl.max(v, 0)
     label = tl.load(labels + row)
-    tl.store(out + row, tl.log(tl.sum(tl.exp(v - top), 0)) + top - tl.load(logits + row * columns + label).to(tl.float32))
+    tl.store(
+        out + row, tl.log(tl.sum(tl.exp(v - top), 0)) + top - tl.load(logits + row * columns + label).to(tl.float32)
+    )
 
 
 logits, labels = bf16(normal(8, 1000)), random.integers(0, 1000, 8)
 l = wide(logits).astype(np.float64)
-case(loss, dict(logits=In(logits, "bf16"), labels=In(labels),
-                out=Out((np.log(np.exp(l).sum(1)) - l[np.arange(8), labels]).astype(np.float32), 1e-5), columns=1000), 8, dict(B=1024))
+case(
+    loss,
+    dict(
+        logits=In(logits, "bf16"),
+        labels=In(labels),
+        out=Out((np.log(np.exp(l).sum(1)) - l[np.arange(8), labels]).astype(np.float32), 1e-5),
+        columns=1000,
+    ),
+    8,
+    dict(B=1024),
+)
 
 
 # Movement
@@ -321,10 +343,19 @@ def atomics(x, sums, top, bits, count, n, B: tl.constexpr):
 
 k = random.integers(0, 1000, 900, dtype=np.int32)
 per = [k[k % 16 == c] for c in range(16)]
-case(atomics, dict(x=In(k), sums=Out(np.array([p.sum() for p in per], np.float32), 0, start=np.zeros(16, np.float32)),
-                   top=Out(np.array([p.max() for p in per], np.int32), start=np.zeros(16, np.int32)),
-                   bits=Out(np.bitwise_xor.reduce(k, keepdims=True), start=np.zeros(1, np.int32)),
-                   count=Out(np.ones(1, np.int32), start=np.zeros(1, np.int32)), n=900), 4, dict(B=256))
+case(
+    atomics,
+    dict(
+        x=In(k),
+        sums=Out(np.array([p.sum() for p in per], np.float32), 0, start=np.zeros(16, np.float32)),
+        top=Out(np.array([p.max() for p in per], np.int32), start=np.zeros(16, np.int32)),
+        bits=Out(np.bitwise_xor.reduce(k, keepdims=True), start=np.zeros(1, np.int32)),
+        count=Out(np.ones(1, np.int32), start=np.zeros(1, np.int32)),
+        n=900,
+    ),
+    4,
+    dict(B=256),
+)
 
 
 @triton.jit
@@ -334,7 +365,9 @@ def half_atomics(x, out, B: tl.constexpr):
 
 
 ones = np.ones(128, np.float16)
-case(half_atomics, dict(x=In(ones), out=Out(np.full(32, 4, np.float16), start=np.zeros(32, np.float16))), 1, dict(B=128))
+case(
+    half_atomics, dict(x=In(ones), out=Out(np.full(32, 4, np.float16), start=np.zeros(32, np.float16))), 1, dict(B=128)
+)
 
 
 def philox(seed, counters):
@@ -361,8 +394,18 @@ bits = philox(123, np.arange(256))
 signed = bits.view(np.int32).astype(np.int64)
 uniform = np.where(signed < 0, -signed - 1, signed).astype(np.float32) * np.float32(4.6566127342e-10)
 p = np.float32(0.25)
-case(dropout, dict(x=In(x[:256]), out=Out(np.where(uniform > p, x[:256] / (1 - p), 0).astype(np.float32), 1e-6),
-                   words=Out(bits.view(np.int32)), p=0.25, seed=123), 1, dict(B=256))
+case(
+    dropout,
+    dict(
+        x=In(x[:256]),
+        out=Out(np.where(uniform > p, x[:256] / (1 - p), 0).astype(np.float32), 1e-6),
+        words=Out(bits.view(np.int32)),
+        p=0.25,
+        seed=123,
+    ),
+    1,
+    dict(B=256),
+)
 
 
 @triton.jit
@@ -376,7 +419,12 @@ def quantise(x, out, scales, N: tl.constexpr):
 
 
 scale = np.abs(m).max(1, keepdims=True) / np.float32(127)
-case(quantise, dict(x=In(m), out=Out(np.floor(m / scale + np.float32(0.5)).astype(np.int8), 1), scales=Out(scale[:, 0], 1e-7)), 4, dict(N=256))
+case(
+    quantise,
+    dict(x=In(m), out=Out(np.floor(m / scale + np.float32(0.5)).astype(np.int8), 1), scales=Out(scale[:, 0], 1e-7)),
+    4,
+    dict(N=256),
+)
 
 
 @triton.jit
@@ -391,7 +439,7 @@ def fp8_grid(exponent_bits, mantissa_bits, bias, top):
     """All numbers of an 8-bit format that are not negative, by their bits."""
     codes = np.arange(top + 1)
     e, f = codes >> mantissa_bits, codes & (1 << mantissa_bits) - 1
-    return np.where(e == 0, f * 2.0**(1 - bias - mantissa_bits), (1 + f * 2.0**-mantissa_bits) * 2.0**(e - bias))
+    return np.where(e == 0, f * 2.0 ** (1 - bias - mantissa_bits), (1 + f * 2.0**-mantissa_bits) * 2.0 ** (e - bias))
 
 
 def narrow8(v, grid):
@@ -406,150 +454,10 @@ def narrow8(v, grid):
 
 for kind, parameters, since in [(tl.float8e5, (5, 2, 15, 0x7B), 80), (tl.float8e4nv, (4, 3, 7, 0x7E), 89)]:
     codes, numbers = narrow8(x[:256], fp8_grid(*parameters))
-    case(fp8, dict(x=In(x[:256]), out=Out(codes), back=Out(numbers.astype(np.float32))), 1, dict(TYPE=kind, B=256), since=since)
-
-
-# Matrices
-
-
-@triton.jit
-def matmul(a, b, c, M, N, K, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr):
-    i = tl.program_id(0) * BM + tl.arange(0, BM)
-    j = tl.program_id(1) * BN + tl.arange(0, BN)
-    k = tl.arange(0, BK)
-    acc = tl.zeros((BM, BN), tl.float32)
-    for at in range(0, K, BK):
-        x = tl.load(a + i[:, None] * K + (at + k)[None, :], (i[:, None] < M) & ((at + k)[None, :] < K), other=0.0)
-        y = tl.load(b + (at + k)[:, None] * N + j[None, :], ((at + k)[:, None] < K) & (j[None, :] < N), other=0.0)
-        acc = tl.dot(x, y, acc)
-    tl.store(c + i[:, None] * N + j[None, :], acc.to(c.dtype.element_ty), (i[:, None] < M) & (j[None, :] < N))
-
-
-TILE = dict(BM=64, BN=64, BK=32)
-a, b = normal(96, 128), normal(128, 80)
-a16, b16 = a.astype(np.float16), b.astype(np.float16)
-case(matmul, dict(a=In(a16), b=In(b16), c=Out(a16.astype(np.float32) @ b16.astype(np.float32), 1e-3), M=96, N=80, K=128), (2, 2), TILE)
-abf, bbf = bf16(a), bf16(b)
-case(matmul, dict(a=In(abf, "bf16"), b=In(bbf, "bf16"), c=Out(bf16(wide(abf) @ wide(bbf)), 0.02, "bf16"), M=96, N=80, K=128), (2, 2), TILE)
-case(matmul, dict(a=In(a), b=In(b), c=Out(a @ b, 0.1), M=96, N=80, K=128), (2, 2), TILE)
-
-
-@triton.jit
-def matmul_int8(a, b, c, N: tl.constexpr, K: tl.constexpr):
-    i, k = tl.arange(0, N), tl.arange(0, K)
-    tl.store(c + i[:, None] * N + i[None, :], tl.dot(tl.load(a + i[:, None] * K + k[None, :]), tl.load(b + i[None, :] * K + k[:, None])))
-
-
-a8, b8 = random.integers(-128, 128, (64, 64), dtype=np.int8), random.integers(-128, 128, (64, 64), dtype=np.int8)
-case(matmul_int8, dict(a=In(a8), b=In(b8), c=Out(a8.astype(np.int32) @ b8.T.astype(np.int32))), 1, dict(N=64, K=64))
-
-
-@triton.jit
-def grouped_matmul(a, b, c, starts, N: tl.constexpr, K: tl.constexpr, BM: tl.constexpr):
-    group = tl.program_id(0)
-    first, last = tl.load(starts + group), tl.load(starts + group + 1)
-    j, k = tl.arange(0, N), tl.arange(0, K)
-    weight = tl.load(b + group * K * N + k[:, None] * N + j[None, :])
-    for row in range(first, last, BM):
-        i = row + tl.arange(0, BM)
-        v = tl.load(a + i[:, None] * K + k[None, :], i[:, None] < last, other=0.0)
-        tl.store(c + i[:, None] * N + j[None, :], tl.dot(v, weight), i[:, None] < last)
-
-
-starts = np.array([0, 5, 5, 40, 64], np.int32)
-ga, gb = normal(64, 64, dtype=np.float16), normal(4, 64, 32, dtype=np.float16)
-expected = np.concatenate([ga[s:e].astype(np.float32) @ gb[g].astype(np.float32) for g, (s, e) in enumerate(zip(starts, starts[1:]))])
-case(grouped_matmul, dict(a=In(ga), b=In(gb), c=Out(expected, 1e-3), starts=In(starts)), 4, dict(N=32, K=64, BM=16))
-
-
-@triton.jit
-def attention(q, k, v, out, n, scale, CAUSAL: tl.constexpr, D: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr):
-    i = tl.program_id(0) * BM + tl.arange(0, BM)
-    d = tl.arange(0, D)
-    base = tl.program_id(1) * n * D
-    queries = tl.load(q + base + i[:, None] * D + d[None, :])
-    top = tl.full((BM,), -float("inf"), tl.float32)
-    total = tl.zeros((BM,), tl.float32)
-    acc = tl.zeros((BM, D), tl.float32)
-    end = (tl.program_id(0) + 1) * BM if CAUSAL else n
-    for start in range(0, end, BN):
-        j = start + tl.arange(0, BN)
-        keys = tl.load(k + base + j[None, :] * D + d[:, None])
-        s = tl.dot(queries, keys) * (scale * 1.4426950408889634)
-        if CAUSAL:
-            s = tl.where(i[:, None] >= j[None, :], s, -float("inf"))
-        new = tl.maximum(top, tl.max(s, 1))
-        p = tl.exp2(s - new[:, None])
-        old = tl.exp2(top - new)
-        total = total * old + tl.sum(p, 1)
-        acc = acc * old[:, None]
-        acc = tl.dot(p.to(v.dtype.element_ty), tl.load(v + base + j[:, None] * D + d[None, :]), acc)
-        top = new
-    tl.store(out + base + i[:, None] * D + d[None, :], (acc / total[:, None]).to(out.dtype.element_ty))
-
-
-def attend(q, k, v, causal):
-    s = q @ k.transpose(0, 2, 1) / np.sqrt(np.float32(q.shape[2]))
-    if causal:
-        s = np.where(np.tril(np.ones(s.shape[1:], bool)), s, -np.inf)
-    p = np.exp(s - s.max(2, keepdims=True))
-    return p / p.sum(2, keepdims=True) @ v
-
-
-for dtype, causal in [("f16", False), ("bf16", True)]:
-    qkv = normal(3, 2, 128, 64)
-    if dtype == "f16":
-        narrow, kind = qkv.astype(np.float16), None
-        numbers, finish = narrow.astype(np.float32), lambda o: o.astype(np.float16)
-    else:
-        narrow, kind = bf16(qkv), "bf16"
-        numbers, finish = wide(narrow), bf16
-    case(attention, dict(q=In(narrow[0], kind), k=In(narrow[1], kind), v=In(narrow[2], kind),
-                         out=Out(finish(attend(*numbers, causal)), 0.02, kind), n=128, scale=0.125),
-         (2, 2), dict(CAUSAL=causal, D=64, BM=64, BN=32))
-
-
-@triton.jit
-def convolution(x, weight, out, n, K: tl.constexpr, B: tl.constexpr):
-    channel = tl.program_id(0)
-    i = tl.program_id(1) * B + tl.arange(0, B)
-    acc = tl.zeros((B,), tl.float32)
-    for k in tl.static_range(K):
-        at = i + k - K + 1
-        acc += tl.load(x + channel * n + at, (at >= 0) & (at < n), other=0.0) * tl.load(weight + channel * K + k)
-    tl.store(out + channel * n + i, acc, i < n)
-
-
-cx, cw = normal(3, 200), normal(3, 4)
-padded = np.pad(cx, ((0, 0), (3, 0)))
-case(convolution, dict(x=In(cx), weight=In(cw), out=Out(sum(padded[:, k:k + 200] * cw[:, k:k + 1] for k in range(4)), 1e-5), n=200),
-     (3, 2), dict(K=4, B=128))
-
-
-@triton.jit
-def rotary(x, cos, sin, out, H: tl.constexpr):
-    row = tl.program_id(0)
-    i = tl.arange(0, H)
-    a, b = tl.load(x + row * 2 * H + i), tl.load(x + row * 2 * H + H + i)
-    c, s = tl.load(cos + row * H + i), tl.load(sin + row * H + i)
-    tl.store(out + row * 2 * H + i, a * c - b * s)
-    tl.store(out + row * 2 * H + H + i, b * c + a * s)
-
-
-rx, angle = normal(5, 128), normal(5, 64)
-c, s = np.cos(angle), np.sin(angle)
-case(rotary, dict(x=In(rx), cos=In(c), sin=In(s),
-                  out=Out(np.concatenate([rx[:, :64] * c - rx[:, 64:] * s, rx[:, 64:] * c + rx[:, :64] * s], 1), 1e-6)), 5, dict(H=64))
-
-
-@triton.jit
-def persistent(x, out, counter, tiles, B: tl.constexpr):
-    tile = tl.program_id(0)
-    while tile < tiles:
-        i = tile * B + tl.arange(0, B)
-        tl.store(out + i, tl.load(x + i) * 2)
-        tile += tl.num_programs(0)
-    tl.atomic_add(counter, 1)
-
-
-case(persistent, dict(x=In(x[:896]), out=Out(x[:896] * 2), counter=Out(np.array([3], np.int32), start=np.zeros(1, np.int32)), tiles=7), 3, dict(B=128))
+    case(
+        fp8,
+        dict(x=In(x[:256]), out=Out(codes), back=Out(numbers.astype(np.float32))),
+        1,
+        dict(TYPE=kind, B=256),
+        since=since,
+    )
