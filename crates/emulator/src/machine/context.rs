@@ -239,13 +239,15 @@ impl<'a> Effect<'a> {
         address: u64,
         bytes: usize,
     ) -> Result<usize, Box<Fault>> {
-        let Some(offset) = self.shared.offset(address, bytes as u64) else {
-            return Err(out_of_bounds(access, Space::Shared, lane, address, bytes, self.shared.variables().iter()));
-        };
-        if self.shared.ctas() > 1 {
-            self.expect_running(lane, offset)?;
+        if let Some(offset) = self.shared.offset(address, bytes as u64) {
+            return Ok(offset);
         }
-        Ok(offset)
+        // Of another CTA, or of the own one by an address that names it.
+        if let Some(offset) = self.shared.offset_in_cluster(address, bytes as u64) {
+            self.expect_running(lane, offset)?;
+            return Ok(offset);
+        }
+        Err(out_of_bounds(access, Space::Shared, lane, address, bytes, self.shared.variables().iter()))
     }
 
     /// The offsets of the first `count` lanes' 16 bytes of shared memory, if they may touch them.

@@ -83,21 +83,18 @@ impl SharedMemory {
     /// The offset of an address, if all these bytes are inside one variable.
     #[inline(always)]
     pub(crate) fn offset(&self, address: u64, bytes: u64) -> Option<usize> {
-        if self.ctas > 1 {
-            return self.offset_in_cluster(address, bytes);
-        }
         let inside = match self.variables.as_slice() {
             [one] => one.holds(address, bytes),
             several => several.iter().any(|variable| variable.holds(address, bytes)),
         };
-        inside.then(|| (address - u64::from(FIRST)) as usize)
+        inside.then(|| self.base + (address - u64::from(FIRST)) as usize)
     }
 
-    /// As `offset`, of an address that may name another CTA.
-    fn offset_in_cluster(&self, address: u64, bytes: u64) -> Option<usize> {
+    /// As `offset`, of an address that names a CTA of the cluster.
+    #[cold]
+    pub(crate) fn offset_in_cluster(&self, address: u64, bytes: u64) -> Option<usize> {
         let (base, address) = match (address >> CTA_AT) as usize {
-            0 => (self.base, address),
-            cta if cta <= self.ctas => ((cta - 1) * self.stride, address & ((1 << CTA_AT) - 1)),
+            cta if (1..=self.ctas).contains(&cta) => ((cta - 1) * self.stride, address & ((1 << CTA_AT) - 1)),
             _ => return None,
         };
         let inside = self.variables.iter().any(|variable| variable.holds(address, bytes));
@@ -297,11 +294,11 @@ mod tests {
         let region = Region { name: "a".to_owned(), base: 0x400, bytes: 24 };
         let mut memory = SharedMemory::new(vec![region], 2);
         let second = SharedMemory::cluster_address(0x408, 1);
-        assert_eq!((memory.offset(0x408, 8), memory.offset(second, 8)), (Some(8), Some(1024 + 8)));
+        assert_eq!((memory.offset(0x408, 8), memory.offset_in_cluster(second, 8)), (Some(8), Some(1024 + 8)));
         memory.enter(1);
         assert_eq!((memory.offset(0x408, 8), memory.rank(), memory.rank_named(second)), (Some(1024 + 8), 1, 1));
-        assert_eq!(memory.offset(SharedMemory::cluster_address(0x408, 0), 8), Some(8));
-        assert_eq!(memory.offset(SharedMemory::cluster_address(0x408, 2), 8), None);
+        assert_eq!(memory.offset_in_cluster(SharedMemory::cluster_address(0x408, 0), 8), Some(8));
+        assert_eq!(memory.offset_in_cluster(SharedMemory::cluster_address(0x408, 2), 8), None);
         assert_eq!(memory.name_of(1024 + 9), ("a".to_owned(), 9));
         assert_eq!(memory.at_rank(1024 + 9, 0), 9);
     }
