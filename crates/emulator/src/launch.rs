@@ -210,7 +210,7 @@ impl Kernel {
         if options.checks == Checks::All && size > 1 && size * warps > MOST_WARPS {
             return Err(format!("a cluster of {} warps; races can be told of {MOST_WARPS} at most", size * warps));
         }
-        if (0..3).any(|axis| launch.grid[axis] % cluster[axis] != 0) {
+        if (0..3).any(|axis| !launch.grid[axis].is_multiple_of(cluster[axis])) {
             return Err(format!("a grid of {:?} CTAs, no multiple of clusters of {cluster:?}", launch.grid));
         }
         Ok(cluster)

@@ -132,7 +132,7 @@ impl Effect<'_> {
         access: Access,
     ) -> Result<GlobalSide, Box<Fault>> {
         let (address, bytes) = (self.addresses(address)[lane], self.words(ins, size)[lane]);
-        if bytes as usize % CHUNK != 0 {
+        if !(bytes as usize).is_multiple_of(CHUNK) {
             return Err(bulk(lane, BulkMisuse::Size { bytes }));
         }
         aligned(access, Space::Global, lane, address, CHUNK)?;

@@ -88,7 +88,7 @@ impl Tile {
             span => usize::from(span) / CHUNK - 1,
         };
         let address = FIRST as usize + offset + place;
-        (address ^ (address >> 7 & mask) * CHUNK) - FIRST as usize
+        (address ^ ((address >> 7 & mask) * CHUNK)) - FIRST as usize
     }
 
     /// The chunks of shared memory that it fills; it begins at `offset`.
