@@ -1,4 +1,4 @@
-//! Kernels that nvcc compiled from `ptx-input/nvcc_sm_80.cu`, which says what they give.
+//! Kernels that nvcc compiled from `ptx-input/nvcc_sm_80.cuda`, which says what they give.
 
 use std::path::Path;
 
