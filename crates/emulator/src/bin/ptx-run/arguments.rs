@@ -16,6 +16,7 @@ options:
   --kernel NAME       the kernel; needless where the text has one
   --grid X[,Y[,Z]]    CTAs (1)
   --block X[,Y[,Z]]   threads of a CTA (32)
+  --cluster X[,Y[,Z]] CTAs of a cluster, where the kernel does not say it (1)
   --shared BYTES      dynamic shared memory of a CTA (0)
   --checks WHAT       all, memory (no races) or none (all)
   --schedule ORDER    which warp is next: in-order, reverse, random, or a number of instructions each (in-order)
@@ -104,6 +105,7 @@ fn option(command: &mut Command, name: &str, value: &str) -> Result<(), String> 
         "kernel" => command.kernel = Some(value.to_owned()),
         "grid" => command.grid = extents(value)?,
         "block" => command.block = extents(value)?,
+        "cluster" => options.cluster = extents(value)?,
         "shared" => command.shared = number(value)?,
         "seed" => options.seed = number(value)?,
         "threads" => options.threads = number(value)?,
@@ -210,13 +212,13 @@ mod tests {
     #[test]
     fn a_whole_command_line() {
         let command = command(
-            "k.ptx --grid 2,3 --block 128 --shared 4096 --schedule 7 --copies earliest in=x.npy inout=a.npy:b.npy \
+            "k.ptx --grid 2,3 --block 128 --cluster 2 --shared 4096 --schedule 7 --copies earliest in=x.npy inout=a.npy:b.npy \
              out=o.npy:f16[2,8] i32=-1 f32=0.5 null",
         )
         .unwrap();
         assert_eq!((command.grid, command.block, command.shared), ([2, 3, 1], [128, 1, 1], 4096));
         assert_eq!(command.options.schedule, Schedule::RoundRobin(7));
-        assert_eq!(command.options.copies, Copies::Earliest);
+        assert_eq!((command.options.copies, command.options.cluster), (Copies::Earliest, [2, 1, 1]));
         let [_, _, Argument::Out(path, array), Argument::Number(one), Argument::Number(half), Argument::Number(null)] =
             command.arguments.as_slice()
         else {
