@@ -7,7 +7,7 @@ use crate::bind::{Bound, Moment};
 use crate::classify::{Classifier, Coverage};
 use crate::data::{MapValues, with_orders};
 use crate::eval::{Place, Prepared, Scope};
-use crate::expr::{Expr, ExprKind, Global};
+use crate::expr::{Coordinate, Expr, ExprKind, Global};
 use crate::strategy::{BlockRule, RangeId, TableAxis, When};
 use crate::symbols::{BitRows, CacheSymbol, SkipSymbol, Symbols};
 
@@ -102,8 +102,12 @@ impl Reads {
         let table = |id: &usize| any(&|kind| matches!(kind, ExprKind::Table(table) if table.0 == *id));
         let input = |id: &usize| any(&|kind| matches!(kind, ExprKind::Input(input, _) if input.0 == *id));
         let inputs: Vec<usize> = (0..strategy.inputs.len()).filter(input).collect();
-        // Which tokens a block of a ragged batch has is seen by covers alone: other rules count blocks of the whole batch.
-        let lengths = bound.problem.ragged.is_some() && any(&|kind| matches!(kind, ExprKind::Cover(_)));
+        // Which tokens a block has depends on the item of a ragged batch; numbers of blocks do not.
+        let of_tokens = |kind: &ExprKind| match kind {
+            ExprKind::Coordinate(_, coordinate) => *coordinate != Coordinate::Block,
+            kind => matches!(kind, ExprKind::Cover(_) | ExprKind::InRange(..)),
+        };
+        let lengths = bound.problem.ragged.is_some() && any(&of_tokens);
         Reads {
             batch: any(&|kind| *kind == ExprKind::Global(Global::Batch)),
             head: any(&|kind| *kind == ExprKind::Global(Global::Head)),

@@ -307,12 +307,12 @@ impl<'a> Scope<'a> {
         self.bound.block_range(first, last) == Some(id)
     }
 
-    /// First and last token of a block, the last one cut off at the end of the sequence.
+    /// First and last token of a block, the last one cut off at the end of the batch item's sequence.
     pub(crate) fn block_tokens(&self, side: Side, block: usize) -> (usize, usize) {
         let problem = self.bound.problem;
         let (size, tokens) = match side {
-            Side::Q => (problem.blocks.q as usize, problem.n_q),
-            Side::Kv => (problem.blocks.kv as usize, problem.n_kv),
+            Side::Q => (problem.blocks.q as usize, problem.q_rows(self.b).len()),
+            Side::Kv => (problem.blocks.kv as usize, problem.kv_rows(self.b).len()),
         };
         let first = block * size;
         (first, (first + size).min(tokens.max(first + 1)) - 1)
