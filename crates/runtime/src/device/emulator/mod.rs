@@ -19,8 +19,8 @@ pub use trap::{KernelLine, KernelTrap};
 /// What traps and counts are made of.
 pub mod report {
     pub use ptx_emulator::{
-        Access, BulkMisuse, Conflicts, Earlier, Fault, Frame, GlobalTraffic, MbarrierMisuse, Occupancy, Place, Region,
-        SharedTraffic, Space, TensorMapError, Wait,
+        Access, BulkMisuse, ClusterMisuse, Conflicts, Earlier, Fault, Frame, GlobalTraffic, MbarrierMisuse, Occupancy,
+        Place, Region, SharedTraffic, Space, TensorMapError, Wait,
     };
 }
 
