@@ -82,6 +82,12 @@ fn branches_part_lanes_and_exits_end_them() {
 }
 
 #[test]
+fn clocks_rise_with_the_instructions_of_the_warp() {
+    let (words, _) = run(&text("clocks.ptx"), "clocks", [1, 32], &[], 64, &Options::default()).unwrap();
+    assert_eq!(words, [12, 4].repeat(32));
+}
+
+#[test]
 fn tables_of_branches_are_followed() {
     let (words, _) =
         run(&text("runtime.ptx"), "table", [1, 8], &[0, 9, 1, 9, 2, 9, 3, 9], 8, &Options::default()).unwrap();

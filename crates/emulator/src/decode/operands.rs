@@ -1,7 +1,7 @@
 //! Operands to rows.
 
 use super::kinds::{Constants, Kinds, Place};
-use super::special::Special;
+use super::special::{self, Special};
 use super::{
     ALWAYS, Address, Instruction, Layout, MOST_ADDRESSES, MOST_ROWS, NOWHERE, Refusal, Rows, Run, guard, rows, run_of,
     select,
@@ -161,6 +161,10 @@ impl Decoder<'_> {
             let place = |class, list| kinds.place(form, number, class, elements(list).len());
             match (wanted, given) {
                 (Operand::Label, syntax::Operand::Label(_)) => {}
+                (Operand::Clock(class), syntax::Operand::Special(name)) => match special::clock(name) {
+                    Some((kind, shift)) if kind == *class => draft.instruction.number = shift,
+                    _ => return refuse("a clock as wide as the type"),
+                },
                 (Operand::Number, syntax::Operand::Integer(value)) => match i64::try_from(*value) {
                     Ok(value) if form.opcode() != "lop3" || (0..256).contains(&value) => {
                         draft.instruction.number = value;
@@ -258,6 +262,7 @@ impl Decoder<'_> {
                 (Operand::Accumulators, _) => return refuse("registers in braces"),
                 (Operand::Sign, _) => return refuse("1 or -1"),
                 (Operand::Flag, _) => return refuse("0 or 1"),
+                (Operand::Clock(_), _) => return refuse("a clock"),
                 (Operand::Label, _) => return refuse("a label"),
                 (Operand::Number, _) => return refuse("a number"),
                 (Operand::Address, _) => return refuse("an address in brackets"),

@@ -1,5 +1,6 @@
 //! Special registers: what a thread can ask about itself.
 
+use crate::isa::form::Class;
 use crate::machine::lanes::WARP;
 
 /// A special register whose value does not change while a thread runs.
@@ -40,6 +41,16 @@ pub(crate) enum Special {
     /// 0: one multiprocessor, one grid.
     Zero,
     One,
+}
+
+/// The width of a clock, and how many of its bits the register leaves out below; None if the name is none of a clock.
+pub(super) fn clock(name: &str) -> Option<(Class, i64)> {
+    match name {
+        "%clock64" | "%globaltimer" => Some((Class::Wide, 0)),
+        "%clock" | "%globaltimer_lo" => Some((Class::Word, 0)),
+        "%clock_hi" | "%globaltimer_hi" => Some((Class::Word, 32)),
+        _ => None,
+    }
 }
 
 /// What a warp knows when it starts.
@@ -155,6 +166,6 @@ mod tests {
             [7, 1 << 31, u32::MAX]
         );
         assert_eq!(Special::parse("%ctaid.z"), Some(Special::Ctaid(2)));
-        assert_eq!(Special::parse("%clock"), None);
+        assert_eq!((Special::parse("%clock"), clock("%clock_hi")), (None, Some((Class::Word, 32))));
     }
 }

@@ -51,6 +51,8 @@ pub(crate) enum Operand {
     Mbarrier,
     /// The generic address of a tensor map and one to five coordinates of 32 bits, in brackets.
     Box,
+    /// Read: a clock, whole or one half of it.
+    Clock(Class),
     /// A place in the code.
     Label,
     /// A number known when the text is read.

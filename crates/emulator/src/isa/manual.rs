@@ -58,6 +58,7 @@ fn describe(operand: Operand) -> String {
         Operand::Address => "[address]".to_owned(),
         Operand::Mbarrier => "[mbarrier]".to_owned(),
         Operand::Box => "[tensor map, {word, …}]".to_owned(),
+        Operand::Clock(class) => format!("clock of a {}", class.name()),
         Operand::Label => "label".to_owned(),
         Operand::Number => "number".to_owned(),
         Operand::Accumulators => "to and from {word, …}".to_owned(),

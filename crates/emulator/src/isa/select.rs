@@ -1,7 +1,7 @@
 //! Moves and selections: which value, not what it is.
 
 use super::form::operands::{L, P, TO_L, TO_P, TO_W, W};
-use super::form::{Action, Chosen, Class, Family, Form, Operand, lane_function, lanes};
+use super::form::{Action, Chosen, Class, Family, Form, Operand, effect, lane_function, lanes};
 use crate::decode::Instruction;
 use crate::machine::lanes::{WARP, each, spread};
 use crate::numeric::single::flush;
@@ -25,6 +25,24 @@ pub(super) const FORMS: &[Form] = &[
     ),
     row("mov{.b16|.u16|.s16|.b32|.u32|.s32|.f16|.f32}", &[TO_W, W], "d = a", lanes!(|a: u32| -> u32 { a })),
     row("mov{.b64|.u64|.s64|.f64}", &[TO_L, L], "d = a", lanes!(|a: u64| -> u64 { a })),
+    row(
+        "mov{.b32|.u32|.s32}",
+        &[TO_W, Operand::Clock(Class::Word)],
+        "d = as below, its lower or its upper half",
+        effect!(Effect, |effect, ins| {
+            effect.lanes.set_words(ins.rows[0], &[(effect.clock() >> ins.number) as u32; WARP]);
+            Ok(())
+        }),
+    ),
+    row(
+        "mov{.b64|.u64|.s64}",
+        &[TO_L, Operand::Clock(Class::Wide)],
+        "d = four times the instructions that the warp has executed: it rises, and means no time",
+        effect!(Effect, |effect, ins| {
+            effect.lanes.set_wides(ins.rows[0], &[effect.clock(); WARP]);
+            Ok(())
+        }),
+    ),
     row(
         "mov.b16",
         &[TO_W, IN_2W],

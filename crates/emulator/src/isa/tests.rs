@@ -92,6 +92,8 @@ fn operands(form: &Form, spelling: &str, narrow: usize) -> Vec<String> {
                 let rank = (1..=5).find(|rank| spelling.contains(&format!(".{rank}d"))).unwrap_or(1);
                 format!("[%rd1, {}]", list(rank, "%r1"))
             }
+            Operand::Clock(Class::Wide) => "%clock64".to_owned(),
+            Operand::Clock(_) => "%clock_hi".to_owned(),
             Operand::Label => "END".to_owned(),
             // Those of m64n16: of results of 32 bits, or of 16.
             Operand::Accumulators => {
@@ -115,7 +117,7 @@ fn has_words(operand: &Operand) -> bool {
         }
         Operand::OutBraces(class, _) | Operand::InBraces(class, _) | Operand::OutPair(class, _) => class == Class::Word,
         Operand::InAny | Operand::OutAny | Operand::OutListAny | Operand::InListAny => true,
-        Operand::Accumulators | Operand::Sign | Operand::Flag => false,
+        Operand::Accumulators | Operand::Sign | Operand::Flag | Operand::Clock(_) => false,
         Operand::Address | Operand::Mbarrier | Operand::Box | Operand::Label | Operand::Number => false,
     }
 }
@@ -239,7 +241,7 @@ fn may_stand(operand: &Operand, spelling: &str, given: &str) -> Option<bool> {
             Some((one, other)) => (!fits(first, one) || !fits(second, other)).then_some(false),
             None => written(first).filter(|fits| !fits),
         },
-        Operand::Box => Some(false),
+        Operand::Box | Operand::Clock(_) => Some(false),
         Operand::Address | Operand::Mbarrier => match given {
             "[%rd1]" | "[7]" => None,
             "[tile]" if spelling.contains(".shared") => None,

@@ -538,6 +538,11 @@ impl Effect<'_> {
         }
     }
 
+    /// What every clock shows to the warp.
+    pub(crate) fn clock(&self) -> u64 {
+        self.warp.executed * 4
+    }
+
     /// The lanes that execute.
     pub(crate) fn executing(&self) -> impl Iterator<Item = usize> + use<> {
         lanes_of(self.lanes.mask())
