@@ -305,7 +305,7 @@ fn budget() -> (Duration, u64, u64) {
     let from = number("FUZZ_FROM").unwrap_or(0.0) as u64;
     match number("FUZZ_MINUTES") {
         Some(minutes) => (Duration::from_secs_f64(60.0 * minutes), from, u64::MAX),
-        None => (Duration::from_secs(60), from, MOST_INPUTS),
+        None => (Duration::from_secs(30), from, MOST_INPUTS),
     }
 }
 
