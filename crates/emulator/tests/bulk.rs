@@ -431,8 +431,8 @@ fn what_a_gpu_refuses_is_refused() {
             "byte 0 of tile",
         ),
         (
-            "mov.u32 %r0, 3; @%p0 cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster \
-             [tile], [%given], 256, [tile+512], %r0;"
+            "@%p0 cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [tile], [%given], \
+             256, [tile+512], 3;"
                 .to_owned(),
             "bulk copy misuse",
             "the CTAs of the mask 0x0003, of a cluster of 1",
@@ -482,4 +482,29 @@ fn what_a_gpu_refuses_is_refused() {
     assert_says(&refused(2, false, &of([0; 5], 64)), "misaligned", &["no multiple of 128"]);
     let outside = TensorMap { extents: [64, 1 << 20, 1, 1, 1], ..map.clone() };
     assert_says(&refused(2, false, &(outside, [0, 1 << 19, 0, 0, 0], 0)), "out of bounds", &["read of a bulk copy"]);
+}
+
+#[test]
+fn masks_of_ctas_have_16_bits() {
+    const LINE: &str = "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster";
+    const BOX: &str = "cp.async.bulk.tensor.1d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster";
+    let load = |mask: &str| {
+        [
+            format!("{LINE} [tile], [%given], 256, [tile+512], {mask};"),
+            format!("{LINE}.L2::cache_hint [tile], [%given], 256, [tile+512], {mask}, %l0;"),
+            format!("{BOX} [tile], [%given, {{%r0}}], [tile+512], {mask};"),
+            format!("{BOX}.L2::cache_hint [tile], [%given, {{%r0}}], [tile+512], {mask}, %l0;"),
+        ]
+    };
+    let loaded = |body: &str| {
+        let program = Program::load(&kernel(&format!(".reg .b16 %h;\n{body}"))).unwrap();
+        program.kernel("k").map(|_| ()).map_err(|error| error.to_string())
+    };
+    for body in load("%h").iter().chain(&load("3")) {
+        assert_eq!(loaded(body), Ok(()), "{body}");
+    }
+    for body in load("%r1") {
+        let error = loaded(&body).unwrap_err();
+        assert!(error.contains("%r1: a register of 32 bits stands where a register of 16 bits is needed"), "{error}");
+    }
 }

@@ -1,7 +1,7 @@
 //! What stands in each place of an instruction, to the bit: the table knows rows of 32 and of 64 bits, a text has registers
 //! of 16 bits as well, integers where floats belong, and names of variables that lie in another space than is read.
 
-use crate::isa::form::{Class, Form};
+use crate::isa::form::{Class, Form, Operand};
 use crate::memory::Space;
 use crate::syntax::{Instruction, RegisterClass};
 
@@ -75,6 +75,8 @@ impl Kind {
 
 /// A count, a mask, a lane, a place of a bit.
 const COUNT: Kind = Kind { bits: 32, constants: Constants::Integers };
+/// The mask of CTAs to which a copy goes: it stands behind the mbarrier.
+const CTAS: Kind = Kind { bits: 16, constants: Constants::Integers };
 const ADDRESS: Kind = Kind { bits: 64, constants: Constants::Integers };
 /// A register of a matrix fragment.
 const FRAGMENT: Kind = Kind { bits: 32, constants: Constants::Any };
@@ -139,6 +141,7 @@ impl<'a> Kinds<'a> {
             ("slct", _) => first,
             ("mul" | "mad", 0 | 3) if self.has("wide") => Kind { bits: 2 * last.bits, ..last },
             ("shl" | "shr" | "bfe", 2..) | ("bfi", 3..) | ("popc" | "clz" | "bfind", 0) => COUNT,
+            ("cp", 1..) if self.has("multicast::cluster") && form.operands[at - 1] == Operand::Mbarrier => CTAS,
             ("bar" | "barrier" | "vote" | "cp" | "elect", _) | ("match", 0 | 2) => COUNT,
             _ => last,
         };

@@ -130,7 +130,7 @@ pub(super) const FORMS: &[Form] = &[
     load_line!(
         ".multicast::cluster",
         &[A, A, W, AT, W],
-        "as above, to the same place in every CTA of the cluster that mask e names",
+        "as above, to the same place in every CTA of the cluster that e names, a mask of 16 bits",
         TO_MANY
     ),
     load_line!(".multicast::cluster.L2::cache_hint", &[A, A, W, AT, W, L], "as above; policy f is a hint", TO_MANY),
@@ -145,7 +145,7 @@ pub(super) const FORMS: &[Form] = &[
     load_box!(
         ".multicast::cluster",
         &[A, BOX, AT, W],
-        "as above, to the same place in every CTA of the cluster that mask d names",
+        "as above, to the same place in every CTA of the cluster that d names, a mask of 16 bits",
         TO_MANY
     ),
     load_box!(".multicast::cluster.L2::cache_hint", &[A, BOX, AT, W, L], "as above; policy e is a hint", TO_MANY),
