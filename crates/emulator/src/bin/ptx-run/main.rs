@@ -13,6 +13,7 @@ mod npy;
 mod report;
 
 use std::fs;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use ptx_emulator::syntax::{self, FunctionKind, Param};
@@ -40,16 +41,34 @@ impl Failure {
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     if words.is_empty() || words.iter().any(|word| word == "--help") {
-        print!("{HELP}");
-        return ExitCode::SUCCESS;
+        return end(print(HELP));
     }
-    match arguments::parse(&words).map_err(Failure::usage).and_then(|command| run(&command)) {
+    end(arguments::parse(&words).map_err(Failure::usage).and_then(|command| run(&command)))
+}
+
+/// The status, and what is wrong on stderr.
+fn end(outcome: Result<(), Failure>) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("error: {}", failure.message);
+            complain(&format!("error: {}", failure.message));
             ExitCode::from(failure.status)
         }
     }
+}
+
+/// Prints to stdout. A reader that has gone, as `head` does, has what it wanted.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::data(format!("stdout: {error}"))),
+        _ => Ok(()),
+    }
+}
+
+/// Prints a line to stderr, if anybody can read it.
+fn complain(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 fn run(command: &Command) -> Result<(), Failure> {
@@ -66,21 +85,21 @@ fn run(command: &Command) -> Result<(), Failure> {
     let (params, outputs) = place(&params(&text, name)?, &command.arguments, &mut memory)?;
     let launch = Launch { grid: command.grid, block: command.block, dynamic_shared: command.shared, params: &params };
     let outcome = kernel.launch(&memory, &launch, &command.options);
-    print!("{}", memory.take_printed());
+    let printed = print(&memory.take_printed());
     let stats = outcome.map_err(|error| match error {
         LaunchError::Trap(_) => Failure { status: 5, message: error.to_string() },
         _ => Failure::usage(error.to_string()),
     })?;
+    printed?;
     for output in outputs {
         let array = Array { bytes: memory.download(output.buffer), ..output.array };
         fs::write(output.path, npy::write(&array))
             .map_err(|error| Failure::data(format!("{}: {error}", output.path.display())))?;
         if let [first, ..] = memory.unwritten(output.buffer).as_slice() {
-            eprintln!("note: nothing has written bytes {first:?} of {}", output.path.display());
+            complain(&format!("note: nothing has written bytes {first:?} of {}", output.path.display()));
         }
     }
-    print!("{}", report::table(&stats));
-    Ok(())
+    print(&report::table(&stats))
 }
 
 /// The kernel of a text that has one.

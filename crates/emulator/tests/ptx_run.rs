@@ -1,0 +1,54 @@
+//! The program `ptx-run`: what it prints, and how it ends.
+
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+/// A kernel of one pointer, one of a tensor map, and one of two pointers.
+const TEXT: &str = ".version 8.8\n.target sm_90\n.address_size 64
+.visible .entry k(.param .u64 out) {
+    .reg .b32 %r<2>;
+    .reg .b64 %rd<3>;
+    ld.param.u64 %rd0, [out];
+    mov.u32 %r0, %tid.x;
+    mad.wide.u32 %rd1, %r0, 4, %rd0;
+    st.global.u32 [%rd1], %r0;
+    ret;
+}
+.visible .entry map(.param .align 64 .b8 map[128]) { ret; }
+.visible .entry two(.param .u64 a, .param .u64 b) { ret; }
+";
+
+/// A file of this test.
+fn file(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
+/// The command with the text and these words.
+fn command(name: &str, words: &str) -> Command {
+    let text = file(name);
+    std::fs::write(&text, TEXT).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ptx-run"));
+    command.arg(text).args(words.split_whitespace());
+    command
+}
+
+/// Status and what stands in stdout and stderr.
+fn read(output: &Output) -> (Option<i32>, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn a_reader_that_has_gone_ends_it_quietly() {
+    let out = file("quiet.npy");
+    let launch = format!("--kernel k out={}:u32[32]", out.display());
+    for words in [launch.as_str(), "--help"] {
+        let mut command = command("quiet.ptx", words);
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = command.stdout(writer).stderr(Stdio::piped()).output().unwrap();
+        assert_eq!(read(&output), (Some(0), String::new(), String::new()), "{words}");
+    }
+    // The result is there all the same.
+    assert_eq!(std::fs::read(&out).unwrap().len(), 128 + 32 * 4);
+}
