@@ -52,3 +52,26 @@ fn a_reader_that_has_gone_ends_it_quietly() {
     // The result is there all the same.
     assert_eq!(std::fs::read(&out).unwrap().len(), 128 + 32 * 4);
 }
+
+#[test]
+fn arrays_that_are_too_large_are_refused() {
+    let out = file("large.npy");
+    let one = format!("--kernel k out={}:f32[9999999999]", out.display());
+    let half = format!("out={}:u8[2147483649]", out.display());
+    for (words, bytes) in [(one, "39999999996"), (format!("--kernel two {half} {half}"), "4294967298")] {
+        let (status, _, said) = read(&command("large.ptx", &words).output().unwrap());
+        assert_eq!(status, Some(2), "{said}");
+        assert!(said.contains(&format!("{bytes} bytes")), "{said}");
+    }
+}
+
+#[test]
+fn arrays_that_do_not_fit_the_machine_are_refused() {
+    let launch = command("limited.ptx", &format!("--kernel k out={}:u8[2000000000]", file("limited.npy").display()));
+    // A shell is what sets the limit.
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -v 2000000 && exec \"$0\" \"$@\""]).arg(launch.get_program()).args(launch.get_args());
+    let (status, _, said) = read(&limited.output().unwrap());
+    assert_eq!(status, Some(2), "{said}");
+    assert!(said.contains("2000000000 bytes"), "{said}");
+}

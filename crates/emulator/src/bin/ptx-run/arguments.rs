@@ -36,6 +36,9 @@ Files are NumPy's, in C order; those of bf16 hold its bits as u16.
 status: 0, 2 bad usage, 3 bad file or text, 5 the kernel did something wrong
 ";
 
+/// Most bytes that the arrays without values may take together.
+const MOST_BYTES: usize = 4 << 30;
+
 /// A command line.
 #[derive(Debug)]
 pub(crate) struct Command {
@@ -93,9 +96,28 @@ pub(crate) fn parse(words: &[String]) -> Result<Command, String> {
             command.arguments.push(argument(word).map_err(|error| format!("argument {word}: {error}"))?);
         }
     }
-    match command.text.as_os_str().is_empty() {
-        true => Err("the file of a PTX text is missing".to_owned()),
-        false => Ok(command),
+    if command.text.as_os_str().is_empty() {
+        return Err("the file of a PTX text is missing".to_owned());
+    }
+    // In the end they are there three times: in memory, read from there, and as a file.
+    let bytes = command.out_bytes();
+    if bytes > MOST_BYTES {
+        return Err(format!("the arrays of out= take {bytes} bytes; they may take {MOST_BYTES} together"));
+    }
+    match Vec::<u8>::new().try_reserve_exact(bytes.saturating_mul(3)) {
+        Ok(()) => Ok(command),
+        Err(_) => Err(format!("the arrays of out= take {bytes} bytes, which this machine does not have three times")),
+    }
+}
+
+impl Command {
+    /// Bytes of the arrays without values.
+    fn out_bytes(&self) -> usize {
+        let of = |argument: &Argument| match argument {
+            Argument::Out(_, array) => array.len(),
+            _ => 0,
+        };
+        self.arguments.iter().map(of).fold(0, usize::saturating_add)
     }
 }
 
