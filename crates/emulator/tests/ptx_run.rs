@@ -32,6 +32,10 @@ fn command(name: &str, words: &str) -> Command {
     command
 }
 
+fn run(words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ptx-run")).args(words).output().unwrap()
+}
+
 /// Status and what stands in stdout and stderr.
 fn read(output: &Output) -> (Option<i32>, String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -74,4 +78,33 @@ fn arrays_that_do_not_fit_the_machine_are_refused() {
     let (status, _, said) = read(&limited.output().unwrap());
     assert_eq!(status, Some(2), "{said}");
     assert!(said.contains("2000000000 bytes"), "{said}");
+}
+
+#[test]
+fn help_and_version() {
+    let (status, help, _) = read(&run(&["--help"]));
+    assert_eq!(status, Some(0));
+    for words in ["most warp instructions (20000000000)", "tensor map"] {
+        assert!(help.contains(words), "no {words:?} in\n{help}");
+    }
+    assert_eq!(read(&run(&["-h"])), (Some(0), help, String::new()));
+    let version = format!("ptx-run {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(read(&run(&["--version"])), (Some(0), version, String::new()));
+}
+
+#[test]
+fn mistakes_are_bad_usage() {
+    for (words, said) in [
+        ("--kernel map u64=1", "map takes 128 bytes, as a tensor map does, and no argument can be one"),
+        ("--kernel k --grid 0 null", "--grid 0: each number is at least 1"),
+        ("--kernel k --block 32,0 null", "--block 32,0: each number is at least 1"),
+        (
+            "--kernel k --schedule foo null",
+            "--schedule foo: it is in-order, reverse, random or a number of instructions",
+        ),
+    ] {
+        let (status, _, error) = read(&command("mistakes.ptx", words).output().unwrap());
+        assert_eq!(status, Some(2), "{error}");
+        assert!(error.contains(said), "{error}");
+    }
 }

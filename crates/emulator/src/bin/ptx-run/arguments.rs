@@ -23,7 +23,9 @@ options:
   --copies MOMENT     when asynchronous copies happen: latest or earliest (latest)
   --seed NUMBER       of what is drawn (1)
   --threads NUMBER    of the host; 0: as many as it has cores (0)
-  --limit NUMBER      most warp instructions
+  --limit NUMBER      most warp instructions (20000000000)
+  -h, --help          this text
+  --version           the version
 
 arguments, one for each parameter of the kernel:
   in=A.npy            a pointer to an array that the kernel may only read
@@ -32,6 +34,7 @@ arguments, one for each parameter of the kernel:
   i32=-1              a number; types: i8 u8 i16 u16 f16 bf16 i32 u32 f32 i64 u64 f64, of the last three floats as numbers
   null                a null pointer
 
+No argument can be a tensor map: kernels that take one are run from Rust, with ptx_emulator::TensorMap.
 Files are NumPy's, in C order; those of bf16 hold its bits as u16.
 status: 0, 2 bad usage, 3 bad file or text, 5 the kernel did something wrong
 ";
@@ -145,7 +148,9 @@ fn option(command: &mut Command, name: &str, value: &str) -> Result<(), String> 
                 "in-order" => Schedule::InOrder,
                 "reverse" => Schedule::Reverse,
                 "random" => Schedule::Random,
-                turns => Schedule::RoundRobin(number(turns)?),
+                turns => Schedule::RoundRobin(
+                    number(turns).map_err(|_| "it is in-order, reverse, random or a number of instructions")?,
+                ),
             }
         }
         "copies" => {
@@ -164,13 +169,16 @@ fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| format!("{text} is no number that fits"))
 }
 
-/// One to three numbers; those that are missing are 1.
+/// One to three numbers, none of them 0; those that are missing are 1.
 fn extents(text: &str) -> Result<[u32; 3], String> {
     let mut out = [1; 3];
     for (at, part) in text.split(',').enumerate() {
         *out.get_mut(at).ok_or("at most three numbers")? = number(part)?;
     }
-    Ok(out)
+    match out.contains(&0) {
+        true => Err("each number is at least 1".to_owned()),
+        false => Ok(out),
+    }
 }
 
 fn argument(word: &str) -> Result<Argument, String> {

@@ -40,8 +40,11 @@ impl Failure {
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    if words.is_empty() || words.iter().any(|word| word == "--help") {
+    if words.is_empty() || words.iter().any(|word| word == "--help" || word == "-h") {
         return end(print(HELP));
+    }
+    if words.iter().any(|word| word == "--version") {
+        return end(print(concat!("ptx-run ", env!("CARGO_PKG_VERSION"), "\n")));
     }
     end(arguments::parse(&words).map_err(Failure::usage).and_then(|command| run(&command)))
 }
@@ -167,6 +170,12 @@ fn place<'a>(
             }
             Argument::Number(bytes) => bytes.clone(),
         };
+        if param.bytes == 128 {
+            return Err(Failure::usage(format!(
+                "{} takes 128 bytes, as a tensor map does, and no argument can be one",
+                param.name
+            )));
+        }
         if bytes.len() as u64 != param.bytes {
             return Err(Failure::usage(format!(
                 "{} takes {} bytes, and its argument has {}",
