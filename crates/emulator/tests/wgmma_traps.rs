@@ -2,7 +2,7 @@
 
 mod support;
 
-use ptx_emulator::{Checks, LaunchError, Options, Trap};
+use ptx_emulator::{Checks, LaunchError, Options, Program, Trap};
 use support::product::{Case, HEAD, Kind};
 use support::run;
 
@@ -261,4 +261,12 @@ fn products_without_end_are_refused() {
     let body = case.body().replace("wgmma.wait_group.sync.aligned 0;", "bra AGAIN; wgmma.wait_group.sync.aligned 0;");
     let trap = trap_of(&case, &body.replacen("wgmma.mma", "AGAIN:\nwgmma.mma", 1));
     assert_says(&trap, "unsupported", &["thousands of wgmma of a warpgroup that nobody waits for"]);
+}
+
+#[test]
+fn at_most_seven_groups_may_be_left() {
+    for (left, loads) in [(0, true), (7, true), (8, false)] {
+        let text = format!("{HEAD}.visible .entry k() {{ wgmma.wait_group.sync.aligned {left}; ret; }}");
+        assert_eq!(Program::load(&text).unwrap().kernel("k").is_ok(), loads, "{left}");
+    }
 }

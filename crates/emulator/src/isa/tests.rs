@@ -104,6 +104,7 @@ fn operands(form: &Form, spelling: &str, narrow: usize) -> Vec<String> {
             Operand::Flag => "1".to_owned(),
             Operand::Number if form.opcode() == "setmaxnreg" => "24".to_owned(),
             Operand::Number if form.opcode() == "fence" => "128".to_owned(),
+            Operand::Number if form.opcode() == "wgmma" => "7".to_owned(),
             Operand::Number => "16".to_owned(),
         }
     };

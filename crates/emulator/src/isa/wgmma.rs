@@ -13,6 +13,9 @@ const D: Operand = Operand::Accumulators;
 const SIGN: Operand = Operand::Sign;
 const FLAG: Operand = Operand::Flag;
 
+/// Most groups that a wait may leave.
+const MOST_LEFT: i64 = 7;
+
 /// A product, of A in shared memory or in registers.
 macro_rules! product {
     ($spelling:literal, [$($operand:expr),*], $meaning:literal) => {
@@ -105,7 +108,7 @@ pub(super) const FORMS: &[Form] = &[
         family: Family::Sync,
         meaning: "waits for all groups of wgmma but the newest a",
         action: Action::Choose(|_, ins| {
-            u32::try_from(ins.number).is_ok().then_some(effect!(Await -> crate::isa::form::Ready, |effect, ins| {
+            (0..=MOST_LEFT).contains(&ins.number).then_some(effect!(Await -> crate::isa::form::Ready, |effect, ins| {
                 effect.wait_for_products(ins.number as u32)
             }))
         }),
