@@ -206,6 +206,9 @@ impl Kernel {
         if !(1..=MOST_CLUSTER).contains(&size) {
             return Err(format!("a cluster of {cluster:?} CTAs; it has 1 to {MOST_CLUSTER}"));
         }
+        if let Some(most) = self.code.source().directives.max_cluster_rank.filter(|most| size > *most) {
+            return Err(format!("a cluster of {cluster:?} CTAs, and the kernel is compiled for at most {most}"));
+        }
         let warps = launch.block.iter().product::<u32>().div_ceil(32).next_multiple_of(4);
         if options.checks == Checks::All && size > 1 && size * warps > MOST_WARPS {
             return Err(format!("a cluster of {} warps; races can be told of {MOST_WARPS} at most", size * warps));

@@ -138,4 +138,8 @@ fn clusters_must_fit_the_launch() {
     let options = Options { cluster: [4, 1, 1], ..Options::default() };
     let Err(error) = run(&text("cluster.ptx"), "neighbours", [4, 32], &[], 80, &options) else { panic!() };
     assert!(error.to_string().contains("the kernel is compiled for [2, 1, 1]"), "{error}");
+    let most = kernel("ret;").replace("given, .param .u64 out) {", "given, .param .u64 out) .maxclusterrank 2 {");
+    let Err(error) = run(&most, "k", [4, 32], &[7; 32], 64, &options) else { panic!() };
+    assert!(error.to_string().contains("the kernel is compiled for at most 2"), "{error}");
+    run(&most, "k", [4, 32], &[7; 32], 64, &Options { cluster: [2, 1, 1], ..options }).unwrap();
 }
