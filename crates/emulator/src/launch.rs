@@ -110,6 +110,17 @@ const MOST_CLUSTER: u32 = 16;
 /// Most warps of a cluster whose races can be told: each takes two of the agents that there are.
 const MOST_WARPS: u32 = 384;
 
+/// Most bytes of shared memory of a CTA on an architecture, where that is known.
+fn most_shared_bytes(target: &str) -> Option<u64> {
+    let kilobytes = match target {
+        "sm_80" => 163,
+        "sm_86" | "sm_89" | "sm_120" | "sm_120a" => 99,
+        "sm_90" | "sm_90a" => 227,
+        _ => return None,
+    };
+    Some(kilobytes * 1024)
+}
+
 /// The axis along which there are too many, and how many there may be.
 fn over(given: [u32; 3], most: [u32; 3]) -> Option<(&'static str, u32)> {
     let axes = ["x", "y", "z"].into_iter().zip(most);
@@ -241,6 +252,12 @@ impl Kernel {
         }
         if launch.grid.iter().try_fold(1u32, |product, &n| product.checked_mul(n)).is_none() {
             return Err(format!("a grid of {:?} CTAs; at most {} run", launch.grid, u32::MAX));
+        }
+        // Without variables outside of the kernel, which others may have, and without what the emulator puts between two.
+        let own = source.shared.iter().filter_map(|variable| variable.bytes).fold(0, u64::saturating_add);
+        let (bytes, target) = (own.saturating_add(u64::from(launch.dynamic_shared)), self.code.target());
+        if let Some(most) = most_shared_bytes(target).filter(|most| bytes > *most) {
+            return Err(format!("a CTA would take {bytes} bytes of shared memory; {target} has {most}"));
         }
         let bytes = self.code.layout.param_bytes;
         if launch.params.len() as u64 != bytes {

@@ -168,3 +168,24 @@ fn decoding_takes_time_that_grows_with_the_text() {
     time("short lives", &lines(&|at| format!("mov.u32 %r{at}, 7; @%p1 bra L{at}; add.u32 %r0, %r0, %r{at}; L{at}:")))
         .unwrap();
 }
+
+#[test]
+fn shared_memory_is_what_the_target_has() {
+    for (target, kilobytes) in [("sm_80", 163), ("sm_86", 99), ("sm_89", 99), ("sm_90a", 227), ("sm_120", 99)] {
+        let text = format!(
+            ".version 8.8\n.target {target}\n.address_size 64
+.extern .shared .align 16 .b8 dynamic[];
+.visible .entry k() {{ .shared .align 16 .b8 own[1024]; .reg .b32 %r<2>; mov.u32 %r0, own; mov.u32 %r1, dynamic; ret; }}"
+        );
+        let kernel = Program::load(&text).unwrap().kernel("k").unwrap();
+        let launch = |dynamic_shared| {
+            let launch = Launch { grid: [1; 3], block: [32, 1, 1], dynamic_shared, params: &[] };
+            kernel.launch(&Memory::new(), &launch, &Options::default())
+        };
+        launch((kilobytes - 1) * 1024).unwrap();
+        let error = launch((kilobytes - 1) * 1024 + 16).unwrap_err().to_string();
+        let most = kilobytes * 1024;
+        let words = format!("would take {} bytes of shared memory; {target} has {most}", most + 16);
+        assert!(error.contains(&words), "no {words:?} in {error}");
+    }
+}

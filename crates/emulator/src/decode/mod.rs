@@ -220,6 +220,11 @@ impl Code {
         &self.module.functions[self.function]
     }
 
+    /// The architecture of the text.
+    pub(crate) fn target(&self) -> &str {
+        &self.module.target
+    }
+
     /// Opcode and modifiers of an instruction, as the text has them.
     pub(crate) fn spelling(&self, pc: usize) -> String {
         let instruction = &self.source().body[pc];
