@@ -99,7 +99,7 @@ impl MbarrierMisuse {
             }
             MbarrierMisuse::TooManyBytes { .. } => "expect each byte once, in the phase in which it comes",
             MbarrierMisuse::Completes { .. } => "without .noComplete, or count the arrivals again",
-            MbarrierMisuse::Unobserved { .. } => "wait for each phase in a thread before anybody arrives in the next",
+            MbarrierMisuse::Unobserved { .. } => "wait for each phase in a thread before the next one can complete",
             MbarrierMisuse::StaleState { .. } => "wait for the state of each arrival before arriving again",
             MbarrierMisuse::Touched { .. } => {
                 "only mbarrier instructions and copies may: check the offsets of what lies beside it, or \
@@ -146,7 +146,7 @@ impl fmt::Display for MbarrierMisuse {
             }
             MbarrierMisuse::Unobserved { phase } => write!(
                 f,
-                "an arrival in phase {}, and no wait was ever told that phase {phase} is complete",
+                "phase {} completes, and no wait was ever told that phase {phase} is complete",
                 phase.wrapping_add(1)
             ),
             MbarrierMisuse::StaleState { state, phase } => {

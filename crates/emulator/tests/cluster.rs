@@ -108,6 +108,32 @@ fn misuse_of_clusters_is_found() {
 }
 
 #[test]
+fn fences_before_relaxed_arrivals_tell() {
+    let relaxed = "barrier.cluster.arrive.relaxed; barrier.cluster.wait;";
+    let bodies = [
+        // As prologues of clusters do it.
+        format!(
+            "setp.eq.u32 %p0, %t, 0; @%p0 mbarrier.init.shared::cta.b64 [tile], 64; fence.mbarrier_init.release.cluster; \
+             {relaxed} mapa.shared::cluster.u32 %r12, %r13, 0; mbarrier.arrive.shared::cluster.b64 _, [%r12]; \
+             setp.ne.u32 %p1, %r15, 0; @%p1 bra END; \
+             WAIT: mbarrier.try_wait.parity.shared::cta.b64 %p2, [tile], 0; @!%p2 bra WAIT; END: {SYNC}"
+        ),
+        format!(
+            "mad.lo.u32 %r11, %t, 4, %r13; st.shared.u32 [%r11], %t; fence.acq_rel.cluster; {relaxed} \
+             mapa.shared::cluster.u32 %r12, %r11, %r14; ld.shared::cluster.u32 %r1, [%r12]; {SYNC}"
+        ),
+    ];
+    for body in bodies {
+        let body = format!("mov.u32 %r15, %cluster_ctarank; xor.b32 %r14, %r15, 1; mov.u32 %r13, tile;\n{body}");
+        for options in ways() {
+            let options = Options { cluster: [2, 1, 1], ..options };
+            run(&kernel(&body), "k", [2, 32], &[7; 32], 64, &options)
+                .unwrap_or_else(|error| panic!("{options:?}: {error}"));
+        }
+    }
+}
+
+#[test]
 fn memory_of_a_cta_that_has_ended_is_gone() {
     // CTA 1 ends at once; CTA 0 reads its memory after a while.
     let body = format!(

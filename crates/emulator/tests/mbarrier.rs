@@ -76,7 +76,10 @@ fn wrong_uses_are_named() {
             "3 more arrivals, and phase 0 lacks 2 of 2",
         ),
         (format!("{init} mbarrier.arrive.noComplete.shared::cta.b64 _, [tile+16], 2;"), "with .noComplete is the last"),
-        (format!("{init} {arrive} {arrive} {arrive}"), "an arrival in phase 1, and no wait was ever told that phase 0"),
+        (
+            format!("{init} {arrive} {arrive} {arrive} {arrive}"),
+            "phase 1 completes, and no wait was ever told that phase 0",
+        ),
         (
             format!(
                 "{init} mbarrier.arrive.shared::cta.b64 %l0, [tile+16]; {arrive} {wait} 0; {arrive} {arrive} \
@@ -163,7 +166,17 @@ fn what_an_arrival_did_not_tell_is_a_race() {
     assert_says(&found, "race", &["earlier store by warp 0, lane 1"]);
     let found = trap(&body("bar.warp.sync -1;", ".relaxed.cta"), [1, 64]);
     assert_says(&found, "race", &["earlier store by warp 0, lane 0"]);
-    run(&support::kernel(&body("bar.warp.sync -1;", "")), "k", [1, 64], &[7; 32], 64, &Options::default()).unwrap();
+    let runs = |body: &str| run(&support::kernel(body), "k", [1, 64], &[7; 32], 64, &Options::default()).unwrap();
+    runs(&body("bar.warp.sync -1;", ""));
+    // Fences make releases and acquires of what is relaxed.
+    let fenced = body("bar.warp.sync -1; fence.acq_rel.cta;", ".relaxed.cta");
+    runs(&fenced);
+    let relaxed = fenced.replace("try_wait.parity", "try_wait.parity.relaxed.cta");
+    assert_says(&trap(&relaxed, [1, 64]), "race", &["earlier store by warp 0"]);
+    runs(&relaxed.replace("ld.shared", "fence.acquire.cta; ld.shared"));
+    // A store behind the fence is not told.
+    let late = body("bar.warp.sync -1; fence.acq_rel.cta; st.shared.u32 [%r0], %t;", ".relaxed.cta");
+    assert_says(&trap(&late, [1, 64]), "race", &["earlier store by warp 0"]);
 }
 
 #[test]

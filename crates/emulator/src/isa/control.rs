@@ -2,6 +2,7 @@
 
 use super::form::operands::{P, TO_P, TO_W, W};
 use super::form::{Action, Family, Flow, Form, Operand, effect};
+use crate::machine::fences::Fence;
 
 macro_rules! flow {
     ($spelling:literal, $operands:expr, $family:ident, $flow:ident, $meaning:literal) => {
@@ -11,6 +12,22 @@ macro_rules! flow {
             family: Family::$family,
             meaning: $meaning,
             action: Action::Flow(Flow::$flow),
+        }
+    };
+}
+
+/// A fence; atomics, volatile and ordered accesses order memory by themselves.
+macro_rules! fence {
+    ($spelling:literal, $way:ident, $meaning:literal) => {
+        Form {
+            spelling: $spelling,
+            operands: &[],
+            family: Family::Sync,
+            meaning: $meaning,
+            action: effect!(Effect, |effect, _ins| {
+                effect.fence(Fence::$way);
+                Ok(())
+            }),
         }
     };
 }
@@ -76,14 +93,14 @@ pub(super) const FORMS: &[Form] = &[
     barrier!("barrier[.cta].red.or[.aligned].pred", &[TO_P, W, P], BarrierAny, "as bar.red"),
     barrier!("barrier[.cta].red.or[.aligned].pred", &[TO_P, W, W, P], BarrierAny, "as bar.red"),
     flow!("bar.warp.sync", &[W], Sync, WarpBarrier, "waits for the lanes of mask a, and orders their memory"),
-    flow!("membar{.cta|.gl|.sys}", &[], Sync, Nothing, "orders memory: atomics order it here anyway"),
-    flow!(
-        "fence[.sc|.acq_rel|.acquire|.release]{.cta|.cluster|.gpu|.sys}",
-        &[],
-        Sync,
-        Nothing,
-        "orders memory: atomics order it here anyway"
+    fence!("membar{.cta|.gl|.sys}", Both, "makes relaxed operations before it acquire, and those after it release"),
+    fence!(
+        "fence[.sc|.acq_rel]{.cta|.cluster|.gpu|.sys}",
+        Both,
+        "makes relaxed operations before it acquire, and those after it release"
     ),
+    fence!("fence.acquire{.cta|.cluster|.gpu|.sys}", Acquire, "makes relaxed operations before it acquire"),
+    fence!("fence.release{.cta|.cluster|.gpu|.sys}", Release, "makes relaxed operations after it release"),
     Form {
         spelling: "setmaxnreg{.inc|.dec}.sync.aligned.u32",
         operands: &[Operand::Number],

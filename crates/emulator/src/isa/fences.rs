@@ -1,6 +1,7 @@
 //! Fences between the ways to memory.
 
 use super::form::{Action, Family, Form, Operand, effect};
+use crate::machine::fences::Fence;
 
 /// The rows of this family.
 pub(super) const FORMS: &[Form] = &[
@@ -34,8 +35,11 @@ pub(super) const FORMS: &[Form] = &[
         spelling: "fence.mbarrier_init.release.cluster",
         operands: &[],
         family: Family::Sync,
-        meaning: "orders initialisations of mbarriers before what follows: a barrier does so here anyway",
-        action: effect!(Effect, |_effect, _ins| { Ok(()) }),
+        meaning: "makes a relaxed arrival at the barrier of the cluster release, as initialisations of mbarriers need it",
+        action: effect!(Effect, |effect, _ins| {
+            effect.fence(Fence::Release);
+            Ok(())
+        }),
     },
     Form {
         spelling: "fence.proxy.tensormap::generic.release{.cta|.cluster|.gpu|.sys}",

@@ -7,15 +7,16 @@ use crate::misuse::ClusterMisuse;
 use crate::trap::Fault;
 
 impl Effect<'_> {
-    /// The executing lanes arrive at the barrier of the cluster, and tell what they know, unless relaxed.
+    /// The executing lanes arrive at the barrier of the cluster, and tell what they know; relaxed, what they knew at their last fence.
     pub(crate) fn arrive_at_cluster(&mut self, order: Order) -> Result<(), Box<Fault>> {
         let lanes = self.lanes.mask();
-        let (warp, races) = (self.warp.agent as usize, &mut self.shared.races);
-        let completes = self.shared.cluster_barrier.arrive(&mut self.warp.cluster, lanes, |arriving| {
-            if let (Order::Ordered, Some(races)) = (order, races) {
-                races.clocks().contribute(warp, lanes, arriving);
-            }
-        });
+        let (warp, races, fences) = (self.warp.agent as usize, &mut self.shared.races, &self.warp.fences);
+        let completes =
+            self.shared.cluster_barrier.arrive(&mut self.warp.cluster, lanes, |arriving| match (order, races) {
+                (Order::Ordered, Some(races)) => races.clocks().contribute(warp, lanes, arriving),
+                (Order::Relaxed, Some(_)) => fences.tell(lanes, arriving),
+                (_, None) => {}
+            });
         if completes.map_err(|lane| cluster(lane, ClusterMisuse::ArrivesTwice))? {
             self.shared.mbarriers.complete(CLUSTER);
         }

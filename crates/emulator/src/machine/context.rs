@@ -5,6 +5,7 @@ use super::bulk::BulkStores;
 use super::cluster_barrier::ClusterArrivals;
 use super::copies::Copies;
 use super::counts::Counts;
+use super::fences::Fences;
 use super::lanes::{Lanes, WARP, Words, lanes_of};
 use super::launch::LaunchState;
 use super::wgmma::{Flight, Warpgroup};
@@ -56,6 +57,8 @@ pub(crate) struct WarpState {
     pub(crate) flight: Flight,
     /// Bulk copies out of shared memory under way.
     pub(crate) bulk: BulkStores,
+    /// What its fences make of relaxed operations.
+    pub(crate) fences: Fences,
     /// Warp instructions so far.
     pub(crate) executed: u64,
     /// Lanes that asked in vain for a phase of an mbarrier, and which one.
@@ -76,6 +79,7 @@ impl WarpState {
             copies: Copies::default(),
             flight: Flight::new(&code.products),
             bulk: BulkStores::default(),
+            fences: Fences::default(),
             executed: 0,
             polls: None,
             hint: 0,

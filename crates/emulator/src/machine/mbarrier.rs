@@ -147,9 +147,6 @@ impl Mbarrier {
         if !(1..=MOST).contains(&count) {
             return Err(MbarrierMisuse::Count { count });
         }
-        if self.observed < phase {
-            return Err(MbarrierMisuse::Unobserved { phase: phase - 1 });
-        }
         if count > pending {
             return Err(MbarrierMisuse::TooManyArrivals { count, pending, expected, bytes, phase });
         }
@@ -163,7 +160,7 @@ impl Mbarrier {
         if !self.arrived[0].contains(&(warp, pc)) {
             self.arrived[0].push((warp, pc));
         }
-        Ok(self.turn())
+        self.turn()
     }
 
     /// One arrival more is lacking in this phase.
@@ -182,7 +179,7 @@ impl Mbarrier {
             return Err(MbarrierMisuse::TooManyBytes { bytes: sum });
         }
         self.bytes = sum;
-        Ok(self.turn())
+        self.turn()
     }
 
     /// A bulk copy is started by a warp at an instruction. Gives its phase.
@@ -200,10 +197,14 @@ impl Mbarrier {
         self.expect_bytes(-i64::from(bytes))
     }
 
-    /// Whether the phase was completed; then the next one begins.
-    fn turn(&mut self) -> bool {
+    /// Whether the phase was completed; then the next one begins. A second one over the head of all who wait would look to
+    /// them, who know its parity alone, as if neither were.
+    fn turn(&mut self) -> Result<bool, MbarrierMisuse> {
         if self.pending != 0 || self.bytes != 0 {
-            return false;
+            return Ok(false);
+        }
+        if self.observed < self.phase {
+            return Err(MbarrierMisuse::Unobserved { phase: self.phase - 1 });
         }
         self.phase = self.phase.wrapping_add(1);
         self.pending = self.expected;
@@ -211,7 +212,7 @@ impl Mbarrier {
         self.arrived[0].clear();
         self.done.join(&self.arriving);
         self.arriving = Contribution::default();
-        true
+        Ok(true)
     }
 
     /// Phases, from the first on, whose bulk copies have all come.
@@ -339,9 +340,17 @@ mod tests {
         assert_eq!(arrive(&mut mbarrier, 2), Ok(true));
         assert!(mbarrier.passes(0));
         assert_eq!(arrive(&mut mbarrier, 2), Ok(true));
-        assert_eq!(mbarrier.arrive(1, Arrive::NoComplete, (0, 0)), Err(MbarrierMisuse::Unobserved { phase: 1 }));
         assert!(mbarrier.passes(1));
         assert_eq!(mbarrier.arrive(2, Arrive::NoComplete, (0, 0)), Err(MbarrierMisuse::Completes { phase: 2 }));
+    }
+
+    #[test]
+    fn a_phase_does_not_end_before_somebody_knows_of_the_one_before() {
+        let mut mbarrier = mbarrier(2);
+        assert_eq!(arrive(&mut mbarrier, 2), Ok(true));
+        // Whoever knows of it by other means may arrive already.
+        assert_eq!(arrive(&mut mbarrier, 1), Ok(false));
+        assert_eq!(arrive(&mut mbarrier, 1), Err(MbarrierMisuse::Unobserved { phase: 0 }));
     }
 
     #[test]

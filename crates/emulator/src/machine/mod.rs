@@ -12,6 +12,7 @@ pub(crate) mod counts;
 pub(crate) mod cta;
 pub(crate) mod descriptor;
 pub(crate) mod exchange;
+pub(crate) mod fences;
 pub(crate) mod lanes;
 pub(crate) mod launch;
 pub(crate) mod mbarrier;

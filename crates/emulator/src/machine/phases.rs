@@ -33,7 +33,7 @@ pub(crate) enum AddressOf {
 pub(crate) enum Order {
     /// An arrival tells what its thread knows, a wait learns it.
     Ordered,
-    /// `.relaxed`: neither.
+    /// `.relaxed`: neither, unless a fence does.
     Relaxed,
 }
 
@@ -165,11 +165,15 @@ impl Effect<'_> {
                     Brings::Bytes => (1, self.words(ins, 1)[lane]),
                 };
                 let Some(mbarrier) = self.shared.mbarriers.find(offset) else { continue };
-                if Says::of(ins).order == Order::Ordered
-                    && lane == lanes.trailing_zeros() as usize
+                if lane == lanes.trailing_zeros() as usize
                     && let Some(races) = &mut self.shared.races
                 {
-                    races.clocks().contribute(self.warp.agent as usize, lanes, &mut mbarrier.arriving);
+                    match Says::of(ins).order {
+                        Order::Relaxed => self.warp.fences.tell(lanes, &mut mbarrier.arriving),
+                        Order::Ordered => {
+                            races.clocks().contribute(self.warp.agent as usize, lanes, &mut mbarrier.arriving);
+                        }
+                    }
                 }
                 let state = mbarrier.state();
                 let arrived = mbarrier.expect_bytes(i64::from(bytes)).and_then(|_| mbarrier.arrive(count, how, by));
@@ -262,11 +266,13 @@ impl Effect<'_> {
                 here |= u32::from(passes.map_err(|misuse| self.misuse(lane, offset, misuse))?) << lane;
             }
             passed |= here;
-            if says.order == Order::Ordered
-                && here != 0
+            if here != 0
                 && let (Some(races), Some(mbarrier)) = (&mut self.shared.races, self.shared.mbarriers.find(offset))
             {
-                races.clocks().receive(self.warp.agent as usize, here, &mbarrier.done);
+                match says.order {
+                    Order::Ordered => races.clocks().receive(self.warp.agent as usize, here, &mbarrier.done),
+                    Order::Relaxed => self.warp.fences.hear(here, &mbarrier.done),
+                }
             }
         }
         Ok(passed)
