@@ -388,3 +388,18 @@ fn launches_that_fit_no_gpu_are_refused() {
         }
     }
 }
+
+#[test]
+fn a_warp_that_waits_for_a_flag_lets_the_others_set_it() {
+    let body = "and.b32 %r1, %t, 32; setp.eq.u32 %p0, %r1, FIRST; @%p0 bra WAIT;
+        st.release.gpu.global.u32 [%out], 1; bra DONE;
+        WAIT: ld.acquire.gpu.global.u32 %r2, [%out]; setp.eq.u32 %p1, %r2, 0; @%p1 bra WAIT;
+        DONE:";
+    for first in ["0", "32"] {
+        for schedule in [Schedule::InOrder, Schedule::Reverse, Schedule::RoundRobin(1), Schedule::Random] {
+            let options = Options { schedule, limit: 10_000_000, ..Options::default() };
+            run(&kernel(&body.replace("FIRST", first)), "k", [1, 64], &[], 64, &options)
+                .unwrap_or_else(|error| panic!("{schedule:?}: {error}"));
+        }
+    }
+}

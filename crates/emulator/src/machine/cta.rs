@@ -39,6 +39,10 @@ pub(crate) struct Cta {
     completed: Vec<u32>,
     /// The warp that ran last.
     last: u32,
+    /// Instructions that it has run without another one between.
+    stretch: u64,
+    /// Warps that ran long while others could: those go first.
+    tired: u32,
     random: u64,
 }
 
@@ -49,7 +53,7 @@ pub(crate) enum Progress {
     Finished,
 }
 
-/// Instructions of a warp before another may run, where the schedule does not say.
+/// Instructions of a warp before another must run, where the schedule does not say.
 const LONG: u64 = 1 << 16;
 
 impl Cta {
@@ -96,6 +100,8 @@ impl Cta {
             moved: false,
             completed: Vec::new(),
             last: warps - 1,
+            stretch: 0,
+            tired: 0,
             // Every CTA draws its own sequence, whichever host thread runs it.
             random: launch.seed ^ (u64::from(number) + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15),
         }
@@ -110,16 +116,21 @@ impl Cta {
         left: &mut u64,
     ) -> Result<(), Box<Trap>> {
         while self.can_run() && *left > 0 {
+            let before = self.last;
             let (warp, quantum) = self.choose(launch.schedule);
             let quantum = quantum.min(*left);
+            self.stretch = if warp == before { self.stretch } else { 0 };
             let before = self.warps[warp as usize].state.executed;
             let mut around = Around { shared, warpgroups: &mut self.warpgroups, launch, counts, cta: self.number };
             let pause = self.warps[warp as usize].run(&mut around, quantum);
             let pause = pause.map_err(|failed| self.trap(launch, warp, failed))?;
             let executed = self.warps[warp as usize].state.executed - before;
             *left = left.saturating_sub(executed);
+            self.stretch += executed;
             launch.spend(executed).map_err(|fault| self.trap(launch, warp, (fault, 0)))?;
             match pause {
+                // It may wait for a warp that never had a turn.
+                Pause::Quantum if self.stretch >= LONG => self.tired |= 1 << warp,
                 Pause::Quantum => {}
                 Pause::Polls => self.polling |= 1 << warp,
                 Pause::Blocked => self.ready &= !(1 << warp),
@@ -252,9 +263,13 @@ impl Cta {
     /// The warp to run, and for how long.
     fn choose(&mut self, schedule: Schedule) -> (u32, u64) {
         let ready = self.ready & !self.polling;
+        if ready & !self.tired == 0 {
+            self.tired = 0;
+        }
+        let fresh = ready & !self.tired;
         let (warp, quantum) = match schedule {
-            Schedule::InOrder => (ready.trailing_zeros(), LONG),
-            Schedule::Reverse => (31 - ready.leading_zeros(), LONG),
+            Schedule::InOrder => (fresh.trailing_zeros(), LONG),
+            Schedule::Reverse => (31 - fresh.leading_zeros(), LONG),
             Schedule::RoundRobin(quantum) => {
                 let after = ready & !(u32::MAX >> (31 - self.last));
                 let next = if after != 0 { after } else { ready };
