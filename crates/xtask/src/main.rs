@@ -42,7 +42,7 @@ enum Verb {
     /// Compiles the corpus with the oldest NVRTC that is taken, the pinned one and the newest, and compares registers, spills
     /// and PTX versions.
     NvrtcMatrix {
-        /// One target, for instance sm_90a; all that the corpus is compiled for if left out.
+        /// One target, for instance sm_90a, in blocks of 128 alone; all that the corpus is compiled for if left out.
         #[arg(long, value_name = "TARGET")]
         target: Option<String>,
     },
