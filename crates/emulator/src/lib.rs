@@ -58,7 +58,6 @@ mod memory;
 mod misuse;
 mod numeric;
 mod program;
-#[allow(dead_code)] // bulk copies and wgmma, which use the rest of it, come with their instructions
 mod race;
 mod stats;
 pub mod syntax;
