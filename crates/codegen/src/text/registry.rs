@@ -22,7 +22,7 @@ pub(crate) static BEFORE_PARAMS: [Template; 3] =
     templates!["parts/types.cuh", "parts/constants.cuh", "parts/shared/map.cuh"];
 
 /// Files of parts that come after it. A part may use only parts of earlier files, or earlier ones of its own.
-pub(crate) static AFTER_PARAMS: [Template; 40] = templates![
+pub(crate) static AFTER_PARAMS: [Template; 45] = templates![
     "ptx/special_registers.cuh",
     "ptx/convert.cuh",
     "ptx/math.cuh",
@@ -30,6 +30,11 @@ pub(crate) static AFTER_PARAMS: [Template; 40] = templates![
     "ptx/cp_async.cuh",
     "ptx/ldmatrix.cuh",
     "ptx/mma.cuh",
+    "ptx/mbarrier.cuh",
+    "ptx/bulk_copy.cuh",
+    "ptx/fence.cuh",
+    "ptx/roles.cuh",
+    "ptx/wgmma.cuh",
     "parts/rules/functions.cuh",
     "parts/rules/workspace.cuh",
     "parts/rules/reduce.cuh",
