@@ -14,3 +14,8 @@ typedef unsigned int u32;
 typedef long long i64;
 //# part u64
 typedef unsigned long long u64;
+//# part TensorMap
+// What the tensor memory accelerator knows of a tensor; made by the driver, read in the parameters.
+struct alignas(64) TensorMap {
+    u64 words[16];
+};

@@ -49,6 +49,10 @@ pub enum GridAxis {
     QTiles(u32),
     /// Such tiles of all query heads and batch items.
     AllQTiles(u32),
+    /// One CTA on each multiprocessor that takes such tiles in turn, or one for each where they are fewer.
+    ResidentQTiles(u32),
+    /// Query heads of all batch items.
+    AllHeads,
     /// Query blocks: ⌈N / block_q⌉.
     QBlocks,
     /// Kv blocks: ⌈N_kv / block_kv⌉.
@@ -65,6 +69,8 @@ pub enum GridAxis {
     Batch,
     /// Tiles of a projection's product, of all batch items: rows by columns.
     Tiles(ProductTiles),
+    /// One CTA on each multiprocessor that takes such tiles in turn, or one for each where they are fewer.
+    ResidentTiles(ProductTiles),
     /// Blocks with a token of a projection's stream.
     StreamBlocks,
     /// Orders of differences.
@@ -156,21 +162,23 @@ impl Kernel {
 }
 
 impl Launch {
-    /// CTAs along x, y and z. Zero along any axis: there is nothing to launch.
+    /// CTAs along x, y and z on a machine with so many multiprocessors. Zero along any axis: there is nothing to launch.
     ///
     /// # Panics
     /// As [`Kernel::arguments`].
-    pub fn ctas(&self, numbers: &Numbers<'_>) -> [u32; 3] {
-        self.grid.map(|axis| axis.ctas(numbers) as u32)
+    pub fn ctas(&self, numbers: &Numbers<'_>, multiprocessors: u32) -> [u32; 3] {
+        self.grid.map(|axis| axis.ctas(numbers, multiprocessors as usize) as u32)
     }
 }
 
 impl GridAxis {
-    fn ctas(self, numbers: &Numbers<'_>) -> usize {
+    fn ctas(self, numbers: &Numbers<'_>, multiprocessors: usize) -> usize {
         let kv_blocks = || numbers.problem().kv_blocks();
         match self {
             GridAxis::QTiles(rows) => numbers.q_tiles(rows),
             GridAxis::AllQTiles(rows) => numbers.all_q_tiles(rows),
+            GridAxis::ResidentQTiles(rows) => numbers.all_q_tiles(rows).min(multiprocessors),
+            GridAxis::AllHeads => numbers.batch() * numbers.heads(),
             GridAxis::QBlocks => numbers.q_blocks(),
             GridAxis::KvBlocks => kv_blocks(),
             GridAxis::QBlockQuads => numbers.q_blocks().div_ceil(4),
@@ -179,6 +187,7 @@ impl GridAxis {
             GridAxis::Heads => numbers.heads(),
             GridAxis::Batch => numbers.batch(),
             GridAxis::Tiles(tiles) => tiles.count(numbers.stream()),
+            GridAxis::ResidentTiles(tiles) => tiles.count(numbers.stream()).min(multiprocessors),
             GridAxis::StreamBlocks if numbers.stream().rows == 0 => 0,
             GridAxis::StreamBlocks => numbers.stream().own_blocks().len(),
             GridAxis::Orders => numbers.orders(),

@@ -41,7 +41,9 @@ use text::{Body, Piece};
 pub use entry::name_without_hash;
 pub use kernel::{GridAxis, Kernel, Launch};
 pub use lower::reads_means_alone;
-pub use params::{Argument, Array, Buffer, Field, Number, Numbers, Params, ProductTiles, Sizes, Source};
+pub use params::{
+    Argument, Array, BoxAxis, Boxes, Buffer, Field, Length, Number, Numbers, Params, ProductTiles, Sizes, Source,
+};
 pub use plan::{
     AttentionPlan, Cut, FromHeadsPlan, GemmPlan, Plan, Region, RoomPlan, Rules, SharedLayout, SymbolsPlan, ToHeadsPlan,
 };

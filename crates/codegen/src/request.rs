@@ -9,6 +9,7 @@ use sparsym_ir::expr::{Expr, ExprKind, Measure};
 use sparsym_ir::projection::{RopePairs, Summed};
 use sparsym_ir::strategy::{Blocks, Strategy};
 
+use crate::schedule::Schedule;
 use crate::target::Target;
 
 /// What to generate.
@@ -25,6 +26,8 @@ pub struct Request<'a> {
     /// Which of the plans that could be made: 0 is the fastest, each one after it leaves more registers to the rules. Only a
     /// compiler knows how many they take, so whoever compiles asks for the next one while a text spills.
     pub fit: usize,
+    /// The only schedule that may be taken; None: the fastest one that can do it.
+    pub schedule: Option<Schedule>,
 }
 
 /// One of the four kernels around an attention layer, with what it may have. Whatever is absent costs nothing: it is not in
@@ -147,7 +150,7 @@ impl<'a> Request<'a> {
 
     /// bf16, D = 128.
     pub fn of(room: RoomRequest<'a>, target: Target) -> Request<'a> {
-        Request { target, dtype: DType::Bf16, head_dim: 128, room, fit: 0 }
+        Request { target, dtype: DType::Bf16, head_dim: 128, room, fit: 0, schedule: None }
     }
 }
 

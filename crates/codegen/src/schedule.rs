@@ -7,17 +7,21 @@ use serde::Serialize;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Schedule {
+    /// One warp copies boxes with the tensor memory accelerator, warpgroups multiply with `wgmma`, and CTAs stay resident; for
+    /// targets that have both.
+    Specialised,
     /// Every warp copies with `cp.async` and multiplies with `mma.sync`; for every target.
     Portable,
 }
 
 impl Schedule {
     /// All of them, the fastest first.
-    pub const ALL: &[Schedule] = &[Schedule::Portable];
+    pub const ALL: &[Schedule] = &[Schedule::Specialised, Schedule::Portable];
 
     /// Its name, which is that of its template files.
     pub fn name(self) -> &'static str {
         match self {
+            Schedule::Specialised => "specialised",
             Schedule::Portable => "portable",
         }
     }

@@ -65,6 +65,11 @@ impl Target {
         self.capability
     }
 
+    /// Whether it has `wgmma` and `setmaxnreg`: features of exactly that chip.
+    pub fn has_warpgroup_products(&self) -> bool {
+        self.name == "sm_90a"
+    }
+
     /// Dynamic shared memory that a CTA may ask for, in bytes.
     pub fn shared_bytes(&self) -> u32 {
         self.shared_bytes

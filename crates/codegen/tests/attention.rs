@@ -99,7 +99,7 @@ fn a_list_of_tiles_is_a_launch_of_its_own() {
     let bound = Bound::new(&strategy, &problem, &bindings).unwrap();
     let numbers = Numbers::of_rules(&bound, Moment::default());
     let tiles = 2 * 3 * 300usize.div_ceil(rows as usize);
-    assert_eq!(forward.ctas(&numbers), [tiles as u32, 1, 1]);
+    assert_eq!(forward.ctas(&numbers, 4), [tiles as u32, 1, 1]);
     assert_eq!(Buffer::QTiles(rows).workspace_bytes(&numbers), Some(4 * (tiles + 1)));
     assert!(!self::kernel(&strategy).source.contains("p.tiles"), "without it nothing speaks of a list");
 }

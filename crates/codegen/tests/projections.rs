@@ -143,12 +143,12 @@ fn tiles_start_at_multiples_of_the_tile_in_the_joint_sequence() {
     // Tokens 100 to 600: tiles 0 to 4 of five.
     assert_eq!(q.launches[0].grid, [GridAxis::One; 3]);
     let of = Numbers::of_stream;
-    assert_eq!(q.launches[0].ctas(&of(&STREAM)), [1, 1, 1]);
-    assert_eq!(q.launches[1].ctas(&of(&STREAM)), [2 * 5 * 3, 1, 1]);
+    assert_eq!(q.launches[0].ctas(&of(&STREAM), 4), [1, 1, 1]);
+    assert_eq!(q.launches[1].ctas(&of(&STREAM), 4), [2 * 5 * 3, 1, 1]);
     let later = Stream { first: 128, rows: 10, ..STREAM };
-    assert_eq!(q.launches[1].ctas(&of(&later)), [2 * 3, 1, 1]);
+    assert_eq!(q.launches[1].ctas(&of(&later), 4), [2 * 3, 1, 1]);
     let none = Stream { rows: 0, ..STREAM };
-    assert_eq!(q.launches[1].ctas(&of(&none)), [0, 1, 1]);
+    assert_eq!(q.launches[1].ctas(&of(&none), 4), [0, 1, 1]);
     let tiles = Buffer::Tiles(ProductTiles { rows: 128, columns: None });
     assert!(q.arguments(&of(&STREAM)).iter().any(|(_, argument)| *argument == Argument::Buffer(tiles)));
     assert_eq!(tiles.workspace_bytes(&of(&STREAM)), Some(4 * (1 + 2 * 5 * 3)));
@@ -156,8 +156,8 @@ fn tiles_start_at_multiples_of_the_tile_in_the_joint_sequence() {
     let differences = kernel(differences());
     let weights = vec![vec![1.0; 3]; 2];
     let numbers = Numbers { weights: &weights, ..of(&STREAM) };
-    assert_eq!(differences.launches[0].ctas(&numbers), [9, 3, 2]);
-    assert_eq!(differences.launches[1].ctas(&numbers), [2 * 5 * 2, 1, 2]);
+    assert_eq!(differences.launches[0].ctas(&numbers, 4), [9, 3, 2]);
+    assert_eq!(differences.launches[1].ctas(&numbers, 4), [2 * 5 * 2, 1, 2]);
     assert_eq!(Buffer::Differences.workspace_bytes(&numbers), Some(2 * 2 * 2 * 700 * 3 * 128));
     assert_eq!(Buffer::Y.workspace_bytes(&numbers), None);
 }

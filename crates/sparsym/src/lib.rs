@@ -157,10 +157,11 @@ pub use sparsym_runtime::{device, engine};
 /// ```
 pub mod kernel {
     pub use sparsym_codegen::{
-        Argument, Array, AttentionPlan, AttentionRequest, Buffer, CachedRows, Cut, Field, FromHeads, FromHeadsPlan,
-        GemmPlan, GridAxis, Kernel, Launch, Means, Number, Numbers, Origin, Params, Plan, Product, ProductTiles,
-        Region, Request, Room, RoomPlan, RoomRequest, Rules, Scale, Schedule, Sequences, SharedLayout, Sizes, Source,
-        SummedHeads, SymbolsPlan, SymbolsRequest, Target, TileOrder, ToHeads, ToHeadsPlan, generate, plan,
+        Argument, Array, AttentionPlan, AttentionRequest, BoxAxis, Boxes, Buffer, CachedRows, Cut, Field, FromHeads,
+        FromHeadsPlan, GemmPlan, GridAxis, Kernel, Launch, Length, Means, Number, Numbers, Origin, Params, Plan,
+        Product, ProductTiles, Region, Request, Room, RoomPlan, RoomRequest, Rules, Scale, Schedule, Sequences,
+        SharedLayout, Sizes, Source, SummedHeads, SymbolsPlan, SymbolsRequest, Target, TileOrder, ToHeads, ToHeadsPlan,
+        generate, plan,
     };
     pub use sparsym_runtime::compiler::{Compiled, Compiler, ImageOrigin};
     pub use sparsym_runtime::{Cache, cache, nvrtc};

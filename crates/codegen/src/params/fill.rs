@@ -8,7 +8,7 @@ use sparsym_ir::projection::Stream;
 use sparsym_ir::strategy::{MOST_ORDER, MOST_TERMS, TableAxis, Value};
 
 use super::layout::Params;
-use super::source::{Argument, Array, Buffer, Number, ProductTiles, Source};
+use super::source::{Argument, Array, Boxes, Buffer, Length, Number, ProductTiles, Source};
 
 /// All numbers of one call.
 #[derive(Clone, Copy, Debug)]
@@ -119,6 +119,7 @@ impl<'a> Numbers<'a> {
         match source {
             Source::Buffer(buffer) => vec![Argument::Buffer(buffer)],
             Source::Number(number) => vec![self.number(number)],
+            Source::Boxes(boxes) => vec![self.boxes(boxes)],
             Source::Array(Array::Features) => addresses(self.coefficients().len(), Buffer::Feature),
             Source::Array(Array::Partials) => addresses(self.coefficients().len(), Buffer::PartialIn),
             Source::Array(Array::PartialsOut) => addresses(self.orders(), Buffer::PartialOut),
@@ -130,6 +131,17 @@ impl<'a> Numbers<'a> {
                 places.map(|(k, j)| Argument::F32(weight(k, j))).collect()
             }
         }
+    }
+
+    fn boxes(&self, boxes: Boxes) -> Argument {
+        let extents = boxes.axes.map(|axis| match axis.length {
+            Length::Fixed(length) => u64::from(length),
+            Length::Of(number) => match self.number(number) {
+                Argument::I32(length) => length as u64,
+                other => panic!("{number:?} is no length but {other:?}"),
+            },
+        });
+        Argument::Boxes { of: boxes.of, extents, in_box: boxes.axes.map(|axis| axis.in_box) }
     }
 
     fn number(&self, number: Number) -> Argument {
@@ -146,6 +158,7 @@ impl<'a> Numbers<'a> {
             }),
             Number::NKv => int(self.problem().n_kv),
             Number::TotalQ => int(self.problem().q_shape()[..2].iter().product()),
+            Number::TotalKv => int(self.problem().kv_shape()[..2].iter().product()),
             Number::Heads => int(self.heads()),
             Number::KvHeads => int(self.problem().kv_heads),
             Number::HeadsPerKvHead => int(self.problem().heads / self.problem().kv_heads),
@@ -291,6 +304,7 @@ impl Buffer {
             Buffer::Map { axes, .. } => 4 * heads(Side::Q) * along(axes),
             Buffer::Cut { rows, .. } => 8 * heads(Side::Q) * along([rows, false]),
             Buffer::QTiles(rows) => 4 * (1 + numbers.all_q_tiles(rows)),
+            Buffer::TilesTaken => 4,
             Buffer::Tiles(tiles) => 4 * (1 + tiles.count(numbers.stream())),
             Buffer::Differences => 2 * numbers.orders() * numbers.stream().head_shape().iter().product::<usize>(),
             _ => return None,

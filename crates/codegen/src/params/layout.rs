@@ -63,7 +63,7 @@ impl Field {
     pub(crate) fn new(name: &str, ty: &str, source: Source, comment: &str) -> Field {
         let name = match source {
             Source::Array(_) => format!("{name}[{}]", source.extent().count),
-            Source::Buffer(_) | Source::Number(_) => name.to_owned(),
+            Source::Buffer(_) | Source::Number(_) | Source::Boxes(_) => name.to_owned(),
         };
         Field { declaration: format!("{ty} {name}"), name, offset: 0, source, comment: comment.to_owned() }
     }

@@ -12,6 +12,36 @@ pub enum Source {
     Array(Array),
     /// One number of the call.
     Number(Number),
+    /// A tensor map: a tensor in a device buffer, cut into boxes that bulk copies move.
+    Boxes(Boxes),
+}
+
+/// A tensor that lies without gaps in a buffer, and the box of it that one bulk copy moves. Axes are innermost first. In shared
+/// memory 16-byte chunks of a box's rows change places within as many bytes as such a row has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Boxes {
+    /// Where the tensor lies.
+    pub of: Buffer,
+    /// Its axes.
+    pub axes: [BoxAxis; 4],
+}
+
+/// An axis of a tensor that is cut into boxes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BoxAxis {
+    /// Elements of the tensor along it.
+    pub length: Length,
+    /// Elements of a box along it.
+    pub in_box: u32,
+}
+
+/// How long an axis is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Length {
+    /// Always as long.
+    Fixed(u32),
+    /// A number of the call.
+    Of(Number),
 }
 
 /// An array in the parameter struct; its length is that of the longest forecast.
@@ -49,6 +79,7 @@ impl Source {
         match self {
             Source::Buffer(_) => of(1, 8),
             Source::Number(_) => of(1, 4),
+            Source::Boxes(_) => Extent { count: 1, bytes: 128, align: 64 },
             Source::Array(Array::Features | Array::Partials | Array::Outputs) => of(MOST_TERMS, 8),
             Source::Array(Array::PartialsOut) => of(MOST_ORDER, 8),
             Source::Array(Array::Coefficients) => of(MOST_TERMS, 4),
@@ -129,6 +160,8 @@ pub enum Buffer {
     BlockMeans,
     /// Workspace of attention, u32: how many tiles of so many query rows are listed, and which.
     QTiles(u32),
+    /// Workspace, u32: how many tiles of a list resident CTAs have taken beyond their first.
+    TilesTaken,
     /// Workspace of gemm_q, u32: how many tiles are computed, and which.
     Tiles(ProductTiles),
     /// gemm_o writes it: `[B, rows, C]`.
@@ -152,6 +185,15 @@ pub enum Argument {
     I32(i32),
     /// Four bytes.
     F32(f32),
+    /// The 128 bytes of a tensor map of this tensor, innermost axis first, in boxes of so many elements.
+    Boxes {
+        /// Where the tensor lies.
+        of: Buffer,
+        /// Elements along each axis.
+        extents: [u64; 4],
+        /// Elements of a box along each.
+        in_box: [u32; 4],
+    },
 }
 
 /// A number of the call.
@@ -162,6 +204,7 @@ pub enum Number {
     NQ,
     NKv,
     TotalQ,
+    TotalKv,
     Heads,
     KvHeads,
     HeadsPerKvHead,

@@ -68,7 +68,7 @@ pub(crate) fn attention(request: &Request<'_>, of: &AttentionRequest<'_>) -> Res
         (needed > most).then(|| format!("it takes {needed} bytes of shared memory and {} has {most}", target.name()))
     };
     let divides = |tile: &AttentionTile| blocks.q.is_multiple_of(tile.q) && blocks.kv.is_multiple_of(tile.kv);
-    let all = Schedule::ALL.iter().flat_map(|&schedule| {
+    let all = schedules(request).flat_map(|schedule| {
         AttentionTile::table(schedule, head_dim).iter().map(move |&tile| Choice { schedule, tile })
     });
     let (mut taken, mut roomier, mut refused, mut sizes) = (None, Vec::new(), Vec::new(), Vec::new());
@@ -125,27 +125,29 @@ const DECIDE: &str = "; rules over blocks then decide for other tokens";
 /// # Errors
 /// S602 for blocks that no tile can obey or take means of.
 pub(crate) fn to_heads(request: &Request<'_>, of: &ToHeads) -> Result<Choice<ProjectionTile>, Finding> {
-    first(|schedule| {
-        let tile = ProjectionTile::to_heads(schedule, request.head_dim as u32);
-        obey(&tile, of.block)?;
-        let whole = |block: u32| block != 0 && block.is_multiple_of(32) && tile.rows.is_multiple_of(block);
-        if let Some(block) = of.means.filter(|&block| !whole(block)) {
-            let what = format!(
-                "no projection makes means of blocks of {block} tokens for head dimension {}",
-                request.head_dim
-            );
-            let help = format!("use blocks of 32, 64{}", if tile.rows == 128 { " or 128" } else { "" });
-            return Err(Finding::new(Code::NoTile, what, help));
-        }
-        match (of.block, of.means) {
-            (Some(block), Some(means)) if block != means => Err(Finding::new(
-                Code::NoTile,
-                format!("no projection makes means of blocks of {means} tokens where S_c has blocks of {block}"),
-                "use one block for both",
-            )),
-            _ => filled(tile, request),
-        }
+    first(request, |schedule| {
+        let tile = ProjectionTile::to_heads(schedule, request.head_dim as u32)?;
+        Some(to_heads_by(tile, request, of))
     })
+}
+
+fn to_heads_by(tile: ProjectionTile, request: &Request<'_>, of: &ToHeads) -> Result<ProjectionTile, Finding> {
+    obey(&tile, of.block)?;
+    let whole = |block: u32| block != 0 && block.is_multiple_of(32) && tile.rows.is_multiple_of(block);
+    if let Some(block) = of.means.filter(|&block| !whole(block)) {
+        let what =
+            format!("no projection makes means of blocks of {block} tokens for head dimension {}", request.head_dim);
+        let help = format!("use blocks of 32, 64{}", if tile.rows == 128 { " or 128" } else { "" });
+        return Err(Finding::new(Code::NoTile, what, help));
+    }
+    match (of.block, of.means) {
+        (Some(block), Some(means)) if block != means => Err(Finding::new(
+            Code::NoTile,
+            format!("no projection makes means of blocks of {means} tokens where S_c has blocks of {block}"),
+            "use one block for both",
+        )),
+        _ => filled(tile, request),
+    }
 }
 
 /// The tile of a projection back from heads.
@@ -153,18 +155,30 @@ pub(crate) fn to_heads(request: &Request<'_>, of: &ToHeads) -> Result<Choice<Pro
 /// # Errors
 /// S602 for blocks that no tile can obey.
 pub(crate) fn from_heads(request: &Request<'_>, block: Option<u32>) -> Result<Choice<ProjectionTile>, Finding> {
-    first(|schedule| {
-        let tile = ProjectionTile::from_heads(schedule, request.head_dim as u32);
-        obey(&tile, block)?;
-        filled(tile, request)
+    first(request, |schedule| {
+        let tile = ProjectionTile::from_heads(schedule, request.head_dim as u32)?;
+        Some(obey(&tile, block).and_then(|()| filled(tile, request)))
     })
 }
 
 /// The first schedule that has a tile; otherwise what is against the last one, which asks for least.
-fn first(tile: impl Fn(Schedule) -> Result<ProjectionTile, Finding>) -> Result<Choice<ProjectionTile>, Finding> {
-    let of = |&schedule: &Schedule| Ok(Choice { schedule, tile: tile(schedule)? });
-    let made = Schedule::ALL.iter().map(of);
-    made.reduce(Result::or).expect("there are schedules")
+fn first(
+    request: &Request<'_>,
+    tile: impl Fn(Schedule) -> Option<Result<ProjectionTile, Finding>>,
+) -> Result<Choice<ProjectionTile>, Finding> {
+    let of = |schedule: Schedule| Some(tile(schedule)?.map(|tile| Choice { schedule, tile }));
+    schedules(request).filter_map(of).reduce(Result::or).unwrap_or_else(|| {
+        let name = request.schedule.map_or("", Schedule::name);
+        let what =
+            format!("there is no {name} schedule for head dimension {} on {}", request.head_dim, request.target.name());
+        Err(Finding::new(Code::NoTile, what, "leave the choice of the schedule to the compiler"))
+    })
+}
+
+/// Schedules that the request allows, the fastest first.
+fn schedules(request: &Request<'_>) -> impl Iterator<Item = Schedule> + use<> {
+    let wanted = request.schedule;
+    Schedule::ALL.iter().copied().filter(move |&schedule| wanted.is_none_or(|wanted| wanted == schedule))
 }
 
 /// S_c of such blocks must be something that warps can obey.

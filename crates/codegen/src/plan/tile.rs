@@ -78,6 +78,7 @@ impl AttentionTile {
     /// The tiles of a schedule for a head dimension, best first.
     pub(crate) fn table(schedule: Schedule, head_dim: u32) -> &'static [AttentionTile] {
         let table = match schedule {
+            Schedule::Specialised => return &[],
             Schedule::Portable => &PORTABLE,
         };
         table.iter().find(|(known, _)| *known == head_dim).map_or(&[], |(_, tiles)| tiles)
@@ -131,17 +132,17 @@ impl ProjectionTile {
 
     /// Of a projection to heads. It has the columns of one head, so that S_c is obeyed exactly and a thread quad has whole
     /// rows to normalise; 128 accumulators a thread are the most that leave room for operands.
-    pub(crate) fn to_heads(schedule: Schedule, columns: u32) -> ProjectionTile {
-        let Schedule::Portable = schedule;
+    pub(crate) fn to_heads(schedule: Schedule, columns: u32) -> Option<ProjectionTile> {
         let (rows, row_tiles) = if columns == 256 { (64, 1) } else { (128, 2) };
-        ProjectionTile { rows, columns, depth: 64, row_tiles, stages: 2, ctas_per_sm: 1 }
+        let portable = ProjectionTile { rows, columns, depth: 64, row_tiles, stages: 2, ctas_per_sm: 1 };
+        (schedule == Schedule::Portable).then_some(portable)
     }
 
     /// Of a projection back from heads; a step lies in one head.
-    pub(crate) fn from_heads(schedule: Schedule, head_dim: u32) -> ProjectionTile {
-        let Schedule::Portable = schedule;
+    pub(crate) fn from_heads(schedule: Schedule, head_dim: u32) -> Option<ProjectionTile> {
         let depth = if head_dim.is_multiple_of(64) { 64 } else { 32 };
-        ProjectionTile { rows: 128, columns: 128, depth, row_tiles: 2, stages: 2, ctas_per_sm: 1 }
+        let portable = ProjectionTile { rows: 128, columns: 128, depth, row_tiles: 2, stages: 2, ctas_per_sm: 1 };
+        (schedule == Schedule::Portable).then_some(portable)
     }
 
     /// A row of an operand in shared memory, in bytes.

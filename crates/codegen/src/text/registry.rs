@@ -76,24 +76,26 @@ pub(crate) static AFTER_RULES: [Template; 3] =
 
 /// The files of a room, one for each schedule.
 pub(crate) struct Scheduled {
+    specialised: Option<&'static Template>,
     portable: &'static Template,
 }
 
 impl Scheduled {
-    /// The file for a schedule.
+    /// The file for a schedule that a plan has chosen, so there is one.
     pub(crate) fn of(&self, schedule: Schedule) -> &'static Template {
         match schedule {
+            Schedule::Specialised => self.specialised.expect("a schedule without a file is not chosen"),
             Schedule::Portable => self.portable,
         }
     }
 }
 
 /// Attention.
-pub(crate) static ATTENTION: Scheduled = Scheduled { portable: &ATTENTION_PORTABLE };
+pub(crate) static ATTENTION: Scheduled = Scheduled { specialised: None, portable: &ATTENTION_PORTABLE };
 /// A projection to heads.
-pub(crate) static GEMM_Q: Scheduled = Scheduled { portable: &GEMM_Q_PORTABLE };
+pub(crate) static GEMM_Q: Scheduled = Scheduled { specialised: None, portable: &GEMM_Q_PORTABLE };
 /// A projection back to the model width.
-pub(crate) static GEMM_O: Scheduled = Scheduled { portable: &GEMM_O_PORTABLE };
+pub(crate) static GEMM_O: Scheduled = Scheduled { specialised: None, portable: &GEMM_O_PORTABLE };
 
 macro_rules! files {
     ($($(#[$doc:meta])* $name:ident = $path:literal;)*) => {

@@ -88,7 +88,7 @@ impl Launch {
     pub(crate) fn new(index: usize, kernel: &Kernel, bound: &Bound, moment: &Moment) -> Launch {
         let [launch] = &kernel.launches[..] else { panic!("{} is more than one kernel", kernel.name) };
         let numbers = Numbers::of_rules(bound, *moment);
-        let grid = launch.ctas(&numbers);
+        let grid = launch.ctas(&numbers, 4);
         let head = [index as u32, grid[0], grid[1], grid[2], launch.threads, kernel.params.size as u32];
         let mut params = vec![0u8; kernel.params.size];
         let (mut buffers, mut returned, mut n_buffers) = (Vec::new(), Vec::new(), 0u32);
@@ -96,6 +96,7 @@ impl Launch {
             match argument {
                 Argument::I32(value) => params[offset..offset + 4].copy_from_slice(&value.to_le_bytes()),
                 Argument::F32(value) => params[offset..offset + 4].copy_from_slice(&value.to_le_bytes()),
+                Argument::Boxes { .. } => panic!("no host copies boxes"),
                 Argument::Buffer(buffer) => {
                     let words = symbol_words(buffer, bound);
                     let content = match words {

@@ -119,6 +119,16 @@ const MOST_BOX: u64 = 256;
 const STRIDE_END: u64 = 1 << 40;
 
 impl Swizzle {
+    /// The one whose span is a row of so many bytes; none if there is no such span.
+    pub fn of_row(bytes: u32) -> Swizzle {
+        match bytes {
+            32 => Swizzle::Span32,
+            64 => Swizzle::Span64,
+            128 => Swizzle::Span128,
+            _ => Swizzle::None,
+        }
+    }
+
     /// Bytes of the span; 0 for none.
     pub fn bytes(self) -> u8 {
         match self {

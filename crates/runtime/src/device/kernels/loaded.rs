@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sparsym_codegen::{Kernel, Plan, Request, Room, Target, TileOrder};
+use sparsym_codegen::{Kernel, Plan, Request, Room, Schedule, Target, TileOrder};
 use sparsym_ir::bind::Bound;
 
 use super::backend::Backend;
@@ -23,6 +23,8 @@ pub struct KernelDevice<B: Backend> {
     texts: Arc<HashMap<Room, String>>,
     /// Of attention's tiles; None: as it pays.
     order: Option<TileOrder>,
+    /// Of kernels that multiply tiles; None: the fastest.
+    schedule: Option<Schedule>,
     loaded: Arc<Mutex<HashMap<Plan, Arc<Loaded<B>>>>>,
 }
 
@@ -30,7 +32,7 @@ impl<B: Backend> Clone for KernelDevice<B> {
     fn clone(&self) -> KernelDevice<B> {
         let (backend, compiler) = (self.backend.clone(), self.compiler.clone());
         let (texts, loaded) = (self.texts.clone(), self.loaded.clone());
-        KernelDevice { backend, compiler, texts, order: self.order, loaded }
+        KernelDevice { backend, compiler, texts, order: self.order, schedule: self.schedule, loaded }
     }
 }
 
@@ -48,7 +50,7 @@ impl<B: Backend> KernelDevice<B> {
     pub fn new(backend: B) -> Result<KernelDevice<B>, Error> {
         let compiler = Arc::new(Compiler::new()?);
         let (backend, texts, loaded) = (Arc::new(backend), Arc::default(), Arc::default());
-        Ok(KernelDevice { backend, compiler, texts, order: None, loaded })
+        Ok(KernelDevice { backend, compiler, texts, order: None, schedule: None, loaded })
     }
 
     /// The target that kernels are compiled for.
@@ -84,6 +86,18 @@ impl<B: Backend> KernelDevice<B> {
     pub fn with_tile_order(mut self, order: TileOrder) -> KernelDevice<B> {
         self.order = Some(order);
         self
+    }
+
+    /// Runs only kernels of this schedule, instead of the fastest that can do what is asked for.
+    #[must_use]
+    pub fn with_schedule(mut self, schedule: Schedule) -> KernelDevice<B> {
+        self.schedule = Some(schedule);
+        self
+    }
+
+    /// The only schedule whose kernels run, if there is one.
+    pub(super) fn schedule(&self) -> Option<Schedule> {
+        self.schedule
     }
 
     /// In which order the tiles of a call of attention are taken.

@@ -1,6 +1,7 @@
 //! Sessions of generated kernels: buffers that stay on the machine, and launches over them.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,6 +10,7 @@ use sparsym_ir::DType;
 use sparsym_ir::strategy::Strategy;
 
 use super::backend::{Backend, Contents, KernelLaunch};
+use super::boxed::{Boxed, Swizzle};
 use super::buffers;
 use super::call::{KernelCall, MadeFor, Operand};
 use super::loaded::{KernelDevice, Loaded};
@@ -111,7 +113,8 @@ impl<B: Backend> KernelSession<B> {
     ) -> Result<Option<Filled<'p, B>>, Error> {
         let (backend, loaded) = (self.device.backend(), &*prepared.loaded);
         let (kernel, numbers) = (&loaded.kernel, &wanted.numbers);
-        let grids: Vec<[u32; 3]> = kernel.launches.iter().map(|launch| launch.ctas(numbers)).collect();
+        let grids: Vec<[u32; 3]> =
+            kernel.launches.iter().map(|launch| launch.ctas(numbers, backend.multiprocessors())).collect();
         if grids.iter().flatten().any(|&ctas| ctas == 0) {
             return Ok(None);
         }
@@ -127,6 +130,14 @@ impl<B: Backend> KernelSession<B> {
                         (place, _) => state.address(backend, loaded, buffer, place)?,
                     };
                     write(&address.to_ne_bytes());
+                }
+                Argument::Boxes { of, extents, in_box } => {
+                    let boxed = Boxed {
+                        swizzle: Swizzle::of_row(in_box[0] * 2),
+                        ..Boxed::dense(wanted.request.dtype, &extents, &in_box)
+                    };
+                    let buffer = state.buffer(backend, loaded, of, self.place(loaded, wanted, of)?)?;
+                    write(&backend.tensor_map(buffer, &boxed)?);
                 }
             }
         }
@@ -172,23 +183,34 @@ impl<B: Backend> PreparedKernel<B> {
 impl<B: Backend> State<B> {
     /// Where a buffer begins.
     fn address(&mut self, backend: &B, loaded: &Loaded<B>, buffer: Buffer, place: Operand<'_>) -> Result<u64, Error> {
+        Ok(backend.address(self.buffer(backend, loaded, buffer, place)?))
+    }
+
+    /// A buffer, which is made if it is a workspace or a constant that no call has needed yet.
+    fn buffer(
+        &mut self,
+        backend: &B,
+        loaded: &Loaded<B>,
+        buffer: Buffer,
+        place: Operand<'_>,
+    ) -> Result<&B::Buffer, Error> {
         let (key, contents) = match place {
-            Operand::Array(id) => return Ok(backend.address(&self.arrays[&id])),
+            Operand::Array(id) => return Ok(&self.arrays[&id]),
             Operand::Workspace(bytes) => (Kept::Workspace(buffer, bytes), Contents::Zeros(bytes)),
             Operand::Constant(bytes) => (Kept::Constant(bytes.to_vec()), Contents::Input(bytes)),
         };
-        if let Some(kept) = self.kept.get(&key) {
-            return Ok(backend.address(kept));
-        }
-        let name = buffers::name(buffer, &loaded.kernel);
-        let placed = backend.place(&mut self.memory, &name, &contents)?;
-        let address = backend.address(&placed);
-        if let Contents::Input(bytes) = &contents {
-            self.copied.to_device += bytes.len() as u64;
-        }
-        self.kept_bytes += contents.bytes();
-        self.kept.insert(key, placed);
-        Ok(address)
+        Ok(match self.kept.entry(key) {
+            Entry::Occupied(kept) => kept.into_mut(),
+            Entry::Vacant(free) => {
+                let name = buffers::name(buffer, &loaded.kernel);
+                let placed = backend.place(&mut self.memory, &name, &contents)?;
+                if let Contents::Input(bytes) = &contents {
+                    self.copied.to_device += bytes.len() as u64;
+                }
+                self.kept_bytes += contents.bytes();
+                free.insert(placed)
+            }
+        })
     }
 }
 
@@ -271,6 +293,7 @@ impl<B: Backend> Session for KernelSession<B> {
         if let (Call::Attention { call, .. }, RoomRequest::Attention(of)) = (call, &mut wanted.request.room) {
             of.order = self.device.tile_order(call.bound);
         }
+        wanted.request.schedule = self.device.schedule();
         let loaded = self.device.kernel(&wanted.request, &wanted.strategy_name())?;
         let mut kernel = PreparedKernel { made_for: MadeFor::new(&wanted.request), loaded, constants: Vec::new() };
         let state = &mut *self.state();
