@@ -2,6 +2,7 @@
 //! last bit.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use serde::Deserialize;
 use sparsym::device::emulator::Settings;
@@ -18,7 +19,7 @@ use sparsym_tests::kernels::{Wanted, wanted_by_case};
 const CASES: &str = r#"
 [[case]]
 name = "rows_of_every_weight"
-stresses = "more than two words of S_s, classes of one weight and of several, rows without a computed pair"
+stresses = "more than two words of S_s, rows of many weights and without a computed pair"
 text = "pub Uneven { skip q, kv where (kv.block * 7 + q.block * 5 + head * 3) % 23 < q.block; }"
 batch = 2
 n = 630
@@ -30,7 +31,7 @@ seed = 1601
 
 [[case]]
 name = "more_tiles_than_threads"
-stresses = "warps that list several stretches, grouped heads, a last stretch that ends early"
+stresses = "heads of their own and heads that are merged, grouped heads"
 batch = 2
 n = 2100
 n_kv = 100
@@ -40,6 +41,17 @@ blocks = [32, 16]
 s_c = { density = 0.6 }
 s_s = { density = 0.4 }
 seed = 1602
+
+[[case]]
+name = "longer_than_a_stretch"
+stresses = "a head of more tiles than are ranked together"
+n = 132000
+n_kv = 32
+heads = 1
+blocks = [32, 16]
+s_c = { density = 0.7 }
+s_s = { density = 0.6 }
+seed = 1611
 
 [[case]]
 name = "tiles_smaller_than_blocks"
@@ -84,7 +96,7 @@ seed = 1606
 
 [[case]]
 name = "forecast_rows"
-stresses = "rows that are not computed are listed last, and written"
+stresses = "rows that are not computed are listed last in their head, and written"
 batch = 2
 n = 300
 heads = 2
@@ -115,7 +127,7 @@ seed = 1609
 
 [[case]]
 name = "all_is_forecast"
-stresses = "a list of one class"
+stresses = "a list of one weight"
 n = 300
 heads = 2
 blocks = [64, 64]
@@ -147,8 +159,8 @@ fn results_are_those_of_the_grid_to_the_bit() {
 }
 
 #[test]
-fn the_list_is_that_of_a_stable_sort() {
-    let mut classes = Vec::new();
+fn the_list_is_that_of_a_stable_sort_of_each_head() {
+    let (mut weights, mut groups) = (BTreeSet::new(), BTreeSet::new());
     each(|case| {
         let mut kernel = case.listed();
         assert_eq!(kernel.source.matches(LEAVE).count(), 1, "{}", kernel.source);
@@ -157,15 +169,15 @@ fn the_list_is_that_of_a_stable_sort() {
         let told = case.attention(&device).lse;
         let RoomPlan::Attention(plan) = &kernel.plan.room else { panic!("a plan of attention") };
         let mut expected = case.tiles(plan.tile_q as usize);
-        expected.sort_by_key(|&(_, class)| Reverse(class));
+        expected.sort_by_key(|&(at, weight)| (case.group(at, plan.tile_q as usize), Reverse(weight)));
         let found: Vec<usize> = told[1..=told[0] as usize].iter().map(|&at| at as usize).collect();
         let tiles: Vec<usize> = expected.iter().map(|&(at, _)| at).collect();
         assert_eq!(found, tiles, "the list of {}", case.of.name);
-        classes.extend(expected.iter().map(|&(_, class)| class));
+        weights.extend(expected.iter().map(|&(_, weight)| weight));
+        groups.extend(expected.iter().map(|&(at, _)| case.group(at, plan.tile_q as usize)));
     });
-    classes.sort_unstable();
-    classes.dedup();
-    assert!(classes.len() > 15, "the cases have tiles of many weights: {classes:?}");
+    assert!(weights.len() > 15, "the cases have tiles of many weights: {weights:?}");
+    assert!(groups.len() > 5, "the cases have heads that are a group and heads that are merged: {groups:?}");
 }
 
 /// A list pays where rows differ, and where tiles are neither so few that none waits nor so many that they even out.
@@ -249,12 +261,20 @@ impl Prepared {
         wanted.generate(Target::parse("sm_80").expect("sm_80 is known")).expect("sm_80 has the kernel")
     }
 
-    /// The tiles with work in their order, each with the class of its weight.
+    /// Which tiles a tile is sorted with: those of its head, or of the last heads; beyond 4096 so many in turn.
+    fn group(&self, at: usize, rows: usize) -> usize {
+        const STRETCH: usize = 4096;
+        let of_head = self.problem.n_q.div_ceil(rows);
+        let heads = self.problem.batch * self.problem.heads;
+        let merged = (528 / of_head).clamp(1, heads);
+        let first_merged = (heads - merged) * of_head;
+        let merges = at >= first_merged && merged * of_head <= STRETCH;
+        if merges { first_merged } else { at / of_head * of_head + at % of_head / STRETCH * STRETCH }
+    }
+
+    /// The tiles with work in their order, each with the kv blocks that it computes and one more; 1: a forecast.
     fn tiles(&self, rows: usize) -> Vec<(usize, usize)> {
         let Problem { batch, heads, n_q, blocks, .. } = self.problem;
-        // 0 to 7, and from 8 on four classes to the double.
-        let starts: Vec<usize> =
-            (0..8).chain((0..6).flat_map(|n| (4..8).map(move |quarter| quarter << (n + 1)))).collect();
         let mut tiles = Vec::new();
         for at in 0..batch * heads * n_q.div_ceil(rows) {
             let (first, of_head) = (at % n_q.div_ceil(rows) * rows, at / n_q.div_ceil(rows));
@@ -266,9 +286,9 @@ impl Prepared {
             match (self.symbols.cache.get(b, h, i), self.of.forecast) {
                 (true, _) => {
                     let weight = self.symbols.skip.computed(b, h, i).filter(|&j| j < walked).count();
-                    tiles.push((at, starts.iter().filter(|&&start| start <= weight).count() - 1));
+                    tiles.push((at, 1 + weight));
                 }
-                (false, Some(_)) => tiles.push((at, 0)),
+                (false, Some(_)) => tiles.push((at, 1)),
                 (false, None) => {}
             }
         }

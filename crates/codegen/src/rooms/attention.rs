@@ -105,6 +105,7 @@ fn fields(strategy: &Strategy, tile_q: u32) -> Vec<Field> {
         Field::new("s_s", "const u32*", B(Buffer::SkipSymbol), "[B, H, T_q] rows of T_kv bits"),
         Field::new("s_f", "const u32*", B(Buffer::FullSymbol), "[B, H, T_q] rows of T_kv bits"),
         Field::new("tiles", "u32*", B(Buffer::QTiles(tile_q)), "how many are listed, and which"),
+        Field::new("tiles_taken", "u32*", B(Buffer::TilesTaken), "of the list, by resident CTAs, beyond their first"),
         Field::new("o", "u16*", B(Buffer::O), "[B, N, H, D]"),
         Field::new("lse", "float*", B(Buffer::Lse), "[B, H, N], natural logarithm"),
         Field::new("features", "const u16*", A(Array::Features), "[B, N, H, D] each"),
@@ -126,7 +127,13 @@ fn launches(plan: &Plan<AttentionPlan>, rules: &TokenRules) -> Vec<Step> {
     if !plan.room.heaviest_first {
         return vec![attention(plan.name.clone(), [GridAxis::QTiles(tile_q), GridAxis::Heads, GridAxis::Batch])];
     }
-    let list = Step::new(format!("{}_tiles", plan.name), &HEAVIEST_FIRST, 1024, [GridAxis::One; 3], context! {});
+    let list = Step::new(
+        format!("{}_tiles", plan.name),
+        &HEAVIEST_FIRST,
+        256,
+        [GridAxis::AllHeads, GridAxis::One, GridAxis::One],
+        context! {},
+    );
     let grid = [GridAxis::AllQTiles(tile_q), GridAxis::One, GridAxis::One];
     vec![list, attention(format!("{}_forward", plan.name), grid)]
 }
