@@ -18,7 +18,7 @@ DEVICE u32 weight_of(const Params& p, int at) {
     }
 //% endif
     if (!is_computed(p.s_c, tile.b * p.q_blocks + tile.i, p.heads, tile.h)) {
-        return ${ "1" if plan.forecast else "0" };
+        return ${ "1" if step.lists_cached else "0" };
     }
     return min(1 + computed_blocks(p, tile), (1 << 20) - 1);    // times kStretch is u32
 }
@@ -41,7 +41,7 @@ DEVICE int sum_of_threads(int x) {
 
 // How many tiles of the heads before `head` are listed; heads of one item before those of the next.
 DEVICE int listed_before(const Params& p, int head) {
-//% if not plan.forecast
+//% if not step.lists_cached
     const int words = words_of(p.heads);
 //% endif
     int listed = 0;
@@ -55,7 +55,7 @@ DEVICE int listed_before(const Params& p, int head) {
 //% endif
         const int rows = min(n_q - row % p.q_blocks * kBlockQ, kBlockQ);
         const int tiles = max(rows + kTileQ - 1, 0) / kTileQ;
-//% if plan.forecast
+//% if step.lists_cached
         listed += heads * tiles;
 //% else
         for (int word = 0; word * 32 < heads; ++word) {
@@ -109,7 +109,7 @@ ${ step.entry }(const __grid_constant__ Params p) {
     }
     if (own == heads - 1 && threadIdx.x == 0) {
         p.tiles[0] = before;
-//% if plan.schedule == "specialised"
+//% if step.counts_taken
         *p.tiles_taken = 0;
 //% endif
     }

@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sparsym::ir::DType;
-use sparsym::kernel::{Room, TileOrder};
+use sparsym::kernel::{Room, Schedule, TileOrder};
 
 use crate::{bench, cache, compile, demo, emit, explain, run};
 
@@ -93,6 +93,9 @@ pub(crate) struct KernelArgs {
     /// In which order attention takes its tiles.
     #[arg(long, value_enum, default_value_t = OrderArg::Grid)]
     pub(crate) order: OrderArg,
+    /// Who loads, multiplies and waits; left out: the fastest schedule that can do what is asked for.
+    #[arg(long, value_enum)]
+    pub(crate) schedule: Option<ScheduleArg>,
 }
 
 /// Element type of a kernel.
@@ -129,6 +132,25 @@ pub(crate) enum OrderArg {
     Grid,
     /// Those with most computed kv blocks first, from a list that a first launch makes.
     HeaviestFirst,
+}
+
+/// Who loads, multiplies and waits in a kernel that multiplies tiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ScheduleArg {
+    /// One warp copies boxes, warpgroups multiply, CTAs stay resident: sm_90a.
+    Specialised,
+    /// All warps copy and multiply alike: every target.
+    Portable,
+}
+
+impl ScheduleArg {
+    /// The schedule that it stands for.
+    pub(crate) fn schedule(self) -> Schedule {
+        match self {
+            ScheduleArg::Specialised => Schedule::Specialised,
+            ScheduleArg::Portable => Schedule::Portable,
+        }
+    }
 }
 
 impl OrderArg {

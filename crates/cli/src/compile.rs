@@ -3,7 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 use sparsym::kernel::nvrtc::Resources;
-use sparsym::kernel::{Compiler, ImageOrigin, Request};
+use sparsym::kernel::{self, Compiler, ImageOrigin, Request};
 
 use crate::args::KernelArgs;
 use crate::emit;
@@ -32,13 +32,24 @@ struct Compiled {
     compile_ms: f64,
     cache: &'static str,
     compiler: String,
+    /// Faster schedules that cannot do what was asked for, and why.
+    passed_over: Vec<String>,
     log: String,
+}
+
+/// A sentence for each schedule that would be faster.
+fn passed_over(request: &Request<'_>) -> Outcome<Vec<String>> {
+    let passed = kernel::passed_over(request)?.into_iter();
+    Ok(passed.map(|(schedule, why)| format!("not {}: {why}", schedule.name())).collect())
 }
 
 /// Compiles the kernel and prints what it needs.
 pub(crate) fn run(args: &CompileArgs, report: Report) -> Outcome {
-    let fitting = |request: &Request<'_>, strategy: &str| Ok(Compiler::new()?.fitting(request, strategy)?);
-    let (kernel, compiled) = emit::asked(&args.kernel, fitting)?;
+    let fitting = |request: &Request<'_>, strategy: &str| {
+        let (kernel, compiled) = Compiler::new()?.fitting(request, strategy)?;
+        Ok((kernel, compiled, passed_over(request)?))
+    };
+    let (kernel, compiled, passed_over) = emit::asked(&args.kernel, fitting)?;
     let image = compiled.image;
     let resources = kernel.launches.iter().map(|launch| {
         let missing = || format!("the compiler's log does not speak of {}:\n{}", launch.entry, image.log);
@@ -68,6 +79,7 @@ pub(crate) fn run(args: &CompileArgs, report: Report) -> Outcome {
             ImageOrigin::Compiler => "miss",
         },
         compiler: image.compiler.clone(),
+        passed_over,
         log: image.log.clone(),
     };
     output::print(report, &result, || result.to_string())
@@ -89,6 +101,9 @@ impl std::fmt::Display for Compiled {
         writeln!(f, "source         {} lines", self.lines)?;
         writeln!(f, "compile time   {:.0} ms, cache {}", self.compile_ms, self.cache)?;
         writeln!(f, "compiler       {}", self.compiler)?;
+        for sentence in &self.passed_over {
+            writeln!(f, "schedule       {}", sentence.replace('\n', "\n               "))?;
+        }
         write!(f, "log\n{}", self.log.trim_end())
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use sparsym::device::emulator::Settings;
 use sparsym::device::{self, Backend, Cuda, Device, Emulator, KernelDevice};
-use sparsym::kernel::{Room, Target, TileOrder};
+use sparsym::kernel::{Room, Schedule, Target, TileOrder};
 
 use crate::failure::{Failure, Outcome};
 
@@ -28,30 +28,39 @@ pub(crate) struct KernelArg {
 
 /// Opens the device of that name for a form that runs generated kernels only.
 pub(crate) fn open(name: &str, target: &TargetArg) -> Outcome<Box<dyn Device>> {
-    open_with(name, target, None, None)
+    open_with(name, target, None, KernelChoice::default())
 }
 
 /// Opens the device of that name for a form whose kernel of this room may be given as text.
 pub(crate) fn open_for(name: &str, target: &TargetArg, room: Room, kernel: &KernelArg) -> Outcome<Box<dyn Device>> {
-    open_in_order(name, target, room, kernel, None)
+    open_choosing(name, target, room, kernel, KernelChoice::default())
 }
 
-/// As [`open_for`], for kernels of attention that take their tiles in this order; None: as it pays.
-pub(crate) fn open_in_order(
+/// What is chosen of kernels beside what they do; None: as it pays.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct KernelChoice {
+    /// In which order attention takes its tiles.
+    pub(crate) order: Option<TileOrder>,
+    /// Who loads, multiplies and waits.
+    pub(crate) schedule: Option<Schedule>,
+}
+
+/// As [`open_for`], for kernels that are chosen so.
+pub(crate) fn open_choosing(
     name: &str,
     target: &TargetArg,
     room: Room,
     kernel: &KernelArg,
-    order: Option<TileOrder>,
+    choice: KernelChoice,
 ) -> Outcome<Box<dyn Device>> {
-    open_with(name, target, kernel.kernel.as_deref().map(|path| (room, path)), order)
+    open_with(name, target, kernel.kernel.as_deref().map(|path| (room, path)), choice)
 }
 
 fn open_with(
     name: &str,
     target: &TargetArg,
     text: Option<(Room, &Path)>,
-    order: Option<TileOrder>,
+    choice: KernelChoice,
 ) -> Outcome<Box<dyn Device>> {
     let target = target.target.as_deref();
     match name {
@@ -61,7 +70,7 @@ fn open_with(
                 settings.target = Target::parse(target)?;
             }
             let text = read(text)?;
-            Ok(boxed(Emulator::open(settings)?, text, order))
+            Ok(boxed(Emulator::open(settings)?, text, choice))
         }
         _ if target.is_some() => Err(Failure::usage(format!(
             "--target chooses what the emulator runs, and the device is {name}\nhelp: add --device emulator, or leave \
@@ -69,10 +78,10 @@ fn open_with(
         ))),
         "cuda" => {
             let text = read(text)?;
-            Ok(boxed(Cuda::open(0)?, text, order))
+            Ok(boxed(Cuda::open(0)?, text, choice))
         }
-        _ if order.is_some() => Err(Failure::usage(format!(
-            "--order chooses how a kernel takes its tiles, and the device {name} runs none\nhelp: add --device emulator or \
+        _ if choice.order.is_some() || choice.schedule.is_some() => Err(Failure::usage(format!(
+            "--order and --schedule choose kernels, and the device {name} runs none\nhelp: add --device emulator or \
              --device cuda"
         ))),
         _ => {
@@ -97,10 +106,14 @@ fn read(text: Option<(Room, &Path)>) -> Outcome<Option<(Room, String)>> {
 fn boxed<B: Backend + 'static>(
     device: KernelDevice<B>,
     text: Option<(Room, String)>,
-    order: Option<TileOrder>,
+    choice: KernelChoice,
 ) -> Box<dyn Device> {
-    let device = match order {
+    let device = match choice.order {
         Some(order) => device.with_tile_order(order),
+        None => device,
+    };
+    let device = match choice.schedule {
+        Some(schedule) => device.with_schedule(schedule),
         None => device,
     };
     match text {

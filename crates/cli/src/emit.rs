@@ -8,7 +8,7 @@ use sparsym::kernel::{
     self, CachedRows, FromHeads, Kernel, Launch, Plan, Product, Request, RoomRequest, Sequences, Target,
 };
 
-use crate::args::{CachedRowsArg, KernelArgs, SequenceArg};
+use crate::args::{CachedRowsArg, KernelArgs, ScheduleArg, SequenceArg};
 use crate::chosen::Chosen;
 use crate::failure::Outcome;
 use crate::output::{self, Report};
@@ -69,6 +69,7 @@ pub(crate) fn asked<T>(args: &KernelArgs, make: impl FnOnce(&Request<'_>, &str) 
     let mut request = Request::new(&chosen.strategy, args.room, Target::parse(&args.target)?);
     request.dtype = args.dtype.dtype();
     request.head_dim = args.head_dim;
+    request.schedule = args.schedule.map(ScheduleArg::schedule);
     let sequences = match args.sequences {
         SequenceArg::Uniform => Sequences::Uniform,
         SequenceArg::Ragged => Sequences::Ragged,

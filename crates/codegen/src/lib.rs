@@ -81,6 +81,18 @@ pub fn plan(request: &Request<'_>) -> Result<Plan, Findings> {
     }
 }
 
+/// The schedules that would be faster than the one that is taken, and why they are not: what they cannot do of what is asked
+/// for. Targets that lack what a schedule needs do not pass it over; nor does a request that names its schedule.
+///
+/// # Errors
+/// As [`generate`].
+pub fn passed_over(request: &Request<'_>) -> Result<Vec<(Schedule, Findings)>, Findings> {
+    let Some(taken) = plan(request)?.schedule() else { return Ok(Vec::new()) };
+    let faster = plan::choose::schedules(request).take_while(|&schedule| schedule != taken);
+    let refused = |schedule| Some((schedule, plan(&Request { schedule: Some(schedule), ..request.clone() }).err()?));
+    Ok(faster.filter_map(refused).collect())
+}
+
 fn made<R: rooms::Room>(
     request: &Request<'_>,
     of: &R,
@@ -109,6 +121,16 @@ fn made<R: rooms::Room>(
 }
 
 impl Plan {
+    /// Who loads, multiplies and waits; None for symbols, which multiply no tiles.
+    pub fn schedule(&self) -> Option<Schedule> {
+        match &self.room {
+            RoomPlan::Symbols(_) => None,
+            RoomPlan::Attention(room) => Some(room.schedule),
+            RoomPlan::GemmQ(room) => Some(room.schedule),
+            RoomPlan::GemmO(room) => Some(room.schedule),
+        }
+    }
+
     /// One line for people: name, tile, threads, shared memory, target.
     pub fn summary(&self) -> String {
         let tile = match &self.room {

@@ -18,6 +18,11 @@ impl Schedule {
     /// All of them, the fastest first.
     pub const ALL: &[Schedule] = &[Schedule::Specialised, Schedule::Portable];
 
+    /// The one that a text was generated for.
+    pub fn of_text(text: &str) -> Schedule {
+        if text.contains("TensorMap") { Schedule::Specialised } else { Schedule::Portable }
+    }
+
     /// Its name, which is that of its template files.
     pub fn name(self) -> &'static str {
         match self {

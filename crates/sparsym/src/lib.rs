@@ -161,7 +161,7 @@ pub mod kernel {
         FromHeadsPlan, GemmPlan, GridAxis, Kernel, Launch, Length, Means, Number, Numbers, Origin, Params, Plan,
         Product, ProductTiles, Region, Request, Room, RoomPlan, RoomRequest, Rules, Scale, Schedule, Sequences,
         SharedLayout, Sizes, Source, SummedHeads, SymbolsPlan, SymbolsRequest, Target, TileOrder, ToHeads, ToHeadsPlan,
-        generate, plan,
+        generate, passed_over, plan,
     };
     pub use sparsym_runtime::compiler::{Compiled, Compiler, ImageOrigin};
     pub use sparsym_runtime::{Cache, cache, nvrtc};

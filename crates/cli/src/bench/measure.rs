@@ -25,6 +25,8 @@ pub(super) struct Row<'a> {
     pub(super) session: &'a dyn Session,
     /// In which order kernels take their tiles, if it was asked for.
     pub(super) order: Option<&'static str>,
+    /// Their schedule, if it was asked for.
+    pub(super) schedule: Option<&'static str>,
     /// Chance of a skipped block pair, if drawn.
     pub(super) sparsity: Option<f64>,
     /// Chance of a cached tile, if drawn.
@@ -44,10 +46,12 @@ pub(super) struct Row<'a> {
 }
 
 /// A row of the table.
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 pub(super) struct RowReport {
     /// In which order kernels took their tiles, if it was asked for.
     pub(super) order: Option<&'static str>,
+    /// Their schedule, if it was asked for.
+    pub(super) schedule: Option<&'static str>,
     pub(super) sparsity: Option<f64>,
     pub(super) cached: Option<f64>,
     pub(super) density_c: f64,
@@ -116,6 +120,7 @@ pub(super) fn measure(rows: &[Row<'_>], timing: Timing) -> Outcome<Vec<RowReport
         let rate = |flops: Option<f64>| flops.map(|flops| flops / ms.median / 1e9);
         reports.push(RowReport {
             order: row.order,
+            schedule: row.schedule,
             sparsity: row.sparsity,
             cached: row.cached,
             density_c: row.density_c,

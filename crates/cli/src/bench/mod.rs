@@ -15,11 +15,11 @@ use clap::Args;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 use sparsym::ir::Strategy;
-use sparsym::kernel::Room;
+use sparsym::kernel::{Room, Schedule};
 
-use crate::args::{OrderArg, Settings, parse_room};
+use crate::args::{OrderArg, ScheduleArg, Settings, parse_room};
 use crate::chosen::Chosen;
-use crate::device::{KernelArg, TargetArg, open_in_order};
+use crate::device::{KernelArg, KernelChoice, TargetArg, open_choosing};
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, Report};
 use machine::Machine;
@@ -59,6 +59,10 @@ pub(crate) struct BenchArgs {
     /// pays for the strategy and the shape, whatever is drawn at random.
     #[arg(long, value_name = "ORDER,…", value_delimiter = ',', value_enum)]
     order: Vec<OrderArg>,
+    /// Who loads, multiplies and waits in the kernels: specialised or portable; a row each. Left out: the fastest that can do
+    /// what is asked for.
+    #[arg(long, value_name = "SCHEDULE,…", value_delimiter = ',', value_enum)]
+    schedule: Vec<ScheduleArg>,
     #[command(flatten)]
     timing: TimingArgs,
 }
@@ -126,15 +130,21 @@ pub(crate) fn run(args: &BenchArgs, report: Report) -> Outcome {
         ));
     }
     let shape = args.shape.resolve(&chosen.strategy)?;
-    let orders = match args.order.as_slice() {
+    let orders: Vec<Option<OrderArg>> = match args.order.as_slice() {
         [] => vec![None],
         given => given.iter().map(|&order| Some(order)).collect(),
     };
-    let open = |order: Option<OrderArg>| {
-        let device = open_in_order(&args.device, &args.target, room, &args.kernel, order.map(OrderArg::order))?;
-        Ok((order.map(OrderArg::name), device))
+    let schedules = match args.schedule.as_slice() {
+        [] => vec![None],
+        given => given.iter().map(|&schedule| Some(schedule.schedule())).collect(),
     };
-    let devices = orders.into_iter().map(open).collect::<Outcome<Vec<_>>>()?;
+    let open = |(order, schedule): (Option<OrderArg>, Option<Schedule>)| {
+        let kernels = KernelChoice { order: order.map(OrderArg::order), schedule };
+        let device = open_choosing(&args.device, &args.target, room, &args.kernel, kernels)?;
+        Ok((order.map(OrderArg::name), schedule.map(Schedule::name), device))
+    };
+    let ways = schedules.iter().flat_map(|&schedule| orders.iter().map(move |&order| (order, schedule)));
+    let devices = ways.map(open).collect::<Outcome<Vec<_>>>()?;
     let mut machine = Machine::examine(&args.device)?;
     let rotated = args.timing.rotate.map_or(machine.rotated_bytes(), |mib| u64::from(mib) << 20);
     let input_sets = shape.input_sets(room, rotated);
@@ -192,6 +202,7 @@ impl std::fmt::Display for BenchReport {
         let mut table = Table::new();
         table.load_style(presets::ASCII_MARKDOWN);
         table.set_header([
+            "schedule",
             "order",
             "sparsity",
             "cached",
@@ -209,6 +220,7 @@ impl std::fmt::Display for BenchReport {
             |value: Option<f64>, digits: usize| value.map_or("–".to_owned(), |value| format!("{value:.digits$}"));
         for row in &self.rows {
             table.add_row([
+                row.schedule.unwrap_or("–").to_owned(),
                 row.order.unwrap_or("–").to_owned(),
                 number(row.sparsity, 2),
                 number(row.cached, 2),

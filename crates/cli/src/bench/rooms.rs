@@ -30,26 +30,32 @@ pub(super) struct Work<'a> {
     pub(super) timing: Timing,
 }
 
-/// A device, and the order in which its kernels take tiles, if it was asked for.
-type InOrder = (Option<&'static str>, Box<dyn Device>);
+/// A device, the order in which its kernels take tiles and their schedule, if they were asked for.
+type Way = (Option<&'static str>, Option<&'static str>, Box<dyn Device>);
 
-/// Times the rows of a room on a device; of attention on several.
-pub(super) fn run(room: Room, devices: Vec<InOrder>, work: &Work<'_>) -> Outcome<Vec<RowReport>> {
+/// Times the rows of a room on several devices: of attention by turns, of other rooms one device after another.
+pub(super) fn run(room: Room, devices: Vec<Way>, work: &Work<'_>) -> Outcome<Vec<RowReport>> {
     let bindings = work.chosen.bindings()?;
     let bound = Bound::new(&work.chosen.strategy, &work.shape.problem, &bindings)
         .map_err(|findings| Failure::usage(findings.to_string()))?;
-    let bench = |(order, device)| {
+    let bench = |(order, schedule, device)| {
         let session = Arc::<dyn Device>::from(device).session()?;
-        Ok(Bench { session, order, bound: &bound, work })
+        Ok(Bench { session, order, schedule, bound: &bound, work })
     };
     let benches = devices.into_iter().map(bench).collect::<Outcome<Vec<_>>>()?;
     match (room, benches.as_slice()) {
         (Room::Attention, benches) => attention(benches, work.timing),
-        (Room::Symbols, [bench, ..]) => bench.symbols(),
-        (Room::GemmQ, [bench, ..]) => bench.gemm_q(),
-        (Room::GemmO, [bench, ..]) => bench.gemm_o(),
-        (_, []) => Ok(Vec::new()),
+        (Room::Symbols, benches) => one_by_one(benches, Bench::symbols),
+        (Room::GemmQ, benches) => one_by_one(benches, Bench::gemm_q),
+        (Room::GemmO, benches) => one_by_one(benches, Bench::gemm_o),
     }
+}
+
+fn one_by_one<'a>(
+    benches: &[Bench<'a>],
+    rows: impl Fn(&Bench<'a>) -> Outcome<Vec<RowReport>>,
+) -> Outcome<Vec<RowReport>> {
+    Ok(benches.iter().map(rows).collect::<Outcome<Vec<_>>>()?.concat())
 }
 
 /// Shapes and strategy are arguments, so what a device has against them is bad usage, not bad data.
@@ -63,6 +69,7 @@ pub(super) fn failure(error: Error) -> Failure {
 struct Bench<'a> {
     session: Arc<dyn Session>,
     order: Option<&'static str>,
+    schedule: Option<&'static str>,
     bound: &'a Bound<'a>,
     work: &'a Work<'a>,
 }
@@ -149,6 +156,7 @@ impl Bench<'_> {
         let row = Row {
             session: &*self.session,
             order: self.order,
+            schedule: self.schedule,
             sparsity: None,
             cached: None,
             density_c,
@@ -242,8 +250,9 @@ impl Bench<'_> {
         calls: Vec<Call<'c>>,
     ) -> Row<'c> {
         let &Decided { sparsity, cached, density_c, density_s, .. } = decided;
-        let (session, order, dense_flops) = (&*self.session, self.order, Some(dense_flops));
-        Row { session, order, sparsity, cached, density_c, density_s, density, dense_flops, bytes, calls }
+        let (session, order, schedule) = (&*self.session, self.order, self.schedule);
+        let dense_flops = Some(dense_flops);
+        Row { session, order, schedule, sparsity, cached, density_c, density_s, density, dense_flops, bytes, calls }
     }
 
     fn sets<T>(&self, make: impl Fn(usize) -> Outcome<T>) -> Outcome<Vec<T>> {

@@ -176,9 +176,13 @@ fn first(
 }
 
 /// Schedules that the request allows, the fastest first.
-fn schedules(request: &Request<'_>) -> impl Iterator<Item = Schedule> + use<> {
-    let wanted = request.schedule;
-    Schedule::ALL.iter().copied().filter(move |&schedule| wanted.is_none_or(|wanted| wanted == schedule))
+pub(crate) fn schedules(request: &Request<'_>) -> impl Iterator<Item = Schedule> + use<> {
+    let (wanted, target) = (request.schedule, request.target);
+    let has = move |schedule| schedule == Schedule::Portable || target.has_warpgroup_products();
+    Schedule::ALL.iter().copied().filter(move |&schedule| match wanted {
+        Some(wanted) => wanted == schedule,
+        None => has(schedule),
+    })
 }
 
 /// S_c of such blocks must be something that warps can obey.

@@ -14,6 +14,7 @@ use crate::params::{self, Array, Buffer, Field, Number, Source};
 use crate::plan::choose::{self, Choice};
 use crate::plan::{self, AttentionPlan, Plan, Rules, tile};
 use crate::request::{AttentionRequest, CachedRows, Request, Scale, Sequences, TileOrder};
+use crate::schedule::Schedule;
 use crate::text::{ATTENTION, HEAVIEST_FIRST};
 
 impl Room for AttentionRequest<'_> {
@@ -127,12 +128,14 @@ fn launches(plan: &Plan<AttentionPlan>, rules: &TokenRules) -> Vec<Step> {
     if !plan.room.heaviest_first {
         return vec![attention(plan.name.clone(), [GridAxis::QTiles(tile_q), GridAxis::Heads, GridAxis::Batch])];
     }
+    // Resident CTAs count the tiles that they take, and leave forecasts to a launch of their own.
+    let resident = plan.room.schedule == Schedule::Specialised;
     let list = Step::new(
         format!("{}_tiles", plan.name),
         &HEAVIEST_FIRST,
         256,
         [GridAxis::AllHeads, GridAxis::One, GridAxis::One],
-        context! {},
+        context! { lists_cached => plan.room.forecast && !resident, counts_taken => resident },
     );
     let grid = [GridAxis::AllQTiles(tile_q), GridAxis::One, GridAxis::One];
     vec![list, attention(format!("{}_forward", plan.name), grid)]

@@ -67,8 +67,8 @@ impl<B: Backend> KernelDevice<B> {
     }
 
     /// Runs this CUDA text in place of every generated kernel of a room: for edits by hand. The text must keep the
-    /// generated kernel's name (but for the hash at its end), parameter struct, threads and shared memory; attention's says in
-    /// which order it takes tiles. The emulator stops where a wrong text goes
+    /// generated kernel's name (but for the hash at its end), parameter struct, threads and shared memory; it says which
+    /// schedule it is of, and attention's in which order it takes tiles. The emulator stops where a wrong text goes
     /// wrong; on a GPU it may fail the driver, or give wrong numbers.
     #[must_use]
     pub fn with_text(mut self, room: Room, text: impl Into<String>) -> KernelDevice<B> {
@@ -95,9 +95,9 @@ impl<B: Backend> KernelDevice<B> {
         self
     }
 
-    /// The only schedule whose kernels run, if there is one.
-    pub(super) fn schedule(&self) -> Option<Schedule> {
-        self.schedule
+    /// The only schedule whose kernels run in a room, if there is one: that of its text, if it was given.
+    pub(super) fn schedule(&self, room: Room) -> Option<Schedule> {
+        self.texts.get(&room).map(|text| Schedule::of_text(text)).or(self.schedule)
     }
 
     /// In which order the tiles of a call of attention are taken.

@@ -293,7 +293,7 @@ impl<B: Backend> Session for KernelSession<B> {
         if let (Call::Attention { call, .. }, RoomRequest::Attention(of)) = (call, &mut wanted.request.room) {
             of.order = self.device.tile_order(call.bound);
         }
-        wanted.request.schedule = self.device.schedule();
+        wanted.request.schedule = self.device.schedule(wanted.request.room.room());
         let loaded = self.device.kernel(&wanted.request, &wanted.strategy_name())?;
         let mut kernel = PreparedKernel { made_for: MadeFor::new(&wanted.request), loaded, constants: Vec::new() };
         let state = &mut *self.state();
