@@ -1,6 +1,7 @@
 //! `sparsym explain`: a strategy in words, what it costs at a problem, and a picture of its symbols.
 
 mod example;
+mod kernels;
 mod looks;
 mod made_up;
 mod predict;

@@ -8,6 +8,7 @@ use sparsym::ir::Bound;
 use sparsym::ir::analysis::{Classifier, Unclassified, may_be_unclassified};
 use sparsym::language;
 
+use super::kernels::{Scheduled, TARGET};
 use super::predict::{self, Prediction, Waste};
 use super::timeline::{Step, Timeline, name};
 use super::{example, words};
@@ -50,6 +51,8 @@ pub(super) struct Explanation {
     heads_alike: Vec<Vec<usize>>,
     steps: Vec<Step>,
     predicted: Prediction,
+    /// Of bf16 kernels for [`kernels::TARGET`].
+    schedules: Vec<Scheduled>,
     files: Vec<PathBuf>,
 }
 
@@ -98,6 +101,7 @@ impl Explanation {
             heads_alike: heads_alike(&run.symbols),
             steps: run.steps.clone(),
             predicted,
+            schedules: Scheduled::all(bound),
             files,
         }
     }
@@ -184,6 +188,10 @@ impl std::fmt::Display for Explanation {
         )?;
         for file in &self.files {
             write!(f, "\n  picture               {}", file.display())?;
+        }
+        write!(f, "\n\nKernels for {TARGET}, bf16")?;
+        for scheduled in &self.schedules {
+            write!(f, "\n  {scheduled}")?;
         }
         Ok(())
     }
