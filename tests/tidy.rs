@@ -27,6 +27,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("sparsym", &["codegen", "dsl", "dsl-core", "ir", "runtime", "zoo"]),
     ("sparsym-cli", &[""]),
     ("sparsym-mm-dit", &[""]),
+    ("sparsym-beside", &["", "cli", "mm-dit"]),
     ("sparsym-tests", &["", "reference"]),
     ("xtask", &[]),
 ];

@@ -3,7 +3,8 @@
 #
 #   run_gpu.sh [--device cuda|cpu] [--out DIR] [--steps "corpus sanitizer bench layer profile"] [-- ARGUMENTS OF bench.py]
 #
-# Runs beside the programs `sparsym`, `corpus` and `sparsym-mm-dit`, in the folder that `cargo xtask gpu --pack` makes.
+# Runs beside the programs `sparsym`, `corpus`, `sparsym-mm-dit` and the library of bench.py, in the folder that
+# `cargo xtask gpu --pack` makes.
 # PyTorch (for the peers), compute-sanitizer and ncu are said and left out where they are missing; a step that fails or
 # crashes fails the script. Results are JSON and text under DIR; the last lines on stdout are the summary. --device cpu
 # proves the scripts on any machine. GPU settings (clocks, power limit) are read, never written.
@@ -112,7 +113,7 @@ sanitizer() {
 }
 
 bench() {
-    local sampler= status size=()
+    local sampler= status rounds=()
     if ! has python3; then
         say "bench: not run, python3 is not here; \`sparsym bench\` needs none"
         return 0
@@ -122,10 +123,10 @@ bench() {
             --format=csv -lms 200 >"$out/clocks.csv" 2>/dev/null &
         sampler=$!
     else
-        size=(--heads 2 --head-dim 64 --tokens 512 --causal 256 --projections 256 --shares 0,0.75 --text 128 --seconds 0.02)
+        rounds=(--rounds 2 --seconds 0.005)
     fi
-    python3 "$here/bench.py" --sparsym "$here/sparsym" --out "$out" --device "$device" "${size[@]}" "$@" \
-        2>"$out/bench.log" | tee "$out/bench.txt" | tee -a "$summary"
+    python3 "$here/bench.py" --out "$out" --device "$device" "${rounds[@]}" "$@" 2>"$out/bench.log" |
+        tee "$out/bench.txt" | tee -a "$summary"
     status=$?
     [ -n "$sampler" ] && kill "$sampler"
     grep -v Warning "$out/bench.log" | tail -4 | tee -a "$summary"
@@ -154,7 +155,7 @@ profile() {
         command=("$here/sparsym" bench attention --device cuda --tokens 8448 --rounds 1 --seconds 0)
         if [ "$contestant" != sparsym ]; then
             python3 -c 'import torch' 2>/dev/null || { say "$contestant not profiled: PyTorch is not here"; continue; }
-            command=(python3 "$here/bench.py" --out "$out" --tokens 8448 --profile "$contestant")
+            command=(python3 "$here/bench.py" --profile "$contestant")
         fi
         ncu --clock-control none --set full --import-source yes -k 'regex:attention|flash_fwd' -c 1 -f \
             -o "$out/ncu_$contestant" "${command[@]}" >"$out/ncu_$contestant.log" 2>&1

@@ -34,7 +34,7 @@ pub(crate) enum Form {
     /// Run one room on a file.
     Run(run::RunArgs),
     /// Time one room on a device, over random inputs.
-    Bench(bench::BenchArgs),
+    Bench(Box<bench::BenchArgs>),
     /// Show what was found on this machine: driver, GPUs, compiler, cache.
     Doctor,
     /// Look at the kernel cache, empty or check it.

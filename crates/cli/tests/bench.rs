@@ -1,8 +1,6 @@
-//! `sparsym bench`: it runs what it times, counts what it did, and refuses what cannot be timed. And the script around it.
+//! `sparsym bench`: it runs what it times, counts what it did, and refuses what cannot be timed.
 
 mod common;
-
-use std::path::Path;
 
 use common::{failure, json, success};
 use tempfile::tempdir;
@@ -23,6 +21,7 @@ fn every_room_is_timed_on_the_cpu_and_on_the_emulator() {
             ("symbols", &["--strategy", "flash_omni", "--text", "128", "--set", "step=40"]),
             ("gemm_q", &["--parts", "bias,norm,rope", "--cached", "0.5"]),
             ("gemm_o", &["--width", "128", "--cached", "0.5"]),
+            ("gemm_o", &["--cached", "0.5", "--update"]),
         ] {
             let args = bench(room, &[more, &["--device", device, "--rounds", rounds, "--rotate", "0"]].concat());
             let found = json(folder.path(), &args);
@@ -44,6 +43,16 @@ fn every_room_is_timed_on_the_cpu_and_on_the_emulator() {
             assert_eq!(found["machine"]["compiler"].is_string(), device == "emulator");
         }
     }
+}
+
+#[test]
+fn kernels_make_symbols_from_block_means() {
+    let folder = tempdir().unwrap();
+    let more = ["--strategy", "flash_omni", "--text", "128", "--device", "emulator", "--rounds", "1", "--rotate", "0"];
+    let from_data = json(folder.path(), &bench("symbols", &more));
+    let from_means = json(folder.path(), &bench("symbols", &[&more[..], &["--means"]].concat()));
+    let bytes = |found: &serde_json::Value| found["rows"][0]["bytes"].as_f64().unwrap();
+    assert!(bytes(&from_means) < bytes(&from_data), "Q and K are not read");
 }
 
 #[test]
@@ -97,6 +106,9 @@ fn what_cannot_be_timed_is_bad_usage() {
         (&["bench", "gemm_q", "--sparsity", "0.5"], "--cached"),
         (&["bench", "symbols", "--strategy", "window", "--cached", "0.5"], "S_c"),
         (&["bench", "gemm_o", "--parts", "bias"], "gemm_q"),
+        (&["bench", "gemm_q", "--update"], "--update belongs to gemm_o"),
+        (&["bench", "attention", "--means"], "--means belongs to symbols"),
+        (&["bench", "symbols", "--strategy", "window", "--means"], "from block means"),
         (&["bench", "attention", "--tokens", "0"], "--tokens is 0"),
         (&["bench", "attention", "--order", "grid"], "the device cpu runs none"),
         (&["bench", "gemm_q", "--order", "grid"], "--order belongs to attention"),
@@ -109,44 +121,4 @@ fn what_cannot_be_timed_is_bad_usage() {
         let message = failure(folder.path(), args, 2);
         assert!(message.contains(words), "{args:?} said: {message}");
     }
-}
-
-/// The script's own folder, with this `sparsym`, a program of its own in place of the others.
-#[cfg(unix)]
-fn script(folder: &Path, sparsym: &str, steps: &str) -> (Option<i32>, String) {
-    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/gpu");
-    for name in ["run_gpu.sh", "bench.py"] {
-        std::fs::copy(scripts.join(name), folder.join(name)).unwrap();
-    }
-    let program = folder.join("sparsym");
-    std::fs::write(&program, sparsym).unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(&program, mode).unwrap();
-    let mut command = std::process::Command::new("bash");
-    command.arg(folder.join("run_gpu.sh")).args(["--device", "cpu", "--steps", steps, "--", "--symbols", "window"]);
-    let done = command.env("SPARSYM_NVRTC", "none").output().unwrap();
-    (done.status.code(), String::from_utf8_lossy(&done.stdout).into_owned())
-}
-
-#[cfg(unix)]
-#[test]
-fn the_script_times_without_pytorch_and_fails_with_a_step_that_crashes() {
-    let folder = tempdir().unwrap();
-    let real = format!("#!/bin/sh\nexec '{}' \"$@\"\n", env!("CARGO_BIN_EXE_sparsym"));
-    let (status, said) = script(folder.path(), &real, "bench");
-    assert_eq!(status, Some(0), "{said}");
-    assert!(said.contains("attention, N 512") && said.contains("gemm_o, N 256"), "{said}");
-    assert!(folder.path().join("out/bench.json").is_file());
-
-    let crashing = "#!/bin/sh\n[ \"$1\" = doctor ] || exit 4\n";
-    let (status, said) = script(folder.path(), crashing, "bench");
-    assert_eq!(status, Some(1), "{said}");
-    assert!(said.contains("there are failures: bench") && said.contains("status 4"), "{said}");
-    // The other programs are not there at all.
-    for step in ["corpus", "layer"] {
-        let (status, said) = script(folder.path(), &real, step);
-        assert_eq!(status, Some(1), "{said}");
-        assert!(said.contains(&format!("there are failures: {step}")), "{said}");
-    }
-    assert_eq!(script(folder.path(), &real, "bnech").0, Some(2));
 }

@@ -1,7 +1,7 @@
 //! `cargo xtask gpu`: what a machine with a GPU needs, as one folder.
 //!
-//! Such a machine may have neither Rust nor a network. The folder holds three programs (the corpus is inside one of
-//! them, the templates inside all) and the scripts of `scripts/gpu`; `run_gpu.sh` among them does everything.
+//! Such a machine may have neither Rust nor a network. The folder holds three programs and a library (the corpus is inside
+//! one of them, the templates inside all) and the scripts of `scripts/gpu`; `run_gpu.sh` among them does everything.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,8 @@ use crate::nvrtc;
 
 /// Programs of the folder.
 const PROGRAMS: [&str; 3] = ["sparsym", "corpus", "sparsym-mm-dit"];
+/// What `bench.py` loads.
+const LIBRARY: &str = "libsparsym_beside.so";
 
 /// What travels by slow roads stays below this.
 const MOST_BYTES: u64 = 60 << 20;
@@ -24,7 +26,8 @@ const MOST_BYTES: u64 = 60 << 20;
 /// If something cannot be built or copied, or if the folder is too large.
 pub(crate) fn pack(folder: Option<&Path>) -> Result<()> {
     let folder = folder.map_or_else(|| target().join("gpu-pack"), Path::to_path_buf);
-    let bytes = fill(&folder, "release")?;
+    fill(&folder, "release")?;
+    let bytes = strip(&folder)?;
     ensure!(bytes <= MOST_BYTES, "the folder holds {} MiB, and {} are the most", bytes >> 20, MOST_BYTES >> 20);
     println!("{}: {:.1} MiB; start run_gpu.sh in it", folder.display(), bytes as f64 / f64::from(1 << 20));
     Ok(())
@@ -42,22 +45,33 @@ pub(crate) fn dry_run(folder: Option<&Path>) -> Result<()> {
     cargo::run(&mut command)
 }
 
-/// Programs and scripts into one folder; gives their bytes.
-fn fill(folder: &Path, profile: &str) -> Result<u64> {
+/// Programs, the library and scripts into one folder.
+fn fill(folder: &Path, profile: &str) -> Result<()> {
     // Of the whole workspace, as tests are: another choice of packages would compile their dependencies anew.
-    let mut build = cargo(&["build", "--workspace"]);
+    let mut build = cargo(&["build", "--workspace", "--lib"]);
     build.args(PROGRAMS.iter().flat_map(|program| ["--bin", program]));
     if profile == "release" {
         build.arg("--release");
     }
     cargo::run(&mut build)?;
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let programs = PROGRAMS.map(|program| target().join(profile).join(program));
-    let mut bytes = 0;
-    for file in programs.into_iter().chain(scripts()?) {
+    let built = PROGRAMS.iter().chain([&LIBRARY]).map(|name| target().join(profile).join(name));
+    for file in built.chain(scripts()?) {
         let name = file.file_name().unwrap_or_default();
         // Copies keep the leave to execute.
-        bytes += fs::copy(&file, folder.join(name)).with_context(|| format!("cannot copy {}", file.display()))?;
+        fs::copy(&file, folder.join(name)).with_context(|| format!("cannot copy {}", file.display()))?;
+    }
+    Ok(())
+}
+
+/// Takes names out of the copies, where there is a program that can; gives the bytes of the folder's files.
+fn strip(folder: &Path) -> Result<u64> {
+    let built: Vec<PathBuf> = PROGRAMS.iter().chain([&LIBRARY]).map(|name| folder.join(name)).collect();
+    // Without it the folder is larger, and nothing else.
+    let _ = Command::new("strip").args(&built).status();
+    let mut bytes = 0;
+    for file in built.into_iter().chain(scripts()?.iter().filter_map(|file| Some(folder.join(file.file_name()?)))) {
+        bytes += fs::metadata(&file).with_context(|| format!("cannot read {}", file.display()))?.len();
     }
     Ok(bytes)
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use serde::Serialize;
 use sparsym::Error;
 use sparsym::device::Session;
-use sparsym::device::session::Call;
+use sparsym::device::session::{Call, Prepared};
 
 use super::rooms::failure;
 use crate::failure::{Failure, Outcome};
@@ -20,6 +20,7 @@ pub(super) struct Timing {
 }
 
 /// The calls of a row, one for each set of inputs, and what one of them does.
+#[derive(Clone)]
 pub(super) struct Row<'a> {
     /// Where its arrays are.
     pub(super) session: &'a dyn Session,
@@ -43,6 +44,13 @@ pub(super) struct Row<'a> {
     pub(super) bytes: f64,
     /// The calls.
     pub(super) calls: Vec<Call<'a>>,
+}
+
+impl Row<'_> {
+    /// Operations of the work done.
+    pub(super) fn flops(&self) -> Option<f64> {
+        self.dense_flops.map(|dense| dense * self.density)
+    }
 }
 
 /// A row of the table.
@@ -85,30 +93,60 @@ pub(super) struct Milliseconds {
 /// Launches of a row in one round.
 const MOST_LAUNCHES: f64 = 100.0;
 
+/// Rows that were warmed up, to be launched in turns.
+pub(super) struct Turns<'r, 'a> {
+    rows: &'r [Row<'a>],
+    prepared: Vec<Vec<Prepared>>,
+    prepare_ms: Vec<f64>,
+    /// Milliseconds of a launch, the best of the first ones.
+    estimates: Vec<f64>,
+    /// Launches so far.
+    launched: Vec<usize>,
+}
+
+impl<'r, 'a> Turns<'r, 'a> {
+    /// Prepares the rows and launches each call once.
+    pub(super) fn new(rows: &'r [Row<'a>]) -> Outcome<Turns<'r, 'a>> {
+        let launched = vec![0; rows.len()];
+        let mut turns = Turns { rows, prepared: Vec::new(), prepare_ms: Vec::new(), estimates: Vec::new(), launched };
+        for (at, row) in rows.iter().enumerate() {
+            let start = Instant::now();
+            let made = row.calls.iter().map(|call| row.session.prepare(call)).collect::<Result<Vec<_>, Error>>();
+            turns.prepared.push(made.map_err(failure)?);
+            turns.prepare_ms.push(start.elapsed().as_secs_f64() * 1e3);
+            let warm_up = turns.launch(at, row.calls.len())?;
+            turns.estimates.push(warm_up.into_iter().fold(f64::INFINITY, f64::min));
+        }
+        Ok(turns)
+    }
+
+    /// Launches a row so many times, right one after another; milliseconds of each. It goes on where the last turn stopped,
+    /// so that sets of inputs keep taking turns.
+    pub(super) fn launch(&mut self, row: usize, launches: usize) -> Outcome<Vec<f64>> {
+        let (Row { session, calls, .. }, prepared) = (&self.rows[row], &self.prepared[row]);
+        let turns = prepared.iter().zip(calls).cycle().skip(self.launched[row] % calls.len()).take(launches);
+        let turns: Vec<_> = turns.map(|(prepared, call)| (prepared, call.clone())).collect();
+        self.launched[row] += launches;
+        Ok(session.run_all(&turns).map_err(failure)?.iter().map(|cost| cost.ms).collect())
+    }
+
+    /// The rows.
+    pub(super) fn rows(&self) -> &'r [Row<'a>] {
+        self.rows
+    }
+}
+
 /// Warms up and times the rows.
 pub(super) fn measure(rows: &[Row<'_>], timing: Timing) -> Outcome<Vec<RowReport>> {
-    let (mut prepare_ms, mut prepared) = (Vec::new(), Vec::new());
-    let mut estimates = Vec::new();
-    for row in rows {
-        let start = Instant::now();
-        let made = row.calls.iter().map(|call| Ok((row.session.prepare(call)?, call)));
-        let made = made.collect::<Result<Vec<_>, Error>>().map_err(failure)?;
-        prepare_ms.push(start.elapsed().as_secs_f64() * 1e3);
-        let calls: Vec<_> = made.iter().map(|(prepared, call)| (prepared, (*call).clone())).collect();
-        let warm_up = row.session.run_all(&calls).map_err(failure)?;
-        prepared.push(made);
-        estimates.push(warm_up.iter().map(|cost| cost.ms).fold(f64::INFINITY, f64::min));
-    }
+    let mut turns = Turns::new(rows)?;
     let mut times = vec![Vec::new(); rows.len()];
     for _ in 0..timing.rounds {
-        for (((row, made), times), estimate) in rows.iter().zip(&prepared).zip(&mut times).zip(&estimates) {
-            let launches = (timing.seconds * 1e3 / f64::from(timing.rounds) / estimate).clamp(1.0, MOST_LAUNCHES);
-            // Goes on where the last round stopped, so that sets of inputs keep taking turns.
-            let calls = made.iter().cycle().skip(times.len() % made.len()).take(launches as usize);
-            let calls: Vec<_> = calls.map(|(prepared, call)| (prepared, (*call).clone())).collect();
-            times.extend(row.session.run_all(&calls).map_err(failure)?.iter().map(|cost| cost.ms));
+        for (row, times) in times.iter_mut().enumerate() {
+            let launches = timing.seconds * 1e3 / f64::from(timing.rounds) / turns.estimates[row];
+            times.extend(turns.launch(row, launches.clamp(1.0, MOST_LAUNCHES) as usize)?);
         }
     }
+    let prepare_ms = turns.prepare_ms;
     let mut reports = Vec::new();
     for ((row, times), prepare_ms) in rows.iter().zip(times).zip(prepare_ms) {
         let samples = times.len();
@@ -116,7 +154,7 @@ pub(super) fn measure(rows: &[Row<'_>], timing: Timing) -> Outcome<Vec<RowReport
         let ms = ms.ok_or_else(|| {
             Failure::usage("there was nothing to compute, so there is no time\nhelp: lower the shares")
         })?;
-        let flops = row.dense_flops.map(|dense| dense * row.density);
+        let flops = row.flops();
         let rate = |flops: Option<f64>| flops.map(|flops| flops / ms.median / 1e9);
         reports.push(RowReport {
             order: row.order,

@@ -9,6 +9,7 @@ mod data;
 mod machine;
 mod measure;
 mod rooms;
+mod rows;
 mod shape;
 
 use clap::Args;
@@ -23,7 +24,9 @@ use crate::device::{KernelArg, KernelChoice, TargetArg, open_choosing};
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, Report};
 use machine::Machine;
-use measure::{RowReport, Timing};
+use measure::{RowReport, Timing, measure};
+use rooms::{Visit, Work};
+pub use rows::{Rows, rows_of_bench};
 use shape::{Shape, ShapeArgs};
 
 /// Arguments of `sparsym bench`.
@@ -63,6 +66,12 @@ pub(crate) struct BenchArgs {
     /// what is asked for.
     #[arg(long, value_name = "SCHEDULE,…", value_delimiter = ',', value_enum)]
     schedule: Vec<ScheduleArg>,
+    /// gemm_o as at an Update: all heads, and the cached ones alone into a partial; left out: as at a Dispatch.
+    #[arg(long)]
+    update: bool,
+    /// Symbols from block means, as gemm_q leaves them; left out: from Q and K.
+    #[arg(long)]
+    means: bool,
     #[command(flatten)]
     timing: TimingArgs,
 }
@@ -97,6 +106,43 @@ struct BenchReport {
 
 /// Times a room.
 pub(crate) fn run(args: &BenchArgs, report: Report) -> Outcome {
+    let timing = Timing {
+        rounds: args.timing.rounds.unwrap_or(if args.device == "cuda" { 5 } else { 3 }),
+        seconds: args.timing.seconds,
+    };
+    let mut rows = Vec::new();
+    let mut bench = make(args, &mut |made| {
+        rows = measure(made, timing)?;
+        Ok(())
+    })?;
+    bench.machine.finish();
+    let Bench { strategy, machine, shape, input_sets } = bench;
+    let result = BenchReport {
+        room: args.room.name(),
+        strategy,
+        clock: match args.device.as_str() {
+            "cuda" => "events on the GPU, from before the first launch of a call until after the last",
+            "emulator" => "wall time of emulating the kernel; says nothing of a GPU",
+            _ => "wall time of the computation on this machine's cores",
+        },
+        machine,
+        shape,
+        input_sets,
+        rows,
+    };
+    output::print(report, &result, || result.to_string())
+}
+
+/// What a bench was of.
+struct Bench {
+    strategy: String,
+    machine: Machine,
+    shape: Shape,
+    input_sets: usize,
+}
+
+/// Makes the rows that the arguments ask for, and shows them to `visit`.
+fn make(args: &BenchArgs, visit: Visit<'_>) -> Outcome<Bench> {
     let (room, wrong) = (args.room, |words: String| Err(Failure::usage(words)));
     let chosen = match &args.strategy {
         Some(name) => Chosen::load(name)?,
@@ -118,6 +164,12 @@ pub(crate) fn run(args: &BenchArgs, report: Report) -> Outcome {
     }
     if !args.parts.is_empty() && room != Room::GemmQ {
         return wrong(format!("--parts belongs to gemm_q, and the room is {}\nhelp: leave it out", room.name()));
+    }
+    if args.update && room != Room::GemmO {
+        return wrong(format!("--update belongs to gemm_o, and the room is {}\nhelp: leave it out", room.name()));
+    }
+    if args.means && room != Room::Symbols {
+        return wrong(format!("--means belongs to symbols, and the room is {}\nhelp: leave it out", room.name()));
     }
     if !args.order.is_empty() && room != Room::Attention {
         return wrong(format!("--order belongs to attention, and the room is {}\nhelp: leave it out", room.name()));
@@ -145,39 +197,22 @@ pub(crate) fn run(args: &BenchArgs, report: Report) -> Outcome {
     };
     let ways = schedules.iter().flat_map(|&schedule| orders.iter().map(move |&order| (order, schedule)));
     let devices = ways.map(open).collect::<Outcome<Vec<_>>>()?;
-    let mut machine = Machine::examine(&args.device)?;
+    let machine = Machine::examine(&args.device)?;
     let rotated = args.timing.rotate.map_or(machine.rotated_bytes(), |mib| u64::from(mib) << 20);
     let input_sets = shape.input_sets(room, rotated);
-    let timing = Timing {
-        rounds: args.timing.rounds.unwrap_or(if args.device == "cuda" { 5 } else { 3 }),
-        seconds: args.timing.seconds,
-    };
     let shares = |given: &[f64]| if given.is_empty() { vec![None] } else { given.iter().copied().map(Some).collect() };
-    let work = rooms::Work {
+    let work = Work {
         chosen: &chosen,
         shape: &shape,
         input_sets,
         sparsities: shares(&args.sparsity),
         cached: shares(&args.cached),
         parts: &args.parts,
-        timing,
+        update: args.update,
+        means: args.means,
     };
-    let rows = rooms::run(room, devices, &work)?;
-    machine.finish();
-    let result = BenchReport {
-        room: room.name(),
-        strategy: chosen.strategy.snake_name(),
-        clock: match args.device.as_str() {
-            "cuda" => "events on the GPU, from before the first launch of a call until after the last",
-            "emulator" => "wall time of emulating the kernel; says nothing of a GPU",
-            _ => "wall time of the computation on this machine's cores",
-        },
-        machine,
-        shape,
-        input_sets,
-        rows,
-    };
-    output::print(report, &result, || result.to_string())
+    rooms::run(room, devices, &work, visit)?;
+    Ok(Bench { strategy: chosen.strategy.snake_name(), machine, shape, input_sets })
 }
 
 fn parse_share(text: &str) -> Result<f64, String> {

@@ -11,7 +11,7 @@ use sparsym::kernel::Room;
 use sparsym::{Error, ErrorKind};
 
 use super::data;
-use super::measure::{Row, RowReport, Timing, measure};
+use super::measure::Row;
 use super::shape::Shape;
 use crate::chosen::Chosen;
 use crate::failure::{Failure, Outcome};
@@ -27,14 +27,20 @@ pub(super) struct Work<'a> {
     pub(super) cached: Vec<Option<f64>>,
     /// Parts of gemm_q.
     pub(super) parts: &'a [String],
-    pub(super) timing: Timing,
+    /// Whether gemm_o is that of an Update.
+    pub(super) update: bool,
+    /// Whether symbols are made from block means.
+    pub(super) means: bool,
 }
+
+/// Whoever launches the rows of a room, while its arrays live.
+pub(super) type Visit<'v> = &'v mut dyn FnMut(&[Row<'_>]) -> Outcome;
 
 /// A device, the order in which its kernels take tiles and their schedule, if they were asked for.
 type Way = (Option<&'static str>, Option<&'static str>, Box<dyn Device>);
 
-/// Times the rows of a room on several devices: of attention by turns, of other rooms one device after another.
-pub(super) fn run(room: Room, devices: Vec<Way>, work: &Work<'_>) -> Outcome<Vec<RowReport>> {
+/// Makes the rows of a room on several devices.
+pub(super) fn run(room: Room, devices: Vec<Way>, work: &Work<'_>, visit: Visit<'_>) -> Outcome {
     let bindings = work.chosen.bindings()?;
     let bound = Bound::new(&work.chosen.strategy, &work.shape.problem, &bindings)
         .map_err(|findings| Failure::usage(findings.to_string()))?;
@@ -44,18 +50,20 @@ pub(super) fn run(room: Room, devices: Vec<Way>, work: &Work<'_>) -> Outcome<Vec
     };
     let benches = devices.into_iter().map(bench).collect::<Outcome<Vec<_>>>()?;
     match (room, benches.as_slice()) {
-        (Room::Attention, benches) => attention(benches, work.timing),
-        (Room::Symbols, benches) => one_by_one(benches, Bench::symbols),
-        (Room::GemmQ, benches) => one_by_one(benches, Bench::gemm_q),
-        (Room::GemmO, benches) => one_by_one(benches, Bench::gemm_o),
+        (Room::Attention, benches) => attention(benches, visit),
+        (Room::Symbols, benches) => together(benches, Bench::symbols, &[], visit),
+        (Room::GemmQ, benches) => together(benches, Bench::gemm_q, &[], visit),
+        (Room::GemmO, benches) => together(benches, Bench::gemm_o, &[], visit),
     }
 }
 
-fn one_by_one<'a>(
-    benches: &[Bench<'a>],
-    rows: impl Fn(&Bench<'a>) -> Outcome<Vec<RowReport>>,
-) -> Outcome<Vec<RowReport>> {
-    Ok(benches.iter().map(rows).collect::<Outcome<Vec<_>>>()?.concat())
+/// Makes the rows of a room on one device.
+type MakeRows<'a> = fn(&Bench<'a>, Visit<'_>) -> Outcome;
+
+/// The rows of all these devices, behind those that are already there, so that they take turns.
+fn together<'a>(benches: &[Bench<'a>], room: MakeRows<'a>, made: &[Row<'_>], visit: Visit<'_>) -> Outcome {
+    let [bench, others @ ..] = benches else { return visit(made) };
+    room(bench, &mut |rows| together(others, room, &[made, rows].concat(), visit))
 }
 
 /// Shapes and strategy are arguments, so what a device has against them is bad usage, not bad data.
@@ -103,10 +111,10 @@ enum Seed {
 }
 
 /// The rows of all these devices take turns.
-fn attention(benches: &[Bench<'_>], timing: Timing) -> Outcome<Vec<RowReport>> {
+fn attention(benches: &[Bench<'_>], visit: Visit<'_>) -> Outcome {
     let places = benches.iter().map(Bench::attention_places).collect::<Outcome<Vec<_>>>()?;
     let rows = benches.iter().zip(&places).flat_map(|(bench, places)| bench.attention_rows(places));
-    measure(&rows.collect::<Vec<_>>(), timing)
+    visit(&rows.collect::<Vec<_>>())
 }
 
 /// Q, K, V, O and lse of each set of inputs, and the symbols of each row.
@@ -141,18 +149,31 @@ impl Bench<'_> {
         rows.collect()
     }
 
-    fn symbols(&self) -> Outcome<Vec<RowReport>> {
+    fn symbols(&self, visit: Visit<'_>) -> Outcome {
+        let (strategy, problem) = (self.bound.strategy, self.bound.problem);
+        if self.work.means && !(strategy.reads_data() && self.session.takes_means(strategy)) {
+            let name = strategy.snake_name();
+            return Err(Failure::usage(format!(
+                "{name} does not make its symbols from block means\nhelp: leave out --means"
+            )));
+        }
         let sets = self.sets(|set| {
-            let mask = self.bound.strategy.mask.is_some();
-            let symbols = SymbolArrays::ones(&self.session, self.bound.problem, mask)?;
-            Ok((self.queries_and_keys(set)?, symbols))
+            let symbols = SymbolArrays::ones(&self.session, problem, strategy.mask.is_some())?;
+            let means = if self.work.means { Some(self.block_means(set)?) } else { None };
+            Ok((self.queries_and_keys(set)?, symbols, means))
         })?;
-        let calls = sets.iter().map(|(data, symbols)| self.symbols_call(Some(data.each_ref()), symbols));
+        let calls = sets.iter().map(|(data, symbols, made)| match self.symbols_call(Some(data.each_ref()), symbols) {
+            Call::Symbols { call, symbols, .. } => {
+                Call::Symbols { call, means: made.as_ref().map(|[q, k]| [q, k]), symbols }
+            }
+            call => call,
+        });
         let calls: Vec<Call<'_>> = calls.collect();
         self.session.run_once(&calls[0]).map_err(failure)?;
-        let made = sets[0].1.read(self.bound.problem)?;
+        let made = sets[0].1.read(problem)?;
         let (density_c, density_s) = (made.cache.density(), made.density());
-        let bytes = if self.bound.strategy.reads_data() { self.work.shape.bytes(Room::Symbols) } else { 0.0 };
+        let reads = strategy.reads_data() && !self.work.means;
+        let bytes = if reads { self.work.shape.bytes(Room::Symbols) } else { 0.0 };
         let row = Row {
             session: &*self.session,
             order: self.order,
@@ -166,10 +187,10 @@ impl Bench<'_> {
             bytes: bytes + sets[0].1.bytes() as f64,
             calls,
         };
-        self.measure(&[row])
+        visit(&[row])
     }
 
-    fn gemm_q(&self) -> Outcome<Vec<RowReport>> {
+    fn gemm_q(&self, visit: Visit<'_>) -> Outcome {
         let (shape, stream, dtype) = (self.work.shape, self.work.shape.stream(), self.work.shape.dtype);
         let columns = stream.heads * stream.head_dim;
         let wanted = |part: &str| self.work.parts.iter().any(|wanted| wanted == part);
@@ -205,10 +226,10 @@ impl Bench<'_> {
             });
             self.row(decided, decided.tokens, shape.bytes(Room::GemmQ), self.projection_flops(), calls.collect())
         });
-        self.measure(&rows.collect::<Vec<_>>())
+        visit(&rows.collect::<Vec<_>>())
     }
 
-    fn gemm_o(&self) -> Outcome<Vec<RowReport>> {
+    fn gemm_o(&self, visit: Visit<'_>) -> Outcome {
         let (shape, stream, dtype) = (self.work.shape, self.work.shape.stream(), self.work.shape.dtype);
         let columns = stream.heads * stream.head_dim;
         let sets = self.sets(|set| {
@@ -222,23 +243,20 @@ impl Bench<'_> {
         let rows = decided.iter().map(|decided| {
             let calls = sets.iter().enumerate().map(|(set, [o, w, partial, y])| {
                 let s_c = decided.cache_symbol(set);
-                // As at a Dispatch: what cached heads come to is known.
-                let partials: Vec<&Array> = s_c.iter().map(|_| partial).collect();
+                let updates = self.work.update && s_c.is_some();
+                // At a Dispatch what cached heads come to is known; an Update writes it.
+                let partials: Vec<&Array> = s_c.iter().filter(|_| !updates).map(|_| partial).collect();
                 let coefficients = partials.iter().map(|_| 1.0).collect();
-                let summed = Summed::Active;
+                let summed = if updates { Summed::Both } else { Summed::Active };
                 Call::GemmO {
                     call: GemmO { stream, o, w, bias: None, s_c, summed, partials, coefficients },
                     y,
-                    partial: None,
+                    partial: updates.then_some(partial),
                 }
             });
             self.row(decided, decided.tokens, shape.bytes(Room::GemmO), self.projection_flops(), calls.collect())
         });
-        self.measure(&rows.collect::<Vec<_>>())
-    }
-
-    fn measure(&self, rows: &[Row<'_>]) -> Outcome<Vec<RowReport>> {
-        measure(rows, self.work.timing)
+        visit(&rows.collect::<Vec<_>>())
     }
 
     fn row<'c>(
@@ -276,6 +294,18 @@ impl Bench<'_> {
         let (problem, dtype) = (self.bound.problem, self.work.shape.dtype);
         let q = self.place("q", &data::tokens(&problem.q_shape(), dtype, seed(Seed::Q, set)))?;
         Ok([q, self.place("k", &data::tokens(&problem.kv_shape(), dtype, seed(Seed::K, set)))?])
+    }
+
+    /// f32 `[B, H, T, D]` each.
+    fn block_means(&self, set: usize) -> Outcome<[Array; 2]> {
+        let Problem { batch, heads, kv_heads, head_dim, .. } = *self.bound.problem;
+        let [q, k] = [
+            [batch, heads, self.bound.problem.q_blocks(), head_dim],
+            [batch, kv_heads, self.bound.problem.kv_blocks(), head_dim],
+        ];
+        let place =
+            |name, shape: [usize; 4], of| self.place(name, &data::normal(&shape, DType::F32, 1.0, seed(of, set)));
+        Ok([place("q_means", q, Seed::Q)?, place("k_means", k, Seed::K)?])
     }
 
     /// Operations of a projection without S_c.

@@ -1,0 +1,181 @@
+//! A layer of an MM-DiT block, step by step: dense, and through the intervals of a strategy.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use serde_json::{Value, json};
+use sparsym::engine::{Array, Engine, Layer, LayerState, StepKind};
+use sparsym::ir::Strategy;
+use sparsym::ir::strategy::{Scalar, Value as Number};
+use sparsym::ir::{Bindings, DType};
+use sparsym::{device, zoo};
+use sparsym_cli::Rows;
+use sparsym_mm_dit::{Block, BlockWeights, Inputs, Shape};
+
+/// Steps of a run: so many that what grows with the share of a run that is over stands still while it is timed.
+const STEPS: u32 = 1 << 17;
+
+/// A double-stream layer. Rows: a dense step, its kernels alone, an interval of the strategy, its kernels alone.
+#[derive(Parser)]
+#[command(name = "layers", no_binary_name = true)]
+struct Line {
+    /// Device.
+    #[arg(long, default_value = "cuda")]
+    device: String,
+    /// small, medium, flux_1k, flux_2k or hunyuan.
+    #[arg(long)]
+    shape: String,
+    /// Strategy of the zoo, one that has Updates.
+    #[arg(long, default_value = "flash_omni")]
+    strategy: String,
+    /// Params as NAME=VALUE.
+    #[arg(long)]
+    set: Vec<String>,
+    /// Share of the run that is over when the first step is timed.
+    #[arg(long, default_value_t = 0.5)]
+    at: f64,
+}
+
+/// A layer on its way through the steps.
+struct Run<'a> {
+    layer: &'a Layer<'a>,
+    state: LayerState,
+    /// Where it starts, and starts again when the run is over.
+    first: u32,
+    next: u32,
+    /// Steps that are timed together.
+    steps: u32,
+}
+
+/// The runs, and where they read and write.
+struct Layers<'a> {
+    x: [&'a Array; 2],
+    y: [&'a Array; 2],
+    /// Dense, and of the strategy.
+    runs: [Run<'a>; 2],
+    description: String,
+}
+
+/// Rows of a run: by the clock on the wall, and the time of its kernels alone.
+const CLOCKS: [&str; 2] = ["wall", "kernels"];
+/// Intervals before the first that is timed: a forecast of order 2 rests on three Updates.
+const WARM_UP: usize = 3;
+
+/// Makes the rows of a layer and shows them to `visit`; they live until it returns.
+///
+/// # Errors
+/// Arguments that do not fit, or what the engine has against them.
+pub fn rows_of_layers(arguments: &[String], visit: &mut dyn FnMut(&mut dyn Rows)) -> Result<(), String> {
+    let line = Line::try_parse_from(arguments).map_err(|wrong| wrong.to_string())?;
+    show(&line, visit).map_err(|wrong| format!("{wrong:#}"))
+}
+
+fn show(line: &Line, visit: &mut dyn FnMut(&mut dyn Rows)) -> Result<()> {
+    let mut shapes = Shape::TO_RUN.into_iter().chain(Shape::TO_COUNT);
+    let shape = shapes.find(|shape| shape.name == line.shape).context("no such shape")?;
+    let engine = Engine::new(Arc::from(device::open(&line.device)?))?;
+    // Kernels take f16 as well; models of this kind come in bf16.
+    let dtype = if engine.finest_dtype() == DType::F32 { DType::F32 } else { DType::Bf16 };
+    let weights = BlockWeights::random(&engine, &shape, dtype, 1)?;
+    let inputs = Inputs::new(&engine, &shape, 2, dtype)?;
+    let entry = zoo::find(&line.strategy).with_context(|| format!("the zoo has no {}", line.strategy))?;
+    let mut bindings = entry.defaults.clone();
+    line.set.iter().try_for_each(|setting| set(&entry.strategy, &mut bindings, setting))?;
+    let block =
+        |strategy: &Strategy, bindings: &Bindings| Block::new(&engine, shape, &weights, strategy, bindings, STEPS);
+    let dense = block(&Strategy::dense(), &Bindings::default())?;
+    let sparse = block(&entry.strategy, &bindings)?;
+    let (y, (x, _)) = (dense.outputs()?, inputs.at(0, STEPS)?);
+    let updates = updates(sparse.double(), (f64::from(STEPS) * line.at) as u32)?;
+    let run = |layer, first, steps| -> Result<Run<'_>> {
+        Ok(Run { layer, state: Layer::state(layer)?, first, next: first, steps })
+    };
+    let runs = [run(dense.double(), 0, 1)?, run(sparse.double(), updates[0], updates[1] - updates[0])?];
+    let mut layers = Layers { x, y: [&y[0], &y[1]], runs, description: String::new() };
+    for run in 0..layers.runs.len() {
+        for _ in 0..WARM_UP {
+            layers.advance(run)?;
+        }
+    }
+    layers.description = layers.describe(&shape)?.to_string();
+    visit(&mut layers);
+    Ok(())
+}
+
+/// The first two Updates from this step on.
+fn updates(layer: &Layer<'_>, from: u32) -> Result<[u32; 2]> {
+    let schedule = layer.schedule();
+    let is_update = |&step: &u32| schedule.at(step).is_some_and(|planned| planned.kind == StepKind::Update);
+    let mut updates = (from..schedule.steps()).filter(is_update);
+    let mut next = || updates.next().context("the strategy has no two Updates there");
+    Ok([next()?, next()?])
+}
+
+impl Layers<'_> {
+    /// The next step or interval of a run; milliseconds by each of [`CLOCKS`].
+    fn advance(&mut self, run: usize) -> Result<[f64; 2]> {
+        let Run { layer, state, first, next, steps } = &mut self.runs[run];
+        if *next + *steps >= layer.schedule().steps() {
+            state.reset();
+            *next = *first;
+        }
+        let (start, mut kernels) = (Instant::now(), 0.0);
+        for _ in 0..*steps {
+            let report = layer.step(*next, &self.x, &self.y, state)?;
+            kernels += report.rooms.iter().map(|room| room.ms).sum::<f64>();
+            *next += 1;
+        }
+        Ok([start.elapsed().as_secs_f64() * 1e3, kernels])
+    }
+
+    fn describe(&self, shape: &Shape) -> Result<Value> {
+        let mut rows = Vec::new();
+        for Run { layer, state, steps, .. } in &self.runs {
+            let mut densities = [1.0; 2];
+            if let Some(symbols) = state.symbols() {
+                let symbols = symbols.read(layer.problem())?;
+                densities = [symbols.cache.density(), symbols.density()];
+            }
+            for clock in CLOCKS {
+                rows.push(json!({
+                    "strategy": layer.strategy().snake_name(), "clock": clock, "steps": steps,
+                    "density_c": densities[0], "density": densities[1], "text": shape.text, "vision": shape.vision(),
+                    "heads": shape.heads, "head_dim": shape.head_dim, "width": shape.width,
+                }));
+            }
+        }
+        Ok(rows.into())
+    }
+}
+
+impl Rows for Layers<'_> {
+    fn describe(&self) -> String {
+        self.description.clone()
+    }
+
+    fn launch(&mut self, row: usize, launches: usize) -> Result<Vec<f64>, String> {
+        let (run, clock) = (row / CLOCKS.len(), row % CLOCKS.len());
+        if run >= self.runs.len() {
+            return Err(format!("there is no row {row}"));
+        }
+        let times = (0..launches).map(|_| Ok(self.advance(run)?[clock]));
+        times.collect::<Result<_>>().map_err(|wrong| format!("{wrong:#}"))
+    }
+}
+
+fn set(strategy: &Strategy, bindings: &mut Bindings, setting: &str) -> Result<()> {
+    let (name, value) = setting.split_once('=').context("params are NAME=VALUE")?;
+    let at = strategy.params.iter().position(|param| param.name == name);
+    let at = at.with_context(|| format!("{} has no param {name}", strategy.name))?;
+    let param = &strategy.params[at];
+    let number = match param.scalar {
+        Scalar::Bool => Number::Bool(value.parse()?),
+        Scalar::U32 | Scalar::I32 => Number::Int(value.parse()?),
+        Scalar::F32 => Number::Float(value.parse()?),
+    };
+    param.check(number)?;
+    bindings.params[at] = number;
+    Ok(())
+}
