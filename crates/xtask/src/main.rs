@@ -1,7 +1,7 @@
 //! Set-up and checks of the workspace: `cargo xtask VERB`.
 //!
 //! Each verb is one file. The crate knows nothing of the crates it builds and tests; it only runs cargo, and makes sure
-//! that what cargo cannot fetch is there: the NVRTC library, and Triton for a test.
+//! that what cargo cannot fetch is there: the NVRTC library, and a disassembler and Triton for tests.
 //!
 //! Non-goals: no rules about the source (those are tests, in `tests/tidy.rs`), no releases.
 //!
@@ -14,6 +14,7 @@ mod bless;
 mod cargo;
 mod gpu;
 mod lint;
+mod nvdisasm;
 mod nvrtc;
 mod nvrtc_matrix;
 mod pip;
@@ -46,6 +47,12 @@ enum Verb {
         #[arg(long, value_name = "TARGET")]
         target: Option<String>,
     },
+    /// Looks at the machine code of the kernels for Hopper: registers, shared memory, instructions of the hot loops, as a table.
+    Sass {
+        /// Another target, for instance sm_80, whose kernels are counted and not judged.
+        #[arg(long, value_name = "TARGET")]
+        target: Option<String>,
+    },
     /// For a machine with a GPU, which needs neither Rust nor a network: correctness and speed of every kernel.
     Gpu {
         /// Makes one folder with the programs, the corpus and run_gpu.sh, which does the rest.
@@ -66,6 +73,7 @@ fn main() -> ExitCode {
         Verb::Lint => lint::run(),
         Verb::Bless => bless::run(),
         Verb::NvrtcMatrix { target } => nvrtc_matrix::run(target.as_deref()),
+        Verb::Sass { target } => nvdisasm::run(target.as_deref()),
         Verb::Gpu { dry_run: true, out, .. } => gpu::dry_run(out.as_deref()),
         Verb::Gpu { out, .. } => gpu::pack(out.as_deref()),
     };

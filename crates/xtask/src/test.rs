@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 
-use crate::{cargo, nvrtc, triton};
+use crate::{cargo, nvdisasm, nvrtc, triton};
 
-/// Finds or installs NVRTC, and Triton if its test may run, then runs every unit test, integration test and doc example.
+/// Finds or installs NVRTC, and a disassembler and Triton if their tests may run, then runs every unit test, integration test and doc example.
 pub(crate) fn run(args: &[String]) -> Result<()> {
     with_environment(args, &[])
 }
@@ -15,6 +15,9 @@ pub(crate) fn with_environment(args: &[String], environment: &[(&str, &str)]) ->
     eprintln!("NVRTC: {}", library.display());
     let mut test = cargo::cargo(&["test", "--workspace", "--no-fail-fast"]);
     test.args(args).env(nvrtc::VARIABLE, library).envs(environment.iter().copied());
+    if args.is_empty() || args.iter().any(|arg| arg.contains("sass")) {
+        nvdisasm::name_in(&mut test);
+    }
     if args.is_empty() || args.iter().any(|arg| arg.contains("triton")) {
         match triton::find_or_install() {
             Ok(folder) => drop(test.env(triton::VARIABLE, folder)),
