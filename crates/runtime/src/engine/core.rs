@@ -199,16 +199,17 @@ impl Core {
         Ok(())
     }
 
-    /// Runs calls one after another.
+    /// Runs calls one after another: a device with a queue gets all of them before it is waited for.
     pub(super) fn run(&self, calls: Vec<Named<'_>>, report: &mut StepReport) -> Result<(), Error> {
         let session = self.engine.session();
-        for Named { task, call } in calls {
-            let cost = match self.prepared.get(&task) {
-                Some(prepared) => session.run(prepared, &call)?,
-                None => session.run_once(&call)?,
-            };
-            report.add(task.room(), &cost);
-        }
+        let prepared = calls.iter().map(|Named { task, call }| match self.prepared.get(task) {
+            Some(prepared) => Ok(prepared.clone()),
+            None => session.prepare(call),
+        });
+        let prepared = prepared.collect::<Result<Vec<_>, Error>>()?;
+        let (tasks, calls): (Vec<Task>, Vec<_>) = calls.into_iter().map(|Named { task, call }| (task, call)).unzip();
+        let costs = session.run_all(&prepared.iter().zip(calls).collect::<Vec<_>>())?;
+        tasks.iter().zip(&costs).for_each(|(task, cost)| report.add(task.room(), cost));
         Ok(())
     }
 
