@@ -25,8 +25,10 @@ extern "C" __global__ void read_clocks(unsigned long long* out) {
     out[2 * multiprocessor + 1] = now;
 }
 """
-# CTAs of a reading: so many that every multiprocessor gets one.
+# CTAs of a reading, for each multiprocessor: so many that every one gets some.
 READERS = 8
+# More than the numbers of multiprocessors, which need not be without gaps.
+SLOTS = 512
 
 
 def compiled(architecture):
@@ -68,7 +70,7 @@ class Clocks:
             function = ctypes.c_void_p()
             self.check(self.driver.cuModuleGetFunction(ctypes.byref(function), module, name))
             self.functions[name] = function
-        self.readings = [torch.zeros(2 * self.multiprocessors, dtype=torch.int64, device="cuda") for _ in range(2)]
+        self.readings = [torch.zeros(2 * SLOTS, dtype=torch.int64, device="cuda") for _ in range(2)]
 
     def check(self, status):
         if status:
