@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sparsym::device::session::{Call, SymbolArrays};
 use sparsym::device::{Array, BitArray, Device, Session};
-use sparsym::ir::projection::{RmsNorm, Rope, RopePairs, Summed};
+use sparsym::ir::projection::{RmsNorm, Rope, RopePairs, Shaped, Summed};
 use sparsym::ir::symbols::{CacheSymbol, SkipSymbol};
 use sparsym::ir::{Attention, Bound, DType, GemmO, GemmQ, Problem, Symbols, SymbolsOf, Tensor};
 use sparsym::kernel::Room;
@@ -172,8 +172,11 @@ impl Bench<'_> {
         self.session.run_once(&calls[0]).map_err(failure)?;
         let made = sets[0].1.read(problem)?;
         let (density_c, density_s) = (made.cache.density(), made.density());
-        let reads = strategy.reads_data() && !self.work.means;
-        let bytes = if reads { self.work.shape.bytes(Room::Symbols) } else { 0.0 };
+        let bytes = match &sets[0].2 {
+            Some(means) => means.iter().map(|means| 4.0 * means.shape().iter().product::<usize>() as f64).sum(),
+            None if strategy.reads_data() => self.work.shape.bytes(Room::Symbols),
+            None => 0.0,
+        };
         let row = Row {
             session: &*self.session,
             order: self.order,
