@@ -62,6 +62,18 @@ fn attention_with_each_option() {
     }
 }
 
+/// The same where warps have roles.
+#[test]
+fn attention_with_roles() {
+    let target = Target::parse("sm_90a").expect("a target");
+    let dense = plain(&Strategy::dense(), Room::Attention);
+    let forecast = Wanted { cached_rows: CachedRows::Forecast, ..dense.clone() };
+    let heaviest_first = Wanted { order: TileOrder::HeaviestFirst, ..dense.clone() };
+    for wanted in [dense, forecast, heaviest_first] {
+        snapshot(&wanted.generate(target).expect("sm_90a has it"));
+    }
+}
+
 /// The products alone, with all that a call can ask for together, and what excludes it.
 #[test]
 fn projections() {

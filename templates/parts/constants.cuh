@@ -52,9 +52,28 @@ constexpr int kOutChunks = (kTileN + 63) / 64 * 8;    // of a row of the product
 //# part kHeadroom
 constexpr float kHeadroom = ${ "5.5451774f" if plan.score else "8.0f" };    // powers of ${ "e" if plan.score else "2" } by which P may exceed ${ "its due" if plan.dtype == "bf16" else "1" }
 //# part kReserve
-// Powers of ${ "e" if plan.score else "2" } by which P lies below 1, and O and l with it: so a sum of many of the
+//% set e = "e" if plan.score else "2"
+//% if plan.sets_max
+// Powers of ${ e } by which P lies below 1 where S is largest, when m is set; O and l with it. As many
+// lie between that and kMostSum: so much S may grow before m is raised.
+constexpr float kReserve = ${ "44.361420f" if plan.score else "64.0f" };
+//% else
+// Powers of ${ e } by which P lies below 1, and O and l with it: so a sum of many of the
 // largest values is finite before it is divided by l.
 constexpr float kReserve = ${ "16.635532f" if plan.score else "24.0f" };
+//% endif
+//# part kMostSum
+// What a sum of P over a thread's columns of one kv tile stays below: l is then less than 1 for any
+// number of kv tiles, so O is finite before it is divided by l, however large V is.
+constexpr float kMostSum = 5.9604645e-8f;    // 2^-24
+//# part kFirstColumns
+constexpr int kFirstColumns = 32;    // of a tile's first step, whose largest S sets m
+//# part kConsumerWarps
+constexpr int kConsumerWarps = kTileQ / 16;    // that multiply, sixteen rows each
+//# part kProducerRegisters
+constexpr int kProducerRegisters = ${ plan.roles.producer };    // of a thread, also of the scheduler's
+//# part kConsumerRegisters
+constexpr int kConsumerRegisters = ${ plan.roles.consumer };
 //# part kLeast
 // Where the running maximum starts. Not -∞, so that no ∞ - ∞ arises in rows without a pair.
 constexpr float kLeast = -3.4028235e38f;

@@ -1,4 +1,5 @@
-//# Copies of boxes of tensors of four axes. Elements outside of a tensor come as zeros, and are not stored.
+//# Copies of boxes of tensors of four axes. Elements outside of a tensor come as zeros, and are not
+//# stored.
 //# part tma_load
 // Starts copying a box of a tensor to shared memory; `barrier` hears of its bytes.
 DEVICE void tma_load(u32 to, const TensorMap* map, u32 barrier, int x, int y, int z, int w) {

@@ -85,3 +85,35 @@ DEVICE void wgmma_shared_256(float* d, u64 a, u64 b, bool accumulate) {
 //% endfor
                  : "l"(a), "l"(b), "r"((u32)accumulate));
 }
+//# part wgmma_registers
+// D += A Bᵀ on a 64×${ plan.tile_kv } tile, 16 deep, or D = A Bᵀ; A in registers, rows of B along k in shared
+// memory.
+//% set n = plan.tile_kv // 2
+DEVICE void wgmma_registers(float* d, const u32 (&a)[4], u64 b, bool accumulate) {
+    asm volatile("{ .reg .pred p; setp.ne.b32 p, %${ n + 5 }, 0; "
+                 "wgmma.mma_async.sync.aligned.m64n${ 2 * n }k16.f32.${ plan.dtype }.${ plan.dtype } {"
+//% for i in range(0, n, 8)
+                 "${ ", " if i }%${ range(i, i + 8) | join(", %") }"
+//% endfor
+                 "}, {%${ range(n, n + 4) | join(", %") }}, %${ n + 4 }, p, 1, 1, 0; }"
+//% for i in range(0, n, 4)
+                 ${ "," if i else ":" } "+f"(d[${ i }]), "+f"(d[${ i + 1 }]), "+f"(d[${ i + 2 }]), "+f"(d[${ i + 3 }])
+//% endfor
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"((u32)accumulate));
+}
+//# part wgmma_registers_across
+// D += A B on a 64×${ plan.head_dim } tile, 16 deep, or D = A B; A in registers, rows of B along n in shared
+// memory.
+//% set n = plan.head_dim // 2
+DEVICE void wgmma_registers_across(float* d, const u32 (&a)[4], u64 b, bool accumulate) {
+    asm volatile("{ .reg .pred p; setp.ne.b32 p, %${ n + 5 }, 0; "
+                 "wgmma.mma_async.sync.aligned.m64n${ 2 * n }k16.f32.${ plan.dtype }.${ plan.dtype } {"
+//% for i in range(0, n, 8)
+                 "${ ", " if i }%${ range(i, i + 8) | join(", %") }"
+//% endfor
+                 "}, {%${ range(n, n + 4) | join(", %") }}, %${ n + 4 }, p, 1, 1, 1; }"
+//% for i in range(0, n, 4)
+                 ${ "," if i else ":" } "+f"(d[${ i }]), "+f"(d[${ i + 1 }]), "+f"(d[${ i + 2 }]), "+f"(d[${ i + 3 }])
+//% endfor
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"((u32)accumulate));
+}

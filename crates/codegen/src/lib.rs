@@ -45,7 +45,8 @@ pub use params::{
     Argument, Array, BoxAxis, Boxes, Buffer, Field, Length, Number, Numbers, Params, ProductTiles, Sizes, Source,
 };
 pub use plan::{
-    AttentionPlan, Cut, FromHeadsPlan, GemmPlan, Plan, Region, RoomPlan, Rules, SharedLayout, SymbolsPlan, ToHeadsPlan,
+    AttentionPlan, Cut, FromHeadsPlan, GemmPlan, Plan, Region, Roles, RoomPlan, Rules, SharedLayout, SymbolsPlan,
+    ToHeadsPlan,
 };
 pub use request::{
     AttentionRequest, CachedRows, FromHeads, Means, Product, Request, Room, RoomRequest, Scale, Sequences, SummedHeads,

@@ -245,6 +245,13 @@ impl TileOrder {
         if pays { TileOrder::HeaviestFirst } else { TileOrder::Grid }
     }
 
+    /// The faster one where CTAs stay and take tiles in turn: a list wherever tiles may be unlike, since whoever is done
+    /// first then takes the next one.
+    pub fn of_resident(strategy: &Strategy) -> TileOrder {
+        let unlike = strategy.mask.is_some() || !strategy.rules.is_empty();
+        if unlike { TileOrder::HeaviestFirst } else { TileOrder::Grid }
+    }
+
     /// The one that a text of attention was generated for.
     pub fn of_text(text: &str) -> TileOrder {
         if text.contains("p.tiles[") { TileOrder::HeaviestFirst } else { TileOrder::Grid }

@@ -159,7 +159,7 @@ pub mod kernel {
     pub use sparsym_codegen::{
         Argument, Array, AttentionPlan, AttentionRequest, BoxAxis, Boxes, Buffer, CachedRows, Cut, Field, FromHeads,
         FromHeadsPlan, GemmPlan, GridAxis, Kernel, Launch, Length, Means, Number, Numbers, Origin, Params, Plan,
-        Product, ProductTiles, Region, Request, Room, RoomPlan, RoomRequest, Rules, Scale, Schedule, Sequences,
+        Product, ProductTiles, Region, Request, Roles, Room, RoomPlan, RoomRequest, Rules, Scale, Schedule, Sequences,
         SharedLayout, Sizes, Source, SummedHeads, SymbolsPlan, SymbolsRequest, Target, TileOrder, ToHeads, ToHeadsPlan,
         generate, passed_over, plan,
     };

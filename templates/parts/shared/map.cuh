@@ -18,3 +18,9 @@ constexpr int kKvHeadAt = ${ plan.shared.regions.kv_head.at };
 constexpr int kBAt = ${ plan.shared.regions.b.at };    // of B in a stage, whose start is A
 //# part kOutAt
 constexpr int kOutAt = ${ plan.shared.regions.out.at };
+//# part kBarriersAt
+constexpr int kBarriersAt = ${ plan.shared.regions.barriers.at };
+//# part kSlotsAt
+constexpr int kSlotsAt = ${ plan.shared.regions.slots.at };
+//# part kNotesAt
+constexpr int kNotesAt = ${ plan.shared.regions.notes.at };

@@ -1,7 +1,7 @@
 //! Which schedule and which tile: schedules, then tiles, the best first; one that is refused is refused with a reason.
 
 use sparsym_ir::strategy::Strategy;
-use sparsym_ir::{Code, Finding};
+use sparsym_ir::{Code, DType, Finding};
 
 use super::tile::{AttentionTile, ProjectionTile, Registers};
 use crate::request::{AttentionRequest, CachedRows, Request, Scale, Sequences, ToHeads};
@@ -67,13 +67,23 @@ pub(crate) fn attention(request: &Request<'_>, of: &AttentionRequest<'_>) -> Res
         let (needed, most) = (tile.shared(head_dim).bytes, target.shared_bytes());
         (needed > most).then(|| format!("it takes {needed} bytes of shared memory and {} has {most}", target.name()))
     };
+    let here = |schedule| match schedule {
+        Schedule::Specialised => specialised_refuses(request, of),
+        Schedule::Portable => None,
+    };
     let divides = |tile: &AttentionTile| blocks.q.is_multiple_of(tile.q) && blocks.kv.is_multiple_of(tile.kv);
     let all = schedules(request).flat_map(|schedule| {
         AttentionTile::table(schedule, head_dim).iter().map(move |&tile| Choice { schedule, tile })
     });
-    let (mut taken, mut roomier, mut refused, mut sizes) = (None, Vec::new(), Vec::new(), Vec::new());
+    let (mut taken, mut roomier, mut sizes) = (None, Vec::new(), Vec::new());
+    let none = schedules(request).filter(|&schedule| AttentionTile::table(schedule, head_dim).is_empty());
+    let mut refused: Vec<String> =
+        none.map(|schedule| format!("\n  {}: it has no tile for this head dimension", schedule.name())).collect();
     for Choice { schedule, tile } in all {
-        let unfit = too_large(&tile).or_else(|| needs.refuse(&tile).map(str::to_owned));
+        let unfit = here(schedule)
+            .map(str::to_owned)
+            .or_else(|| too_large(&tile))
+            .or_else(|| needs.refuse(&tile).map(str::to_owned));
         if unfit.is_none() {
             sizes.push(format!("{}×{}", tile.q, tile.kv));
         }
@@ -102,9 +112,30 @@ pub(crate) fn attention(request: &Request<'_>, of: &AttentionRequest<'_>) -> Res
         let help = format!("use blocks that are multiples of one of the tiles {sizes}{}", decisions(of.strategy));
         return Err(Finding::new(Code::NoTile, what, help));
     };
+    if best.schedule == Schedule::Specialised {
+        // Its tiles leave nothing to spare: what does not fit them is for the other schedules.
+        return match request.fit {
+            0 => Ok(best),
+            _ if request.schedule.is_some() => Err(no_more_fits("attention")),
+            fit => attention(&Request { schedule: Some(Schedule::Portable), fit: fit - 1, ..request.clone() }, of),
+        };
+    }
     // The best tile again, for which the compiler is told that one CTA on an SM is enough; then the roomier ones.
     let again = (best.tile.ctas_per_sm == 1).then_some(Choice { ..best });
     std::iter::once(best).chain(again).chain(roomier).nth(request.fit).ok_or_else(|| no_more_fits("attention"))
+}
+
+/// Why the specialised schedule has no kernel for it.
+fn specialised_refuses(request: &Request<'_>, of: &AttentionRequest<'_>) -> Option<&'static str> {
+    let reasons = [
+        (!request.target.has_warpgroup_products(), "the target has no products of warpgroups"),
+        (request.dtype == DType::F16, "it takes bf16 alone"),
+        (of.strategy.mask.is_some(), "it has no token mask"),
+        (of.strategy.score.is_some(), "it has no score rule"),
+        (of.scale == Scale::Any, "it takes positive scales alone"),
+        (of.sequences == Sequences::Ragged, "it has no index pointers"),
+    ];
+    reasons.into_iter().find_map(|(refuses, why)| refuses.then_some(why))
 }
 
 /// For a fit that there is not.

@@ -2,6 +2,7 @@
 
 pub(crate) mod choose;
 mod digest;
+mod roles;
 mod shared;
 pub(crate) mod tile;
 
@@ -14,6 +15,7 @@ use crate::request::Request;
 use crate::schedule::Schedule;
 
 pub use digest::Rules;
+pub use roles::Roles;
 pub use shared::{Region, SharedLayout};
 
 /// All constants of one kernel. The only configuration there is: printed in the kernel's header, serialisable.
@@ -35,6 +37,8 @@ pub struct Plan<R = RoomPlan> {
     /// CTAs that must fit one SM, if the text says so: told nothing, a compiler may rather spill than let fewer CTAs be on an
     /// SM.
     pub ctas_per_sm: Option<u32>,
+    /// Of a kernel whose warps have roles: what registers each role takes.
+    pub roles: Option<Roles>,
     /// Dynamic shared memory.
     pub shared: SharedLayout,
     /// What only this room has.
@@ -73,8 +77,12 @@ pub struct AttentionPlan {
     pub tile_kv: u32,
     /// 16-row tiles of a warp.
     pub row_tiles: u32,
+    /// Kv tiles whose K, or whose V, are in shared memory.
+    pub stages: u32,
     /// Chunks of a swizzle group.
     pub group_chunks: u32,
+    /// A row's maximum is set by the first columns of its first kv tile, and raised only where P outgrows its type.
+    pub sets_max: bool,
     /// Index pointers.
     pub ragged: bool,
     /// Writes forecasts.
@@ -228,6 +236,7 @@ impl<R> Plan<R> {
             head_dim: request.head_dim as u32,
             threads,
             ctas_per_sm: None,
+            roles: None,
             shared: SharedLayout::default(),
             room,
         }
@@ -235,7 +244,7 @@ impl<R> Plan<R> {
 
     /// The same plan as that of any room.
     pub(crate) fn map<S>(self, room: impl FnOnce(R) -> S) -> Plan<S> {
-        let Plan { name, target, dtype, head_dim, threads, ctas_per_sm, shared, room: own } = self;
-        Plan { name, target, dtype, head_dim, threads, ctas_per_sm, shared, room: room(own) }
+        let Plan { name, target, dtype, head_dim, threads, ctas_per_sm, roles, shared, room: own } = self;
+        Plan { name, target, dtype, head_dim, threads, ctas_per_sm, roles, shared, room: room(own) }
     }
 }

@@ -3,19 +3,19 @@
 use minijinja::context;
 use minijinja::value::Serde;
 use sparsym_ir::strategy::{Grid, MOST_TERMS, Strategy};
-use sparsym_ir::{Finding, Findings};
+use sparsym_ir::{DType, Finding, Findings};
 
 use super::{Draft, Room};
 use crate::kernel::{GridAxis, Step};
 use crate::lower::{self, TokenRules};
 use crate::names::in_ascii;
 use crate::padding::{self, no_kernel};
-use crate::params::{self, Array, Buffer, Field, Number, Source};
+use crate::params::{self, Array, BoxAxis, Boxes, Buffer, Field, Length, Number, Source};
 use crate::plan::choose::{self, Choice};
 use crate::plan::{self, AttentionPlan, Plan, Rules, tile};
 use crate::request::{AttentionRequest, CachedRows, Request, Scale, Sequences, TileOrder};
 use crate::schedule::Schedule;
-use crate::text::{ATTENTION, HEAVIEST_FIRST};
+use crate::text::{ATTENTION, FORECAST, HEAVIEST_FIRST};
 
 impl Room for AttentionRequest<'_> {
     type Plan = AttentionPlan;
@@ -30,7 +30,7 @@ impl Room for AttentionRequest<'_> {
         Draft {
             functions: String::new(),
             launches: launches(plan, &rules),
-            fields: fields(&strategy, plan.room.tile_q),
+            fields: fields(&strategy, plan),
             absent: absent(&plan.room),
             rules: Serde(rules).into(),
         }
@@ -53,17 +53,24 @@ fn plan(request: &Request<'_>, of: &AttentionRequest<'_>) -> Result<Plan<Attenti
         tile_q: tile.q,
         tile_kv: tile.kv,
         row_tiles: tile.row_tiles,
+        stages: tile.stages,
         group_chunks: tile::group_chunks(head_dim),
+        // bf16 has the exponents of f32, f16 has not.
+        sets_max: schedule == Schedule::Specialised && request.dtype == DType::Bf16,
         ragged: of.sequences == Sequences::Ragged,
         forecast: of.cached_rows == CachedRows::Forecast,
         heaviest_first: of.order == TileOrder::HeaviestFirst,
         mask: strategy.mask.is_some(),
         score,
         // Measured on an H200, docs/benchmarks.md: 0.95 of the time at D 128 without a score, and 1 or more everywhere else.
-        rereads_thread: head_dim == 128 && !score && request.target.capability() == 90,
+        rereads_thread: schedule == Schedule::Portable
+            && head_dim == 128
+            && !score
+            && request.target.capability() == 90,
         tiled: strategy.tokens.iter().any(|range| matches!(range.grid, Some(Grid::Tiled(_)))),
     };
     let parts = [
+        (schedule == Schedule::Specialised, schedule.name()),
         (room.heaviest_first, "heaviest_first"),
         (room.forecast, "forecast"),
         (room.mask, "masked"),
@@ -75,6 +82,7 @@ fn plan(request: &Request<'_>, of: &AttentionRequest<'_>) -> Result<Plan<Attenti
     // Values of rows fill the registers of one CTA: told nothing, a compiler may spill to make room for another.
     let keeps_rows = strategy.mask.iter().chain(&strategy.score).any(|rule| rule.value.keeps_rows());
     plan.ctas_per_sm = (tile.told || keeps_rows || request.fit > 0).then_some(tile.ctas_per_sm);
+    plan.roles = tile.roles;
     plan.shared = tile.shared(head_dim);
     Ok(plan)
 }
@@ -96,9 +104,18 @@ fn no_head_dim(request: &Request<'_>, of: &AttentionRequest<'_>) -> Finding {
 }
 
 /// All fields that the kernel may read, in tensor-life order.
-fn fields(strategy: &Strategy, tile_q: u32) -> Vec<Field> {
+fn fields(strategy: &Strategy, plan: &Plan<AttentionPlan>) -> Vec<Field> {
     use Source::{Array as A, Buffer as B, Number as N};
+    let tile_q = plan.room.tile_q;
+    let boxes = |name: &str, of, rows| {
+        let what = format!("{rows} tokens of a head, {} columns of them", plan.room.group_chunks * 8);
+        Field::new(name, "TensorMap", Source::Boxes(boxes(plan, of, rows)), &what)
+    };
     let mut fields = vec![
+        boxes("q_boxes", Buffer::Q, tile_q),
+        boxes("k_boxes", Buffer::K, plan.room.tile_kv),
+        boxes("v_boxes", Buffer::V, plan.room.tile_kv),
+        boxes("o_boxes", Buffer::O, plan.room.row_tiles * 16),
         Field::new("q", "const u16*", B(Buffer::Q), "[B, N, H, D]"),
         Field::new("k", "const u16*", B(Buffer::K), "[B, N_kv, H_kv, D]"),
         Field::new("v", "const u16*", B(Buffer::V), "[B, N_kv, H_kv, D]"),
@@ -120,25 +137,46 @@ fn fields(strategy: &Strategy, tile_q: u32) -> Vec<Field> {
     fields
 }
 
+/// Tokens of a head of Q, K, V or O, a panel at a time.
+fn boxes(plan: &Plan<AttentionPlan>, of: Buffer, tokens: u32) -> Boxes {
+    let axis = |length, in_box| BoxAxis { length, in_box };
+    let of_kv = matches!(of, Buffer::K | Buffer::V);
+    let (heads, n) = if of_kv { (Number::KvHeads, Number::NKv) } else { (Number::Heads, Number::NQ) };
+    let axes = [
+        axis(Length::Fixed(plan.head_dim), plan.room.group_chunks * 8),
+        axis(Length::Of(heads), 1),
+        axis(Length::Of(n), tokens),
+        axis(Length::Of(Number::Batch), 1),
+    ];
+    Boxes { of, axes }
+}
+
 /// Heaviest first: a first launch lists the tiles that there is something to do for.
 fn launches(plan: &Plan<AttentionPlan>, rules: &TokenRules) -> Vec<Step> {
-    let attention =
-        |entry, grid| Step::last(plan, entry, ATTENTION.of(plan.room.schedule), rules.functions.clone(), grid);
     let tile_q = plan.room.tile_q;
-    if !plan.room.heaviest_first {
-        return vec![attention(plan.name.clone(), [GridAxis::QTiles(tile_q), GridAxis::Heads, GridAxis::Batch])];
+    let all = [GridAxis::AllQTiles(tile_q), GridAxis::One, GridAxis::One];
+    let mut steps = Vec::new();
+    if plan.room.heaviest_first {
+        // Resident CTAs count the tiles that they take, and leave forecasts to a launch of their own.
+        let resident = plan.room.schedule == Schedule::Specialised;
+        let values = context! { lists_cached => plan.room.forecast && !resident, counts_taken => resident };
+        let grid = [GridAxis::AllHeads, GridAxis::One, GridAxis::One];
+        steps.push(Step::new(format!("{}_tiles", plan.name), &HEAVIEST_FIRST, 256, grid, values));
     }
-    // Resident CTAs count the tiles that they take, and leave forecasts to a launch of their own.
-    let resident = plan.room.schedule == Schedule::Specialised;
-    let list = Step::new(
-        format!("{}_tiles", plan.name),
-        &HEAVIEST_FIRST,
-        256,
-        [GridAxis::AllHeads, GridAxis::One, GridAxis::One],
-        context! { lists_cached => plan.room.forecast && !resident, counts_taken => resident },
-    );
-    let grid = [GridAxis::AllQTiles(tile_q), GridAxis::One, GridAxis::One];
-    vec![list, attention(format!("{}_forward", plan.name), grid)]
+    let grid = match plan.room.schedule {
+        Schedule::Specialised => {
+            if plan.room.forecast {
+                let entry = format!("{}_forecast", plan.name);
+                steps.push(Step::new(entry, &FORECAST, plan.threads, all, context! {}));
+            }
+            [GridAxis::ResidentQTiles(tile_q), GridAxis::One, GridAxis::One]
+        }
+        Schedule::Portable if plan.room.heaviest_first => all,
+        Schedule::Portable => [GridAxis::QTiles(tile_q), GridAxis::Heads, GridAxis::Batch],
+    };
+    let entry = if steps.is_empty() { plan.name.clone() } else { format!("{}_forward", plan.name) };
+    steps.push(Step::last(plan, entry, ATTENTION.of(plan.room.schedule), rules.functions.clone(), grid));
+    steps
 }
 
 /// What the kernel could have and does not.

@@ -22,7 +22,7 @@ pub(crate) static BEFORE_PARAMS: [Template; 3] =
     templates!["parts/types.cuh", "parts/constants.cuh", "parts/shared/map.cuh"];
 
 /// Files of parts that come after it. A part may use only parts of earlier files, or earlier ones of its own.
-pub(crate) static AFTER_PARAMS: [Template; 45] = templates![
+pub(crate) static AFTER_PARAMS: [Template; 50] = templates![
     "ptx/special_registers.cuh",
     "ptx/convert.cuh",
     "ptx/math.cuh",
@@ -46,8 +46,12 @@ pub(crate) static AFTER_PARAMS: [Template; 45] = templates![
     "parts/walks/tile.cuh",
     "parts/fragments/accumulator.cuh",
     "parts/fragments/softmax.cuh",
+    "parts/fragments/set_max.cuh",
     "parts/walks/symbol_bits.cuh",
     "parts/walks/kv_walk.cuh",
+    "parts/walks/kv_descent.cuh",
+    "parts/specialised/rings.cuh",
+    "parts/specialised/panels.cuh",
     "parts/portable/stages.cuh",
     "parts/walks/tile_order.cuh",
     "parts/portable/copy_rows.cuh",
@@ -68,6 +72,7 @@ pub(crate) static AFTER_PARAMS: [Template; 45] = templates![
     "parts/rules/interval.cuh",
     "parts/rules/floats.cuh",
     "parts/portable/special_values.cuh",
+    "parts/reuse/forecast.cuh",
 ];
 
 /// Files of parts that call the functions of the rules, and come after them.
@@ -91,7 +96,8 @@ impl Scheduled {
 }
 
 /// Attention.
-pub(crate) static ATTENTION: Scheduled = Scheduled { specialised: None, portable: &ATTENTION_PORTABLE };
+pub(crate) static ATTENTION: Scheduled =
+    Scheduled { specialised: Some(&ATTENTION_SPECIALISED), portable: &ATTENTION_PORTABLE };
 /// A projection to heads.
 pub(crate) static GEMM_Q: Scheduled = Scheduled { specialised: None, portable: &GEMM_Q_PORTABLE };
 /// A projection back to the model width.
@@ -111,6 +117,10 @@ macro_rules! files {
 files! {
     /// Attention.
     ATTENTION_PORTABLE = "attention/portable.cu";
+    /// Attention with roles for warps.
+    ATTENTION_SPECIALISED = "attention/specialised.cu";
+    /// Forecasts of tiles that attention does not compute.
+    FORECAST = "attention/forecast.cu";
     /// Symbols, from what rules say of blocks.
     SYMBOLS = "symbols/rules.cu";
     /// A projection to heads.

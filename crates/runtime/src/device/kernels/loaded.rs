@@ -100,9 +100,12 @@ impl<B: Backend> KernelDevice<B> {
         self.texts.get(&room).map(|text| Schedule::of_text(text)).or(self.schedule)
     }
 
-    /// In which order the tiles of a call of attention are taken.
-    pub(super) fn tile_order(&self, bound: &Bound<'_>) -> TileOrder {
-        self.order.unwrap_or_else(|| TileOrder::of(bound, self.backend.multiprocessors()))
+    /// In which order the tiles of a call of attention are taken, whose kernel is asked for so.
+    pub(super) fn tile_order(&self, bound: &Bound<'_>, request: &Request<'_>) -> TileOrder {
+        self.order.unwrap_or_else(|| match sparsym_codegen::plan(request).ok().and_then(|plan| plan.schedule()) {
+            Some(Schedule::Specialised) => TileOrder::of_resident(bound.strategy),
+            _ => TileOrder::of(bound, self.backend.multiprocessors()),
+        })
     }
 
     /// The machine.

@@ -290,10 +290,13 @@ impl<B: Backend> Session for KernelSession<B> {
             return Ok(Prepared::new(PreparedCall::<B> { session: self.id, kernel: None }));
         }
         let mut wanted = KernelCall::of(call, self.device.target())?;
-        if let (Call::Attention { call, .. }, RoomRequest::Attention(of)) = (call, &mut wanted.request.room) {
-            of.order = self.device.tile_order(call.bound);
-        }
         wanted.request.schedule = self.device.schedule(wanted.request.room.room());
+        if let Call::Attention { call, .. } = call {
+            let order = self.device.tile_order(call.bound, &wanted.request);
+            if let RoomRequest::Attention(of) = &mut wanted.request.room {
+                of.order = order;
+            }
+        }
         let loaded = self.device.kernel(&wanted.request, &wanted.strategy_name())?;
         let mut kernel = PreparedKernel { made_for: MadeFor::new(&wanted.request), loaded, constants: Vec::new() };
         let state = &mut *self.state();
