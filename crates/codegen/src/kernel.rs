@@ -39,6 +39,9 @@ pub struct Launch {
     pub shared_bytes: u32,
     /// What counts the CTAs along x, y and z.
     pub grid: [GridAxis; 3],
+    /// Its CTAs may start while the launch before it, of the same kernel, still runs: the text itself waits for that one's
+    /// results, and nothing else of it is needed.
+    pub early: bool,
 }
 
 /// What counts the CTAs of a launch along an axis.
@@ -103,7 +106,7 @@ impl Step {
         values: Value,
     ) -> Step {
         let values = minijinja::context! { entry => &entry, threads => threads, ..values };
-        let launch = Launch { entry, threads, shared_bytes: 0, grid };
+        let launch = Launch { entry, threads, shared_bytes: 0, grid, early: false };
         Step { launch, template, functions: String::new(), values }
     }
 
@@ -118,6 +121,12 @@ impl Step {
         let step = Step::new(entry, template, plan.threads, grid, Value::UNDEFINED);
         let launch = Launch { shared_bytes: plan.shared.bytes, ..step.launch };
         Step { launch, functions, ..step }
+    }
+
+    /// A launch whose text waits for what the one before it writes.
+    pub(crate) fn early(mut self) -> Step {
+        self.launch.early = true;
+        self
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) static BEFORE_PARAMS: [Template; 3] =
     templates!["parts/types.cuh", "parts/constants.cuh", "parts/shared/map.cuh"];
 
 /// Files of parts that come after it. A part may use only parts of earlier files, or earlier ones of its own.
-pub(crate) static AFTER_PARAMS: [Template; 50] = templates![
+pub(crate) static AFTER_PARAMS: [Template; 51] = templates![
     "ptx/special_registers.cuh",
     "ptx/convert.cuh",
     "ptx/math.cuh",
@@ -34,6 +34,7 @@ pub(crate) static AFTER_PARAMS: [Template; 50] = templates![
     "ptx/bulk_copy.cuh",
     "ptx/fence.cuh",
     "ptx/roles.cuh",
+    "ptx/launch.cuh",
     "ptx/wgmma.cuh",
     "parts/rules/functions.cuh",
     "parts/rules/workspace.cuh",

@@ -6,7 +6,7 @@ use cudarc::driver::sys::{
     self, CUdevice_attribute, CUevent, CUresult, CUtensorMap, CUtensorMapDataType, CUtensorMapFloatOOBfill,
     CUtensorMapInterleave, CUtensorMapL2promotion, CUtensorMapSwizzle,
 };
-use cudarc::driver::{CudaEvent, DriverError, result};
+use cudarc::driver::{CudaEvent, CudaFunction, CudaStream, DriverError, LaunchConfig, result};
 use sparsym_codegen::Target;
 use sparsym_ir::DType;
 
@@ -104,6 +104,43 @@ pub(super) fn elapsed_ms(start: &CudaEvent, end: &CudaEvent) -> Result<f64, Driv
         elapsed(&mut ms, start.cu_event(), end.cu_event()).result()?;
     }
     Ok(f64::from(ms))
+}
+
+/// Launches a function that may start while the launch before it on the stream still runs.
+///
+/// # Safety
+/// `params` holds the one parameter of the function, which is valid for it; the function reads nothing that the launch before
+/// it writes, before it has waited for that (`griddepcontrol.wait`); everything it points to lives until it has ended.
+pub(super) unsafe fn launch_early(
+    stream: &CudaStream,
+    function: &CudaFunction,
+    config: LaunchConfig,
+    params: &mut [u8],
+) -> Result<(), DriverError> {
+    stream.context().bind_to_thread()?;
+    let mut attribute = sys::CUlaunchAttribute {
+        id: sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
+        pad: [0; 4],
+        value: sys::CUlaunchAttributeValue { programmaticStreamSerializationAllowed: 1 },
+    };
+    let config = sys::CUlaunchConfig {
+        gridDimX: config.grid_dim.0,
+        gridDimY: config.grid_dim.1,
+        gridDimZ: config.grid_dim.2,
+        blockDimX: config.block_dim.0,
+        blockDimY: config.block_dim.1,
+        blockDimZ: config.block_dim.2,
+        sharedMemBytes: config.shared_mem_bytes,
+        hStream: stream.cu_stream(),
+        attrs: &raw mut attribute,
+        numAttrs: 1,
+    };
+    let mut arguments = [params.as_mut_ptr().cast()];
+    // SAFETY: the caller's promise; the driver has read the configuration and copied the parameter when this returns.
+    unsafe {
+        sys::cuLaunchKernelEx(&raw const config, function.cu_function(), arguments.as_mut_ptr(), std::ptr::null_mut())
+    }
+    .result()
 }
 
 /// The driver's 128 bytes for a box of a tensor in a buffer at `address`, or what it has against it. The driver looks at the

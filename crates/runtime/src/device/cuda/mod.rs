@@ -18,7 +18,7 @@ use sparsym_codegen::{self as codegen, Kernel, Target};
 pub use driver::encode_tensor_map;
 pub use driver::{Driver, Gpu, probe};
 
-use self::driver::{elapsed_ms, guarded, require_driver};
+use self::driver::{elapsed_ms, guarded, launch_early, require_driver};
 use super::kernels::loaded::{PARAM_BYTES, refusal};
 use super::kernels::{Backend, Boxed, Contents, KernelDevice, KernelLaunch};
 use super::measured::Cost;
@@ -174,8 +174,8 @@ impl Backend for CudaBackend {
         let ends = launches.iter().map(enqueue).collect::<Result<Vec<_>, _>>()?;
         let first = launches.first().map_or("", |(_, launch)| launch.kernel.name.as_str());
         guarded(&format!("run kernel {first}"), || self.stream.synchronize())?;
-        let cost = |ends: Option<(CudaEvent, CudaEvent)>| -> Result<Cost, Error> {
-            let ms = guarded("time a launch", || ends.map_or(Ok(0.0), |(start, end)| elapsed_ms(&start, &end)))?;
+        let cost = |(start, end): (CudaEvent, CudaEvent)| -> Result<Cost, Error> {
+            let ms = guarded("time a launch", || elapsed_ms(&start, &end))?;
             Ok(Cost::of_ms(ms))
         };
         ends.into_iter().map(cost).collect()
@@ -197,34 +197,31 @@ impl Backend for CudaBackend {
 
 impl CudaBackend {
     /// Puts the launches of a kernel on the stream; gives events from before the first and after the last.
-    fn enqueue(
-        &self,
-        functions: &[CudaFunction],
-        launch: &KernelLaunch<'_>,
-    ) -> Result<Option<(CudaEvent, CudaEvent)>, Error> {
+    fn enqueue(&self, functions: &[CudaFunction], launch: &KernelLaunch<'_>) -> Result<(CudaEvent, CudaEvent), Error> {
         let KernelLaunch { kernel, grids, params } = *launch;
         let mut block = ParamBlock([0; PARAM_BYTES]);
         block.0[..params.len()].copy_from_slice(params);
         guarded(&format!("launch kernel {}", kernel.name), || {
-            let mut ends = None;
+            // Nothing stands between the launches of a kernel, or one could not start before the other ends.
+            let start = self.stream.record_event(Some(CUevent_flags::CU_EVENT_DEFAULT))?;
             for ((function, launch), &[x, y, z]) in functions.iter().zip(&kernel.launches).zip(grids) {
                 let config = LaunchConfig {
                     grid_dim: (x, y, z),
                     block_dim: (launch.threads, 1, 1),
                     shared_mem_bytes: launch.shared_bytes,
                 };
-                let mut launch = self.stream.launch_builder(function);
-                launch.arg(&block);
-                launch.record_kernel_launch(CUevent_flags::CU_EVENT_DEFAULT);
                 // SAFETY: the function's one parameter is the struct whose bytes `block` holds, as its own layout says;
                 // every address in it belongs to a buffer of the size that the kernel's contract asks for, because the
                 // call was checked, and all of them are freed on this stream, so behind this launch.
-                let events = unsafe { launch.launch(config) }?;
-                if let Some((start, end)) = events {
-                    ends = Some((ends.take().map_or(start, |(start, _)| start), end));
+                unsafe {
+                    if launch.early {
+                        launch_early(&self.stream, function, config, &mut block.0)?;
+                    } else {
+                        self.stream.launch_builder(function).arg(&block).launch(config)?;
+                    }
                 }
             }
-            Ok(ends)
+            Ok((start, self.stream.record_event(Some(CUevent_flags::CU_EVENT_DEFAULT))?))
         })
     }
 }
