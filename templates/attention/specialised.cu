@@ -110,6 +110,10 @@ DEVICE bool has_work(const Params& p, const Tile& tile) {
 
 // The scheduler's warp. ${ "The first tile has the CTA's number; then whoever comes first takes the next." if plan.heaviest_first else "Each CTA has tiles of its own." }
 DEVICE void hand_out_tiles(const Params& p, u32 memory) {
+//% if plan.heaviest_first
+    // Only now the list has to be there: the CTA may have started beside the launch that makes it.
+    wait_for_launch_before();
+//% endif
     const int listed = listed_tiles(p);
     int at = cta_x();
     for (u32 n = 0;; ++n) {

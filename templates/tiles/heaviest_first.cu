@@ -75,6 +75,9 @@ DEVICE int listed_before(const Params& p, int head) {
 extern "C" __global__ void __launch_bounds__(${ step.threads })
 ${ step.entry }(const __grid_constant__ Params p) {
     __shared__ __align__(16) u32 keys[kStretch];
+//% if step.resident
+    let_next_launch_start();
+//% endif
     const int heads = p.batch * p.heads;
     const int own = cta_x();
     const int first_merged = heads - merged_heads(p);
@@ -109,7 +112,7 @@ ${ step.entry }(const __grid_constant__ Params p) {
     }
     if (own == heads - 1 && threadIdx.x == 0) {
         p.tiles[0] = before;
-//% if step.counts_taken
+//% if step.resident
         *p.tiles_taken = 0;
 //% endif
     }

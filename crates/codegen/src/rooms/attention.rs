@@ -156,26 +156,25 @@ fn launches(plan: &Plan<AttentionPlan>, rules: &TokenRules) -> Vec<Step> {
     let tile_q = plan.room.tile_q;
     let all = [GridAxis::AllQTiles(tile_q), GridAxis::One, GridAxis::One];
     let mut steps = Vec::new();
+    // Resident CTAs count the tiles that they take, and leave forecasts to a launch of their own.
+    let resident = plan.room.schedule == Schedule::Specialised;
+    if plan.room.forecast && resident {
+        steps.push(Step::new(format!("{}_forecast", plan.name), &FORECAST, plan.threads, all, context! {}));
+    }
     if plan.room.heaviest_first {
-        // Resident CTAs count the tiles that they take, and leave forecasts to a launch of their own.
-        let resident = plan.room.schedule == Schedule::Specialised;
-        let values = context! { lists_cached => plan.room.forecast && !resident, counts_taken => resident };
+        let values = context! { lists_cached => plan.room.forecast && !resident, resident };
         let grid = [GridAxis::AllHeads, GridAxis::One, GridAxis::One];
         steps.push(Step::new(format!("{}_tiles", plan.name), &HEAVIEST_FIRST, 256, grid, values));
     }
     let grid = match plan.room.schedule {
-        Schedule::Specialised => {
-            if plan.room.forecast {
-                let entry = format!("{}_forecast", plan.name);
-                steps.push(Step::new(entry, &FORECAST, plan.threads, all, context! {}));
-            }
-            [GridAxis::ResidentQTiles(tile_q), GridAxis::One, GridAxis::One]
-        }
+        Schedule::Specialised => [GridAxis::ResidentQTiles(tile_q), GridAxis::One, GridAxis::One],
         Schedule::Portable if plan.room.heaviest_first => all,
         Schedule::Portable => [GridAxis::QTiles(tile_q), GridAxis::Heads, GridAxis::Batch],
     };
     let entry = if steps.is_empty() { plan.name.clone() } else { format!("{}_forward", plan.name) };
-    steps.push(Step::last(plan, entry, ATTENTION.of(plan.room.schedule), rules.functions.clone(), grid));
+    let attention = Step::last(plan, entry, ATTENTION.of(plan.room.schedule), rules.functions.clone(), grid);
+    // Its CTAs wait for the list themselves.
+    steps.push(if resident && plan.room.heaviest_first { attention.early() } else { attention });
     steps
 }
 
