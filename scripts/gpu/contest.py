@@ -5,6 +5,8 @@ import time
 
 # Launches of a contestant in a turn.
 FEWEST, MOST = 3, 400
+# Launches of a short contestant before the first turn: what a launch costs the host shows there.
+WARM_UP = 30
 # Multiply-adds of bf16 and f16 that the tensor cores of a Hopper multiprocessor do in a cycle, as operations.
 FLOPS_A_CYCLE = 4096
 
@@ -14,10 +16,14 @@ class Ours:
 
     def __init__(self, name, rows, row):
         self.name, self.rows, self.row, self.facts = name, rows, row, rows.facts[row]
-        self.flops = self.facts.get("flops")
+        self.flops, self.host_ms = self.facts.get("flops"), 0.0
 
     def launch(self, count):
-        return self.rows.launch(self.row, count)
+        start = time.perf_counter()
+        times = self.rows.launch(self.row, count)
+        # The library fills in all launches before it queues the first.
+        self.host_ms = max(0.0, (time.perf_counter() - start) * 1e3 - sum(times)) / count
+        return times
 
 
 class Peer:
@@ -25,7 +31,7 @@ class Peer:
 
     def __init__(self, name, calls, torch, device, flops=None):
         self.name, self.calls, self.torch, self.device, self.flops = name, calls, torch, device, flops
-        self.at = 0
+        self.at, self.host_ms = 0, 0.03
 
     def next(self):
         self.calls[self.at % len(self.calls)]()
@@ -73,6 +79,7 @@ def turns(contestants, clocks, rounds, seconds):
     for contestant in contestants:
         try:
             estimate = min(contestant.launch(FEWEST))
+            contestant.launch(WARM_UP if estimate < 1 else FEWEST)
         except Exception as problem:
             if isinstance(contestant, Ours):
                 raise
@@ -84,8 +91,8 @@ def turns(contestants, clocks, rounds, seconds):
         for name in list(found) if turn % 2 == 0 else list(reversed(found)):
             result, count = found[name], counts[name]
             if clocks:
-                # As long as the host needs to queue the launches.
-                clocks.start(1 + 0.03 * count)
+                # Longer than the host needs before the first launch is queued.
+                clocks.start(0.5 + 1.3 * count * result.contestant.host_ms)
             result.ms.append(statistics.median(result.contestant.launch(count)))
             if clocks:
                 cycles, ghz = clocks.stop()

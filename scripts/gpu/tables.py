@@ -92,6 +92,14 @@ def peers(setup, calls):
     return made, absent
 
 
+def by_sparsity(setup, arguments, names):
+    """Lines of a dense row, tiles in the order of the grid, and of sparse rows, heaviest first: what rules over Q and K get."""
+    if setup.dry:
+        return [([*arguments, "--sparsity", ",".join(map(str, (0, *SHARES)))], names)]
+    listed = ["--order", "heaviest-first", "--sparsity", ",".join(map(str, SHARES))]
+    return [([*arguments, "--order", "grid"], names[:1]), ([*arguments, *listed], names[1:])]
+
+
 def attention(setup, lines, make_peers, judge):
     """Rows of `sparsym bench attention` and their peers, judged."""
 
@@ -139,8 +147,7 @@ def attention_by_sparsity(setup, which):
             rows.append(line(setup, found[name], *saved(found[name], dense, share if short else None)))
         return rows
 
-    shares = ",".join(map(str, (0, *SHARES)))
-    found = attention(setup, [(shape(setup, n, "--sparsity", shares), names)], others, judge)
+    found = attention(setup, by_sparsity(setup, shape(setup, n), names), others, judge)
     return {"title": f"attention, N {n}, blocks of 128", **found}
 
 
@@ -180,9 +187,8 @@ def attention_by_blocks(setup, which):
             out.append(line(setup, found[name], *measures))
         return out
 
-    shares = ",".join(map(str, (0, *SHARES)))
-    arguments = shape(setup, n, "--block-q", rows, "--block-kv", 64, "--sparsity", shares)
-    return {"title": f"attention, N {n}, blocks of {rows}×64", **attention(setup, [(arguments, names)], others, judge)}
+    lines = by_sparsity(setup, shape(setup, n, "--block-q", rows, "--block-kv", 64), names)
+    return {"title": f"attention, N {n}, blocks of {rows}×64", **attention(setup, lines, others, judge)}
 
 
 @table("variants/d64", "variants/d96", "variants/d256", "variants/f16", "variants/causal")
@@ -246,7 +252,7 @@ def attention_at_an_eighth(setup, which):
     def judge(found):
         return [line(setup, found[name], Measure("TFLOP/s", found[name].tflops(), at_least=650))]
 
-    arguments = shape(setup, n, "--sparsity", "0.875")
+    arguments = shape(setup, n, "--sparsity", "0.875", *([] if setup.dry else ["--order", "heaviest-first"]))
     return {"title": f"attention, N {n}, 12.5 %", **attention(setup, [(arguments, [name])], dict, judge)}
 
 
