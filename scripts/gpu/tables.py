@@ -11,6 +11,10 @@ CACHED = (0.5, 0.75, 0.9)
 TABLES = {}
 
 
+def percent(share):
+    return f"{100 * share:.0f} %"
+
+
 def table(*names):
     """Registers a function as tables of these names; it gets the part of the name behind the slash."""
 
@@ -126,7 +130,7 @@ def dense_flops(setup, n, head_dim=None):
 def attention_by_sparsity(setup, which):
     """bf16, blocks of 128: dense beside the peers, and what skipped blocks save."""
     n = setup.sizes["n"][("short", "middle", "long").index(which)]
-    names = ["dense", *(f"{share:.0%} skipped" for share in SHARES)]
+    names = ["dense", *(f"{percent(share)} skipped" for share in SHARES)]
     flops = dense_flops(setup, n)
 
     def others():
@@ -165,7 +169,7 @@ def attention_by_blocks(setup, which):
     """Smaller blocks, beside libraries with blocks of 64."""
     n = setup.sizes["n"][2 if which == "64-long" else 1]
     rows = 128 if which == "128x64" else 64
-    names = ["dense", *(f"{share:.0%} skipped" for share in SHARES)]
+    names = ["dense", *(f"{percent(share)} skipped" for share in SHARES)]
 
     def others():
         made = setup.attention_peers(n)
@@ -174,15 +178,15 @@ def attention_by_blocks(setup, which):
         calls = {}
         for share in (0.0, *SHARES[:3]):
             flops = dense_flops(setup, n) * (1 - share)
-            calls[f"VSA at {share:.0%}"] = (lambda share=share: made().vsa(share), flops)
-        calls["FlexAttention at 75%"] = (lambda: made().flex_blocks(64, 0.75), dense_flops(setup, n) / 4)
+            calls[f"VSA at {percent(share)}"] = (lambda share=share: made().vsa(share), flops)
+        calls["FlexAttention at 75 %"] = (lambda: made().flex_blocks(64, 0.75), dense_flops(setup, n) / 4)
         return calls
 
     def judge(found):
         out = [line(setup, found["dense"], Measure("use", found["dense"].use(setup.multiprocessors)))]
         for share, name in zip(SHARES, names[1:]):
             measures = list(saved(found[name], found["dense"], None))
-            theirs = [found.get(f"VSA at {share:.0%}"), found.get(f"FlexAttention at {share:.0%}")]
+            theirs = [found.get(f"VSA at {percent(share)}"), found.get(f"FlexAttention at {percent(share)}")]
             measures += [times(found[name], peer) for peer in theirs if peer is not None]
             out.append(line(setup, found[name], *measures))
         return out
@@ -272,7 +276,7 @@ def projection(setup, room, lines, make_peers, judge):
 def gemm_q(setup, _):
     """The projection to heads, with a bias, beside cuBLAS; and what cached tiles save."""
     n, inner = setup.sizes["n"][1], setup.sizes["heads"] * setup.sizes["head_dim"]
-    flops, cached = 2.0 * n * inner * inner, [f"{share:.0%} cached" for share in CACHED]
+    flops, cached = 2.0 * n * inner * inner, [f"{percent(share)} cached" for share in CACHED]
 
     def others():
         return {"cuBLAS addmm": (lambda: setup.peers.addmm(setup.device, n, inner, inner), flops)}
@@ -296,7 +300,7 @@ def gemm_o(setup, _):
     """The projection back, over an interval: an Update and four Dispatches against five dense steps."""
     n, inner = setup.sizes["n"][1], setup.sizes["heads"] * setup.sizes["head_dim"]
     flops, shares = 2.0 * n * inner * inner, ",".join(map(str, CACHED))
-    steps = {kind: [f"{kind}, {share:.0%} cached" for share in CACHED] for kind in ("Update", "Dispatch")}
+    steps = {kind: [f"{kind}, {percent(share)} cached" for share in CACHED] for kind in ("Update", "Dispatch")}
 
     def others():
         return {"cuBLAS linear": (lambda: setup.peers.linear(setup.device, n, inner, inner), flops)}

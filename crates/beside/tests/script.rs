@@ -51,7 +51,7 @@ fn tables_come_without_pytorch_and_say_so() {
     assert_eq!(tables.len(), 4);
     let skipped = &tables[0]["rows"][1];
     assert!(skipped["density"].as_f64() < Some(1.0) && skipped["ms"].as_f64() > Some(0.0), "{skipped}");
-    assert!(fs::read_to_string(folder.path().join("out/bench.md")).unwrap().contains("| 50% skipped |"));
+    assert!(fs::read_to_string(folder.path().join("out/bench.md")).unwrap().contains("| 50 % skipped |"));
 
     let (status, said) = script(folder.path(), IDLE, Some(&library), &["bench", "--", "--only", "kitchen"]);
     assert_eq!(status, Some(1), "{said}");
