@@ -108,8 +108,8 @@ impl<B: Backend> KernelDevice<B> {
         })
     }
 
-    /// The machine.
-    pub(super) fn backend(&self) -> &B {
+    /// The machine, for kernels that are not generated here.
+    pub fn backend(&self) -> &B {
         &self.backend
     }
 

@@ -1,0 +1,63 @@
+//! Judges thousands of random calls of attention against f64 on the device itself: `fuzz_kernels --device cuda`.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use sparsym::device::emulator::Settings;
+use sparsym::device::{Cuda, Emulator};
+use sparsym::kernel::Target;
+use sparsym_tests::fuzz::{self, Range, Summary};
+
+/// Draws calls from seeds, runs each twice, and compares with f64 by a plain kernel on the same device.
+#[derive(Parser)]
+struct Options {
+    /// cuda, or "emulator TARGET".
+    #[arg(long)]
+    device: String,
+    /// How many calls.
+    #[arg(long, default_value_t = 10_000)]
+    count: u64,
+    /// Seed of the first one; the next has the next.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Most tokens of an item, at most 2000; 200 on the emulator.
+    #[arg(long)]
+    tokens: Option<usize>,
+    /// Threads that make numbers and launch; as many as there are cores if left out.
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(summary) => {
+            summary.failed.iter().for_each(|failed| println!("FAILED: {failed}"));
+            println!("{summary}");
+            if summary.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<Summary> {
+    let threads = options.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let range = |tokens: usize, pairs| Range {
+        seed: options.seed,
+        count: options.count,
+        most_tokens: options.tokens.unwrap_or(tokens).clamp(1, 2000),
+        most_pairs: pairs,
+        threads,
+    };
+    match options.device.split_once(' ') {
+        Some(("emulator", target)) => {
+            let settings = Settings { target: Target::parse(target)?, ..Settings::default() };
+            Ok(fuzz::run(&Emulator::open(settings)?, range(200, 60_000))?)
+        }
+        _ if options.device == "cuda" => Ok(fuzz::run(&Cuda::open(0).context("cuda")?, range(2000, 16_000_000))?),
+        _ => anyhow::bail!("{} is neither cuda nor \"emulator TARGET\"", options.device),
+    }
+}
