@@ -166,32 +166,47 @@ DEVICE void copy_v(const Params& p, u32 memory, u32 step, const KvTile& now, int
                 kTileKv, head, now.kv, b);
 }
 
-// The producer's thread. K of a kv tile is needed one step before its V.
+// The producer's thread. K of a kv tile is needed one step before its V, also where a tile ends.
 DEVICE void copy_all(const Params& p, u32 memory) {
+    prefetch_tensor_map(&p.q_boxes);
+    prefetch_tensor_map(&p.k_boxes);
+    prefetch_tensor_map(&p.v_boxes);
+    prefetch_tensor_map(&p.o_boxes);
     u32 step = 0;
+    KvTile before = {};    // whose V is to come
+    int before_head = 0;
+    int before_b = 0;
     for (u32 n = 0;; ++n) {
         const Work work = work_of(memory, n);
         if (work.kv_tiles == 0) {
-            return;
+            break;
         }
         const Tile tile = tile_of_rows(p, work.b, work.h, work.first_q);
         const int head = work.h / p.heads_per_kv_head;
         Descent walk = last_kv_tile(p, tile);
-        copy_k(p, memory, step, walk.now, head, work.b);
-        wait_free(memory + kQFree, 1, n);
-        copy_panels(memory + kQAt, &p.q_boxes, memory + kQFull, kTileQ, work.h, work.first_q,
-                    work.b);
         #pragma unroll 1
-        for (int left = work.kv_tiles - 1; left > 0; --left) {
-            const KvTile before = walk.now;
-            next_lower_kv_tile(walk, p, tile);
-            copy_k(p, memory, step + 1, walk.now, head, work.b);
-            copy_v(p, memory, step, before, head, work.b);
+        for (int left = work.kv_tiles;; next_lower_kv_tile(walk, p, tile)) {
+            copy_k(p, memory, step, walk.now, head, work.b);
+            if (left == work.kv_tiles) {
+                wait_free(memory + kQFree, 1, n);
+                copy_panels(memory + kQAt, &p.q_boxes, memory + kQFull, kTileQ, work.h,
+                            work.first_q, work.b);
+            }
+            if (step > 0) {
+                copy_v(p, memory, step - 1, before, before_head, before_b);
+            }
+            before = walk.now;
+            before_head = head;
+            before_b = work.b;
             ++step;
+            if (--left == 0) {
+                break;
+            }
         }
-        copy_v(p, memory, step, walk.now, head, work.b);
-        ++step;
         mbarrier_arrive(memory + kSlotFree + 8 * (n % kTileSlots));
+    }
+    if (step > 0) {
+        copy_v(p, memory, step - 1, before, before_head, before_b);
     }
 }
 
