@@ -96,6 +96,22 @@ fn projections() {
     }
 }
 
+/// The same where warpgroups multiply: a text of its own, under the name of such a target.
+#[test]
+fn specialised_projections() {
+    let target = Target::parse("sm_90a").expect("sm_90a is known");
+    let rope = Some(RopePairs::Half);
+    let all = ToHeads { block: Some(128), bias: true, norm: true, rope, means: Some(128) };
+    let halves = ToHeads { block: Some(64), ..ToHeads::default() };
+    for of in [ToHeads::default(), all, halves] {
+        let projection = RoomRequest::GemmQ(of);
+        let wanted = Wanted { projection: Some(projection), ..plain(&Strategy::dense(), Room::GemmQ) };
+        let kernel = wanted.generate(target).expect("sm_90a has every projection");
+        let name = name_without_hash(&kernel.name);
+        snapshot_of(&name, &kernel.plan.summary(), &kernel.source);
+    }
+}
+
 /// What a kernel does not need does not occur in it, not even as a word.
 #[test]
 fn absent_parts_leave_no_trace() {

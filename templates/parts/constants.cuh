@@ -45,8 +45,10 @@ constexpr int kPanels = kHeadDim / 8 / kPanelChunks;
 //# part kRowsPerPass
 constexpr int kRowsPerPass = kThreads / kPanelChunks;
 static_assert(kRowsPerPass % 8 == 0, "every pass of a load covers whole swizzle periods");
+//# part kTileHeads
+constexpr int kTileHeads = ${ plan.tile_heads };    // heads whose columns a tile has
 //# part kGroupTiles
-constexpr int kGroupTiles = 16;    // row tiles whose operands are meant to stay in L2 together
+constexpr int kGroupTiles = ${ plan.group_tiles };    // row tiles whose operands are meant to stay in L2 together
 //# part kOutChunks
 constexpr int kOutChunks = (kTileN + 63) / 64 * 8;    // of a row of the product on its way out
 //# part kHeadroom

@@ -43,6 +43,7 @@ pub use kernel::{GridAxis, Kernel, Launch};
 pub use lower::reads_means_alone;
 pub use params::{
     Argument, Array, BoxAxis, Boxes, Buffer, Field, Length, Number, Numbers, Params, ProductTiles, Sizes, Source,
+    TileColumns,
 };
 pub use plan::{
     AttentionPlan, Cut, FromHeadsPlan, GemmPlan, Plan, Region, Roles, RoomPlan, Rules, SharedLayout, SymbolsPlan,

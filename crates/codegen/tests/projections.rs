@@ -2,7 +2,7 @@
 
 use sparsym_codegen::{
     Argument, Buffer, FromHeads, GridAxis, Kernel, Numbers, Product, ProductTiles, Request, RoomPlan, RoomRequest,
-    Sizes, SummedHeads, Target, ToHeads, generate, name_without_hash,
+    Sizes, SummedHeads, Target, TileColumns, ToHeads, generate, name_without_hash,
 };
 use sparsym_ir::DType;
 use sparsym_ir::projection::{RopePairs, Stream, Summed};
@@ -149,7 +149,7 @@ fn tiles_start_at_multiples_of_the_tile_in_the_joint_sequence() {
     assert_eq!(q.launches[1].ctas(&of(&later), 4), [2 * 3, 1, 1]);
     let none = Stream { rows: 0, ..STREAM };
     assert_eq!(q.launches[1].ctas(&of(&none), 4), [0, 1, 1]);
-    let tiles = Buffer::Tiles(ProductTiles { rows: 128, columns: None });
+    let tiles = Buffer::Tiles(ProductTiles { rows: 128, columns: TileColumns::OfHeads(1) });
     assert!(q.arguments(&of(&STREAM)).iter().any(|(_, argument)| *argument == Argument::Buffer(tiles)));
     assert_eq!(tiles.workspace_bytes(&of(&STREAM)), Some(4 * (1 + 2 * 5 * 3)));
 

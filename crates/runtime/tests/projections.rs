@@ -498,7 +498,7 @@ fn y_of_every_head_dimension() {
 #[test]
 fn stages_differ_by_target() {
     let stream = Stream { batch: 1, heads: 2, ..SIZES };
-    for target in ["sm_89", "sm_90a", "sm_120"] {
+    for target in ["sm_89", "sm_90", "sm_120"] {
         Call { target, ..Call::new(Room::GemmQ, Stream { width: 328, ..stream }, FULL) }.check_q();
         let whole = Projection { summed: Summed::Both, bias: true, partials: true, ..SPARSE };
         Call { target, ..Call::new(Room::GemmO, stream, whole) }.check_o();

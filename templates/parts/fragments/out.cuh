@@ -11,6 +11,17 @@ DEVICE void put_rounded(u32 to, const Product& product) {
     }
     __syncwarp();
 }
+//# part put_fragments
+// The same by stmatrix, 16 columns at a time.
+DEVICE void put_fragments(u32 to, const Product& product) {
+    const int lane = thread_x() % 32;
+    UNROLL for (int n = 0; n < kTileN / 16; ++n) {
+        const float(&c)[4] = product.c[0][2 * n];
+        const float(&d)[4] = product.c[0][2 * n + 1];
+        stmatrix_x4(to + out_offset(lane % 16, 2 * n + lane / 16), pack_pair(c[0], c[1]),
+                    pack_pair(c[2], c[3]), pack_pair(d[0], d[1]), pack_pair(d[2], d[3]));
+    }
+}
 //# part put_output
 // O ← O / l, rounded, to the warp's rows of a shared tile, and lse = ${ "m + ln l" if plan.score else "ln(2^m · l)" }
 DEVICE void put_output(u32 to, Accumulator& acc, const Params& p, const Tile& tile) {

@@ -24,3 +24,23 @@ constexpr int kBarriersAt = ${ plan.shared.regions.barriers.at };
 constexpr int kSlotsAt = ${ plan.shared.regions.slots.at };
 //# part kNotesAt
 constexpr int kNotesAt = ${ plan.shared.regions.notes.at };
+//# part kOutBytes
+constexpr int kOutBytes = kTileQ * kOutChunks * 16;    // of a head
+//# part kSumsAt
+constexpr int kSumsAt = ${ plan.shared.regions.sums.at };
+//# part kSumsBytes
+constexpr int kSumsBytes = ${ plan.shared.regions.sums.bytes } / 2;    // of a tile
+//# part kHeadSums
+constexpr int kHeadSums = kSumsBytes / kTileHeads;    // of a head of it
+//# part kTilesAt
+constexpr int kTilesAt = ${ plan.shared.regions.tiles.at };    // tiles that are handed on
+//# part kTileFullAt
+constexpr int kTileFullAt = ${ plan.shared.regions.tile_full.at };
+//# part kTileFreeAt
+constexpr int kTileFreeAt = ${ plan.shared.regions.tile_free.at };
+//# part kFullAt
+constexpr int kFullAt = ${ plan.shared.regions.full.at };    // mbarriers: a stage has come
+//# part kFreeAt
+constexpr int kFreeAt = ${ plan.shared.regions.free.at };    // nobody reads it any more
+//# part kListAt
+constexpr int kListAt = 4;    // where in the words of p.tiles the list starts

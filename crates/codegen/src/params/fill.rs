@@ -8,7 +8,7 @@ use sparsym_ir::projection::Stream;
 use sparsym_ir::strategy::{MOST_ORDER, MOST_TERMS, TableAxis, Value};
 
 use super::layout::Params;
-use super::source::{Argument, Array, Boxes, Buffer, Length, Number, ProductTiles, Source};
+use super::source::{Argument, Array, Boxes, Buffer, Length, Number, ProductTiles, Source, TileColumns};
 
 /// All numbers of one call.
 #[derive(Clone, Copy, Debug)]
@@ -134,14 +134,24 @@ impl<'a> Numbers<'a> {
     }
 
     fn boxes(&self, boxes: Boxes) -> Argument {
-        let extents = boxes.axes.map(|axis| match axis.length {
-            Length::Fixed(length) => u64::from(length),
-            Length::Of(number) => match self.number(number) {
-                Argument::I32(length) => length as u64,
-                other => panic!("{number:?} is no length but {other:?}"),
-            },
-        });
-        Argument::Boxes { of: boxes.of, extents, in_box: boxes.axes.map(|axis| axis.in_box) }
+        let number = |number| match self.number(number) {
+            Argument::I32(length) => length as u64,
+            other => panic!("{number:?} is no length but {other:?}"),
+        };
+        let (mut first, mut before) = (0, 1);
+        let (mut extents, mut strides) = ([0; 4], [0; 4]);
+        for (n, axis) in boxes.axes.iter().enumerate() {
+            let (all, start, length) = match axis.length {
+                Length::Fixed(length) => (u64::from(length), 0, u64::from(length)),
+                Length::Of(all) => (number(all), 0, number(all)),
+                Length::Window { all, first, length } => (number(all), number(first), number(length)),
+            };
+            (extents[n], strides[n]) = (length, before);
+            first += start * before;
+            before *= all;
+        }
+        let [_, strides @ ..] = strides;
+        Argument::Boxes { of: boxes.of, first, extents, strides, in_box: boxes.axes.map(|axis| axis.in_box) }
     }
 
     fn number(&self, number: Number) -> Argument {
@@ -270,7 +280,10 @@ impl ProductTiles {
     }
 
     fn column_tiles(self, stream: &Stream) -> usize {
-        self.columns.map_or(stream.heads, |columns| stream.width.div_ceil(columns as usize))
+        match self.columns {
+            TileColumns::OfHeads(heads) => stream.heads.div_ceil(heads as usize),
+            TileColumns::OfModel(columns) => stream.width.div_ceil(columns as usize),
+        }
     }
 
     /// Of all batch items.
@@ -306,6 +319,7 @@ impl Buffer {
             Buffer::QTiles(rows) => 4 * (1 + numbers.all_q_tiles(rows)),
             Buffer::TilesTaken => 4,
             Buffer::Tiles(tiles) => 4 * (1 + tiles.count(numbers.stream())),
+            Buffer::HeadTiles(tiles) => 16 * (1 + tiles.count(numbers.stream())),
             Buffer::Differences => 2 * numbers.orders() * numbers.stream().head_shape().iter().product::<usize>(),
             _ => return None,
         })

@@ -42,6 +42,15 @@ pub enum Length {
     Fixed(u32),
     /// A number of the call.
     Of(Number),
+    /// That of a window. The tensor goes on before and behind it, and copies do not reach beyond the window.
+    Window {
+        /// Elements of the tensor.
+        all: Number,
+        /// Of these, the first in the window.
+        first: Number,
+        /// Elements in the window.
+        length: Number,
+    },
 }
 
 /// An array in the parameter struct; its length is that of the longest forecast.
@@ -164,6 +173,8 @@ pub enum Buffer {
     TilesTaken,
     /// Workspace of gemm_q, u32: how many tiles are computed, and which.
     Tiles(ProductTiles),
+    /// The same with four words for each tile of several heads.
+    HeadTiles(ProductTiles),
     /// gemm_o writes it: `[B, rows, C]`.
     Y,
     /// gemm_o: the n-th partial that is added, `[B, rows, C]`.
@@ -189,8 +200,12 @@ pub enum Argument {
     Boxes {
         /// Where the tensor lies.
         of: Buffer,
+        /// Elements of the buffer before the first one that copies reach.
+        first: u64,
         /// Elements along each axis.
         extents: [u64; 4],
+        /// Elements from one index to the next, from the second axis on.
+        strides: [u64; 3],
         /// Elements of a box along each.
         in_box: [u32; 4],
     },
@@ -243,6 +258,16 @@ pub enum Number {
 pub struct ProductTiles {
     /// Rows of a tile.
     pub rows: u32,
-    /// Columns of a tile; None: those of one head.
-    pub columns: Option<u32>,
+    /// Columns of a tile.
+    pub columns: TileColumns,
+}
+
+/// Columns of a tile of a product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TileColumns {
+    /// Those of so many heads.
+    OfHeads(u32),
+    /// So many of the model width.
+    OfModel(u32),
 }

@@ -158,11 +158,16 @@ const DECIDE: &str = "; rules over blocks then decide for other tokens";
 pub(crate) fn to_heads(request: &Request<'_>, of: &ToHeads) -> Result<Choice<ProjectionTile>, Finding> {
     first(request, |schedule| {
         let tile = ProjectionTile::to_heads(schedule, request.head_dim as u32)?;
-        Some(to_heads_by(tile, request, of))
+        Some(to_heads_by(schedule, tile, request, of))
     })
 }
 
-fn to_heads_by(tile: ProjectionTile, request: &Request<'_>, of: &ToHeads) -> Result<ProjectionTile, Finding> {
+fn to_heads_by(
+    schedule: Schedule,
+    tile: ProjectionTile,
+    request: &Request<'_>,
+    of: &ToHeads,
+) -> Result<ProjectionTile, Finding> {
     obey(&tile, of.block)?;
     let whole = |block: u32| block != 0 && block.is_multiple_of(32) && tile.rows.is_multiple_of(block);
     if let Some(block) = of.means.filter(|&block| !whole(block)) {
@@ -177,7 +182,7 @@ fn to_heads_by(tile: ProjectionTile, request: &Request<'_>, of: &ToHeads) -> Res
             format!("no projection makes means of blocks of {means} tokens where S_c has blocks of {block}"),
             "use one block for both",
         )),
-        _ => filled(tile, request),
+        _ => filled(schedule, tile, request, of.means.is_some()),
     }
 }
 
@@ -188,7 +193,7 @@ fn to_heads_by(tile: ProjectionTile, request: &Request<'_>, of: &ToHeads) -> Res
 pub(crate) fn from_heads(request: &Request<'_>, block: Option<u32>) -> Result<Choice<ProjectionTile>, Finding> {
     first(request, |schedule| {
         let tile = ProjectionTile::from_heads(schedule, request.head_dim as u32)?;
-        Some(obey(&tile, block).and_then(|()| filled(tile, request)))
+        Some(obey(&tile, block).and_then(|()| filled(schedule, tile, request, false)))
     })
 }
 
@@ -229,14 +234,25 @@ fn obey(tile: &ProjectionTile, block: Option<u32>) -> Result<(), Finding> {
     }
 }
 
-/// As many CTAs and stages as the SM has room for; CTAs first, because one works while another waits or finishes.
-fn filled(tile: ProjectionTile, request: &Request<'_>) -> Result<ProjectionTile, Finding> {
+/// As many CTAs and stages as the SM has room for; CTAs first, because one works while another waits or finishes. A CTA with
+/// roles does all that by itself.
+fn filled(
+    schedule: Schedule,
+    tile: ProjectionTile,
+    request: &Request<'_>,
+    means: bool,
+) -> Result<ProjectionTile, Finding> {
     const SYSTEM: u32 = 1024; // of the SM's shared memory, for each CTA
     let target = request.target;
-    [(2, 3), (2, 2), (1, 3), (1, 2)]
-        .map(|(ctas_per_sm, stages)| ProjectionTile { ctas_per_sm, stages, ..tile })
-        .into_iter()
-        .find(|tile| tile.ctas_per_sm * (tile.shared().bytes + SYSTEM) <= target.shared_bytes() + SYSTEM)
+    let fillings: &[(u32, u32)] = match schedule {
+        Schedule::Specialised => &[(1, 4), (1, 3)],
+        Schedule::Portable => &[(2, 3), (2, 2), (1, 3), (1, 2)],
+    };
+    let bytes = |tile: &ProjectionTile| tile.shared(schedule, means).bytes;
+    fillings
+        .iter()
+        .map(|&(ctas_per_sm, stages)| ProjectionTile { ctas_per_sm, stages, ..tile })
+        .find(|tile| tile.ctas_per_sm * (bytes(tile) + SYSTEM) <= target.shared_bytes() + SYSTEM)
         .ok_or_else(|| {
             let what = format!("{} has no room for a tile of {}×{}", target.name(), tile.rows, tile.columns);
             Finding::new(Code::NoTile, what, "use a smaller head dimension")

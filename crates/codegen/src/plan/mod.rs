@@ -147,6 +147,8 @@ pub struct GemmPlan<P> {
     pub stages: u32,
     /// Chunks of a swizzle group.
     pub group_chunks: u32,
+    /// Row tiles whose operands are meant to stay in L2 together.
+    pub group_tiles: u32,
     /// Which extent of the product may end inside a tile.
     pub cut: Cut,
     /// S_c is read; otherwise every tile and every head is computed.
@@ -171,6 +173,8 @@ pub enum Cut {
 /// What a projection to heads has.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct ToHeadsPlan {
+    /// Heads whose columns a CTA computes at once.
+    pub tile_heads: u32,
     /// Each head's row is normalised.
     pub norm: bool,
     /// Each head's row is turned.

@@ -151,8 +151,10 @@ pub(crate) fn group_chunks(head_dim: u32) -> u32 {
 pub(crate) struct ProjectionTile {
     /// Rows of the product.
     pub rows: u32,
-    /// Columns of the product.
+    /// Columns of the product; of several heads those of one.
     pub columns: u32,
+    /// Heads whose columns it has, side by side.
+    pub heads: u32,
     /// Columns of the operands in a step of the loop.
     pub depth: u32,
     /// Tiles of 16 rows that one warp owns.
@@ -163,22 +165,48 @@ pub(crate) struct ProjectionTile {
     pub ctas_per_sm: u32,
 }
 
+/// Bytes after which the swizzle of rows of 128 bytes begins again.
+const SWIZZLE_PERIOD: u32 = 1024;
+
 impl ProjectionTile {
-    /// Threads of a CTA.
-    pub(crate) const THREADS: u32 = 128;
+    /// Threads of a CTA: of four warps; or of a warpgroup that loads and two that multiply.
+    pub(crate) fn threads(schedule: Schedule) -> u32 {
+        match schedule {
+            Schedule::Specialised => 384,
+            Schedule::Portable => 128,
+        }
+    }
+
+    /// What the warpgroups of a CTA do: two with 128 accumulators a thread leave few registers to the one that loads.
+    pub(crate) fn roles(schedule: Schedule) -> Option<Roles> {
+        (schedule == Schedule::Specialised).then_some(Roles { producer: 24, consumer: 240 })
+    }
+
+    /// Row tiles whose operands are meant to stay in L2 together; measured for each schedule.
+    pub(crate) fn group_tiles(schedule: Schedule) -> u32 {
+        match schedule {
+            Schedule::Specialised => 8,
+            Schedule::Portable => 16,
+        }
+    }
 
     /// Of a projection to heads. It has the columns of one head, so that S_c is obeyed exactly and a thread quad has whole
     /// rows to normalise; 128 accumulators a thread are the most that leave room for operands.
     pub(crate) fn to_heads(schedule: Schedule, columns: u32) -> Option<ProjectionTile> {
-        let (rows, row_tiles) = if columns == 256 { (64, 1) } else { (128, 2) };
-        let portable = ProjectionTile { rows, columns, depth: 64, row_tiles, stages: 2, ctas_per_sm: 1 };
-        (schedule == Schedule::Portable).then_some(portable)
+        let tile = ProjectionTile { rows: 128, columns, heads: 1, depth: 64, row_tiles: 1, stages: 2, ctas_per_sm: 1 };
+        match schedule {
+            // As many heads as fit the 256 columns of the widest product.
+            Schedule::Specialised => Some(ProjectionTile { heads: 256 / columns, ..tile }),
+            Schedule::Portable if columns == 256 => Some(ProjectionTile { rows: 64, ..tile }),
+            Schedule::Portable => Some(ProjectionTile { row_tiles: 2, ..tile }),
+        }
     }
 
     /// Of a projection back from heads; a step lies in one head.
     pub(crate) fn from_heads(schedule: Schedule, head_dim: u32) -> Option<ProjectionTile> {
         let depth = if head_dim.is_multiple_of(64) { 64 } else { 32 };
-        let portable = ProjectionTile { rows: 128, columns: 128, depth, row_tiles: 2, stages: 2, ctas_per_sm: 1 };
+        let portable =
+            ProjectionTile { rows: 128, columns: 128, heads: 1, depth, row_tiles: 2, stages: 2, ctas_per_sm: 1 };
         (schedule == Schedule::Portable).then_some(portable)
     }
 
@@ -192,14 +220,22 @@ impl ProjectionTile {
         (self.columns * 2).next_multiple_of(128)
     }
 
-    /// Stages of both operands; the product on its way out takes their place.
-    pub(crate) fn shared(&self) -> SharedLayout {
-        let [a, b] = [self.rows, self.columns].map(|rows| rows * self.row_bytes());
-        SharedLayout::default().ring(&[("a", a), ("b", b)], a + b, self.stages).over(
-            "out",
-            self.rows * self.out_row_bytes(),
-            "a",
-        )
+    /// Stages of both operands. Then the product on its way out: in their place, or, if stores and loads of the next tile
+    /// overlap, behind them, and with it sums for `means` of blocks, tiles that are handed on and barriers.
+    pub(crate) fn shared(&self, schedule: Schedule, means: bool) -> SharedLayout {
+        let [a, b] = [self.rows, self.columns * self.heads].map(|rows| rows * self.row_bytes());
+        let ring = SharedLayout::default().ring(&[("a", a), ("b", b)], a + b, self.stages);
+        let out = self.rows * self.out_row_bytes() * self.heads;
+        if schedule == Schedule::Portable {
+            return ring.over("out", out, "a");
+        }
+        const SLOTS: u32 = 2; // tiles that are handed on ahead
+        let sums = SLOTS * self.rows / 32 * self.columns * self.heads * 4;
+        let staged = ring.region("out", out, SWIZZLE_PERIOD);
+        let staged = if means { staged.region("sums", sums, 16) } else { staged };
+        let barriers = [("full", self.stages), ("free", self.stages), ("tile_full", SLOTS), ("tile_free", SLOTS)];
+        let handed = staged.region("tiles", 16 * SLOTS, 16);
+        barriers.iter().fold(handed, |layout, &(name, barriers)| layout.region(name, 8 * barriers, 8))
     }
 
     /// Rows of the tile that S_c of this block decides together: all of them if it is not read.

@@ -2,7 +2,7 @@
 
 use sparsym_ir::Findings;
 
-use crate::params::{Field, Number, ProductTiles, Source};
+use crate::params::{Field, Number, ProductTiles, Source, TileColumns};
 use crate::plan::choose::{self, Choice};
 use crate::plan::tile::{self, ProjectionTile};
 use crate::plan::{Cut, GemmPlan, Plan};
@@ -15,13 +15,15 @@ pub(super) struct Product<'a> {
     pub text_block: Option<u32>,
     pub bias: bool,
     pub cut: Cut,
+    /// Block means are made.
+    pub means: bool,
     pub name: &'a str,
     pub name_parts: &'a [(bool, &'a str)],
 }
 
 impl Product<'_> {
     pub(super) fn plan<P>(self, request: &Request<'_>, parts: P) -> Plan<GemmPlan<P>> {
-        let Product { choice: Choice { schedule, tile }, block, text_block, bias, cut, name, name_parts } = self;
+        let Product { choice: Choice { schedule, tile }, block, text_block, bias, cut, means, name, name_parts } = self;
         let room = GemmPlan {
             schedule,
             block_q: text_block,
@@ -32,6 +34,7 @@ impl Product<'_> {
             row_tiles: tile.row_tiles,
             stages: tile.stages,
             group_chunks: tile::group_chunks(tile.depth),
+            group_tiles: ProjectionTile::group_tiles(schedule),
             cut,
             sparse: block.is_some(),
             bias,
@@ -39,9 +42,10 @@ impl Product<'_> {
         };
         let block = text_block.map_or(String::new(), |block| format!("q{block}_"));
         let tail = format!("{block}d{}_{}", request.head_dim, request.dtype.name());
-        let mut plan = Plan::new(request, ProjectionTile::THREADS, room, name, name_parts, &tail);
+        let mut plan = Plan::new(request, ProjectionTile::threads(schedule), room, name, name_parts, &tail);
         plan.ctas_per_sm = (tile.ctas_per_sm > 1).then_some(tile.ctas_per_sm);
-        plan.shared = tile.shared();
+        plan.shared = tile.shared(schedule, means);
+        plan.roles = ProjectionTile::roles(schedule);
         plan
     }
 }
@@ -62,7 +66,11 @@ pub(super) fn check(request: &Request<'_>, block: Option<u32>) -> Result<(), Fin
 /// The sizes of a stream, and how its product is cut into tiles.
 pub(super) fn sizes(tiles: ProductTiles) -> Vec<Field> {
     let int = |name, number, comment| Field::new(name, "int", Source::Number(number), comment);
-    let columns = if tiles.columns.is_none() { "H: tiles along the columns of Q" } else { "along the columns of Y" };
+    let columns = match tiles.columns {
+        TileColumns::OfHeads(1) => "H: tiles along the columns of Q",
+        TileColumns::OfHeads(_) => "along the columns of Q",
+        TileColumns::OfModel(_) => "along the columns of Y",
+    };
     vec![
         int("batch", Number::Batch, "B"),
         int("n_tokens", Number::NQ, "N: tokens of the joint sequence"),

@@ -9,7 +9,7 @@ use super::gemm::{self, Product};
 use super::{Draft, Room};
 use crate::kernel::{GridAxis, Step};
 use crate::padding::no_kernel;
-use crate::params::{Array, Buffer, Field, Number, ProductTiles, Source};
+use crate::params::{Array, Buffer, Field, Number, ProductTiles, Source, TileColumns};
 use crate::plan::{Cut, FromHeadsPlan, GemmPlan, Plan, choose, tile};
 use crate::request::{self, FromHeads, Request};
 use crate::text::{DIFFERENCES, GEMM_O};
@@ -49,6 +49,7 @@ fn plan(request: &Request<'_>, of: &FromHeads) -> Result<Plan<GemmPlan<FromHeads
         text_block: block,
         bias,
         cut: Cut::Columns,
+        means: false,
         name: if differences { "gemm_o_differences" } else { "gemm_o" },
         name_parts: &[
             (block.is_some() && !differences, "sparse"),
@@ -62,7 +63,7 @@ fn plan(request: &Request<'_>, of: &FromHeads) -> Result<Plan<GemmPlan<FromHeads
 }
 
 fn tiles(room: &GemmPlan<FromHeadsPlan>) -> ProductTiles {
-    ProductTiles { rows: room.tile_q, columns: Some(room.tile_n) }
+    ProductTiles { rows: room.tile_q, columns: TileColumns::OfModel(room.tile_n) }
 }
 
 /// All fields that the kernel may read, in tensor-life order.

@@ -8,10 +8,11 @@ use super::gemm::{self, Product};
 use super::{Draft, Room};
 use crate::kernel::{GridAxis, Step};
 use crate::padding::no_kernel;
-use crate::params::{Buffer, Field, Number, ProductTiles, Source};
+use crate::params::{BoxAxis, Boxes, Buffer, Field, Length, Number, ProductTiles, Source, TileColumns};
 use crate::plan::{Cut, GemmPlan, Plan, ToHeadsPlan, choose, tile};
 use crate::request::{Request, ToHeads};
-use crate::text::{GEMM_Q, TILES};
+use crate::schedule::Schedule;
+use crate::text::{GEMM_Q, HEAD_TILES, TILES};
 
 impl Room for ToHeads {
     type Plan = GemmPlan<ToHeadsPlan>;
@@ -21,7 +22,7 @@ impl Room for ToHeads {
     }
 
     fn draft(&self, plan: &Plan<Self::Plan>) -> Draft {
-        Draft::without_rules(launches(plan), fields(tiles(&plan.room)), absent(&plan.room))
+        Draft::without_rules(launches(plan), fields(plan), absent(&plan.room))
     }
 }
 
@@ -31,14 +32,18 @@ fn plan(request: &Request<'_>, of: &ToHeads) -> Result<Plan<GemmPlan<ToHeadsPlan
     if !tile::HEAD_DIMS.contains(&request.head_dim) {
         return Err(no_head_dim(request, of).into());
     }
+    let choice = choose::to_heads(request, of)?;
+    let (tile_heads, specialised) = (choice.tile.heads, choice.schedule == Schedule::Specialised);
     let product = Product {
-        choice: choose::to_heads(request, of)?,
+        choice,
         block: of.block,
         text_block,
         bias: of.bias,
         cut: Cut::Depth,
+        means: of.means.is_some(),
         name: "gemm_q",
         name_parts: &[
+            (specialised, "specialised"),
             (of.block.is_some(), "sparse"),
             (of.bias, "bias"),
             (of.norm, "norm"),
@@ -46,7 +51,7 @@ fn plan(request: &Request<'_>, of: &ToHeads) -> Result<Plan<GemmPlan<ToHeadsPlan
             (of.means.is_some(), "means"),
         ],
     };
-    Ok(product.plan(request, ToHeadsPlan { norm: of.norm, rope: of.rope, means: of.means.is_some() }))
+    Ok(product.plan(request, ToHeadsPlan { tile_heads, norm: of.norm, rope: of.rope, means: of.means.is_some() }))
 }
 
 /// A mean square over more channels is smaller, and a rotation of halves finds its pairs elsewhere.
@@ -72,13 +77,19 @@ fn no_head_dim(request: &Request<'_>, of: &ToHeads) -> Finding {
 }
 
 fn tiles(room: &GemmPlan<ToHeadsPlan>) -> ProductTiles {
-    ProductTiles { rows: room.tile_q, columns: None }
+    ProductTiles { rows: room.tile_q, columns: TileColumns::OfHeads(room.parts.tile_heads) }
 }
 
 /// All fields that the kernel may read, in tensor-life order.
-fn fields(tiles: ProductTiles) -> Vec<Field> {
+fn fields(plan: &Plan<GemmPlan<ToHeadsPlan>>) -> Vec<Field> {
     use Source::{Buffer as B, Number as N};
-    let mut fields = vec![
+    let (room, tiles) = (&plan.room, tiles(&plan.room));
+    let list = match room.schedule {
+        Schedule::Specialised => Buffer::HeadTiles(tiles),
+        Schedule::Portable => Buffer::Tiles(tiles),
+    };
+    let mut fields = boxes(plan);
+    fields.extend([
         Field::new("x", "const u16*", B(Buffer::X), "[B, rows, C]"),
         Field::new("w", "const u16*", B(Buffer::W), "[H·D, C]"),
         Field::new("bias", "const u16*", B(Buffer::Bias), "[H·D]"),
@@ -86,24 +97,53 @@ fn fields(tiles: ProductTiles) -> Vec<Field> {
         Field::new("rope_cos", "const float*", B(Buffer::RopeCos), "[N, D/2]"),
         Field::new("rope_sin", "const float*", B(Buffer::RopeSin), "[N, D/2]"),
         Field::new("s_c", "const u32*", B(Buffer::CacheSymbol), "[B, T_q] rows of H bits"),
-        Field::new("tiles", "u32*", B(Buffer::Tiles(tiles)), "how many are computed, and which"),
+        Field::new("tiles", "u32*", B(list), "how many are computed, and which"),
+        Field::new("tiles_taken", "u32*", B(Buffer::TilesTaken), "beyond the first one of each CTA"),
         Field::new("q", "u16*", B(Buffer::QOut), "[B, N, H, D]"),
         Field::new("block_means", "float*", B(Buffer::BlockMeans), "[B, H, T_q, D]"),
-    ];
+    ]);
     fields.extend(gemm::sizes(tiles));
     fields.push(Field::new("eps", "float", N(Number::Eps), "added to the mean square"));
     fields
 }
 
+/// Tensors that bulk copies read and write.
+fn boxes(plan: &Plan<GemmPlan<ToHeadsPlan>>) -> Vec<Field> {
+    let of = |name, buffer, axes: [(Length, u32); 4], comment| {
+        let axes = axes.map(|(length, in_box)| BoxAxis { length, in_box });
+        Field::new(name, "TensorMap", Source::Boxes(Boxes { of: buffer, axes }), comment)
+    };
+    let (room, head_dim) = (&plan.room, Length::Fixed(plan.head_dim));
+    let [width, rows, heads, batch] = [Number::Width, Number::Rows, Number::Heads, Number::Batch].map(Length::Of);
+    let one = (Length::Fixed(1), 1);
+    // Rows beyond the stream are those of other ones.
+    let stream = Length::Window { all: Number::NQ, first: Number::FirstToken, length: Number::Rows };
+    let stored_rows = room.subtile_rows.min(WARPGROUP_ROWS);
+    vec![
+        of("x_boxes", Buffer::X, [(width, room.tile_k), (rows, room.tile_q), (batch, 1), one], "[B, rows, C]"),
+        of("w_boxes", Buffer::W, [(width, room.tile_k), (head_dim, room.tile_n), (heads, 1), one], "[H, D, C]"),
+        of("q_boxes", Buffer::QOut, [(head_dim, 64), (heads, 1), (stream, stored_rows), (batch, 1)], "[B, N, H, D]"),
+    ]
+}
+
+/// Rows that a warpgroup stores.
+const WARPGROUP_ROWS: u32 = 64;
+
 /// With S_c a first launch lists the tiles that are computed.
 fn launches(plan: &Plan<GemmPlan<ToHeadsPlan>>) -> Vec<Step> {
-    let grid = [GridAxis::Tiles(tiles(&plan.room)), GridAxis::One, GridAxis::One];
+    let (along, list) = match plan.room.schedule {
+        Schedule::Specialised => (GridAxis::ResidentTiles(tiles(&plan.room)), &HEAD_TILES),
+        Schedule::Portable => (GridAxis::Tiles(tiles(&plan.room)), &TILES),
+    };
+    let grid = [along, GridAxis::One, GridAxis::One];
     let product = |entry| Step::last(plan, entry, GEMM_Q.of(plan.room.schedule), String::new(), grid);
     if !plan.room.sparse {
         return vec![product(plan.name.clone())];
     }
-    let list = Step::new(format!("{}_tiles", plan.name), &TILES, 512, [GridAxis::One; 3], context! {});
-    vec![list, product(format!("{}_product", plan.name))]
+    let list = Step::new(format!("{}_tiles", plan.name), list, 512, [GridAxis::One; 3], context! {});
+    let product = product(format!("{}_product", plan.name));
+    // Resident CTAs wait for the list themselves.
+    vec![list, if plan.room.schedule == Schedule::Specialised { product.early() } else { product }]
 }
 
 /// What the kernel could have and does not.

@@ -22,7 +22,7 @@ pub(crate) static BEFORE_PARAMS: [Template; 3] =
     templates!["parts/types.cuh", "parts/constants.cuh", "parts/shared/map.cuh"];
 
 /// Files of parts that come after it. A part may use only parts of earlier files, or earlier ones of its own.
-pub(crate) static AFTER_PARAMS: [Template; 51] = templates![
+pub(crate) static AFTER_PARAMS: [Template; 54] = templates![
     "ptx/special_registers.cuh",
     "ptx/convert.cuh",
     "ptx/math.cuh",
@@ -55,6 +55,9 @@ pub(crate) static AFTER_PARAMS: [Template; 51] = templates![
     "parts/specialised/panels.cuh",
     "parts/portable/stages.cuh",
     "parts/walks/tile_order.cuh",
+    "parts/walks/head_tile.cuh",
+    "parts/specialised/pipeline.cuh",
+    "parts/specialised/warpgroup_product.cuh",
     "parts/portable/copy_rows.cuh",
     "parts/fragments/product.cuh",
     "parts/portable/warp_product.cuh",
@@ -100,7 +103,7 @@ impl Scheduled {
 pub(crate) static ATTENTION: Scheduled =
     Scheduled { specialised: Some(&ATTENTION_SPECIALISED), portable: &ATTENTION_PORTABLE };
 /// A projection to heads.
-pub(crate) static GEMM_Q: Scheduled = Scheduled { specialised: None, portable: &GEMM_Q_PORTABLE };
+pub(crate) static GEMM_Q: Scheduled = Scheduled { specialised: Some(&GEMM_Q_SPECIALISED), portable: &GEMM_Q_PORTABLE };
 /// A projection back to the model width.
 pub(crate) static GEMM_O: Scheduled = Scheduled { specialised: None, portable: &GEMM_O_PORTABLE };
 
@@ -126,6 +129,8 @@ files! {
     SYMBOLS = "symbols/rules.cu";
     /// A projection to heads.
     GEMM_Q_PORTABLE = "gemm_q/portable.cu";
+    /// A projection to heads.
+    GEMM_Q_SPECIALISED = "gemm_q/specialised.cu";
     /// A projection back to the model width.
     GEMM_O_PORTABLE = "gemm_o/portable.cu";
     /// Means and self-similarities of blocks.
@@ -146,6 +151,8 @@ files! {
     CUT = "symbols/cut.cu";
     /// Which tiles of Q are computed.
     TILES = "tiles/list.cu";
+    /// The same for tiles of several heads.
+    HEAD_TILES = "tiles/heads.cu";
     /// Which tiles of attention are computed, heaviest first.
     HEAVIEST_FIRST = "tiles/heaviest_first.cu";
     /// Differences of outputs.

@@ -131,8 +131,10 @@ impl<B: Backend> KernelSession<B> {
                     };
                     write(&address.to_ne_bytes());
                 }
-                Argument::Boxes { of, extents, in_box } => {
+                Argument::Boxes { of, first, extents, strides, in_box } => {
                     let boxed = Boxed {
+                        offset: first * 2,
+                        strides: strides.map(|stride| stride * 2).to_vec(),
                         swizzle: Swizzle::of_row(in_box[0] * 2),
                         ..Boxed::dense(wanted.request.dtype, &extents, &in_box)
                     };
