@@ -285,6 +285,7 @@ DEVICE void hold_output(Accumulator& acc) {
         hold(acc.o[0][at / 4][at % 4]);
     }
 }
+//% if plan.sets_max
 
 // S = Q Kᵀ of this warp alone.
 DEVICE void multiply_qk_again(Logits& logits, const Query& q, const Consumer& at) {
@@ -299,6 +300,7 @@ DEVICE void multiply_qk_again(Logits& logits, const Query& q, const Consumer& at
         }
     }
 }
+//% endif
 
 // S as softmax takes it, of which the sequence has `valid` columns.
 DEVICE void finish_logits(Logits& logits, const Consumer& at, const Params& p, const Tile& tile,
@@ -327,6 +329,7 @@ DEVICE void finish_logits(Logits& logits, const Consumer& at, const Params& p, c
 DEVICE void take_logits(Accumulator& acc, Logits& logits, const Query& q, const Consumer& at,
                         const Params& p, const Tile& tile, int valid) {
     float sums[kRows];
+//% if plan.sets_max
     exponentiate_in_place(logits, sums, acc, p);
     if (has_outgrown(sums)) {
         // Seldom. O can be rescaled when P V of the kv tile before this one is in it.
@@ -335,16 +338,26 @@ DEVICE void take_logits(Accumulator& acc, Logits& logits, const Query& q, const 
         multiply_qk_again(logits, q, at);
         finish_logits(logits, at, p, tile, valid);
         float most[kRows];
-        UNROLL for (int i = 0; i < kRows; ++i) {
-            most[i] = row_max(logits, i)${ " * p.scale_log2" if not plan.score };
-        }
+        row_maxima(most, logits, p);
         rescale(acc, most);
         exponentiate_in_place(logits, sums, acc, p);
     }
+    release(at.memory + kKFree, kStages, at.step);
+//% else
+    float most[kRows];
+    release(at.memory + kKFree, kStages, at.step);
+    row_maxima(most, logits, p);
+    if (has_outgrown(most, acc)) {
+        // O can be rescaled when P V of the kv tile before this one is in it.
+        wgmma_wait();
+        hold_output(acc);
+        rescale(acc, most);
+    }
+    exponentiate_in_place(logits, sums, acc, p);
+//% endif
     UNROLL for (int i = 0; i < kRows; ++i) {
         acc.l[i] += sums[i];
     }
-    release(at.memory + kKFree, kStages, at.step);
 }
 
 // The first kv tile, whose products have started: the only one that meets the end of the sequence.
@@ -355,7 +368,9 @@ DEVICE void take_first_kv_tile(Accumulator& acc, Logits& logits, Prob& prob, con
     hold_logits(logits);
     finish_logits(logits, at, p, tile, valid);
     acc = empty_accumulator();
+//% if plan.sets_max
     set_row_max(acc, logits, p);
+//% endif
     take_logits(acc, logits, q, at, p, tile, valid);
     round_prob(prob, logits);
 }

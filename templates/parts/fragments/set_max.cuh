@@ -46,7 +46,15 @@ DEVICE void set_row_max(Accumulator& acc, const Logits& logits, const Params& p)
         acc.m[i] = fmaxf(most${ " * p.scale_log2" if not plan.score } + kReserve, kLeast);
     }
 }
+//# part row_maxima
+// rowmax S${ " · scale, in powers of 2" if not plan.score }
+DEVICE void row_maxima(float (&most)[kRows], const Logits& logits, const Params& p) {
+    UNROLL for (int i = 0; i < kRows; ++i) {
+        most[i] = row_max(logits, i)${ " * p.scale_log2" if not plan.score };
+    }
+}
 //# part has_outgrown
+//% if plan.sets_max
 // Whether a sum of P is too large, infinite or NaN; the same answer in all lanes of the warp.
 DEVICE bool has_outgrown(const float (&sums)[kRows]) {
     bool outgrown = false;
@@ -55,3 +63,14 @@ DEVICE bool has_outgrown(const float (&sums)[kRows]) {
     }
     return __any_sync(0xffffffffu, outgrown);
 }
+//% else
+// Whether a maximum has outgrown m, which may lag behind: P has headroom, and O / l is the same for
+// every m. The same answer in all lanes of the warp.
+DEVICE bool has_outgrown(const float (&most)[kRows], const Accumulator& acc) {
+    bool outgrown = false;
+    UNROLL for (int i = 0; i < kRows; ++i) {
+        outgrown |= most[i] - acc.m[i] > kHeadroom;
+    }
+    return __any_sync(0xffffffffu, outgrown);
+}
+//% endif

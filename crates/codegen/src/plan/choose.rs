@@ -1,7 +1,7 @@
 //! Which schedule and which tile: schedules, then tiles, the best first; one that is refused is refused with a reason.
 
 use sparsym_ir::strategy::Strategy;
-use sparsym_ir::{Code, DType, Finding};
+use sparsym_ir::{Code, Finding};
 
 use super::tile::{AttentionTile, ProjectionTile, Registers};
 use crate::request::{AttentionRequest, CachedRows, Request, Scale, Sequences, ToHeads};
@@ -108,8 +108,13 @@ pub(crate) fn attention(request: &Request<'_>, of: &AttentionRequest<'_>) -> Res
             target.name(),
             refused.concat()
         );
-        let sizes = sizes.join(", ");
-        let help = format!("use blocks that are multiples of one of the tiles {sizes}{}", decisions(of.strategy));
+        let help = match &sizes[..] {
+            [] => "leave the schedule to sparsym: another one can do it".to_owned(),
+            sizes => {
+                let sizes = sizes.join(", ");
+                format!("use blocks that are multiples of one of the tiles {sizes}{}", decisions(of.strategy))
+            }
+        };
         return Err(Finding::new(Code::NoTile, what, help));
     };
     if best.schedule == Schedule::Specialised {
@@ -129,7 +134,6 @@ pub(crate) fn attention(request: &Request<'_>, of: &AttentionRequest<'_>) -> Res
 fn specialised_refuses(request: &Request<'_>, of: &AttentionRequest<'_>) -> Option<&'static str> {
     let reasons = [
         (!request.target.has_warpgroup_products(), "the target has no products of warpgroups"),
-        (request.dtype == DType::F16, "it takes bf16 alone"),
         (of.strategy.mask.is_some(), "it has no token mask"),
         (of.strategy.score.is_some(), "it has no score rule"),
         (of.scale == Scale::Any, "it takes positive scales alone"),

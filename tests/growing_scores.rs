@@ -1,0 +1,151 @@
+//! Attention whose row maximum is set by a few columns, where later scores outgrow it: slowly, all at once, in turns, without
+//! end. The kernel must be right; and with a slow path that is wrong it must be wrong, or not, as it reaches it or not.
+
+use sparsym::StrategyType;
+use sparsym::device::emulator::Settings;
+use sparsym::device::{Device, Emulator};
+use sparsym::ir::bind::{Bindings, Bound};
+use sparsym::ir::problem::Problem;
+use sparsym::ir::{AttentionCall, DType, Moment, Symbols, Tensor};
+use sparsym::kernel::{Room, Schedule, Target};
+use sparsym::zoo;
+use sparsym_tests::compare::Expected;
+use sparsym_tests::devices;
+use sparsym_tests::kernels::Wanted;
+
+const TOKENS: usize = 430;
+const HEADS: usize = 2;
+/// Of a row of Q in its first channel, by which a row of K says what their score is.
+const WEIGHT: f32 = 16.0;
+const FLOOR: f64 = 2e-5;
+
+/// Scores that a key has with every query, in powers of e. The kernel visits the last keys first.
+struct Scores {
+    name: &'static str,
+    of_key: fn(usize) -> f32,
+    /// The largest magnitude of V.
+    values: f32,
+    /// Whether a row outgrows the maximum that its first columns set.
+    outgrows: bool,
+}
+
+const SCORES: &[Scores] = &[
+    scores("even", |_| 0.0, false),
+    scores("ever_larger", |key| 0.5 * (TOKENS - key) as f32, true),
+    scores("ever_smaller", |key| 0.5 * key as f32, false),
+    scores("larger_within_the_reserve", |key| 0.03 * (TOKENS - key) as f32, false),
+    scores("larger_beyond_the_reserve_at_last", |key| 0.08 * (TOKENS - key) as f32, true),
+    scores("up_and_down_by_kv_tile", |key| if key / 128 % 2 == 0 { 50.0 } else { -50.0 }, true),
+    scores("up_and_down_by_key", |key| if key % 2 == 0 { 40.0 } else { -40.0 }, false),
+    scores("one_kv_tile_overflows_f32", |key| if key / 128 == 2 { 200.0 } else { 0.0 }, true),
+    scores("one_key_overflows_f32", |key| if key == 131 { 150.0 } else { 0.0 }, true),
+    scores("just_within", |key| if key / 128 == 1 { 22.0 } else { 0.0 }, false),
+    scores("just_beyond", |key| if key / 128 == 1 { 29.0 } else { 0.0 }, true),
+    scores("first_columns_are_lowest", |key| if !(384..416).contains(&key) { 90.0 } else { -90.0 }, true),
+    scores("all_far_below_zero", |key| -500.0 - (key % 7) as f32, false),
+    Scores { values: 3.3e38, ..scores("largest_values", |_| 0.0, false) },
+    Scores { values: 3.3e38, ..scores("largest_values_up_and_down", |key| (key / 128 % 2) as f32 * -60.0, true) },
+    Scores { values: 3.3e38, ..scores("largest_values_ever_larger", |key| 0.04 * (TOKENS - key) as f32, false) },
+];
+
+const fn scores(name: &'static str, of_key: fn(usize) -> f32, outgrows: bool) -> Scores {
+    Scores { name, of_key, values: 1.0, outgrows }
+}
+
+#[test]
+fn scores_may_outgrow_the_first_maximum() {
+    let device = emulator();
+    for (head_dim, dtype) in [(128, DType::Bf16), (64, DType::Bf16), (96, DType::Bf16), (128, DType::F16)] {
+        // f16 keeps a running maximum: what is slow path for bf16 is no path of its own there.
+        let crippled = (dtype == DType::Bf16).then(|| with_wrong_slow_path(head_dim));
+        for scores in SCORES {
+            let what = format!("{} at D {head_dim}, {}", scores.name, dtype.name());
+            let call = Call::new(scores, head_dim, dtype, None);
+            let result = call.check(&device);
+            assert!(result.is_ok(), "{what}: {}", result.unwrap_err());
+            if let Some(crippled) = &crippled {
+                assert_eq!(call.check(crippled).is_err(), scores.outgrows, "{what}: whether the slow path is taken");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_not_finite_reaches_its_rows_alone() {
+    let device = emulator();
+    let even = &SCORES[0];
+    for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        for (tensor, row) in [(0, 5), (1, 3), (1, 429), (2, 300)] {
+            for dtype in [DType::Bf16, DType::F16] {
+                let result = Call::new(even, 128, dtype, Some((tensor, row, value))).check(&device);
+                let what = ["Q", "K", "V"][tensor];
+                assert!(result.is_ok(), "{value} in row {row} of {what}, {}: {}", dtype.name(), result.unwrap_err());
+            }
+        }
+    }
+}
+
+fn emulator() -> Emulator {
+    let target = Target::parse("sm_90a").expect("a target");
+    let settings = Settings { target, ..Settings::default() };
+    let device = Emulator::open(settings).expect("libnvrtc is found: `cargo xtask test` installs it");
+    device.with_schedule(Schedule::Specialised)
+}
+
+/// The same kernel, which takes 0 for S where a row has outgrown its maximum.
+fn with_wrong_slow_path(head_dim: usize) -> Emulator {
+    let wanted = Wanted { head_dim, ..Wanted::plain(&zoo::Dense::ir().clone().into(), Room::Attention) };
+    let text = wanted.generate(Target::parse("sm_90a").expect("a target")).expect("sm_90a has the kernel").source;
+    let again = "        multiply_qk_again(logits, q, at);\n";
+    assert_eq!(text.matches(again).count(), 1, "one place makes S again");
+    let wrong = format!("{again}        clear_logits(logits);\n");
+    emulator().with_text(Room::Attention, text.replace(again, &wrong))
+}
+
+/// One call, and what it has to give.
+struct Call {
+    problem: Problem,
+    tensors: [Tensor; 3],
+}
+
+impl Call {
+    fn new(scores: &Scores, head_dim: usize, dtype: DType, poison: Option<(usize, usize, f32)>) -> Call {
+        let scale = 1.0 / (head_dim as f32).sqrt();
+        let problem = Problem { scale, ..Problem::self_attention(1, TOKENS, HEADS, head_dim) };
+        // Small, of both signs, and different everywhere.
+        let noise = |at: usize| ((at * 7919 + 13) % 1009) as f32 / 1009.0 - 0.5;
+        let values = scores.values.min(if dtype == DType::F16 { 60000.0 } else { f32::MAX });
+        let tensor = |which: usize| {
+            let value = |at: usize| {
+                let (key, channel) = (at / (HEADS * head_dim), at % head_dim);
+                match poison {
+                    Some((tensor, row, value)) if tensor == which && row == key && channel == 1 => return value,
+                    _ => {}
+                }
+                match (which, channel) {
+                    (0, 0) => WEIGHT,
+                    (1, 0) => (scores.of_key)(key) / (WEIGHT * scale),
+                    (2, _) => 2.0 * values * noise(at + 77),
+                    _ => noise(at + which),
+                }
+            };
+            let values: Vec<f32> = (0..TOKENS * HEADS * head_dim).map(value).collect();
+            Tensor::from_f32(&[1, TOKENS, HEADS, head_dim], dtype, &values)
+        };
+        Call { problem, tensors: [0, 1, 2].map(tensor) }
+    }
+
+    fn check(&self, device: &dyn Device) -> Result<(), String> {
+        let strategy = zoo::Dense::ir();
+        let bindings = Bindings::defaults(strategy);
+        let bound = Bound::new(strategy, &self.problem, &bindings).map_err(|why| why.to_string())?;
+        let symbols = Symbols::dense(1, HEADS, self.problem.q_blocks(), self.problem.kv_blocks());
+        let [q, k, v] = &self.tensors;
+        let moment = Moment::default();
+        let call = AttentionCall { bound: &bound, moment, q, k, v, symbols: &symbols, forecast: None };
+        let (truth, yardstick) = (devices::oracle(&call)?, devices::yardstick(&call)?);
+        let expected = vec![("o", truth.o, yardstick.o.to_f32()), ("lse", truth.lse, yardstick.lse)];
+        let given = device.attention(&call).map_err(|why| why.to_string())?;
+        Expected::new(expected, FLOOR).check(&[given.o.to_f32(), given.lse]).map(drop)
+    }
+}
