@@ -5,8 +5,9 @@
     bench.py --render DIR/bench.jsonl …                              tables of earlier runs, as markdown
 
 Rounds are interleaved and their order reversed every other time; a figure is the median over the rounds, a ratio that of
-the rounds' ratios. Times are events around single launches; cycles are read from the multiprocessors' clocks around a turn,
-and `use` is the share of their tensor cores' cycles. Sets of inputs take turns, so that nothing stays in the L2 cache.
+the rounds' ratios. Times are events around single launches; cycles are those times by the frequency of the multiprocessors,
+read from their clocks around each turn, and `use` is the share of their tensor cores' cycles. Sets of inputs take turns, so
+that nothing stays in the L2 cache.
 Every measure has its bar, if it has one, and its verdict; measures that are worse than in expected.json, by more than
 MARGIN, make the run fail. Without PyTorch the peers are left out, and the run says so.
 """

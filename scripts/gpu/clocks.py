@@ -1,7 +1,8 @@
-"""Cycles of the multiprocessors between two points of the default stream, read by a kernel of a few lines.
+"""The frequency of the multiprocessors between two points of the default stream, from clocks that a kernel of a few lines reads.
 
-A kernel that waits goes first, so that what follows is already queued when the first reading is taken: the cycles are those
-of the launches and of the gaps between them, whoever made them.
+A launch's cycles are its time by events times that frequency: under the power limit it moves from turn to turn, and a
+contestant that is left less of it is not slower code. A kernel that waits goes first, so that what follows is already queued
+when the first reading is taken, and the host stands nowhere between the two.
 """
 
 import ctypes
@@ -88,13 +89,12 @@ class Clocks:
         self.read(0)
 
     def stop(self):
-        """Cycles since `start`, and their frequency in GHz: of the median multiprocessor."""
+        """Cycles a nanosecond since `start`: of the median multiprocessor."""
         self.read(1)
         self.torch.cuda.synchronize()
         before, after = (reading.cpu().view(-1, 2).tolist() for reading in self.readings)
         passed = [(b[0] - a[0], b[1] - a[1]) for a, b in zip(before, after) if a[0] and b[0]]
-        cycles = statistics.median(cycles for cycles, _ in passed)
-        return cycles, statistics.median(cycles / max(ns, 1) for cycles, ns in passed)
+        return statistics.median(cycles / max(ns, 1) for cycles, ns in passed)
 
     def read(self, which):
         self.readings[which].zero_()

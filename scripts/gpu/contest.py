@@ -93,11 +93,11 @@ def turns(contestants, clocks, rounds, seconds):
             if clocks:
                 # Longer than the host needs before the first launch is queued.
                 clocks.start(0.5 + 1.3 * count * result.contestant.host_ms)
-            result.ms.append(statistics.median(result.contestant.launch(count)))
+            times = result.contestant.launch(count)
+            result.ms.append(statistics.median(times))
             if clocks:
-                cycles, ghz = clocks.stop()
-                result.cycles.append(cycles / count)
-                result.ghz.append(ghz)
+                result.ghz.append(clocks.stop())
+                result.cycles.append(statistics.fmean(times) * 1e6 * result.ghz[-1])
     return found, absent
 
 

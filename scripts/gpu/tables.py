@@ -365,7 +365,8 @@ def layer(setup, which):
         steps, density = rows.facts[2]["steps"], rows.facts[2]["density"]
         dense, interval = found[names[0]], found[names[2]]
         faster = None if not interval.ms else steps * over(dense, interval)
-        out = [line(setup, dense, times(dense, found.get("PyTorch"), 1.05)), line(setup, found[names[1]])]
+        theirs = found.get("PyTorch")
+        out = [line(setup, dense, times(dense, theirs, 1.05)), line(setup, found[names[1]], times(found[names[1]], theirs))]
         out.append(line(setup, interval, Measure(f"times faster than {steps} dense steps", faster, at_least=1.7)))
         out.append(line(setup, found[names[3]], Measure("sparsity", 1 - density)))
         return finish(setup, found, {**absent, **failed}, out)
