@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Parser;
 use sparsym::device::emulator::Settings;
-use sparsym::device::{Cuda, Emulator};
-use sparsym::kernel::Target;
+use sparsym::device::{Backend, Cuda, Device, Emulator, KernelDevice};
+use sparsym::kernel::{Schedule, Target};
 use sparsym_tests::fuzz::{self, Range, Summary};
 
 /// Draws calls from seeds, runs each twice, and compares with f64 by a plain kernel on the same device.
@@ -24,6 +24,9 @@ struct Options {
     /// Most tokens of an item, at most 2000; 200 on the emulator.
     #[arg(long)]
     tokens: Option<usize>,
+    /// Only kernels of this schedule: portable or specialised. Other calls are declined.
+    #[arg(long, value_parser = parse_schedule)]
+    schedule: Option<Schedule>,
     /// Threads that make numbers and launch; as many as there are cores if left out.
     #[arg(long)]
     threads: Option<usize>,
@@ -55,9 +58,25 @@ fn run(options: &Options) -> Result<Summary> {
     match options.device.split_once(' ') {
         Some(("emulator", target)) => {
             let settings = Settings { target: Target::parse(target)?, ..Settings::default() };
-            Ok(fuzz::run(&Emulator::open(settings)?, range(200, 60_000))?)
+            run_on(options, Emulator::open(settings)?, range(200, 60_000))
         }
-        _ if options.device == "cuda" => Ok(fuzz::run(&Cuda::open(0).context("cuda")?, range(2000, 16_000_000))?),
+        _ if options.device == "cuda" => run_on(options, Cuda::open(0).context("cuda")?, range(2000, 16_000_000)),
         _ => anyhow::bail!("{} is neither cuda nor \"emulator TARGET\"", options.device),
     }
+}
+
+fn run_on<B: Backend>(options: &Options, device: KernelDevice<B>, range: Range) -> Result<Summary>
+where
+    KernelDevice<B>: Device,
+{
+    let device = match options.schedule {
+        Some(schedule) => device.with_schedule(schedule),
+        None => device,
+    };
+    Ok(fuzz::run(&device, range)?)
+}
+
+fn parse_schedule(name: &str) -> Result<Schedule, String> {
+    let found = Schedule::ALL.iter().find(|schedule| schedule.name() == name);
+    found.copied().ok_or_else(|| "write portable or specialised".to_owned())
 }

@@ -146,7 +146,7 @@ impl Drawn {
     /// # Panics
     /// If the text of the strategy is wrong.
     pub fn new(seed: u64, most_tokens: usize, most_pairs: usize) -> Drawn {
-        let kind = Kind::new(&mut generator(seed % KINDS, KIND));
+        let kind = Kind::new(&mut generator(Drawn::kind_of(seed), KIND));
         let mut random = generator(seed, SHAPES);
         let strategy = sparsym::language::compile_str("drawn", &kind.text())
             .unwrap_or_else(|findings| panic!("{findings}\n{}", kind.text()));
@@ -179,6 +179,11 @@ impl Drawn {
         }
         let (computed, kept) = decisions(&mut generator(seed, DECISIONS), &problem);
         Drawn { seed, strategy, rules, problem, bindings, qkv, features, coefficients, computed, kept, order, style }
+    }
+
+    /// Which of the kinds of kernels a seed's call needs.
+    pub fn kind_of(seed: u64) -> u64 {
+        seed % KINDS
     }
 
     /// Clears what is not decided for.

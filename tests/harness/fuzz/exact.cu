@@ -6,8 +6,8 @@
 //              u · Σ p |v|           weights are rounded once to the tensors' type
 //              u · |o|               and so is O
 //              Σ p δ (|v| + |o|)     a logit is off by δ: 16 units of the largest value that its
-//                                    sum of D products may have, because tensor cores cut off once each
-//                                    16 columns, and 4 units of what follows
+//                                    sum of D products may have, because tensor cores cut off once
+//                                    each 16 columns, and 4 units of what follows
 //              64 units · Σ p |v|    sums over kv rows in f32
 //              2^-25 · Σ |v|         f16 only: weights below 2^-14 have fewer digits
 

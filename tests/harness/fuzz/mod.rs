@@ -11,6 +11,7 @@
 mod draw;
 mod exact;
 
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -58,10 +59,11 @@ pub struct Summary {
 pub fn run<B: Backend>(device: &KernelDevice<B>, range: Range) -> Result<Summary, sparsym::Error>
 where
     KernelDevice<B>: Device,
-    B::Function: Sync,
 {
     let judge = Judge::new(device)?;
     let (next, summary) = (AtomicU64::new(0), Mutex::new(Summary::default()));
+    // What a device declines is a kernel, so no numbers are made for others of the kind.
+    let declined = Mutex::new(BTreeSet::new());
     std::thread::scope(|scope| {
         for _ in 0..range.threads {
             scope.spawn(|| {
@@ -70,8 +72,16 @@ where
                     if at >= range.count {
                         break;
                     }
-                    let drawn = Drawn::new(range.seed + at, range.most_tokens, range.most_pairs);
+                    let seed = range.seed + at;
+                    if declined.lock().unwrap().contains(&Drawn::kind_of(seed)) {
+                        summary.lock().unwrap().declined += 1;
+                        continue;
+                    }
+                    let drawn = Drawn::new(seed, range.most_tokens, range.most_pairs);
                     let outcome = judge_one(device, &judge, &drawn);
+                    if let Outcome::Declined = outcome {
+                        declined.lock().unwrap().insert(Drawn::kind_of(seed));
+                    }
                     summary.lock().unwrap().add(&drawn, outcome);
                 }
             });
