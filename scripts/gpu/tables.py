@@ -56,7 +56,7 @@ def line(setup, found, *measures):
     return {
         "row": found.contestant.name, "ms": found.median(), "rounds_ms": found.ms, "tflops": found.tflops(),
         "use": found.use(setup.multiprocessors), "ghz": found.ghz, "cycles": found.cycles,
-        "density": facts.get("density"), "measures": [measure.json() for measure in measures],
+        "density": facts.get("density"), "host_ms": found.contestant.host_ms, "measures": [measure.json() for measure in measures],
     }
 
 
