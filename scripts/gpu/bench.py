@@ -3,6 +3,7 @@
 
     bench.py --out DIR [--only 'attention/*' gemm_q …] [--list]      measure tables
     bench.py --render DIR/bench.jsonl …                              tables of earlier runs, as markdown
+    bench.py --bless DIR/bench.jsonl …                               what they measured is expected from now on
 
 Rounds are interleaved and their order reversed every other time; a figure is the median over the rounds, a ratio that of
 the rounds' ratios. Times are events around single launches; cycles are those times by the frequency of the multiprocessors,
@@ -30,10 +31,11 @@ MARGIN = 0.05
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=pathlib.Path, help="folder for bench.jsonl, bench.md and measured.json")
+    parser.add_argument("--out", type=pathlib.Path, help="folder for bench.jsonl and bench.md")
     parser.add_argument("--only", nargs="*", default=["*"], help="tables, as patterns")
     parser.add_argument("--list", action="store_true", help="print the names of the tables")
     parser.add_argument("--render", type=pathlib.Path, nargs="+", help="bench.jsonl of earlier runs, to print as markdown")
+    parser.add_argument("--bless", type=pathlib.Path, nargs="+", help="bench.jsonl of earlier runs, to expect from now on")
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda", help="cpu is the dry run, with small shapes")
     parser.add_argument("--library", type=pathlib.Path, default=HERE / "libsparsym_beside.so")
     parser.add_argument("--rounds", type=int, default=4)
@@ -50,7 +52,10 @@ class Setup:
         self.device, self.dry = options.device, options.device == "cpu"
         self.sizes = tables.DRY if self.dry else tables.FULL
         self.rounds, self.seconds = options.rounds, options.seconds
-        self.library = beside.Library(options.library)
+        try:
+            self.library = beside.Library(options.library)
+        except OSError as problem:
+            sys.exit(f"the library cannot be loaded: {problem}\nhelp: `cargo xtask gpu --pack` puts it beside this script")
         self.torch = self.peers = self.clocks = self.multiprocessors = None
         self.without_torch = ""
         try:
@@ -141,14 +146,26 @@ def worse(record, expected):
             yield f"{name} is {value:.3f}, expected {known:.3f}"
 
 
+def earlier(files):
+    """Records of earlier runs; of a table that was measured twice the later one."""
+    records = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    return list({record["table"]: record for record in records}.values())
+
+
 def main():
     options = arguments()
     if options.list:
         print("\n".join(tables.TABLES))
         return
     if options.render:
-        texts = [line for file in options.render for line in file.read_text().splitlines()]
-        print("\n\n".join(markdown(json.loads(text)) for text in texts))
+        print("\n\n".join(map(markdown, earlier(options.render))))
+        return
+    if options.bless:
+        known = json.loads(options.expected.read_text()) if options.expected.exists() else {}
+        records = [record for record in earlier(options.bless) if record["machine"]["device"] == "cuda"]
+        found = {name: round(m["value"], 4) for record in records for name, m in measures(record) if m["value"]}
+        options.expected.write_text(json.dumps({**known, **found}, indent=1, ensure_ascii=False) + "\n")
+        print(f"{options.expected}: {len(found)} measures of {len({**known, **found})} are new")
         return
     setup = Setup(options)
     if options.profile:
@@ -156,6 +173,8 @@ def main():
         setup.torch.cuda.synchronize()
         return
     names = [name for name in tables.TABLES if any(fnmatch.fnmatch(name, only) for only in options.only)]
+    if not options.out:
+        sys.exit("--out names a folder for what is measured")
     if not names:
         sys.exit(f"no table is named {' or '.join(options.only)}; --list prints their names")
     options.out.mkdir(parents=True, exist_ok=True)
@@ -176,8 +195,6 @@ def main():
         print(f"\n{markdown(record)}\n\n{name} took {record['seconds']:.0f} s", flush=True)
         (options.out / "bench.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
         (options.out / "bench.md").write_text("\n\n".join(map(markdown, records)) + "\n")
-        values = {name: measure["value"] for record in records for name, measure in measures(record)}
-        (options.out / "measured.json").write_text(json.dumps(values, indent=1) + "\n")
         if setup.clocks:
             setup.torch.cuda.empty_cache()
     missed = [f"{name} {m['value']:.3f}" for record in records for name, m in measures(record) if m["verdict"] == "missed"]
