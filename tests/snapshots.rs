@@ -103,12 +103,17 @@ fn specialised_projections() {
     let rope = Some(RopePairs::Half);
     let all = ToHeads { block: Some(128), bias: true, norm: true, rope, means: Some(128) };
     let halves = ToHeads { block: Some(64), ..ToHeads::default() };
-    for of in [ToHeads::default(), all, halves] {
-        let projection = RoomRequest::GemmQ(of);
-        let wanted = Wanted { projection: Some(projection), ..plain(&Strategy::dense(), Room::GemmQ) };
+    let to_heads = [ToHeads::default(), all, halves].map(RoomRequest::GemmQ);
+    let back = |summed| {
+        let heads = Some(SummedHeads { block: 128, summed });
+        RoomRequest::GemmO(FromHeads::Product(Product { heads, partials: true, bias: true }))
+    };
+    let plain_sum = RoomRequest::GemmO(FromHeads::Product(Product::default()));
+    for projection in to_heads.into_iter().chain([plain_sum, back(Summed::Active), back(Summed::Both)]) {
+        let room = projection.room();
+        let wanted = Wanted { projection: Some(projection), ..plain(&Strategy::dense(), room) };
         let kernel = wanted.generate(target).expect("sm_90a has every projection");
-        let name = name_without_hash(&kernel.name);
-        snapshot_of(&name, &kernel.plan.summary(), &kernel.source);
+        snapshot_of(name_without_hash(&kernel.name), &kernel.plan.summary(), &kernel.source);
     }
 }
 

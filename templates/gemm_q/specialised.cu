@@ -22,7 +22,7 @@
 // launches   ${ launches | join(", ") }
 //% endif
 // shape      D=${ plan.head_dim }, ${ plan.dtype }; B, H, N, C and the stream at run time
-//% set tile = [plan.tile_q, plan.tile_heads * plan.head_dim, plan.tile_k] | join(" × ")
+//% set tile = [plan.tile_q, plan.tile_columns, plan.tile_k] | join(" × ")
 //% if plan.block_q
 // blocks     q ${ plan.block_q }      tile  ${ tile }      stages ${ plan.stages }
 //% else
@@ -44,32 +44,6 @@
 
 // ---- which tiles -------------------------------------------------------------------------------
 
-// CTAs take tickets in turn: tiles${ "; if those of the last wave leave half of the CTAs idle, halves of them" if plan.tile_heads > 1 }.
-struct Tickets {
-    u32 whole;    // tickets for a whole tile
-    u32 all;
-};
-
-DEVICE Tickets tickets_of(const Params& p) {
-    const u32 tiles = ${ "p.tiles[0]" if sparse else "p.batch * p.row_tiles * p.column_tiles" };
-//% if plan.tile_heads > 1
-    const u32 last_wave = tiles % gridDim.x;
-    const u32 halved = last_wave * 2 <= gridDim.x ? last_wave : 0;
-    return {tiles - halved, tiles + halved};
-//% else
-    return {tiles, tiles};
-//% endif
-}
-
-// The ticket after the one that this CTA has.
-DEVICE u32 next_ticket(const Params& p, u32 ticket) {
-//% if sparse
-    return gridDim.x + atomicAdd(p.tiles_taken, 1);
-//% else
-    return ticket + gridDim.x;
-//% endif
-}
-
 // Tile `at` of Q.
 DEVICE HeadTile head_tile(const Params& p, u32 at) {
 //% if sparse
@@ -90,7 +64,7 @@ DEVICE HeadTile head_tile(const Params& p, u32 at) {
 
 // The tile of a ticket; of a half there may be nothing.
 DEVICE HeadTile tile_of(const Params& p, const Tickets& tickets, u32 ticket) {
-//% if plan.tile_heads > 1
+//% if plan.half_columns
     if (ticket >= tickets.whole) {
         const u32 half = ticket - tickets.whole;
         return half_of(head_tile(p, tickets.whole + half / 2), half % 2);
@@ -128,7 +102,7 @@ DEVICE void produce(const Params& p, u32 memory) {
     // Only now the list has to be there: the CTA may have started beside the launch that makes it.
     wait_for_launch_before();
 //% endif
-    const Tickets tickets = tickets_of(p);
+    const Tickets tickets = tickets_of(${ "p.tiles[0]" if sparse else "p.batch * p.row_tiles * p.column_tiles" });
     u32 step = 0;
     u32 n = 0;
     u32 next;
@@ -338,7 +312,7 @@ DEVICE void consume(const Params& p, u32 memory) {
             continue;
         }
 //% endif
-//% if plan.tile_heads > 1
+//% if plan.half_columns
         if (!is_whole(tile)) {
             compute(p, memory, step, n, false);
             release_tile(memory, n);

@@ -7,20 +7,20 @@ DEVICE void start_k_slice(float* c, u32 stage, u32 a_rows, bool whole) {
     wgmma_fence();
     UNROLL for (int k = 0; k < kTileK / 16; ++k) {
         const int at = along_rows(k, 0);
-//% if plan.tile_heads > 1
+//% if plan.half_columns
         if (!whole) {
-            wgmma_shared_${ plan.tile_heads * plan.head_dim // 2 }(c, a + at, b + at, true);
+            wgmma_shared_${ plan.half_columns }(c, a + at, b + at, true);
             continue;
         }
 //% endif
-        wgmma_shared_${ plan.tile_heads * plan.head_dim }(c, a + at, b + at, true);
+        wgmma_shared_${ plan.tile_columns }(c, a + at, b + at, true);
     }
     wgmma_commit();
 }
 //# part hold_all
 // Keeps the compiler from moving uses of accumulators over this place.
 DEVICE void hold_all(float* c, bool whole) {
-    UNROLL for (int i = 0; i < ${ plan.tile_heads * plan.head_dim } / (whole ? 2 : 4); ++i) {
+    UNROLL for (int i = 0; i < ${ plan.tile_columns } / (whole ? 2 : 4); ++i) {
         hold(c[i]);
     }
 }

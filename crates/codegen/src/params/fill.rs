@@ -120,6 +120,10 @@ impl<'a> Numbers<'a> {
             Source::Buffer(buffer) => vec![Argument::Buffer(buffer)],
             Source::Number(number) => vec![self.number(number)],
             Source::Boxes(boxes) => vec![self.boxes(boxes)],
+            Source::EachPartial(boxes) => {
+                let of_partial = |n| self.boxes(Boxes { of: Buffer::PartialIn(n), ..boxes });
+                (0..self.coefficients().len()).map(of_partial).collect()
+            }
             Source::Array(Array::Features) => addresses(self.coefficients().len(), Buffer::Feature),
             Source::Array(Array::Partials) => addresses(self.coefficients().len(), Buffer::PartialIn),
             Source::Array(Array::PartialsOut) => addresses(self.orders(), Buffer::PartialOut),
@@ -319,6 +323,7 @@ impl Buffer {
             Buffer::QTiles(rows) => 4 * (1 + numbers.all_q_tiles(rows)),
             Buffer::TilesTaken => 4,
             Buffer::Tiles(tiles) => 4 * (1 + tiles.count(numbers.stream())),
+            Buffer::RowTiles(tiles) => 4 * numbers.batch() * tiles.row_tiles(numbers.stream()),
             Buffer::HeadTiles(tiles) => 16 * (1 + tiles.count(numbers.stream())),
             Buffer::Differences => 2 * numbers.orders() * numbers.stream().head_shape().iter().product::<usize>(),
             _ => return None,

@@ -62,7 +62,7 @@ impl Field {
     /// A field of this name and type; of an array its type is that of an element.
     pub(crate) fn new(name: &str, ty: &str, source: Source, comment: &str) -> Field {
         let name = match source {
-            Source::Array(_) => format!("{name}[{}]", source.extent().count),
+            Source::Array(_) | Source::EachPartial(_) => format!("{name}[{}]", source.extent().count),
             Source::Buffer(_) | Source::Number(_) | Source::Boxes(_) => name.to_owned(),
         };
         Field { declaration: format!("{ty} {name}"), name, offset: 0, source, comment: comment.to_owned() }

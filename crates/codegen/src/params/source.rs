@@ -14,6 +14,8 @@ pub enum Source {
     Number(Number),
     /// A tensor map: a tensor in a device buffer, cut into boxes that bulk copies move.
     Boxes(Boxes),
+    /// Tensor maps of the partials that are added, each cut like this one.
+    EachPartial(Boxes),
 }
 
 /// A tensor that lies without gaps in a buffer, and the box of it that one bulk copy moves. Axes are innermost first. In shared
@@ -89,6 +91,7 @@ impl Source {
             Source::Buffer(_) => of(1, 8),
             Source::Number(_) => of(1, 4),
             Source::Boxes(_) => Extent { count: 1, bytes: 128, align: 64 },
+            Source::EachPartial(_) => Extent { count: MOST_TERMS, bytes: 128, align: 64 },
             Source::Array(Array::Features | Array::Partials | Array::Outputs) => of(MOST_TERMS, 8),
             Source::Array(Array::PartialsOut) => of(MOST_ORDER, 8),
             Source::Array(Array::Coefficients) => of(MOST_TERMS, 4),
@@ -175,6 +178,8 @@ pub enum Buffer {
     Tiles(ProductTiles),
     /// The same with four words for each tile of several heads.
     HeadTiles(ProductTiles),
+    /// Workspace of gemm_o, u32: the tiles of rows in the order in which they are taken.
+    RowTiles(ProductTiles),
     /// gemm_o writes it: `[B, rows, C]`.
     Y,
     /// gemm_o: the n-th partial that is added, `[B, rows, C]`.

@@ -161,8 +161,8 @@ const DECIDE: &str = "; rules over blocks then decide for other tokens";
 /// S602 for blocks that no tile can obey or take means of.
 pub(crate) fn to_heads(request: &Request<'_>, of: &ToHeads) -> Result<Choice<ProjectionTile>, Finding> {
     first(request, |schedule| {
-        let tile = ProjectionTile::to_heads(schedule, request.head_dim as u32)?;
-        Some(to_heads_by(schedule, tile, request, of))
+        let tile = ProjectionTile::to_heads(schedule, request.head_dim as u32);
+        to_heads_by(schedule, tile, request, of)
     })
 }
 
@@ -194,25 +194,43 @@ fn to_heads_by(
 ///
 /// # Errors
 /// S602 for blocks that no tile can obey.
-pub(crate) fn from_heads(request: &Request<'_>, block: Option<u32>) -> Result<Choice<ProjectionTile>, Finding> {
+pub(crate) fn from_heads(
+    request: &Request<'_>,
+    block: Option<u32>,
+    differences: bool,
+) -> Result<Choice<ProjectionTile>, Finding> {
     first(request, |schedule| {
-        let tile = ProjectionTile::from_heads(schedule, request.head_dim as u32)?;
-        Some(obey(&tile, block).and_then(|()| filled(schedule, tile, request, false)))
+        let tile = ProjectionTile::from_heads(schedule, request.head_dim as u32);
+        obey(&tile, block)?;
+        let sum = || format!("no warpgroups sum heads of blocks of {} tokens", block.unwrap_or(0));
+        match schedule {
+            Schedule::Specialised if differences => Err(Finding::new(
+                Code::NoTile,
+                "no warpgroups project differences of outputs",
+                "leave the choice of the schedule to the compiler",
+            )),
+            // Then a tile has rows of one block, whose heads all of its rows sum.
+            Schedule::Specialised if tile.subtile_rows(block) != tile.rows => {
+                Err(Finding::new(Code::NoTile, sum(), format!("use blocks that are multiples of {}", tile.rows)))
+            }
+            _ => filled(schedule, tile, request, false),
+        }
     })
 }
 
 /// The first schedule that has a tile; otherwise what is against the last one, which asks for least.
 fn first(
     request: &Request<'_>,
-    tile: impl Fn(Schedule) -> Option<Result<ProjectionTile, Finding>>,
+    tile: impl Fn(Schedule) -> Result<ProjectionTile, Finding>,
 ) -> Result<Choice<ProjectionTile>, Finding> {
-    let of = |schedule: Schedule| Some(tile(schedule)?.map(|tile| Choice { schedule, tile }));
-    schedules(request).filter_map(of).reduce(Result::or).unwrap_or_else(|| {
-        let name = request.schedule.map_or("", Schedule::name);
-        let what =
-            format!("there is no {name} schedule for head dimension {} on {}", request.head_dim, request.target.name());
-        Err(Finding::new(Code::NoTile, what, "leave the choice of the schedule to the compiler"))
-    })
+    let of = |schedule: Schedule| {
+        if schedule == Schedule::Specialised && !request.target.has_warpgroup_products() {
+            let what = format!("{} has no products of warpgroups", request.target.name());
+            return Err(Finding::new(Code::NoTile, what, "leave the choice of the schedule to the compiler"));
+        }
+        Ok(Choice { schedule, tile: tile(schedule)? })
+    };
+    schedules(request).map(of).reduce(Result::or).expect("there is a schedule for every target")
 }
 
 /// Schedules that the request allows, the fastest first.

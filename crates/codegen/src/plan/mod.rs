@@ -137,6 +137,10 @@ pub struct GemmPlan<P> {
     pub tile_q: u32,
     /// Columns of the product that a CTA computes.
     pub tile_n: u32,
+    /// The same of all heads that a CTA computes at once.
+    pub tile_columns: u32,
+    /// And of half a tile, where there are halves.
+    pub half_columns: Option<u32>,
     /// Columns of the operands in a loop step.
     pub tile_k: u32,
     /// Rows of the tile that S_c decides together.
@@ -153,6 +157,8 @@ pub struct GemmPlan<P> {
     pub cut: Cut,
     /// S_c is read; otherwise every tile and every head is computed.
     pub sparse: bool,
+    /// A first launch lists tiles.
+    pub listed: bool,
     /// A bias is added.
     pub bias: bool,
     /// What one of them has.

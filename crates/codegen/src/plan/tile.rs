@@ -156,6 +156,8 @@ pub(crate) struct ProjectionTile {
     pub columns: u32,
     /// Heads whose columns it has, side by side.
     pub heads: u32,
+    /// CTAs of a last wave that would leave half of them idle take halves of its columns.
+    pub halves: bool,
     /// Columns of the operands in a step of the loop.
     pub depth: u32,
     /// Tiles of 16 rows that one warp owns.
@@ -193,22 +195,27 @@ impl ProjectionTile {
 
     /// Of a projection to heads. It has the columns of one head, so that S_c is obeyed exactly and a thread quad has whole
     /// rows to normalise; 128 accumulators a thread are the most that leave room for operands.
-    pub(crate) fn to_heads(schedule: Schedule, columns: u32) -> Option<ProjectionTile> {
-        let tile = ProjectionTile { rows: 128, columns, heads: 1, depth: 64, row_tiles: 1, stages: 2, ctas_per_sm: 1 };
+    pub(crate) fn to_heads(schedule: Schedule, columns: u32) -> ProjectionTile {
+        let (rows, heads, halves) = (128, 1, false);
+        let tile = ProjectionTile { rows, columns, heads, halves, depth: 64, row_tiles: 1, stages: 2, ctas_per_sm: 1 };
         match schedule {
             // As many heads as fit the 256 columns of the widest product.
-            Schedule::Specialised => Some(ProjectionTile { heads: 256 / columns, ..tile }),
-            Schedule::Portable if columns == 256 => Some(ProjectionTile { rows: 64, ..tile }),
-            Schedule::Portable => Some(ProjectionTile { row_tiles: 2, ..tile }),
+            Schedule::Specialised => ProjectionTile { heads: 256 / columns, halves: columns < 256, ..tile },
+            Schedule::Portable if columns == 256 => ProjectionTile { rows: 64, ..tile },
+            Schedule::Portable => ProjectionTile { row_tiles: 2, ..tile },
         }
     }
 
     /// Of a projection back from heads; a step lies in one head.
-    pub(crate) fn from_heads(schedule: Schedule, head_dim: u32) -> Option<ProjectionTile> {
+    pub(crate) fn from_heads(schedule: Schedule, head_dim: u32) -> ProjectionTile {
         let depth = if head_dim.is_multiple_of(64) { 64 } else { 32 };
-        let portable =
-            ProjectionTile { rows: 128, columns: 128, heads: 1, depth, row_tiles: 2, stages: 2, ctas_per_sm: 1 };
-        (schedule == Schedule::Portable).then_some(portable)
+        let (rows, halves) = (128, schedule == Schedule::Specialised);
+        let tile =
+            ProjectionTile { rows, columns: 128, heads: 1, halves, depth, row_tiles: 2, stages: 2, ctas_per_sm: 1 };
+        match schedule {
+            Schedule::Specialised => ProjectionTile { columns: 256, depth: 64, row_tiles: 1, ..tile },
+            Schedule::Portable => tile,
+        }
     }
 
     /// A row of an operand in shared memory, in bytes.

@@ -2,7 +2,7 @@
 
 use sparsym_ir::Findings;
 
-use crate::params::{Field, Number, ProductTiles, Source, TileColumns};
+use crate::params::{BoxAxis, Boxes, Buffer, Field, Length, Number, ProductTiles, Source, TileColumns};
 use crate::plan::choose::{self, Choice};
 use crate::plan::tile::{self, ProjectionTile};
 use crate::plan::{Cut, GemmPlan, Plan};
@@ -13,6 +13,7 @@ pub(super) struct Product<'a> {
     pub choice: Choice<ProjectionTile>,
     pub block: Option<u32>,
     pub text_block: Option<u32>,
+    pub listed: bool,
     pub bias: bool,
     pub cut: Cut,
     /// Block means are made.
@@ -23,12 +24,24 @@ pub(super) struct Product<'a> {
 
 impl Product<'_> {
     pub(super) fn plan<P>(self, request: &Request<'_>, parts: P) -> Plan<GemmPlan<P>> {
-        let Product { choice: Choice { schedule, tile }, block, text_block, bias, cut, means, name, name_parts } = self;
+        let Product {
+            choice: Choice { schedule, tile },
+            block,
+            text_block,
+            listed,
+            bias,
+            cut,
+            means,
+            name,
+            name_parts,
+        } = self;
         let room = GemmPlan {
             schedule,
             block_q: text_block,
             tile_q: tile.rows,
             tile_n: tile.columns,
+            tile_columns: tile.columns * tile.heads,
+            half_columns: tile.halves.then_some(tile.columns * tile.heads / 2),
             tile_k: tile.depth,
             subtile_rows: tile.subtile_rows(block),
             row_tiles: tile.row_tiles,
@@ -37,6 +50,7 @@ impl Product<'_> {
             group_tiles: ProjectionTile::group_tiles(schedule),
             cut,
             sparse: block.is_some(),
+            listed,
             bias,
             parts,
         };
@@ -61,6 +75,14 @@ pub(super) fn check(request: &Request<'_>, block: Option<u32>) -> Result<(), Fin
         0 => Ok(()),
         _ => Err(choose::no_more_fits("a projection").into()),
     }
+}
+
+/// Rows of a product that a warpgroup multiplies and stores.
+pub(super) const WARPGROUP_ROWS: u32 = 64;
+
+/// A tensor in boxes: lengths of its axes, and of a box.
+pub(super) fn boxes(of: Buffer, axes: [(Length, u32); 4]) -> Boxes {
+    Boxes { of, axes: axes.map(|(length, in_box)| BoxAxis { length, in_box }) }
 }
 
 /// The sizes of a stream, and how its product is cut into tiles.

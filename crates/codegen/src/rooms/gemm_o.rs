@@ -9,10 +9,11 @@ use super::gemm::{self, Product};
 use super::{Draft, Room};
 use crate::kernel::{GridAxis, Step};
 use crate::padding::no_kernel;
-use crate::params::{Array, Buffer, Field, Number, ProductTiles, Source, TileColumns};
+use crate::params::{Array, Buffer, Field, Length, Number, ProductTiles, Source, TileColumns};
 use crate::plan::{Cut, FromHeadsPlan, GemmPlan, Plan, choose, tile};
 use crate::request::{self, FromHeads, Request};
-use crate::text::{DIFFERENCES, GEMM_O};
+use crate::schedule::Schedule;
+use crate::text::{DIFFERENCES, GEMM_O, ROW_TILES};
 
 impl Room for FromHeads {
     type Plan = GemmPlan<FromHeadsPlan>;
@@ -22,7 +23,7 @@ impl Room for FromHeads {
     }
 
     fn draft(&self, plan: &Plan<Self::Plan>) -> Draft {
-        Draft::without_rules(launches(plan), fields(tiles(&plan.room)), absent(&plan.room))
+        Draft::without_rules(launches(plan), fields(plan), absent(&plan.room))
     }
 }
 
@@ -43,15 +44,20 @@ fn plan(request: &Request<'_>, of: &FromHeads) -> Result<Plan<GemmPlan<FromHeads
         return Err(no_kernel(request, &tile::HEAD_DIMS, tile::HEAD_DIM_WORDS, padding).into());
     }
     let differences = parts.differences;
+    let choice = choose::from_heads(request, block, differences)?;
+    let specialised = choice.schedule == Schedule::Specialised;
     let product = Product {
-        choice: choose::from_heads(request, block)?,
+        choice,
         block,
         text_block: block,
+        // All heads take the same time in every tile.
+        listed: specialised && block.is_some() && parts.summed != Summed::Both,
         bias,
         cut: Cut::Columns,
         means: false,
         name: if differences { "gemm_o_differences" } else { "gemm_o" },
         name_parts: &[
+            (specialised, "specialised"),
             (block.is_some() && !differences, "sparse"),
             (parts.summed == Summed::Cached && !differences, "cached"),
             (parts.summed == Summed::Both, "both"),
@@ -67,9 +73,10 @@ fn tiles(room: &GemmPlan<FromHeadsPlan>) -> ProductTiles {
 }
 
 /// All fields that the kernel may read, in tensor-life order.
-fn fields(tiles: ProductTiles) -> Vec<Field> {
+fn fields(plan: &Plan<GemmPlan<FromHeadsPlan>>) -> Vec<Field> {
     use Source::{Array as A, Buffer as B, Number as N};
-    let mut fields = vec![
+    let mut fields = boxes(plan);
+    fields.extend([
         Field::new("outputs", "const u16*", A(Array::Outputs), "[B, N, H, D] each, the newest first"),
         Field::new("output_differences", "u16*", B(Buffer::Differences), "[orders, B, N, H, D]"),
         Field::new("o", "const u16*", B(Buffer::O), "[B, N, H, D]"),
@@ -85,16 +92,47 @@ fn fields(tiles: ProductTiles) -> Vec<Field> {
         Field::new("weights", "float", A(Array::Weights), &format!("of output j in order k + 1: {MOST_TERMS}k + j")),
         Field::new("n_outputs", "int", N(Number::Outputs), &format!("2 to {MOST_TERMS}")),
         Field::new("orders", "int", N(Number::Orders), &format!("1 to {MOST_ORDER}")),
-    ];
-    fields.extend(gemm::sizes(tiles));
+        Field::new("tiles", "u32*", B(Buffer::RowTiles(tiles(&plan.room))), "of rows, those with most heads first"),
+        Field::new("tiles_taken", "u32*", B(Buffer::TilesTaken), "beyond the first one of each CTA"),
+    ]);
+    fields.extend(gemm::sizes(tiles(&plan.room)));
     fields
+}
+
+/// Tensors that bulk copies read and write.
+fn boxes(plan: &Plan<GemmPlan<FromHeadsPlan>>) -> Vec<Field> {
+    let (room, head_dim) = (&plan.room, Length::Fixed(plan.head_dim));
+    let [width, rows, heads] = [Number::Width, Number::Rows, Number::Heads].map(Length::Of);
+    let [tokens, batch] = [Number::NQ, Number::Batch].map(Length::Of);
+    let one = (Length::Fixed(1), 1);
+    // Panels of 64 columns.
+    let o = [(head_dim, room.tile_k), (heads, 1), (tokens, room.tile_q), (batch, 1)];
+    let w = [(head_dim, room.tile_k), (heads, 1), (width, room.tile_n / 2), one];
+    let y = |in_box| [(width, 64), (rows, in_box), (batch, 1), one];
+    let of = |name, of, axes, comment| Field::new(name, "TensorMap", Source::Boxes(gemm::boxes(of, axes)), comment);
+    let partials = Source::EachPartial(gemm::boxes(Buffer::PartialIn(0), y(room.tile_q)));
+    vec![
+        of("o_boxes", Buffer::O, o, "[B, N, H, D]"),
+        of("w_boxes", Buffer::W, w, "[C, H, D]"),
+        Field::new("partial_boxes", "TensorMap", partials, "[B, rows, C] each"),
+        of("partial_out_boxes", Buffer::PartialOut(0), y(gemm::WARPGROUP_ROWS), "[B, rows, C]"),
+        of("y_boxes", Buffer::Y, y(gemm::WARPGROUP_ROWS), "[B, rows, C]"),
+    ]
 }
 
 /// Differences are taken in a first launch.
 fn launches(plan: &Plan<GemmPlan<FromHeadsPlan>>) -> Vec<Step> {
-    let tiles = GridAxis::Tiles(tiles(&plan.room));
+    let tiles = match plan.room.schedule {
+        Schedule::Specialised => GridAxis::ResidentTiles(tiles(&plan.room)),
+        Schedule::Portable => GridAxis::Tiles(tiles(&plan.room)),
+    };
     let product =
         |entry, z| Step::last(plan, entry, GEMM_O.of(plan.room.schedule), String::new(), [tiles, GridAxis::One, z]);
+    if plan.room.listed {
+        let list = Step::new(format!("{}_tiles", plan.name), &ROW_TILES, 512, [GridAxis::One; 3], context! {});
+        // Resident CTAs wait for the list themselves.
+        return vec![list, product(format!("{}_product", plan.name), GridAxis::One).early()];
+    }
     if !plan.room.parts.differences {
         return vec![product(plan.name.clone(), GridAxis::One)];
     }

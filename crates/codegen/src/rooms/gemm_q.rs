@@ -8,7 +8,7 @@ use super::gemm::{self, Product};
 use super::{Draft, Room};
 use crate::kernel::{GridAxis, Step};
 use crate::padding::no_kernel;
-use crate::params::{BoxAxis, Boxes, Buffer, Field, Length, Number, ProductTiles, Source, TileColumns};
+use crate::params::{Buffer, Field, Length, Number, ProductTiles, Source, TileColumns};
 use crate::plan::{Cut, GemmPlan, Plan, ToHeadsPlan, choose, tile};
 use crate::request::{Request, ToHeads};
 use crate::schedule::Schedule;
@@ -38,6 +38,7 @@ fn plan(request: &Request<'_>, of: &ToHeads) -> Result<Plan<GemmPlan<ToHeadsPlan
         choice,
         block: of.block,
         text_block,
+        listed: of.block.is_some(),
         bias: of.bias,
         cut: Cut::Depth,
         means: of.means.is_some(),
@@ -110,24 +111,20 @@ fn fields(plan: &Plan<GemmPlan<ToHeadsPlan>>) -> Vec<Field> {
 /// Tensors that bulk copies read and write.
 fn boxes(plan: &Plan<GemmPlan<ToHeadsPlan>>) -> Vec<Field> {
     let of = |name, buffer, axes: [(Length, u32); 4], comment| {
-        let axes = axes.map(|(length, in_box)| BoxAxis { length, in_box });
-        Field::new(name, "TensorMap", Source::Boxes(Boxes { of: buffer, axes }), comment)
+        Field::new(name, "TensorMap", Source::Boxes(gemm::boxes(buffer, axes)), comment)
     };
     let (room, head_dim) = (&plan.room, Length::Fixed(plan.head_dim));
     let [width, rows, heads, batch] = [Number::Width, Number::Rows, Number::Heads, Number::Batch].map(Length::Of);
     let one = (Length::Fixed(1), 1);
     // Rows beyond the stream are those of other ones.
     let stream = Length::Window { all: Number::NQ, first: Number::FirstToken, length: Number::Rows };
-    let stored_rows = room.subtile_rows.min(WARPGROUP_ROWS);
+    let stored_rows = room.subtile_rows.min(gemm::WARPGROUP_ROWS);
     vec![
         of("x_boxes", Buffer::X, [(width, room.tile_k), (rows, room.tile_q), (batch, 1), one], "[B, rows, C]"),
         of("w_boxes", Buffer::W, [(width, room.tile_k), (head_dim, room.tile_n), (heads, 1), one], "[H, D, C]"),
         of("q_boxes", Buffer::QOut, [(head_dim, 64), (heads, 1), (stream, stored_rows), (batch, 1)], "[B, N, H, D]"),
     ]
 }
-
-/// Rows that a warpgroup stores.
-const WARPGROUP_ROWS: u32 = 64;
 
 /// With S_c a first launch lists the tiles that are computed.
 fn launches(plan: &Plan<GemmPlan<ToHeadsPlan>>) -> Vec<Step> {

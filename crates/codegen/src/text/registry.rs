@@ -22,7 +22,7 @@ pub(crate) static BEFORE_PARAMS: [Template; 3] =
     templates!["parts/types.cuh", "parts/constants.cuh", "parts/shared/map.cuh"];
 
 /// Files of parts that come after it. A part may use only parts of earlier files, or earlier ones of its own.
-pub(crate) static AFTER_PARAMS: [Template; 54] = templates![
+pub(crate) static AFTER_PARAMS: [Template; 55] = templates![
     "ptx/special_registers.cuh",
     "ptx/convert.cuh",
     "ptx/math.cuh",
@@ -58,6 +58,7 @@ pub(crate) static AFTER_PARAMS: [Template; 54] = templates![
     "parts/walks/head_tile.cuh",
     "parts/specialised/pipeline.cuh",
     "parts/specialised/warpgroup_product.cuh",
+    "parts/specialised/tickets.cuh",
     "parts/portable/copy_rows.cuh",
     "parts/fragments/product.cuh",
     "parts/portable/warp_product.cuh",
@@ -105,7 +106,7 @@ pub(crate) static ATTENTION: Scheduled =
 /// A projection to heads.
 pub(crate) static GEMM_Q: Scheduled = Scheduled { specialised: Some(&GEMM_Q_SPECIALISED), portable: &GEMM_Q_PORTABLE };
 /// A projection back to the model width.
-pub(crate) static GEMM_O: Scheduled = Scheduled { specialised: None, portable: &GEMM_O_PORTABLE };
+pub(crate) static GEMM_O: Scheduled = Scheduled { specialised: Some(&GEMM_O_SPECIALISED), portable: &GEMM_O_PORTABLE };
 
 macro_rules! files {
     ($($(#[$doc:meta])* $name:ident = $path:literal;)*) => {
@@ -133,6 +134,8 @@ files! {
     GEMM_Q_SPECIALISED = "gemm_q/specialised.cu";
     /// A projection back to the model width.
     GEMM_O_PORTABLE = "gemm_o/portable.cu";
+    /// A projection back to the model width.
+    GEMM_O_SPECIALISED = "gemm_o/specialised.cu";
     /// Means and self-similarities of blocks.
     POOL = "symbols/pool.cu";
     /// Means of all tokens.
@@ -153,6 +156,8 @@ files! {
     TILES = "tiles/list.cu";
     /// The same for tiles of several heads.
     HEAD_TILES = "tiles/heads.cu";
+    /// In which order tiles of rows are taken.
+    ROW_TILES = "tiles/rows.cu";
     /// Which tiles of attention are computed, heaviest first.
     HEAVIEST_FIRST = "tiles/heaviest_first.cu";
     /// Differences of outputs.
