@@ -20,9 +20,12 @@ fn run(device: &str, dtype: DType, strategy: &Strategy, bindings: &Bindings) -> 
 
 fn run_steps(steps: u32, device: &str, dtype: DType, strategy: &Strategy, bindings: &Bindings) -> Vec<Vec<f32>> {
     let device: Arc<dyn Device> = Arc::from(device::open(device).unwrap());
-    let engine = Engine::new(device).unwrap();
-    let weights = BlockWeights::random(&engine, &Shape::SMALL, dtype, 1).unwrap();
-    let block = Block::new(&engine, Shape::SMALL, &weights, strategy, bindings, steps).unwrap();
+    run_on(&Engine::new(device).unwrap(), steps, dtype, strategy, bindings)
+}
+
+fn run_on(engine: &Engine, steps: u32, dtype: DType, strategy: &Strategy, bindings: &Bindings) -> Vec<Vec<f32>> {
+    let weights = BlockWeights::random(engine, &Shape::SMALL, dtype, 1).unwrap();
+    let block = Block::new(engine, Shape::SMALL, &weights, strategy, bindings, steps).unwrap();
     let mut state = block.state().unwrap();
     let planned = engine.workspace_bytes();
     let step = |step| {
@@ -134,5 +137,28 @@ fn emulated_kernels_agree_with_the_reference() {
         let (found, rounding) = (most(&exact, &emulator), most(&exact, &reference));
         // The reference rounds what kernels round but the weights of attention; twice its error is what a kernel may have.
         assert!(found <= 2.0 * rounding, "{name}: {found:e} against {rounding:e}");
+    }
+}
+
+#[test]
+fn steps_that_nobody_waits_for_compute_the_same() {
+    for (device, dtype) in [("cpu", DType::F32), ("emulator", DType::F16)] {
+        let engine = Engine::new(Arc::from(device::open(device).unwrap())).unwrap();
+        let hurried = engine.without_waiting();
+        let (name, strategy, bindings) = &strategies()[0];
+        let [waited, queued] = [&engine, &hurried].map(|engine| run_on(engine, 5, dtype, strategy, bindings));
+        assert_eq!(waited, queued, "{name} on {device}");
+        hurried.wait().unwrap();
+
+        let weights = BlockWeights::random(&engine, &Shape::SMALL, dtype, 1).unwrap();
+        let inputs = Inputs::new(&engine, &Shape::SMALL, 2, dtype).unwrap();
+        let took = [&engine, &hurried].map(|engine| {
+            let block = Block::new(engine, Shape::SMALL, &weights, strategy, bindings, 5).unwrap();
+            let (mut state, outputs) = (block.state().unwrap(), block.outputs().unwrap());
+            let (x, _) = inputs.at(0, 5).unwrap();
+            let report = block.step_on_device(0, x, [&outputs[0], &outputs[1]], &mut state).unwrap();
+            report.sums + report.layers.iter().flat_map(|layer| &layer.rooms).map(|room| room.ms).sum::<f64>()
+        });
+        assert!(took[0] > 0.0 && took[1] == 0.0, "{device}: {took:?}");
     }
 }

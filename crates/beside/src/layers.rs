@@ -41,6 +41,7 @@ struct Line {
 /// A layer on its way through the steps.
 struct Run<'a> {
     layer: &'a Layer<'a>,
+    clock: Clock,
     state: LayerState,
     /// Where it starts, and starts again when the run is over.
     first: u32,
@@ -49,17 +50,24 @@ struct Run<'a> {
     steps: u32,
 }
 
+/// What is timed.
+#[derive(Clone, Copy, PartialEq)]
+enum Clock {
+    /// Steps that are queued, until the last of them is done.
+    Wall,
+    /// Steps that are waited for: the time of their kernels alone.
+    Kernels,
+}
+
 /// The runs, and where they read and write.
 struct Layers<'a> {
+    engine: &'a Engine,
     x: [&'a Array; 2],
     y: [&'a Array; 2],
-    /// Dense, and of the strategy.
-    runs: [Run<'a>; 2],
+    runs: Vec<Run<'a>>,
     description: String,
 }
 
-/// Rows of a run: by the clock on the wall, and the time of its kernels alone.
-const CLOCKS: [&str; 2] = ["wall", "kernels"];
 /// Intervals before the first that is timed: a forecast of order 2 rests on three Updates.
 const WARM_UP: usize = 3;
 
@@ -83,17 +91,24 @@ fn show(line: &Line, visit: &mut dyn FnMut(&mut dyn Rows)) -> Result<()> {
     let entry = zoo::find(&line.strategy).with_context(|| format!("the zoo has no {}", line.strategy))?;
     let mut bindings = entry.defaults.clone();
     line.set.iter().try_for_each(|setting| set(&entry.strategy, &mut bindings, setting))?;
-    let block =
-        |strategy: &Strategy, bindings: &Bindings| Block::new(&engine, shape, &weights, strategy, bindings, STEPS);
-    let dense = block(&Strategy::dense(), &Bindings::default())?;
-    let sparse = block(&entry.strategy, &bindings)?;
-    let (y, (x, _)) = (dense.outputs()?, inputs.at(0, STEPS)?);
-    let updates = updates(sparse.double(), (f64::from(STEPS) * line.at) as u32)?;
-    let run = |layer, first, steps| -> Result<Run<'_>> {
-        Ok(Run { layer, state: Layer::state(layer)?, first, next: first, steps })
-    };
-    let runs = [run(dense.double(), 0, 1)?, run(sparse.double(), updates[0], updates[1] - updates[0])?];
-    let mut layers = Layers { x, y: [&y[0], &y[1]], runs, description: String::new() };
+    let (hurried, dense, none) = (engine.without_waiting(), Strategy::dense(), Bindings::default());
+    let mut blocks = Vec::new();
+    for (strategy, bindings) in [(&dense, &none), (&entry.strategy, &bindings)] {
+        for (clock, engine) in [(Clock::Wall, &hurried), (Clock::Kernels, &engine)] {
+            blocks.push((clock, Block::new(engine, shape, &weights, strategy, bindings, STEPS)?));
+        }
+    }
+    let (y, (x, _)) = (blocks[0].1.outputs()?, inputs.at(0, STEPS)?);
+    let mut runs = Vec::new();
+    for (clock, block) in &blocks {
+        let layer = block.double();
+        let [first, second] = match layer.strategy().caches() {
+            true => updates(layer, (f64::from(STEPS) * line.at) as u32)?,
+            false => [0, 1],
+        };
+        runs.push(Run { layer, clock: *clock, state: layer.state()?, first, next: first, steps: second - first });
+    }
+    let mut layers = Layers { engine: &engine, x, y: [&y[0], &y[1]], runs, description: String::new() };
     for run in 0..layers.runs.len() {
         for _ in 0..WARM_UP {
             layers.advance(run)?;
@@ -114,20 +129,30 @@ fn updates(layer: &Layer<'_>, from: u32) -> Result<[u32; 2]> {
 }
 
 impl Layers<'_> {
-    /// The next step or interval of a run; milliseconds by each of [`CLOCKS`].
-    fn advance(&mut self, run: usize) -> Result<[f64; 2]> {
-        let Run { layer, state, first, next, steps } = &mut self.runs[run];
+    /// The next step or interval of a run; milliseconds of its kernels, if somebody waits for them.
+    fn advance(&mut self, run: usize) -> Result<f64> {
+        let Run { layer, state, first, next, steps, .. } = &mut self.runs[run];
         if *next + *steps >= layer.schedule().steps() {
             state.reset();
             *next = *first;
         }
-        let (start, mut kernels) = (Instant::now(), 0.0);
+        let mut kernels = 0.0;
         for _ in 0..*steps {
             let report = layer.step(*next, &self.x, &self.y, state)?;
             kernels += report.rooms.iter().map(|room| room.ms).sum::<f64>();
             *next += 1;
         }
-        Ok([start.elapsed().as_secs_f64() * 1e3, kernels])
+        Ok(kernels)
+    }
+
+    fn times(&mut self, run: usize, launches: usize) -> Result<Vec<f64>> {
+        let start = Instant::now();
+        let kernels = (0..launches).map(|_| self.advance(run)).collect::<Result<Vec<_>>>()?;
+        if self.runs[run].clock == Clock::Kernels {
+            return Ok(kernels);
+        }
+        self.engine.wait()?;
+        Ok(vec![start.elapsed().as_secs_f64() * 1e3 / launches.max(1) as f64; launches])
     }
 
     fn describe(&self, shape: &Shape) -> Result<Value> {
@@ -138,13 +163,11 @@ impl Layers<'_> {
                 let symbols = symbols.read(layer.problem())?;
                 densities = [symbols.cache.density(), symbols.density()];
             }
-            for clock in CLOCKS {
-                rows.push(json!({
-                    "strategy": layer.strategy().snake_name(), "clock": clock, "steps": steps,
-                    "density_c": densities[0], "density": densities[1], "text": shape.text, "vision": shape.vision(),
-                    "heads": shape.heads, "head_dim": shape.head_dim, "width": shape.width,
-                }));
-            }
+            rows.push(json!({
+                "strategy": layer.strategy().snake_name(), "steps": steps, "density_c": densities[0],
+                "density": densities[1], "text": shape.text, "vision": shape.vision(), "heads": shape.heads,
+                "head_dim": shape.head_dim, "width": shape.width,
+            }));
         }
         Ok(rows.into())
     }
@@ -156,12 +179,10 @@ impl Rows for Layers<'_> {
     }
 
     fn launch(&mut self, row: usize, launches: usize) -> Result<Vec<f64>, String> {
-        let (run, clock) = (row / CLOCKS.len(), row % CLOCKS.len());
-        if run >= self.runs.len() {
-            return Err(format!("there is no row {row}"));
+        match row < self.runs.len() {
+            true => self.times(row, launches).map_err(|wrong| format!("{wrong:#}")),
+            false => Err(format!("there is no row {row}")),
         }
-        let times = (0..launches).map(|_| Ok(self.advance(run)?[clock]));
-        times.collect::<Result<_>>().map_err(|wrong| format!("{wrong:#}"))
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use sparsym_ir::{DType, Tensor};
 
 use super::workspace::{Sizes, Workspace};
-use crate::device::Device;
-use crate::device::session::{Array, Copied, Session};
+use crate::device::session::{Array, Call, Copied, Prepared, Session};
+use crate::device::{Cost, Device};
 use crate::error::Error;
 
 /// A device with memory that stays between calls.
@@ -15,6 +15,16 @@ pub struct Engine {
     session: Arc<dyn Session>,
     /// Layers of one shape work in the same memory, one after another.
     workspaces: Arc<Mutex<Vec<Weak<Mutex<Workspace>>>>>,
+    waits: Waits,
+}
+
+/// When a step waits for the device.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    /// Before it returns: it reports what its rooms took.
+    AtItsEnd,
+    /// Not at all.
+    Never,
 }
 
 impl Engine {
@@ -23,7 +33,22 @@ impl Engine {
     /// # Errors
     /// The device's own.
     pub fn new(device: Arc<dyn Device>) -> Result<Engine, Error> {
-        Ok(Engine { session: device.session()?, workspaces: Arc::default() })
+        Ok(Engine { session: device.session()?, workspaces: Arc::default(), waits: Waits::AtItsEnd })
+    }
+
+    /// The same engine for loops in a hurry: steps of its layers, and sums, return once they are queued, so that the device
+    /// never waits for the host, and their reports know no times. Results are there when an array is read, or after
+    /// [`Engine::wait`]; what a kernel does wrong meanwhile comes with that.
+    pub fn without_waiting(&self) -> Engine {
+        Engine { waits: Waits::Never, ..self.clone() }
+    }
+
+    /// Waits for all that was queued.
+    ///
+    /// # Errors
+    /// Whatever stopped it.
+    pub fn wait(&self) -> Result<(), Error> {
+        self.session.wait()
     }
 
     /// The name of the device.
@@ -63,6 +88,14 @@ impl Engine {
         let alive = known.iter().filter_map(Weak::upgrade);
         let bytes = alive.map(|workspace| workspace.lock().unwrap_or_else(PoisonError::into_inner).bytes());
         bytes.sum::<usize>() + self.session.workspace_bytes()
+    }
+
+    /// Runs calls one after another, and gives what each took, as far as this engine waits for it.
+    pub(super) fn run(&self, calls: &[(&Prepared, Call<'_>)]) -> Result<Vec<Cost>, Error> {
+        match self.waits {
+            Waits::AtItsEnd => self.session.run_all(calls),
+            Waits::Never => self.session.start(calls).map(|()| vec![Cost::default(); calls.len()]),
+        }
     }
 
     pub(super) fn session(&self) -> &Arc<dyn Session> {

@@ -208,7 +208,7 @@ impl Core {
         });
         let prepared = prepared.collect::<Result<Vec<_>, Error>>()?;
         let (tasks, calls): (Vec<Task>, Vec<_>) = calls.into_iter().map(|Named { task, call }| (task, call)).unzip();
-        let costs = session.run_all(&prepared.iter().zip(calls).collect::<Vec<_>>())?;
+        let costs = self.engine.run(&prepared.iter().zip(calls).collect::<Vec<_>>())?;
         tasks.iter().zip(&costs).for_each(|(task, cost)| report.add(task.room(), cost));
         Ok(())
     }

@@ -57,7 +57,8 @@ impl Sum {
     /// Findings about arrays that do not fit or are more than `MOST_TERMS`, an array that is read and written, or the
     /// device's own.
     pub fn run(&self, terms: &[(f32, &Array)], y: &Array) -> Result<Cost, Error> {
-        self.engine.session().run(&self.prepared, &self.operands.call(terms, y))
+        let costs = self.engine.run(&[(&self.prepared, self.operands.call(terms, y))])?;
+        Ok(costs.into_iter().next().unwrap_or_default())
     }
 }
 

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use cudarc::driver::sys::{CUdevice_attribute, CUevent_flags, CUfunction_attribute};
 use cudarc::driver::{
-    CudaContext, CudaEvent, CudaFunction, CudaSlice, CudaStream, DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg,
+    CudaContext, CudaEvent, CudaFunction, CudaSlice, CudaStream, DevicePtr, DeviceRepr, DriverError, LaunchConfig,
+    PushKernelArg,
 };
 use cudarc::nvrtc::Ptx;
 use sparsym_codegen::{self as codegen, Kernel, Target};
@@ -170,8 +171,14 @@ impl Backend for CudaBackend {
     }
 
     fn launch_all(&self, (): &(), launches: &[(&Vec<CudaFunction>, KernelLaunch<'_>)]) -> Result<Vec<Cost>, Error> {
-        let enqueue = |(functions, launch): &(&Vec<CudaFunction>, KernelLaunch<'_>)| self.enqueue(functions, launch);
-        let ends = launches.iter().map(enqueue).collect::<Result<Vec<_>, _>>()?;
+        let timed = |(functions, launch): &(&Vec<CudaFunction>, KernelLaunch<'_>)| {
+            guarded(&format!("launch kernel {}", launch.kernel.name), || {
+                let start = self.stream.record_event(Some(CUevent_flags::CU_EVENT_DEFAULT))?;
+                self.enqueue(functions, launch)?;
+                Ok((start, self.stream.record_event(Some(CUevent_flags::CU_EVENT_DEFAULT))?))
+            })
+        };
+        let ends = launches.iter().map(timed).collect::<Result<Vec<_>, _>>()?;
         let first = launches.first().map_or("", |(_, launch)| launch.kernel.name.as_str());
         guarded(&format!("run kernel {first}"), || self.stream.synchronize())?;
         let cost = |(start, end): (CudaEvent, CudaEvent)| -> Result<Cost, Error> {
@@ -179,6 +186,14 @@ impl Backend for CudaBackend {
             Ok(Cost::of_ms(ms))
         };
         ends.into_iter().map(cost).collect()
+    }
+
+    fn start(&self, functions: &Vec<CudaFunction>, (): &(), launch: &KernelLaunch<'_>) -> Result<(), Error> {
+        guarded(&format!("launch kernel {}", launch.kernel.name), || self.enqueue(functions, launch))
+    }
+
+    fn wait(&self) -> Result<(), Error> {
+        guarded("run what was started", || self.stream.synchronize())
     }
 
     fn no_cost(&self) -> Cost {
@@ -196,33 +211,29 @@ impl Backend for CudaBackend {
 }
 
 impl CudaBackend {
-    /// Puts the launches of a kernel on the stream; gives events from before the first and after the last.
-    fn enqueue(&self, functions: &[CudaFunction], launch: &KernelLaunch<'_>) -> Result<(CudaEvent, CudaEvent), Error> {
+    /// Puts the launches of a kernel on the stream. Nothing stands between them, or one could not start before the other ends.
+    fn enqueue(&self, functions: &[CudaFunction], launch: &KernelLaunch<'_>) -> Result<(), DriverError> {
         let KernelLaunch { kernel, grids, params } = *launch;
         let mut block = ParamBlock([0; PARAM_BYTES]);
         block.0[..params.len()].copy_from_slice(params);
-        guarded(&format!("launch kernel {}", kernel.name), || {
-            // Nothing stands between the launches of a kernel, or one could not start before the other ends.
-            let start = self.stream.record_event(Some(CUevent_flags::CU_EVENT_DEFAULT))?;
-            for ((function, launch), &[x, y, z]) in functions.iter().zip(&kernel.launches).zip(grids) {
-                let config = LaunchConfig {
-                    grid_dim: (x, y, z),
-                    block_dim: (launch.threads, 1, 1),
-                    shared_mem_bytes: launch.shared_bytes,
-                };
-                // SAFETY: the function's one parameter is the struct whose bytes `block` holds, as its own layout says;
-                // every address in it belongs to a buffer of the size that the kernel's contract asks for, because the
-                // call was checked, and all of them are freed on this stream, so behind this launch.
-                unsafe {
-                    if launch.early {
-                        launch_early(&self.stream, function, config, &mut block.0)?;
-                    } else {
-                        self.stream.launch_builder(function).arg(&block).launch(config)?;
-                    }
+        for ((function, launch), &[x, y, z]) in functions.iter().zip(&kernel.launches).zip(grids) {
+            let config = LaunchConfig {
+                grid_dim: (x, y, z),
+                block_dim: (launch.threads, 1, 1),
+                shared_mem_bytes: launch.shared_bytes,
+            };
+            // SAFETY: the function's one parameter is the struct whose bytes `block` holds, as its own layout says;
+            // every address in it belongs to a buffer of the size that the kernel's contract asks for, because the
+            // call was checked, and all of them are freed on this stream, so behind this launch.
+            unsafe {
+                if launch.early {
+                    launch_early(&self.stream, function, config, &mut block.0)?;
+                } else {
+                    self.stream.launch_builder(function).arg(&block).launch(config)?;
                 }
             }
-            Ok((start, self.stream.record_event(Some(CUevent_flags::CU_EVENT_DEFAULT))?))
-        })
+        }
+        Ok(())
     }
 }
 

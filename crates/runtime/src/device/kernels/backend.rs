@@ -99,6 +99,22 @@ pub trait Backend: Send + Sync + 'static {
         launches.iter().map(|(function, launch)| self.launch(function, memory, launch)).collect()
     }
 
+    /// Launches the functions of a kernel in order. A machine with a queue does not wait for them and does not time them.
+    ///
+    /// # Errors
+    /// What is known at once; the rest comes with [`Backend::wait`] or with the next result that is asked for.
+    fn start(&self, function: &Self::Function, memory: &Self::Memory, launch: &KernelLaunch<'_>) -> Result<(), Error> {
+        self.launch(function, memory, launch).map(|_| ())
+    }
+
+    /// Waits for all that was started.
+    ///
+    /// # Errors
+    /// Whatever stopped one of them.
+    fn wait(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// What a launch without CTAs costs: it never gets here.
     fn no_cost(&self) -> Cost;
 

@@ -331,6 +331,21 @@ impl<B: Backend> Session for KernelSession<B> {
         Ok(filled.iter().map(cost).map(|cost| cost.unwrap_or_else(|| self.device.backend().no_cost())).collect())
     }
 
+    /// The first call runs while the next ones are filled in.
+    fn start(&self, calls: &[(&Prepared, Call<'_>)]) -> Result<(), Error> {
+        let state = &mut *self.state();
+        for (prepared, call) in calls {
+            let Some(Filled { loaded, params, grids }) = self.filled(state, prepared, call)? else { continue };
+            let launch = KernelLaunch { kernel: &loaded.kernel, grids: &grids, params: &params };
+            self.device.backend().start(&loaded.function, &state.memory, &launch)?;
+        }
+        Ok(())
+    }
+
+    fn wait(&self) -> Result<(), Error> {
+        self.device.backend().wait()
+    }
+
     fn workspace_bytes(&self) -> usize {
         self.state().kept_bytes
     }

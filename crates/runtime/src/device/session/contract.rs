@@ -55,6 +55,23 @@ pub trait Session: Memory {
         calls.iter().map(|(prepared, call)| self.run(prepared, call)).collect()
     }
 
+    /// Runs calls one after another, without waiting on a device with a queue: results are in their arrays when one of them
+    /// is read, or after [`Session::wait`].
+    ///
+    /// # Errors
+    /// As [`Session::run_all`]; what a kernel does wrong while nobody waits comes with whatever waits for it.
+    fn start(&self, calls: &[(&Prepared, Call<'_>)]) -> Result<(), Error> {
+        self.run_all(calls).map(|_| ())
+    }
+
+    /// Waits for all calls that were started.
+    ///
+    /// # Errors
+    /// Whatever stopped one of them.
+    fn wait(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Bytes of workspace that calls have needed so far beside their arrays.
     fn workspace_bytes(&self) -> usize;
 }
