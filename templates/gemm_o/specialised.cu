@@ -222,48 +222,51 @@ DEVICE void add_partials_of(Product& product, const Params& p, u32 memory, u32& 
 }
 //% endif
 
-// This warpgroup's rows of a tile that begins before the stream, as no box can: 16 bytes a lane.
-DEVICE void store_first_rows(u16* y, const Params& p, const YTile& tile, u32 from) {
-    const OutputTile rows = rows_of(p, tile);
+// This warpgroup's rows where they begin before the stream, as no box can: 16 bytes a lane.
+DEVICE void store_first_rows(u16* y, const Params& p, const OutputTile& rows, int first_column,
+                             u32 from) {
     #pragma unroll 1
-    for (int at = thread_x() % 128; at < kGroupRows * kOutChunks; at += 128) {
-        const int row = warpgroup() * kGroupRows + at / kOutChunks;
-        const int chunk = at % kOutChunks;
-        const int column = tile.first_column + chunk * 8;
-        if (is_inside(p, rows, row) && chunk * 8 < tile.halves * kHalf && column < p.width) {
+    for (int at = thread_x() % 128; at < kGroupRows * (kHalf / 8); at += 128) {
+        const int row = warpgroup() * kGroupRows + at / (kHalf / 8);
+        const int chunk = at % (kHalf / 8);
+        const int column = first_column + chunk * 8;
+        if (is_inside(p, rows, row) && column < p.width) {
             const i64 token = (i64)rows.b * p.rows + rows.first_token + row - p.first_token;
             *(uint4*)(y + token * p.width + column) = load_shared_16(from + out_offset(row, chunk));
         }
     }
 }
 
-// Starts storing this warpgroup's rows of a tile, rounded.
-DEVICE void store_rows(u16* y, const TensorMap* boxes, const Product& product, const Params& p,
-                       u32 memory, u32 n) {
+// Starts storing this warpgroup's rows of half a tile, whose first column this is, rounded.
+DEVICE void store_half(u16* y, const TensorMap* boxes, const float (*fragments)[4],
+                       const Params& p, u32 memory, const OutputTile& rows, int first_column) {
     const u32 out = memory + kOutAt;
-    // The stores before have read what is written now.
-    if (thread_x() % 128 == 0) {
-        bulk_wait_read();
-    }
-    sync_warpgroup();
-    put_fragments(out + warp_row() * 128, product);
+    wait_for_out();
+    put_fragments(out + warp_row() * 128, fragments, kHalf);
     proxy_fence();
     sync_warpgroup();
-    const YTile tile = y_tile_of(tile_again(memory, n));
-    const OutputTile rows = rows_of(p, tile);
     const int row = warpgroup() * kGroupRows;
     const int token = rows.first_token + row - p.first_token;
     if (token < 0) {
-        store_first_rows(y, p, tile, out);
+        store_first_rows(y, p, rows, first_column, out);
     } else if (thread_x() % 128 == 0 && token < p.rows) {
-        #pragma unroll 1
-        for (int chunk = 0; chunk < tile.halves * (kHalf / 8); chunk += 8) {
-            const int column = tile.first_column + chunk * 8;
-            if (column < p.width) {
-                tma_store(boxes, out + out_offset(row, chunk), column, token, rows.b, 0);
+        UNROLL for (int chunk = 0; chunk < kHalf / 8; chunk += 8) {
+            if (first_column + chunk * 8 < p.width) {
+                tma_store(boxes, out + out_offset(row, chunk), first_column + chunk * 8, token,
+                          rows.b, 0);
             }
         }
         bulk_commit();
+    }
+}
+
+DEVICE void store_rows(u16* y, const TensorMap* boxes, const Product& product, const Params& p,
+                       u32 memory, u32 n, bool whole) {
+    const YTile tile = y_tile_of(tile_again(memory, n));
+    const OutputTile rows = rows_of(p, tile);
+    UNROLL for (int half = 0; half < (whole ? 2 : 1); ++half) {
+        store_half(y, boxes, &product.c[0][half * (kHalf / 8)], p, memory, rows,
+                   tile.first_column + half * kHalf);
     }
 }
 
@@ -284,7 +287,7 @@ DEVICE void compute(const Params& p, u32 memory, u32& step, u32 n, bool whole) {
 
     // partial = Σ O_h W_hᵀ over cached heads
     sum_heads(c, step, memory, y_tile_of(tile_again(memory, n)).slices >> 16, whole);
-    store_rows(p.partial_out, &p.partial_out_boxes, product, p, memory, n);
+    store_rows(p.partial_out, &p.partial_out_boxes, product, p, memory, n, whole);
 
     // Y = partial + Σ O_h W_hᵀ over active heads
     sum_heads(c, step, memory, y_tile_of(tile_again(memory, n)).slices & 0xffff, whole);
@@ -300,7 +303,7 @@ DEVICE void compute(const Params& p, u32 memory, u32& step, u32 n, bool whole) {
     const int first_column = y_tile_of(tile_again(memory, n)).first_column;
     add_bias(product, p.bias + first_column, p.width - first_column);
 //% endif
-    store_rows(p.y, &p.y_boxes, product, p, memory, n);
+    store_rows(p.y, &p.y_boxes, product, p, memory, n, whole);
 }
 
 DEVICE void consume(const Params& p, u32 memory) {

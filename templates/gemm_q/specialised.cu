@@ -241,8 +241,11 @@ DEVICE void epilogue(const Params& p, Product& product, u32 memory, u32 n, int h
 //% if plan.rope
     rotate(product, p, tile);
 //% endif
-    const u32 out = memory + kOutAt + h * kOutBytes;
-    put_fragments(out + warp_row() * 128, product);
+//% if plan.tile_heads > 1
+    wait_for_out();
+//% endif
+    const u32 out = memory + kOutAt;
+    put_fragments(out + warp_row() * 128, product.c[0], kTileN);
     proxy_fence();
     sync_warpgroup();
     const HeadTile heads = head_tile_of(tile_again(memory, n));
@@ -267,12 +270,9 @@ DEVICE void compute(const Params& p, u32 memory, u32& step, u32 n, bool whole) {
     // Q = X Wᵀ
     Product products[kTileHeads] = {};
     multiply_slices(&products[0].c[0][0][0], step, memory, slices_of(p.width), whole);
-
-    // The stores of the tile before have read what is written now.
-    if (thread_x() % 128 == 0) {
-        bulk_wait_read();
-    }
-    sync_warpgroup();
+//% if plan.tile_heads == 1
+    wait_for_out();    // here, where registers are left
+//% endif
     UNROLL for (int h = 0; h < (whole ? kTileHeads : (kTileHeads + 1) / 2); ++h) {
         if (computed_of(head_tile_of(tile_again(memory, n)), h) & own_subtiles()) {
             epilogue(p, products[h], memory, n, h);
@@ -285,11 +285,9 @@ DEVICE void compute(const Params& p, u32 memory, u32& step, u32 n, bool whole) {
 DEVICE void clear_last_panels(u32 memory) {
     constexpr int kUnused = kOutChunks - kRowChunks;
     const int first_row = warpgroup() * kGroupRows;
-    for (int at = thread_x() % 128; at < kTileHeads * kGroupRows * kUnused; at += 128) {
+    for (int at = thread_x() % 128; at < kGroupRows * kUnused; at += 128) {
         const int row = first_row + at % kGroupRows;
-        const int chunk = kRowChunks + at / kGroupRows % kUnused;
-        const u32 out = memory + kOutAt + at / (kUnused * kGroupRows) * kOutBytes;
-        store_shared_16(out + out_offset(row, chunk), {});
+        store_shared_16(memory + kOutAt + out_offset(row, kRowChunks + at / kGroupRows), {});
     }
 }
 

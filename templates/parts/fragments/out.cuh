@@ -12,12 +12,12 @@ DEVICE void put_rounded(u32 to, const Product& product) {
     __syncwarp();
 }
 //# part put_fragments
-// The same by stmatrix, 16 columns at a time.
-DEVICE void put_fragments(u32 to, const Product& product) {
+// Sixteen rows of `columns` columns from `fragments` on, rounded, to shared memory by stmatrix.
+DEVICE void put_fragments(u32 to, const float (*fragments)[4], int columns) {
     const int lane = thread_x() % 32;
-    UNROLL for (int n = 0; n < kTileN / 16; ++n) {
-        const float(&c)[4] = product.c[0][2 * n];
-        const float(&d)[4] = product.c[0][2 * n + 1];
+    UNROLL for (int n = 0; n < columns / 16; ++n) {
+        const float(&c)[4] = fragments[2 * n];
+        const float(&d)[4] = fragments[2 * n + 1];
         stmatrix_x4(to + out_offset(lane % 16, 2 * n + lane / 16), pack_pair(c[0], c[1]),
                     pack_pair(c[2], c[3]), pack_pair(d[0], d[1]), pack_pair(d[2], d[3]));
     }

@@ -5,6 +5,13 @@ DEVICE void turn(float& a, float& b, float cos, float sin) {
     b = b * cos + a * sin;
     a = turned;
 }
+//# part few_at_once
+// A head fills the registers: angles of all columns at once would spill.
+DEVICE void few_at_once(int n) {
+    if (n % 8 == 0) {
+        __syncwarp();
+    }
+}
 //# part rotate
 //% if plan.rope == "interleaved"
 // Turns columns 2i and 2i + 1 of each row by its angle i: both are this lane's.
@@ -18,12 +25,18 @@ DEVICE void rotate(Product& product, const Params& p, const OutputTile& tile) {
 //% if plan.rope == "interleaved"
         const i64 first = token * (kHeadDim / 2) + fragment_column() / 2;
         UNROLL for (int n = 0; n < kTileN / 8; ++n) {
+//% if plan.roles and plan.head_dim == 256
+            few_at_once(n);
+//% endif
             float* c = &product.c[i / 2][n][i % 2 * 2];
             turn(c[0], c[1], p.rope_cos[first + n * 4], p.rope_sin[first + n * 4]);
         }
 //% else
         const i64 first = token * (kHeadDim / 2) + fragment_column();
         UNROLL for (int n = 0; n < kTileN / 16; ++n) {
+//% if plan.roles and plan.head_dim == 256
+            few_at_once(n);
+//% endif
             const float2 cos = *(const float2*)(p.rope_cos + first + n * 8);
             const float2 sin = *(const float2*)(p.rope_sin + first + n * 8);
             float* a = &product.c[i / 2][n][i % 2 * 2];

@@ -24,8 +24,6 @@ constexpr int kBarriersAt = ${ plan.shared.regions.barriers.at };
 constexpr int kSlotsAt = ${ plan.shared.regions.slots.at };
 //# part kNotesAt
 constexpr int kNotesAt = ${ plan.shared.regions.notes.at };
-//# part kOutBytes
-constexpr int kOutBytes = kTileQ * kOutChunks * 16;    // of a head
 //# part kSumsAt
 constexpr int kSumsAt = ${ plan.shared.regions.sums.at };
 //# part kSumsBytes

@@ -3,6 +3,14 @@ DEVICE int warpgroup() { return thread_x() / 128; }
 //# part sync_warpgroup
 // All threads of this warpgroup.
 DEVICE void sync_warpgroup() { barrier_sync(1 + warpgroup(), 128); }
+//# part wait_for_out
+// Waits until the stores before have read what this warpgroup writes next.
+DEVICE void wait_for_out() {
+    if (thread_x() % 128 == 0) {
+        bulk_wait_read();
+    }
+    sync_warpgroup();
+}
 //# part kGroupRows
 constexpr int kGroupRows = 64;    // rows of a tile that a warpgroup multiplies
 //# part kSlots

@@ -233,10 +233,12 @@ impl ProjectionTile {
     pub(crate) fn shared(&self, schedule: Schedule, means: bool) -> SharedLayout {
         let [a, b] = [self.rows, self.columns * self.heads].map(|rows| rows * self.row_bytes());
         let ring = SharedLayout::default().ring(&[("a", a), ("b", b)], a + b, self.stages);
-        let out = self.rows * self.out_row_bytes() * self.heads;
         if schedule == Schedule::Portable {
-            return ring.over("out", out, "a");
+            return ring.over("out", self.rows * self.out_row_bytes(), "a");
         }
+        // A head at a time, or half a tile, leaves room for another stage.
+        let halves_of_a_head = u32::from(self.heads == 1 && self.halves) + 1;
+        let out = self.rows * self.out_row_bytes() / halves_of_a_head;
         const SLOTS: u32 = 2; // tiles that are handed on ahead
         let sums = SLOTS * self.rows / 32 * self.columns * self.heads * 4;
         let staged = ring.region("out", out, SWIZZLE_PERIOD);
