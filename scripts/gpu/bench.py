@@ -38,8 +38,8 @@ def arguments():
     parser.add_argument("--bless", type=pathlib.Path, nargs="+", help="bench.jsonl of earlier runs, to expect from now on")
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda", help="cpu is the dry run, with small shapes")
     parser.add_argument("--library", type=pathlib.Path, default=HERE / "libsparsym_beside.so")
-    parser.add_argument("--rounds", type=int, default=4)
-    parser.add_argument("--seconds", type=float, default=0.12, help="of launches of a contestant in a round")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=0.08, help="of launches of a contestant in a round")
     parser.add_argument("--expected", type=pathlib.Path, default=HERE / "expected.json")
     parser.add_argument("--profile", choices=["flash", "cudnn"], help="launch this peer once, for a profiler, and end")
     return parser.parse_args()
@@ -123,6 +123,9 @@ def markdown(record):
         ghz = sorted(row["ghz"])[len(row["ghz"]) // 2] if row["ghz"] else None
         cells = [row["row"], number(row["ms"], 4), number(row["tflops"], 0), number(row["use"], 3), number(ghz, 2)]
         lines.append(f"| {' | '.join([*cells, '; '.join(map(measured, row['measures']))])} |")
+    for step in record.get("rooms", []):
+        took = ", ".join(f"{room} {ms:.4f}" for room, ms in step["ms"].items())
+        lines.append(f"\nRooms of a step, {step['kind']}, ms: {took}.")
     lines += [f"\n{name} not run: {why}" for name, why in record["absent"].items()]
     return "\n".join(lines)
 
@@ -141,7 +144,7 @@ def worse(record, expected):
         if known is None or value is None:
             continue
         # What has a floor, or a name that speaks of more, should be high.
-        high = measure["at_least"] is not None or measure["name"].startswith(("times", "use", "TFLOP"))
+        high = measure["at_least"] is not None or measure["name"].startswith(("times", "of medians", "use", "TFLOP"))
         if value < known * (1 - MARGIN) if high else value > known * (1 + MARGIN):
             yield f"{name} is {value:.3f}, expected {known:.3f}"
 

@@ -19,11 +19,13 @@ class Ours:
         self.flops, self.host_ms = self.facts.get("flops"), 0.0
 
     def launch(self, count):
+        return self.rows.launch(self.row, count)
+
+    def warm_up(self, count):
+        """Launches, and finds out what one costs the host: the library fills in all of them before it queues the first."""
         start = time.perf_counter()
-        times = self.rows.launch(self.row, count)
-        # The library fills in all launches before it queues the first.
+        times = self.launch(count)
         self.host_ms = max(0.0, (time.perf_counter() - start) * 1e3 - sum(times)) / count
-        return times
 
 
 class Peer:
@@ -32,6 +34,9 @@ class Peer:
     def __init__(self, name, calls, torch, device, flops=None):
         self.name, self.calls, self.torch, self.device, self.flops = name, calls, torch, device, flops
         self.at, self.host_ms = 0, 0.03
+
+    def warm_up(self, count):
+        self.launch(count)
 
     def next(self):
         self.calls[self.at % len(self.calls)]()
@@ -79,7 +84,7 @@ def turns(contestants, clocks, rounds, seconds):
     for contestant in contestants:
         try:
             estimate = min(contestant.launch(FEWEST))
-            contestant.launch(WARM_UP if estimate < 1 else FEWEST)
+            contestant.warm_up(WARM_UP if estimate < 1 else FEWEST)
         except Exception as problem:
             if isinstance(contestant, Ours):
                 raise

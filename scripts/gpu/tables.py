@@ -67,10 +67,11 @@ def finish(setup, found, absent, ours):
 
 
 def times(mine, theirs, bar=None):
-    """How many times faster than a peer."""
-    ratio = None if theirs is None else over(theirs, mine)
-    name = "times faster" if theirs is None else f"times {theirs.contestant.name}"
-    return Measure(name, ratio, at_least=bar)
+    """How many times faster than a peer: round by round, and by the medians of both."""
+    if theirs is None:
+        return [Measure("times faster", None, at_least=bar)]
+    name = f"times {theirs.contestant.name}"
+    return [Measure(name, over(theirs, mine), at_least=bar), Measure("of medians", theirs.median() / mine.median())]
 
 
 def first(found, *names):
@@ -142,9 +143,9 @@ def attention_by_sparsity(setup, which):
 
     def judge(found):
         dense, short = found["dense"], which == "short"
-        of_dense = [times(dense, first(found, "cuDNN"), 1.12 if short else 1.15)]
+        of_dense = times(dense, first(found, "cuDNN"), 1.12 if short else 1.15)
         if "FlashAttention-3" in found:
-            of_dense.append(times(dense, found["FlashAttention-3"]))
+            of_dense += times(dense, found["FlashAttention-3"])
         of_dense.append(Measure("use", dense.use(setup.multiprocessors), at_least=None if short else 0.95))
         rows = [line(setup, dense, *of_dense)]
         for share, name in zip(SHARES, names[1:]):
@@ -187,7 +188,7 @@ def attention_by_blocks(setup, which):
         for share, name in zip(SHARES, names[1:]):
             measures = list(saved(found[name], found["dense"], None))
             theirs = [found.get(f"VSA at {percent(share)}"), found.get(f"FlexAttention at {percent(share)}")]
-            measures += [times(found[name], peer) for peer in theirs if peer is not None]
+            measures += [measure for peer in theirs if peer is not None for measure in times(found[name], peer)]
             out.append(line(setup, found[name], *measures))
         return out
 
@@ -217,8 +218,8 @@ def attention_variants(setup, which):
 
     def judge(found):
         mine = found[which]
-        measures = [times(mine, first(found, "cuDNN", "FlexAttention"), 1.05)]
-        measures += [times(mine, found["FlashAttention-3"])] if "FlashAttention-3" in found else []
+        measures = times(mine, first(found, "cuDNN", "FlexAttention"), 1.05)
+        measures += times(mine, found["FlashAttention-3"]) if "FlashAttention-3" in found else []
         return [line(setup, mine, *measures)]
 
     return {"title": f"attention, {which}, N {n}", **attention(setup, [(arguments, [which])], others, judge)}
@@ -239,7 +240,7 @@ def attention_window(setup, which):
         return {"FlexAttention": (lambda: made().flex_mask(allowed), None)}
 
     def judge(found):
-        return [line(setup, found["window"], times(found["window"], first(found, "FlexAttention"), 1.05))]
+        return [line(setup, found["window"], *times(found["window"], first(found, "FlexAttention"), 1.05))]
 
     return {
         "title": f"attention, window of {reach}, {text} text tokens, N {n}",
@@ -284,7 +285,7 @@ def gemm_q(setup, _):
     def judge(found):
         dense = found["dense"]
         use = Measure("use", dense.use(setup.multiprocessors))
-        rows = [line(setup, dense, times(dense, first(found, "cuBLAS addmm"), 1.0), use)]
+        rows = [line(setup, dense, *times(dense, first(found, "cuBLAS addmm"), 1.0), use)]
         for name in cached:
             left = found[name].contestant.facts["density"]
             rows.append(line(setup, found[name], Measure("time(s)/time(0)", over(found[name], dense), at_most=left * 1.05 + 0.02)))
@@ -307,7 +308,7 @@ def gemm_o(setup, _):
 
     def judge(found):
         dense = found["dense"]
-        rows = [line(setup, dense, times(dense, first(found, "cuBLAS linear"), 1.0))]
+        rows = [line(setup, dense, *times(dense, first(found, "cuBLAS linear"), 1.0))]
         for update, dispatch in zip(steps["Update"], steps["Dispatch"]):
             bound = 5 / (1 + 4 * found[dispatch].contestant.facts["density"])
             share = 5 / (over(found[update], dense) + 4 * over(found[dispatch], dense)) / bound
@@ -366,9 +367,9 @@ def layer(setup, which):
         dense, interval = found[names[0]], found[names[2]]
         faster = None if not interval.ms else steps * over(dense, interval)
         theirs = found.get("PyTorch")
-        out = [line(setup, dense, times(dense, theirs, 1.05)), line(setup, found[names[1]], times(found[names[1]], theirs))]
+        out = [line(setup, found[name], *times(found[name], theirs, bar)) for name, bar in ((names[0], 1.05), (names[1], None))]
         out.append(line(setup, interval, Measure(f"times faster than {steps} dense steps", faster, at_least=1.7)))
         out.append(line(setup, found[names[3]], Measure("sparsity", 1 - density)))
-        return finish(setup, found, {**absent, **failed}, out)
+        return {**finish(setup, found, {**absent, **failed}, out), "rooms": rows.facts[1]["rooms"] + rows.facts[3]["rooms"]}
 
     return {"title": f"layer of {name}", **setup.visit("layers", [arguments], body, device=False)}

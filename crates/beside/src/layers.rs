@@ -1,5 +1,6 @@
 //! A layer of an MM-DiT block, step by step: dense, and through the intervals of a strategy.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,6 +13,7 @@ use sparsym::ir::strategy::{Scalar, Value as Number};
 use sparsym::ir::{Bindings, DType};
 use sparsym::{device, zoo};
 use sparsym_cli::Rows;
+use sparsym_mm_dit::count::ROOMS;
 use sparsym_mm_dit::{Block, BlockWeights, Inputs, Shape};
 
 /// Steps of a run: so many that what grows with the share of a run that is over stands still while it is timed.
@@ -48,6 +50,8 @@ struct Run<'a> {
     next: u32,
     /// Steps that are timed together.
     steps: u32,
+    /// What the rooms took, by kind of step, and how many steps of a kind: of the last steps that were timed together.
+    rooms: BTreeMap<String, (u32, [f64; 4])>,
 }
 
 /// What is timed.
@@ -106,7 +110,8 @@ fn show(line: &Line, visit: &mut dyn FnMut(&mut dyn Rows)) -> Result<()> {
             true => updates(layer, (f64::from(STEPS) * line.at) as u32)?,
             false => [0, 1],
         };
-        runs.push(Run { layer, clock: *clock, state: layer.state()?, first, next: first, steps: second - first });
+        let (state, rooms) = (layer.state()?, BTreeMap::new());
+        runs.push(Run { layer, clock: *clock, state, first, next: first, steps: second - first, rooms });
     }
     let mut layers = Layers { engine: &engine, x, y: [&y[0], &y[1]], runs, description: String::new() };
     for run in 0..layers.runs.len() {
@@ -131,18 +136,20 @@ fn updates(layer: &Layer<'_>, from: u32) -> Result<[u32; 2]> {
 impl Layers<'_> {
     /// The next step or interval of a run; milliseconds of its kernels, if somebody waits for them.
     fn advance(&mut self, run: usize) -> Result<f64> {
-        let Run { layer, state, first, next, steps, .. } = &mut self.runs[run];
+        let Run { layer, state, first, next, steps, rooms, .. } = &mut self.runs[run];
         if *next + *steps >= layer.schedule().steps() {
             state.reset();
             *next = *first;
         }
-        let mut kernels = 0.0;
+        rooms.clear();
         for _ in 0..*steps {
             let report = layer.step(*next, &self.x, &self.y, state)?;
-            kernels += report.rooms.iter().map(|room| room.ms).sum::<f64>();
+            let (count, ms) = rooms.entry(format!("{:?}", report.kind)).or_default();
+            *count += 1;
+            ms.iter_mut().zip(&report.rooms).for_each(|(ms, room)| *ms += room.ms);
             *next += 1;
         }
-        Ok(kernels)
+        Ok(rooms.values().flat_map(|(_, ms)| ms).sum())
     }
 
     fn times(&mut self, run: usize, launches: usize) -> Result<Vec<f64>> {
@@ -157,7 +164,11 @@ impl Layers<'_> {
 
     fn describe(&self, shape: &Shape) -> Result<Value> {
         let mut rows = Vec::new();
-        for Run { layer, state, steps, .. } in &self.runs {
+        for Run { layer, state, steps, rooms, .. } in &self.runs {
+            let of_kind = |(kind, (count, ms)): (&String, &(u32, [f64; 4]))| {
+                let ms = ROOMS.iter().zip(ms.map(|ms| ms / f64::from(*count)));
+                json!({ "kind": kind, "ms": ms.collect::<BTreeMap<_, _>>() })
+            };
             let mut densities = [1.0; 2];
             if let Some(symbols) = state.symbols() {
                 let symbols = symbols.read(layer.problem())?;
@@ -167,6 +178,7 @@ impl Layers<'_> {
                 "strategy": layer.strategy().snake_name(), "steps": steps, "density_c": densities[0],
                 "density": densities[1], "text": shape.text, "vision": shape.vision(), "heads": shape.heads,
                 "head_dim": shape.head_dim, "width": shape.width,
+                "rooms": rooms.iter().map(of_kind).collect::<Vec<_>>(),
             }));
         }
         Ok(rows.into())
