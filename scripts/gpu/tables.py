@@ -71,7 +71,7 @@ def times(mine, theirs, bar=None):
     if theirs is None:
         return [Measure("times faster", None, at_least=bar)]
     name = f"times {theirs.contestant.name}"
-    return [Measure(name, over(theirs, mine), at_least=bar), Measure("of medians", theirs.median() / mine.median())]
+    return [Measure(name, over(theirs, mine), at_least=bar), Measure(f"{name} by medians", theirs.median() / mine.median())]
 
 
 def first(found, *names):
