@@ -21,8 +21,8 @@ const LONGER: [(&str, usize, &str); 11] = [
     ("attention", 690, "two row tiles a warp, next to the products of the next tile: the fastest schedule measured"),
     ("gemm_o", 565, "the walk over heads, two sums in one launch, partials"),
     ("gemm_q", 558, "everything that follows a product: bias, norm, rotation, means; the list of tiles"),
-    ("symbols_cache_skip", 690, "rules over Q and K: a launch for each map"),
-    ("symbols_skip", 660, "rules over Q and K: a launch for each map"),
+    ("symbols_cache_skip", 900, "rules over Q and K: a function for each map and each cut"),
+    ("symbols_skip", 800, "rules over Q and K: a function for each map and each cut"),
     ("symbols", 450, "masks that only intervals decide, and rules over maps"),
 ];
 

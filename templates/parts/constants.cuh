@@ -28,6 +28,10 @@ constexpr int kThreads = ${ plan.threads };
 constexpr int kQkSteps = kHeadDim / 16;    // 16-column steps of S = Q Kᵀ
 //# part kExponentials
 constexpr int kExponentials = kRowTiles * kTileKv / 8;    // 8-column tiles of P
+//# part kCtaRows
+constexpr int kCtaRows = kThreads / 32;    // query blocks of a CTA, a warp each
+//# part kSlices
+constexpr int kSlices = (kHeadDim + 127) / 128;    // of 128 columns, four to a lane
 //# part kPoolThreads
 constexpr int kPoolThreads = 128;
 //# part kRowLanes

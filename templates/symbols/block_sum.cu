@@ -43,14 +43,10 @@ DEVICE float antidiagonal(const Params& p, int b, int h, int first_q_group, int 
 }
 
 // Softmax over the kv groups of each query group, summed over the groups of each block pair.
-// Launch: a CTA for each query block of a head; 16 × 16 threads, each for a pair of groups. Two
-// walks over the kv groups: the first finds maximum and sum of each query group.
-extern "C" __global__ void __launch_bounds__(${ step.threads }${ ", " ~ plan.ctas_per_sm if plan.ctas_per_sm })
-${ step.entry }(const __grid_constant__ Params p) {
+// A CTA has a query block of a head: 16 × 16 threads, each for a pair of groups. Two walks over
+// the kv groups: the first finds maximum and sum of each query group.
+DEVICE void ${ step.function }(${ step.parameters }) {
     __shared__ float weights[16][16];
-    const int b = blockIdx.z;
-    const int h = blockIdx.y;
-    const int i = blockIdx.x;
     const int stride = max(${ step.stride }, 1);
     const int q_groups = kBlockQ / stride;
     const int kv_groups = kBlockKv / stride;

@@ -1,21 +1,17 @@
 ${ step.title }
 
-//% if step.variable
-// Launch: a CTA for each line of places of a head; a thread for each place.
+//% if step.lanes == 1
+// One value, by one thread.
 //% else
-// Launch: a CTA for each head, of which one thread works.
+// A value for each ${ step.place }, by ${ "the threads of a CTA" if step.lanes > 32 else "the lanes of a warp" }.
 //% endif
-extern "C" __global__ void __launch_bounds__(${ step.threads }${ ", " ~ plan.ctas_per_sm if plan.ctas_per_sm })
-${ step.entry }(const __grid_constant__ Params p) {
-//% for local in step.locals
-    ${ local }
-//% endfor
-//% if step.variable
-    for (int ${ step.variable } = threadIdx.x; ${ step.variable } < ${ step.count }; ${ step.variable } += ${ step.threads }) {
+DEVICE void ${ step.function }(${ step.parameters }) {
+//% if step.lanes == 1
+    if (${ step.first } == 0) {
         ${ step.target } = ${ step.value };
     }
 //% else
-    if (threadIdx.x == 0) {
+    for (int ${ step.variable } = ${ step.first }; ${ step.variable } < ${ step.count }; ${ step.variable } += ${ step.lanes }) {
         ${ step.target } = ${ step.value };
     }
 //% endif

@@ -53,4 +53,11 @@ ${ step.entry }(const __grid_constant__ Params p) {
 //% endif
     }
 //% endif
+//% if step.centers
+
+    // The mean of all, by the CTA that is the last of a head.
+    if (arrives_last(p.arrivals + head_at(p, b, h), gridDim.x)) {
+        make_centers(p, b, h);
+    }
+//% endif
 }

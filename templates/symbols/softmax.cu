@@ -1,19 +1,15 @@
-//% set wide = step.threads > 32
+//% set wide = step.lanes > 32
 //% set across = "cta" if wide else "warp"
 ${ step.title }
 
-// Softmax over ${ step.line }: m = max x, ${ "w " if step.weight }e^(x - m) / Σ ${ "w " if step.weight }e^(x - m).
-// Launch: a ${ "CTA" if wide else "warp" } for each line. Lines are few, so a CTA may take what registers it likes.
-extern "C" __global__ void __launch_bounds__(${ step.threads }, 1)
-${ step.entry }(const __grid_constant__ Params p) {
+// Softmax over ${ step.line }, by a ${ "CTA" if wide else "warp" }: m = max x, ${ "w " if step.weight }e^(x - m) / Σ ${ "w " if step.weight }e^(x - m).
+DEVICE void ${ step.function }(${ step.parameters }) {
 //% set v = step.variable
-//% set place_exists = v ~ " < " ~ step.count
-//% set next = v ~ " += " ~ step.threads
-//% set each = "for (int " ~ v ~ " = threadIdx.x; " ~ place_exists ~ "; " ~ next ~ ") {"
-//% set term = (step.weight ~ " * " if step.weight else "") ~ "expf(" ~ step.logit ~ " - most)"
-//% for local in step.locals
-    ${ local }
-//% endfor
+//% set lane = "threadIdx.x" if wide else "threadIdx.x % 32"
+//% set ends = v ~ " < " ~ step.count ~ "; " ~ v ~ " += " ~ step.lanes
+//% set each = "for (int " ~ v ~ " = " ~ lane ~ "; " ~ ends ~ ") {"
+//% set logit = step.target if step.leaves_logits else step.logit
+//% set term = (step.weight ~ " * " if step.weight else "") ~ "expf(" ~ logit ~ " - most)"
     float most = negative_infinity();
     bool found_nan = false;
     ${ each }
@@ -23,6 +19,9 @@ ${ step.entry }(const __grid_constant__ Params p) {
         }
 //% endif
         const float x = ${ step.logit };
+//% if step.leaves_logits
+        ${ step.target } = x;
+//% endif
         most = fmaxf(most, x);
         found_nan |= x != x;
     }

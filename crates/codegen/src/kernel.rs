@@ -62,10 +62,8 @@ pub enum GridAxis {
     KvBlocks,
     /// Query blocks, and after them kv blocks.
     Blocks,
-    /// Query blocks, four to a CTA: ⌈T_q / 4⌉.
-    QBlockQuads,
-    /// Squares of 32 × 32 block pairs, row by row: ⌈T_q / 32⌉ · ⌈T_kv / 32⌉.
-    PairTiles,
+    /// Query blocks, eight to a CTA: ⌈T_q / 8⌉.
+    QBlockOctets,
     /// Query heads.
     Heads,
     /// Batch items.
@@ -82,18 +80,23 @@ pub enum GridAxis {
     One,
 }
 
-/// Blocks along a side of [`GridAxis::PairTiles`].
-const PAIR_TILE: usize = 32;
+/// A stretch of a text.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    pub template: &'static Template,
+    /// Functions that nothing before it has defined.
+    pub functions: String,
+    /// What its template puts where.
+    pub values: Value,
+}
 
 /// A launch, and the text that it adds.
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
     pub launch: Launch,
-    pub template: &'static Template,
-    /// Functions that no step before it has defined.
-    pub functions: String,
-    /// What its template puts where.
-    pub values: Value,
+    /// Functions that it and later launches call.
+    pub before: Vec<Part>,
+    pub text: Part,
 }
 
 impl Step {
@@ -107,7 +110,7 @@ impl Step {
     ) -> Step {
         let values = minijinja::context! { entry => &entry, threads => threads, ..values };
         let launch = Launch { entry, threads, shared_bytes: 0, grid, early: false };
-        Step { launch, template, functions: String::new(), values }
+        Step { launch, before: Vec::new(), text: Part { template, functions: String::new(), values } }
     }
 
     /// The launch of the room itself, with these definitions.
@@ -118,9 +121,9 @@ impl Step {
         functions: String,
         grid: [GridAxis; 3],
     ) -> Step {
-        let step = Step::new(entry, template, plan.threads, grid, Value::UNDEFINED);
-        let launch = Launch { shared_bytes: plan.shared.bytes, ..step.launch };
-        Step { launch, functions, ..step }
+        let Step { launch, before, text } = Step::new(entry, template, plan.threads, grid, Value::UNDEFINED);
+        let launch = Launch { shared_bytes: plan.shared.bytes, ..launch };
+        Step { launch, before, text: Part { functions, ..text } }
     }
 
     /// A launch whose text waits for what the one before it writes.
@@ -190,9 +193,8 @@ impl GridAxis {
             GridAxis::AllHeads => numbers.batch() * numbers.heads(),
             GridAxis::QBlocks => numbers.q_blocks(),
             GridAxis::KvBlocks => kv_blocks(),
-            GridAxis::QBlockQuads => numbers.q_blocks().div_ceil(4),
+            GridAxis::QBlockOctets => numbers.q_blocks().div_ceil(8),
             GridAxis::Blocks => numbers.q_blocks() + kv_blocks(),
-            GridAxis::PairTiles => numbers.q_blocks().div_ceil(PAIR_TILE) * kv_blocks().div_ceil(PAIR_TILE),
             GridAxis::Heads => numbers.heads(),
             GridAxis::Batch => numbers.batch(),
             GridAxis::Tiles(tiles) => tiles.count(numbers.stream()),

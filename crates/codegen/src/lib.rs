@@ -113,12 +113,11 @@ fn made<R: rooms::Room>(
         shared_map => plan.shared.map(),
         absent => absent,
     };
-    let steps = launches
-        .iter()
-        .flat_map(|step| [Piece::Rules(&step.functions), Piece::File(step.template, step.values.clone())]);
-    let pieces: Vec<Piece<'_>> = std::iter::once(Piece::Rules(&functions)).chain(steps).collect();
-    let room = launches.last().expect("the room itself is launched").template;
-    let body = Body::new(values, room, &pieces);
+    let texts = launches.iter().flat_map(|step| step.before.iter().chain([&step.text]));
+    let pieces =
+        texts.flat_map(|text| [Piece::Rules(&text.functions), Piece::File(text.template, text.values.clone())]);
+    let pieces: Vec<Piece<'_>> = std::iter::once(Piece::Rules(&functions)).chain(pieces).collect();
+    let body = Body::new(values, of.header(&launches), &pieces);
     Ok(Kernel::of_text(plan, body, fields, launches.into_iter().map(|step| step.launch).collect()))
 }
 

@@ -9,7 +9,8 @@ use sparsym_ir::expr::{
 };
 use sparsym_ir::problem::{DType, Layout, LayoutRange, Ragged};
 use sparsym_ir::strategy::{Action, BlockRule, Blocks, Grid, RangeId, Strategy, TokenRange, TokenRule, When};
-use sparsym_ir::{Bindings, Bound, Moment, Problem, SymbolsCall, Tensor};
+use sparsym_ir::{Bindings, Bound, Moment, Problem, SymbolsCall, SymbolsOf, Tensor};
+use sparsym_runtime::device::session::{Array, Call, SymbolArrays};
 use sparsym_runtime::device::{Device, Emulator, Measured, emulator};
 
 use support::*;
@@ -350,4 +351,26 @@ fn tokens_are_read_once() {
     let loads = pool.cost.stats.unwrap().global_loads;
     assert!(loads.bytes as f64 <= 1.02 * tokens, "{} of {tokens} bytes", loads.bytes);
     assert!((loads.sectors * 32) as f64 <= 1.1 * tokens, "{} sectors of {tokens} bytes", loads.sectors);
+}
+
+/// CTAs count those that are done in memory that calls share: each call leaves it to the next as it found it.
+#[test]
+fn calls_of_a_session_follow_one_another() {
+    let (strategy, problem) = (flash_omni_strategy(), small(64, 64));
+    let bindings = Bindings::defaults(&strategy);
+    let bound = Bound::new(&strategy, &problem, &bindings).unwrap();
+    let moment = Moment { step: 20, steps: 50, since_update: 0, layer: 1 };
+    let session = Emulator::open(emulator::Settings::default()).unwrap().session().unwrap();
+    for seed in [11, 21, 31] {
+        let q = noise(&problem.q_shape(), DType::Bf16, seed);
+        let k = noise(&problem.kv_shape(), DType::Bf16, seed + 1);
+        let arrays = ["q", "k"].map(|name| Array::place(&session, name, if name == "q" { &q } else { &k }).unwrap());
+        let symbols = SymbolArrays::ones(&session, &problem, false).unwrap();
+        let call = SymbolsOf { bound: &bound, moment, data: Some((&arrays[0], &arrays[1])) };
+        let made = Call::Symbols { call, means: None, symbols: &symbols };
+        let prepared = session.prepare(&made).unwrap();
+        session.run(&prepared, &made).unwrap();
+        let plain = Plain { problem: &problem, q: q.to_f32(), k: k.to_f32() };
+        assert_eq!(symbols.read(&problem).unwrap(), data_symbols(&bound, &moment, &plain), "seed {seed}");
+    }
 }

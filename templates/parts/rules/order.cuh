@@ -41,7 +41,20 @@ DEVICE float descending_mass(u64 key) {
     const float value = descending_value(key);
     return value == value ? value : 0.0f;
 }
-//# part next_bit
-// The bit of a cut that is decided after `bit`: places have all their bits, and of the index only
-// those that `n` elements need.
-DEVICE int next_bit(int bit, int n) { return bit == 31 ? 31 - __clz(n) : bit - 1; }
+//# part word_of_key
+// The upper word of a key; after that the lower word of those that share the upper one of the cut.
+DEVICE u32 word_of_key(u64 key, int half, u64 cut) {
+    return half == 0 ? (u32)(key >> 32) : key >> 32 == cut >> 32 ? (u32)key : ~0u;
+}
+//# part WordSpan
+// The words from `least` to `most`, both included; none if it is the other way round.
+struct WordSpan {
+    u32 least, most;
+};
+//# part widen
+// Makes `found` hold a word that lies in `left`.
+DEVICE void widen(WordSpan& found, u32 word, WordSpan left) {
+    if (left.least <= word && word <= left.most) {
+        found = WordSpan{min(found.least, word), max(found.most, word)};
+    }
+}

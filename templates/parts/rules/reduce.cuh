@@ -20,6 +20,13 @@ DEVICE float warp_max(float x) {
     }
     return x;
 }
+//# part warp_least
+DEVICE u32 warp_least(u32 x) { return __reduce_min_sync(0xffffffffu, x); }
+//# part warp_span
+// Holds what any lane found.
+DEVICE WordSpan warp_span(WordSpan x) {
+    return WordSpan{warp_least(x.least), ~warp_least(~x.most)};
+}
 //# part cta_sum
 // Sum over the threads of the CTA, always in the same order; all of them call it.
 DEVICE float cta_sum(float x) {
@@ -56,6 +63,71 @@ DEVICE int cta_count(int x) {
     __syncthreads();
     const int lane = threadIdx.x % 32;
     return warp_count(lane < blockDim.x / 32 ? warps[lane] : 0);
+}
+//# part cta_least
+DEVICE u32 cta_least(u32 x) {
+    __shared__ u32 warps[32];
+    x = warp_least(x);
+    __syncthreads();
+    if (threadIdx.x % 32 == 0) {
+        warps[threadIdx.x / 32] = x;
+    }
+    __syncthreads();
+    const int lane = threadIdx.x % 32;
+    return warp_least(lane < blockDim.x / 32 ? warps[lane] : ~0u);
+}
+//# part cta_span
+// Holds what any thread found.
+DEVICE WordSpan cta_span(WordSpan x) {
+    return WordSpan{cta_least(x.least), ~cta_least(~x.most)};
+}
+//# part sum_for_each_lane
+// Sums 32 numbers over the lanes of the warp, always in the same order: lane l keeps the sum of
+// number l. Lanes give away half of their numbers at a time, for half of the numbers of another.
+DEVICE float sum_for_each_lane(float (&x)[32]) {
+    UNROLL for (int half = 16; half > 0; half /= 2) {
+        const bool upper = threadIdx.x & half;
+        UNROLL for (int n = 0; n < 16; ++n) {
+            if (n < half) {
+                const float kept = upper ? x[n + half] : x[n];
+                const float given = upper ? x[n] : x[n + half];
+                x[n] = kept + __shfl_xor_sync(0xffffffffu, given, half);
+            }
+        }
+    }
+    return x[0];
+}
+//# part four_of
+// A lane's four columns of a slice of a row; zeros past its end.
+DEVICE float4 four_of(const float* row, int slice) {
+    const int column = slice * 128 + threadIdx.x % 32 * 4;
+    return column < kHeadDim ? *(const float4*)(row + column) : float4{};
+}
+//# part load_four_means
+// A lane's columns of four means; past the end the last one stands in.
+DEVICE void load_four_means(float4 (&to)[4][kSlices], const float* means, int first, int blocks) {
+    UNROLL for (int c = 0; c < 4; ++c) {
+        UNROLL for (int s = 0; s < kSlices; ++s) {
+            to[c][s] = four_of(means + (i64)min(first + c, blocks - 1) * kHeadDim, s);
+        }
+    }
+}
+//# part subtract_four
+DEVICE void subtract_four(float4& a, float4 b) {
+    a = float4{a.x - b.x, a.y - b.y, a.z - b.z, a.w - b.w};
+}
+//# part add_four
+// sum += n a
+DEVICE void add_four(float4& sum, float n, float4 a) {
+    sum = float4{fmaf(n, a.x, sum.x), fmaf(n, a.y, sum.y), fmaf(n, a.z, sum.z),
+                 fmaf(n, a.w, sum.w)};
+}
+//# part add_product_of_four
+DEVICE void add_product_of_four(float& sum, float4 a, float4 b) {
+    sum = fmaf(a.x, b.x, sum);
+    sum = fmaf(a.y, b.y, sum);
+    sum = fmaf(a.z, b.z, sum);
+    sum = fmaf(a.w, b.w, sum);
 }
 //# part kPartialHalf
 constexpr int kPartialHalf = kPoolThreads * 4 + 16;    // its first columns lie in other banks

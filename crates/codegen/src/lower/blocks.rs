@@ -10,12 +10,13 @@ use minijinja::context;
 
 use super::body::{Body, Loop, Statement, declare, free_names, return_if, variable};
 use super::cuda::{Cuda, all_of, call, field, literal, name};
+use super::data;
 use super::expr::Lowering;
 use super::functions::{Builder, Function, axis_words, head_words, index, place, words};
 use super::locals;
-use crate::kernel::GridAxis;
+use super::work::{Form, LANES_OF_CTA, Made, Read, Work, reads};
 use crate::params::{Buffer, range_field};
-use crate::text::CUT;
+use crate::text::{CUT, CUT_OF_HEAD};
 
 impl<'a> Lowering<'a> {
     /// Where functions and launches go.
@@ -31,6 +32,9 @@ impl<'a> Lowering<'a> {
     /// A read of a map, whose axes take these variables.
     pub(super) fn map(&self, index_of: usize, sides: &[Side]) -> Cuda {
         let map = &self.strategy.maps[index_of];
+        if let Some((of, centered)) = data::in_place(map, sides) {
+            return self.similarity(of, centered);
+        }
         let axes = [Side::Q, Side::Kv].map(|side| map.axes.iter().any(|axis| axis.side == side));
         let variable = |side: Side| {
             let at = map.axes.iter().position(|axis| axis.side == side);
@@ -166,15 +170,15 @@ impl<'a> Lowering<'a> {
     }
 
     /// The test that an element stands before the cut: that the comparison holds, or for > and >= that it does not.
-    fn cut_of(&self, op: BinaryOp, order: &Order, bound: &Expr) -> Cuda {
+    fn cut_of(&self, op: BinaryOp, order: &Order, bound_expr: &Expr) -> Cuda {
         let key = self.key(order.line, order.descending, order.first.as_ref(), &order.value);
         let rank = order.measure == Measure::Rank;
         let measure =
-            if rank && bound.ty == Type::Float { name("measure").prefixed("(float)") } else { name("measure") };
+            if rank && bound_expr.ty == Type::Float { name("measure").prefixed("(float)") } else { name("measure") };
         let test = measure.op(op.symbol(), name("bound"));
         let test = if matches!(op, BinaryOp::Gt | BinaryOp::Ge) { test.negated() } else { test };
-        let ty = if bound.ty == Type::Float { "float" } else { "int" };
-        let bound = self.once(ty, "bound", "What a line is cut by.", bound);
+        let ty = if bound_expr.ty == Type::Float { "float" } else { "int" };
+        let bound = self.once(ty, "bound", "What a line is cut by.", bound_expr);
         let words = format!("{}(…) {} bound", order.name(), op.symbol());
         let values = context! {
             bound => bound.to_string(),
@@ -184,7 +188,8 @@ impl<'a> Lowering<'a> {
             test => test.to_string(),
             words => words,
         };
-        let [key, cut] = self.cut_step(order.line, &key, values);
+        let read = reads(order.first.iter().chain([&order.value, bound_expr]), self.line(order.line));
+        let [key, cut] = self.cut_work(order.line, &key, read, values);
         key.op("<", cut)
     }
 
@@ -203,7 +208,8 @@ impl<'a> Lowering<'a> {
             test => "measure < bound",
             words => words,
         };
-        let [_, cut] = self.cut_step(percentile.line, &key, values);
+        let read = reads([&percentile.value, &percentile.share], self.line(percentile.line));
+        let [_, cut] = self.cut_work(percentile.line, &key, read, values);
         call("ascending_value", [cut])
     }
 
@@ -240,9 +246,15 @@ impl<'a> Lowering<'a> {
         builder.function("u64", &builder.fresh("key"), "Where an element stands in its line.", body)
     }
 
-    /// Adds the launch that cuts the lines, and gives the key of an element and the cut of its line: the element stands before
+    /// What the lines of an order map lie in: those of rules over query blocks alone go through all rows of a head.
+    fn line(&self, line: Line) -> Line {
+        let rule = self.builder().rule.get().expect("order maps stand in conditions of rules");
+        if rule.pairs { line } else { Line::Head }
+    }
+
+    /// Adds the work that cuts the lines, and gives the key of an element and the cut of its line: the element stands before
     /// the cut if its key is less.
-    fn cut_step(&self, line: Line, key: &Function, values: minijinja::Value) -> [Cuda; 2] {
+    fn cut_work(&self, line: Line, key: &Function, reads: Vec<Read>, values: minijinja::Value) -> [Cuda; 2] {
         let builder = self.builder();
         let rule = builder.rule.get().expect("order maps stand in conditions of rules");
         let n = builder.cuts.borrow().len();
@@ -255,30 +267,32 @@ impl<'a> Lowering<'a> {
             (true, Line::Head) => ("e", "p.q_blocks * p.kv_blocks", head_words()),
             (false, _) => ("i", "p.q_blocks", words()),
         };
-        // Rows are many: a warp has one, four share a CTA. Other lines are one to a head, and a CTA has one.
-        let threads = match (rows, head_line) {
-            (true, _) => 128,
-            (false, true) => 256,
-            (false, false) => 128,
+        let line_words = match (rule.pairs, line) {
+            (true, Line::Row) => "the kv blocks of a query block",
+            (true, Line::Head) => "all block pairs of a head",
+            (false, _) => "the query blocks of a head",
         };
-        let x = if rows { GridAxis::QBlockQuads } else { GridAxis::One };
-        let lines = match (rule.pairs, line) {
-            (true, Line::Row) => "the kv blocks of each query block of a head",
-            (true, Line::Head) => "all block pairs of each head",
-            (false, _) => "the query blocks of each head",
+        let (form, lanes, parameters, given) = match (rows, head_line) {
+            (true, _) => (Form::Row, 32, ", int i", ", i"),
+            (false, true) => (Form::Head, LANES_OF_CTA, "", ""),
+            (false, false) => (Form::HeadByWarp, 32, "", ""),
         };
+        let function = format!("make_cut_{n}");
         let values = context! {
-            cut => n,
-            at => at.to_string(),
+            title => Builder::title(&format!("cut {n}")),
+            function => &function,
+            parameters => format!("const Params& p, int b, int h{parameters}"),
+            target => field(format!("cut_{n}")).at(at.clone()).to_string(),
             key => key.call(&of_line).to_string(),
             element => element,
             elements => elements,
-            lines => lines,
-            rows => rows,
-            held => if head_line { 8 } else { 16 },
+            line => line_words,
+            lanes => lanes,
             ..values
         };
-        builder.step(&format!("cut_{n}"), &CUT, threads, [x, GridAxis::Heads, GridAxis::Batch], values);
+        let part = Some(builder.part(if head_line { &CUT_OF_HEAD } else { &CUT }, values));
+        let call = format!("{function}(p, b, h{given})");
+        builder.works.borrow_mut().push(Work { makes: Made::Cut(n), reads, form, call, part });
         [key.call(&words()), field(format!("cut_{n}")).at(at)]
     }
 }
@@ -331,13 +345,4 @@ fn places(axis: Axis) -> &'static str {
         Axis::Kv => "kv blocks",
         Axis::Head => "heads",
     }
-}
-
-/// Parameters that a step's locals declare from the indices of its CTA, as far as these expressions read them.
-pub(super) fn grid_locals(used: &[&Cuda], x: &str, y: &str) -> Vec<String> {
-    [(x, "x"), (y, "y"), ("b", "z")]
-        .into_iter()
-        .filter(|(word, _)| used.iter().any(|value| value.reads(word)))
-        .map(|(word, axis)| format!("const int {word} = blockIdx.{axis};"))
-        .collect()
 }

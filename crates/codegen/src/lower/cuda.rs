@@ -124,11 +124,6 @@ impl Cuda {
         self.children().into_iter().for_each(|child| child.add_names(names));
     }
 
-    /// Whether it reads this local, parameter or constant.
-    pub(crate) fn reads(&self, word: &str) -> bool {
-        matches!(self, Cuda::Name(name) if name == word) || self.children().iter().any(|child| child.reads(word))
-    }
-
     /// Whether it needs no brackets wherever it stands.
     pub(crate) fn is_atom(&self) -> bool {
         self.strength() == ATOM
@@ -311,6 +306,5 @@ mod tests {
         let mut names = BTreeSet::new();
         tree.add_names(&mut names);
         assert_eq!(names.into_iter().collect::<Vec<_>>(), ["kv", "p"], "functions and fields are no locals");
-        assert!(tree.reads("kv") && !tree.reads("q"));
     }
 }

@@ -2,16 +2,16 @@
 
 use minijinja::context;
 use sparsym_ir::Expr;
-use sparsym_ir::expr::{Axis, BlockSum, ExprKind, Running, Side, Softmax, Within};
+use sparsym_ir::expr::{Axis, BlockSum, ExprKind, Line, Running, Side, Softmax, Within};
 use sparsym_ir::strategy::{Map, RangeId, Strategy};
 
-use super::blocks::grid_locals;
 use super::body::{Body, Statement, return_if};
 use super::cuda::{Cuda, field, literal};
 use super::expr::{Level, Lowering};
 use super::functions::{Builder, Function, axis_words, place, words};
-use crate::kernel::GridAxis;
-use crate::text::{BLOCK_SUM, CENTER, DOT, EACH, POOL, SIMILARITY, SOFTMAX};
+use super::work::{Form, LANES_OF_CTA, Made, Work, reads};
+use crate::kernel::{GridAxis, Step};
+use crate::text::{BLOCK_SUM, CENTERS, DOT, EACH, LINES, POOL, SIMILARITY, SOFTMAX, Template};
 
 /// What the rules read, directly or through maps.
 #[derive(Default)]
@@ -26,19 +26,22 @@ struct Needs {
 impl Needs {
     fn of(strategy: &Strategy) -> Needs {
         let mut needs = Needs { maps: vec![false; strategy.maps.len()], ..Needs::default() };
-        strategy.conditions().for_each(|condition| needs.read(condition));
+        strategy.conditions().for_each(|condition| needs.read(strategy, condition));
         // A map reads only maps before it.
         for n in (0..strategy.maps.len()).rev() {
             if needs.maps[n] {
-                needs.read(&strategy.maps[n].value);
+                needs.read(strategy, &strategy.maps[n].value);
             }
         }
         needs
     }
 
-    fn read(&mut self, expr: &Expr) {
+    fn read(&mut self, strategy: &Strategy, expr: &Expr) {
         expr.walk(&mut |e| match e.kind {
-            ExprKind::Map(id, _) => self.maps[id.0] = true,
+            ExprKind::Map(id, ref sides) => match in_place(&strategy.maps[id.0], sides) {
+                Some((of, centered)) => self.similarities.push((of, centered)),
+                None => self.maps[id.0] = true,
+            },
             ExprKind::Dot { q_centered, kv_centered } => self.dots.push([q_centered, kv_centered]),
             ExprKind::SelfSim { of, centered } => self.similarities.push((of, centered)),
             _ => {}
@@ -68,8 +71,9 @@ impl Needs {
 pub(super) fn lower(lowering: &Lowering) {
     let needs = Needs::of(lowering.strategy);
     pool(lowering, &needs);
-    for (map, _) in lowering.strategy.maps.iter().zip(&needs.maps).filter(|(_, needed)| **needed) {
-        let step = MapStep { lowering, map, target: place_of(map), values: field(format!("map_{}", map.name)) };
+    for (index, map) in lowering.strategy.maps.iter().enumerate().filter(|&(index, _)| needs.maps[index]) {
+        let values = field(format!("map_{}", map.name));
+        let step = MapStep { lowering, index, map, target: place_of(map), values };
         match &map.value.kind {
             ExprKind::Softmax(softmax) => step.softmax(softmax),
             ExprKind::BlockSum(sum) => step.block_sum(sum),
@@ -82,7 +86,7 @@ pub(super) fn lower(lowering: &Lowering) {
 }
 
 fn pool(lowering: &Lowering, needs: &Needs) {
-    let builder = lowering.builder.expect("the symbols room has one");
+    let builder = lowering.builder();
     let sides = |test: &dyn Fn(Side) -> bool| [Side::Q, Side::Kv].map(test);
     let blocks = |[q, kv]: [bool; 2]| match (q, kv) {
         (true, true) => GridAxis::Blocks,
@@ -93,18 +97,28 @@ fn pool(lowering: &Lowering, needs: &Needs) {
     if pools == [false, false] || builder.plan.pooled {
         return;
     }
+    let launch = |what: &str, template, of, values| {
+        builder.launch(what, template, 128, [blocks(of), GridAxis::Heads, GridAxis::Batch], values)
+    };
     let similar = sides(&|side| needs.similarity(side, false));
-    let values = context! { q => pools[0], k => pools[1], similarity_q => similar[0], similarity_k => similar[1] };
-    builder.step("pool", &POOL, 128, [blocks(pools), GridAxis::Heads, GridAxis::Batch], values);
     let center = sides(&|side| needs.center(side));
-    if center != [false, false] {
-        let values = context! { q => center[0], k => center[1] };
-        builder.step("center", &CENTER, 256, [GridAxis::One, GridAxis::Heads, GridAxis::Batch], values);
+    let centers = center != [false, false];
+    let values = context! {
+        q => pools[0],
+        k => pools[1],
+        similarity_q => similar[0],
+        similarity_k => similar[1],
+        centers => centers,
+    };
+    let mut pool = launch("pool", &POOL, pools, values);
+    if centers {
+        pool.before.push(builder.part(&CENTERS, context! { q => center[0], k => center[1] }));
     }
+    builder.steps.borrow_mut().push(pool);
     let centered = sides(&|side| needs.similarity(side, true));
     if centered != [false, false] {
         let values = context! { q => centered[0], k => centered[1] };
-        builder.step("similarity", &SIMILARITY, 128, [blocks(centered), GridAxis::Heads, GridAxis::Batch], values);
+        builder.steps.borrow_mut().push(launch("similarity", &SIMILARITY, centered, values));
     }
 }
 
@@ -122,6 +136,15 @@ pub(super) fn passes(strategy: &Strategy) -> [bool; 2] {
     let needs = Needs::of(strategy);
     let any = |centered| [Side::Q, Side::Kv].iter().any(|&side| needs.similarity(side, centered));
     [any(false) || any(true), any(true)]
+}
+
+/// The self-similarity that a read of a map comes to, if the map holds nothing else: then it is read where it lies.
+pub(super) fn in_place(map: &Map, sides: &[Side]) -> Option<(Side, bool)> {
+    let plain = map.axes.iter().all(|axis| axis.range.is_none());
+    match map.value.kind {
+        ExprKind::SelfSim { of, centered } if plain && *sides == [of] => Some((of, centered)),
+        _ => None,
+    }
 }
 
 /// The kind of a map's dot products.
@@ -151,6 +174,7 @@ fn title(map: &Map) -> String {
 
 struct MapStep<'a> {
     lowering: &'a Lowering<'a>,
+    index: usize,
     map: &'a Map,
     /// Where its values lie.
     target: Cuda,
@@ -188,16 +212,34 @@ impl MapStep<'_> {
         builder.new_function(kind, &format!("{stem}_{}", self.map.name), comment, body)
     }
 
-    fn step(
-        &self,
-        template: &'static crate::text::Template,
-        threads: u32,
-        grid: [GridAxis; 3],
-        values: minijinja::Value,
-    ) {
-        let builder = self.lowering.builder.expect("the symbols room has one");
-        let values = context! { title => Builder::title(&title(self.map)), target => self.values.clone().at(self.target.clone()).to_string(), ..values };
-        builder.step(&format!("map_{}", self.map.name), template, threads, grid, values);
+    /// Work by a function of these parameters beside `p`.
+    fn work(&self, form: Form, template: &'static Template, parameters: &[&str], values: minijinja::Value) -> Work {
+        let builder = self.lowering.builder();
+        let function = format!("make_map_{}", self.map.name);
+        let declared: Vec<String> = parameters.iter().map(|parameter| format!(", int {parameter}")).collect();
+        let given: Vec<String> = parameters.iter().map(|parameter| format!(", {parameter}")).collect();
+        let values = context! {
+            title => Builder::title(&title(self.map)),
+            function => &function,
+            parameters => format!("const Params& p{}", declared.concat()),
+            target => self.target_at().to_string(),
+            ..values
+        };
+        Work {
+            makes: Made::Map(self.index),
+            reads: reads([&self.map.value], Line::Row),
+            form,
+            call: format!("{function}(p{})", given.concat()),
+            part: Some(builder.part(template, values)),
+        }
+    }
+
+    fn target_at(&self) -> Cuda {
+        self.values.clone().at(self.target.clone())
+    }
+
+    fn add(&self, work: Work) {
+        self.lowering.builder().works.borrow_mut().push(work);
     }
 
     /// The value, 0 outside the ranges of the map's axes.
@@ -211,22 +253,25 @@ impl MapStep<'_> {
 
     fn each(&self) {
         let value = self.value().call(&words());
-        let (x, along) = match axes(self.map) {
-            [true, true] => (GridAxis::QBlocks, Some(Axis::Kv)),
-            [true, false] => (GridAxis::One, Some(Axis::Q)),
-            [false, true] => (GridAxis::One, Some(Axis::Kv)),
-            [false, false] => (GridAxis::One, None),
+        // What a row has of its own is made with the row.
+        let by_row = reads([&self.map.value], Line::Row).iter().all(|read| read.own_row && read.own_head);
+        let (form, lanes, along, parameters): (_, _, _, &[&str]) = match axes(self.map) {
+            [true, true] => (Form::Row, 32, Some(Axis::Kv), &["b", "h", "i"]),
+            [true, false] if by_row => (Form::Row, 1, None, &["b", "h", "i"]),
+            [true, false] => (Form::Head, LANES_OF_CTA, Some(Axis::Q), &["b", "h"]),
+            [false, true] => (Form::Head, LANES_OF_CTA, Some(Axis::Kv), &["b", "h"]),
+            [false, false] => (Form::Head, 1, None, &["b", "h"]),
         };
         let line = along.map(axis_words);
-        let x_word = if x == GridAxis::QBlocks { "i" } else { "" };
         let values = context! {
-            locals => grid_locals(&[&value, &self.target], x_word, "h"),
             value => value.to_string(),
+            first => if matches!(form, Form::Row) { "threadIdx.x % 32" } else { "threadIdx.x" },
+            lanes => lanes,
             variable => line.map(|line| line[0]),
             count => line.map(|line| field(line[1]).to_string()),
+            place => along.map(|axis| if axis == Axis::Q { "query block" } else { "kv block" }),
         };
-        let threads = if along.is_some() { 128 } else { 32 };
-        self.step(&EACH, threads, [x, GridAxis::Heads, GridAxis::Batch], values);
+        self.add(self.work(form, &EACH, parameters, values));
     }
 
     fn dot(&self, centered: [bool; 2]) {
@@ -235,7 +280,7 @@ impl MapStep<'_> {
             centered_q => centered[0],
             centered_k => centered[1],
         };
-        self.step(&DOT, 256, [GridAxis::PairTiles, GridAxis::Heads, GridAxis::Batch], values);
+        self.add(self.work(Form::Rows, &DOT, &["b", "h", "first_i"], values));
     }
 
     fn softmax(&self, softmax: &Softmax) {
@@ -271,33 +316,55 @@ impl MapStep<'_> {
         let mut free = Vec::new();
         free.extend(has_q.then_some((GridAxis::QBlocks, "i")));
         free.extend(has_kv.then_some((GridAxis::KvBlocks, "j")));
-        if own.is_some() {
-            free.resize(1, (GridAxis::One, ""));
-            free.push((GridAxis::Heads, "h"));
-        }
-        free.resize(2, (GridAxis::One, ""));
-        let takes = takes.map(|takes| takes.call(&words()));
-        let kept = kept.map(|kept| kept.call(&words()));
-        let text = |value: &Option<Cuda>| value.as_ref().map(Cuda::to_string);
-        let used: Vec<&Cuda> = takes.iter().chain(&kept).chain([&logit, &self.target]).chain(&weight).collect();
         let line = match axis {
             Axis::Q => "query blocks",
             Axis::Kv => "kv blocks",
             Axis::Head => "heads",
         };
+        let mut parameters = vec!["b"];
+        parameters.extend(own.map(|_| "h"));
+        parameters.extend(free.iter().map(|&(_, word)| word));
+        let by_head = own.is_some() && free.is_empty();
+        let text = |value: Option<Cuda>| value.map(|value| value.to_string());
         let values = context! {
-            locals => grid_locals(&used, free[0].1, free[1].1),
+            lanes => if by_head { LANES_OF_CTA } else { 32 },
             variable => variable,
             count => field(count).to_string(),
             line => line,
-            takes => text(&takes),
-            kept => text(&kept),
+            takes => text(takes.map(|takes| takes.call(&words()))),
+            kept => text(kept.map(|kept| kept.call(&words()))),
             logit => logit.to_string(),
-            weight => text(&weight),
+            // A sum is taken once, and lies in the map until the map is there.
+            leaves_logits => softmax.value.any(|e| matches!(e.kind, ExprKind::Reduce(..))),
+            weight => text(weight),
         };
-        // A line to each head leaves most of a GPU idle: it gets a whole CTA.
-        let threads = if free[0].0 == GridAxis::One { 256 } else { 32 };
-        self.step(&SOFTMAX, threads, [free[0].0, free[1].0, GridAxis::Batch], values);
+        let mut work = self.work(Form::Head, &SOFTMAX, &parameters, values);
+        if own == Some(Side::Kv) && has_q {
+            work.form = Form::Row;
+        } else if !by_head {
+            // Lines across all rows or all heads: each has a warp of its own.
+            free.extend(own.map(|_| (GridAxis::Heads, "h")));
+            free.resize(2, (GridAxis::One, ""));
+            let axes = free.iter().zip(["x", "y"]).filter(|((_, word), _)| !word.is_empty());
+            let mut locals: Vec<String> =
+                axes.map(|((_, word), axis)| format!("const int {word} = blockIdx.{axis};")).collect();
+            locals.push("const int b = blockIdx.z;".to_owned());
+            // Lines are few, so a CTA may take what registers it likes.
+            let values = context! {
+                words => "a warp for each line",
+                locals => locals,
+                call => &work.call,
+                least_ctas => 1,
+            };
+            let grid = [free[0].0, free[1].0, GridAxis::Batch];
+            work.form = Form::Alone(Box::new(self.launch(32, grid, values)));
+        }
+        self.add(work);
+    }
+
+    /// A launch of its own, a CTA for each line.
+    fn launch(&self, threads: u32, grid: [GridAxis; 3], values: minijinja::Value) -> Step {
+        self.lowering.builder().launch(&format!("map_{}", self.map.name), &LINES, threads, grid, values)
     }
 
     fn block_sum(&self, sum: &BlockSum) {
@@ -312,8 +379,16 @@ impl MapStep<'_> {
             logit => logit.call(&words()).to_string(),
             visible => visible,
             stride => self.lowering.expr(&sum.stride.inlined()).to_string(),
-            inside => self.inside(&[Side::Q, Side::Kv]).map(|inside| inside.to_string()),
         };
-        self.step(&BLOCK_SUM, 256, [GridAxis::QBlocks, GridAxis::Heads, GridAxis::Batch], values);
+        let mut work = self.work(Form::Head, &BLOCK_SUM, &["b", "h", "i"], values);
+        let values = context! {
+            words => "a CTA for each query block of a head",
+            least_ctas => None::<u32>,
+            locals => ["const int b = blockIdx.z;", "const int h = blockIdx.y;", "const int i = blockIdx.x;"],
+            call => &work.call,
+        };
+        let grid = [GridAxis::QBlocks, GridAxis::Heads, GridAxis::Batch];
+        work.form = Form::Alone(Box::new(self.launch(256, grid, values)));
+        self.add(work);
     }
 }

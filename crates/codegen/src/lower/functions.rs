@@ -8,7 +8,8 @@ use sparsym_ir::strategy::{BlockRule, RangeId, When};
 
 use super::body::{Body, Word, call_of, define, signature};
 use super::cuda::{Cuda, call, field, name};
-use crate::kernel::{GridAxis, Step};
+use super::work::Work;
+use crate::kernel::{GridAxis, Part, Step};
 use crate::params::Buffer;
 use crate::plan::SymbolsPlan;
 use crate::text::Template;
@@ -18,11 +19,13 @@ pub(crate) struct Builder<'a> {
     /// The kernel's name.
     kernel: &'a str,
     pub(super) plan: &'a SymbolsPlan,
-    /// Functions since the last step.
+    /// Functions since the last part.
     pub(super) functions: RefCell<Vec<String>>,
     /// Name and body of every function.
     pub(super) known: RefCell<Vec<Function>>,
+    /// Launches before those of the work.
     pub(super) steps: RefCell<Vec<Step>>,
+    pub(super) works: RefCell<Vec<Work>>,
     pub(super) cuts: RefCell<Vec<Buffer>>,
     /// Ranges of which some function asks whether a block belongs to them.
     pub(super) asked_ranges: RefCell<BTreeSet<RangeId>>,
@@ -87,6 +90,7 @@ impl<'a> Builder<'a> {
             functions: RefCell::default(),
             known: RefCell::default(),
             steps: RefCell::default(),
+            works: RefCell::default(),
             cuts: RefCell::default(),
             asked_ranges: RefCell::default(),
             rule: Cell::new(None),
@@ -106,20 +110,24 @@ impl<'a> Builder<'a> {
         line + &"-".repeat(dashes)
     }
 
-    /// Adds a launch.
-    pub(super) fn step(
+    /// A launch.
+    pub(super) fn launch(
         &self,
         what: &str,
         template: &'static Template,
         threads: u32,
         grid: [GridAxis; 3],
         values: minijinja::Value,
-    ) {
-        let step = Step::new(format!("{}_{what}", self.kernel), template, threads, grid, values);
-        self.steps.borrow_mut().push(Step { functions: self.take_functions(), ..step });
+    ) -> Step {
+        Step::new(format!("{}_{what}", self.kernel), template, threads, grid, values)
     }
 
-    /// The functions that no step has taken yet.
+    /// A stretch of text, and before it the functions that nothing has taken yet.
+    pub(super) fn part(&self, template: &'static Template, values: minijinja::Value) -> Part {
+        Part { template, functions: self.take_functions(), values }
+    }
+
+    /// The functions that nothing has taken yet.
     pub(super) fn take_functions(&self) -> String {
         std::mem::take(&mut *self.functions.borrow_mut()).join("\n")
     }

@@ -13,29 +13,35 @@ mod expr;
 mod formula;
 mod functions;
 mod interval;
+mod launches;
 mod layout;
 mod lets;
 mod locals;
 mod symbols;
+mod work;
 
 use sparsym_ir::expr::{BinaryOp, Coordinate, ExprKind, Type};
 use sparsym_ir::strategy::{Strategy, TokenRule};
 use sparsym_ir::{Expr, Span};
 
+use minijinja::Value;
 use serde::Serialize;
 
 pub use data::reads_means_alone;
 pub(crate) use symbols::SymbolRules;
+pub(crate) use work::LANES_OF_CTA;
 
 use body::Word;
 use cuda::{Cuda, field, name};
 use expr::{BatchPlace, Floats, Level, Lowering};
 use functions::Builder;
 use lets::Spelling;
+use work::Work;
 
-use crate::kernel::Step;
+use crate::kernel::{Part, Step};
 use crate::params::Buffer;
 use crate::plan::SymbolsPlan;
+use crate::text::ROWS;
 
 /// Rules over tokens as CUDA functions.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -61,9 +67,9 @@ pub(crate) struct BlockRules {
     /// Definitions for all launches; empty when there are none.
     #[serde(skip)]
     pub shared_functions: String,
-    /// Definitions for the last launch; empty when there are none.
+    /// Rows of symbols, if each row decides for itself: the launch that makes them is still to come.
     #[serde(skip)]
-    pub functions: String,
+    pub rows: Option<Part>,
     /// What the symbols room puts where.
     pub symbols: SymbolRules,
     /// Whether passes over tokens sum directions.
@@ -72,7 +78,7 @@ pub(crate) struct BlockRules {
     pub subtracts_center: bool,
     /// The mask's expression, for the header.
     pub mask_words: String,
-    /// Launches before the last one.
+    /// Launches, all of them or those before the one that makes the rows.
     #[serde(skip)]
     pub steps: Vec<Step>,
     /// Workspaces of order maps.
@@ -175,16 +181,27 @@ pub(crate) fn block_rules(strategy: &Strategy, kernel: &str, plan: &SymbolsPlan)
     let blocks = Lowering { builder: Some(&builder), ..Lowering::new(strategy, Level::Blocks, BatchPlace::Own) };
     data::lower(&blocks);
     let (functions, symbols) = symbols::lower(&blocks, plan);
+    let rows = Part { template: &ROWS, functions, values: Value::UNDEFINED };
+    let mut steps = builder.steps.take();
+    let works = builder.works.take();
+    let apart = works.iter().all(Work::is_apart);
+    if !apart {
+        let (mut parts, launches) = launches::launches(&builder, works);
+        parts.push(rows.clone());
+        let first = steps.len();
+        steps.extend(launches);
+        steps[first].before = parts;
+    }
     let tokens = Lowering { level: Level::Tokens, builder: None, ..blocks };
     let [sums_directions, subtracts_center] = data::passes(strategy);
     BlockRules {
-        functions,
+        rows: apart.then_some(rows),
         symbols,
         sums_directions,
         subtracts_center,
         mask_words: strategy.mask.iter().map(|mask| words_of_header(&tokens.expr(&mask.value))).collect(),
         shared_functions: symbols::range_functions(strategy, &builder),
-        steps: builder.steps.take(),
+        steps,
         cuts: builder.cuts.take(),
     }
 }

@@ -1,7 +1,7 @@
 //! Block rules as CUDA: `keeps` decides S_s, `computes` decides S_c, `classify` judges the mask.
 
 use serde::Serialize;
-use sparsym_ir::expr::Side;
+use sparsym_ir::expr::{Line, Side};
 use sparsym_ir::strategy::{BlockRule, RangeId, Strategy, When};
 
 use super::body::{Body, Statement, call_of, define, signature, variable};
@@ -10,6 +10,7 @@ use super::cuda::{Cuda, all_of, call, field, literal, name};
 use super::expr::Lowering;
 use super::functions::{Builder, words};
 use super::locals::with_locals;
+use super::work::{Form, Made, Read, Work, reads};
 use crate::params::range_field;
 use crate::plan::SymbolsPlan;
 
@@ -18,6 +19,8 @@ use crate::plan::SymbolsPlan;
 pub(crate) struct SymbolRules {
     /// Whether query block i of head h is computed.
     pub compute_test: String,
+    /// By whom that is found out: `rows`, `heads` or `items`.
+    pub cache_by: &'static str,
     /// Whether the block pair (i, j) is computed.
     pub keep_test: String,
     /// The verdict of the mask on the block pair.
@@ -35,12 +38,40 @@ pub(super) fn lower(lowering: &Lowering, plan: &SymbolsPlan) -> (String, SymbolR
         functions.push(define(comment, &format!("{kind} {name}"), &parameters, &body));
         call_of(name, &body, &words())
     };
+    // What the rules of a symbol read: maps of their own row, or for S_c of any head, and their cuts.
+    let reads_of = |pairs: bool, first_cut: usize| {
+        let rules = strategy.rules.iter().filter(|rule| rule.action.writes_skip_symbol() == pairs);
+        let conditions = rules.filter_map(|rule| match &rule.when {
+            When::Match { condition, .. } => condition.as_ref(),
+            When::Otherwise => None,
+        });
+        let mut reads = reads(conditions, Line::Row);
+        let cuts = first_cut..builder.cuts.borrow().len();
+        reads.extend(cuts.map(|n| Read { of: Made::Cut(n), own_row: true, own_head: true }));
+        reads
+    };
+    let work = |makes, reads, form, call: &str| Work { makes, reads, form, call: call.to_owned(), part: None };
+    let mut works = Vec::new();
     if plan.caches {
         let rules = strategy.rules.iter().filter(|rule| !rule.action.writes_skip_symbol());
         let body = with_locals(decision(lowering, "compute", rules), lowering);
+        let reads = reads_of(false, 0);
+        symbols.cache_by = if reads.is_empty() {
+            works.push(work(Made::Cache, reads, Form::RowOfFirstHead, "write_cache_row(p, b, i, 0, 1)"));
+            "rows"
+        } else if reads.iter().all(|read| read.own_head) {
+            let bits = Read { of: Made::CacheBits, own_row: true, own_head: false };
+            works.push(work(Made::CacheBits, reads, Form::Head, "make_cache_bits(p, b, h)"));
+            works.push(work(Made::Cache, vec![bits], Form::Item, "write_cache_rows(p, b)"));
+            "heads"
+        } else {
+            works.push(work(Made::Cache, reads, Form::Item, "write_cache_rows(p, b)"));
+            "items"
+        };
         symbols.compute_test = function("Whether a query block is computed.", "bool", "computes", body).to_string();
     }
     let mut keeps = None;
+    let first_cut = builder.cuts.borrow().len();
     if plan.skips {
         let rules = strategy.rules.iter().filter(|rule| rule.action.writes_skip_symbol());
         let body = with_locals(decision(lowering, "keep", rules), lowering);
@@ -55,12 +86,16 @@ pub(super) fn lower(lowering: &Lowering, plan: &SymbolsPlan) -> (String, SymbolR
         functions.push(define(comment, "u32 classify", &parameters, &body));
         symbols.classify_call = call_of("classify", &body, &words()).to_string();
     }
+    if plan.skips || plan.mask {
+        works.push(work(Made::Pairs, reads_of(true, first_cut), Form::Row, "write_pair_row(p, b, h, i, 0, 1)"));
+    }
     let passes = plan.mask.then(|| name("verdict").op("&", name("kPass")));
     let in_time = (!plan.mask).then(|| name("j").op("<", field("kv_blocks")));
     symbols.keep_test =
         all_of("&&", passes.into_iter().chain(in_time).chain(keeps)).map_or(String::new(), |test| test.to_string());
     let helpers = builder.take_functions();
     functions.splice(0..0, (!helpers.is_empty()).then_some(helpers));
+    builder.works.borrow_mut().append(&mut works);
     (functions.join("\n"), symbols)
 }
 

@@ -320,6 +320,8 @@ impl Buffer {
             Buffer::Similarity { of, .. } => 4 * heads(of) * blocks(of),
             Buffer::Map { axes, .. } => 4 * heads(Side::Q) * along(axes),
             Buffer::Cut { rows, .. } => 8 * heads(Side::Q) * along([rows, false]),
+            Buffer::CacheBits => 4 * heads(Side::Q) * blocks(Side::Q).div_ceil(32),
+            Buffer::Arrivals => 4 * numbers.batch() * (numbers.heads() + 1),
             Buffer::QTiles(rows) => 4 * (1 + numbers.all_q_tiles(rows)),
             Buffer::TilesTaken => 4,
             Buffer::Tiles(tiles) => 4 * (1 + tiles.count(numbers.stream())),

@@ -56,6 +56,8 @@ pub(crate) fn workspaces(strategy: &Strategy, cuts: &[Buffer]) -> Vec<Field> {
             add(&format!("cut_{index}"), "u64*", B(cut), if rows { "[B, H, T_q]" } else { "[B, H]" });
         }
     }
+    add("cache_bits", "u32*", B(Buffer::CacheBits), "[B, H] rows of T_q bits");
+    add("arrivals", "u32*", B(Buffer::Arrivals), "[B, H], then [B]: zeros before a call and after it");
     fields
 }
 

@@ -154,6 +154,11 @@ pub enum Buffer {
         /// Whether each row is a line.
         rows: bool,
     },
+    /// Workspace, u32: `[B, H]` rows of T_q bits, which query blocks of a head are computed.
+    CacheBits,
+    /// Workspace, u32: for each head, and then for each item, how many CTAs of a launch are done. Zeros before a call, and
+    /// again after it.
+    Arrivals,
     /// gemm_q: hidden states of a stream `[B, rows, C]`.
     X,
     /// Weights of a projection: gemm_q `[H·D, C]`, gemm_o `[C, H·D]`.

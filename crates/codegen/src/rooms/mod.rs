@@ -14,6 +14,7 @@ use crate::kernel::Step;
 use crate::params::Field;
 use crate::plan::Plan;
 use crate::request::Request;
+use crate::text::Template;
 
 /// What a room makes of a request.
 pub(crate) trait Room {
@@ -28,6 +29,11 @@ pub(crate) trait Room {
 
     /// Everything that the text is made of.
     fn draft(&self, plan: &Plan<Self::Plan>) -> Draft;
+
+    /// The file that opens with the header: that of the room itself, which is launched last.
+    fn header(&self, launches: &[Step]) -> &'static Template {
+        launches.last().expect("the room itself is launched").text.template
+    }
 }
 
 /// What the text of a planned kernel is made of.

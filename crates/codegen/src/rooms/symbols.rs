@@ -14,7 +14,7 @@ use crate::padding::{self, no_kernel};
 use crate::params::{self, Buffer, Field, Source};
 use crate::plan::{self, Plan, Rules, SymbolsPlan, choose};
 use crate::request::{Means, Request, Sequences, SymbolsRequest};
-use crate::text::SYMBOLS;
+use crate::text::{RULES, Template};
 
 impl Room for SymbolsRequest<'_> {
     type Plan = SymbolsPlan;
@@ -24,7 +24,7 @@ impl Room for SymbolsRequest<'_> {
     }
 
     fn draft(&self, plan: &Plan<SymbolsPlan>) -> Draft {
-        // What rules read of tensor data is computed step by step, a launch each.
+        // What rules read of tensor data is computed step by step.
         let strategy = stages(&in_ascii(self.strategy));
         let mut rules = lower::block_rules(&strategy, &plan.name, &plan.room);
         let launches = launches(plan, &mut rules);
@@ -35,6 +35,10 @@ impl Room for SymbolsRequest<'_> {
             absent: absent(&plan.room),
             rules: Serde(rules).into(),
         }
+    }
+
+    fn header(&self, _: &[Step]) -> &'static Template {
+        &RULES
     }
 }
 
@@ -89,7 +93,9 @@ fn plan(request: &Request<'_>, of: &SymbolsRequest<'_>) -> Result<Plan<SymbolsPl
         (room.ragged, "ragged"),
         (room.pooled, "pooled"),
     ];
-    let mut plan = Plan::new(request, 128, room, "symbols", &parts, &tail);
+    // A CTA of work on lines has a warp for each of eight rows.
+    let on_lines = room.data || strategy.conditions().any(ordered);
+    let mut plan = Plan::new(request, if on_lines { lower::LANES_OF_CTA } else { 128 }, room, "symbols", &parts, &tail);
     plan.ctas_per_sm = (request.fit > 0).then_some(1);
     Ok(plan)
 }
@@ -110,14 +116,15 @@ fn fields(strategy: &Strategy, cuts: &[Buffer]) -> Vec<Field> {
     fields
 }
 
-/// A launch for what rules read of tensor data, one after another; then the rules.
+/// The launches of the work that rules ask for; where there is none, one in which each row decides for itself.
 fn launches(plan: &Plan<SymbolsPlan>, rules: &mut BlockRules) -> Vec<Step> {
     let mut launches = std::mem::take(&mut rules.steps);
+    let Some(rows) = rules.rows.take() else { return launches };
     let entry = if launches.is_empty() { plan.name.clone() } else { format!("{}_rules", plan.name) };
     // A row of S_c holds all heads; the rows of S_s and S_f are those of one.
     let y = if plan.room.skips || plan.room.mask { GridAxis::Heads } else { GridAxis::One };
-    let functions = std::mem::take(&mut rules.functions);
-    launches.push(Step::last(plan, entry, &SYMBOLS, functions, [GridAxis::QBlocks, y, GridAxis::Batch]));
+    let last = Step::last(plan, entry, &RULES, String::new(), [GridAxis::QBlocks, y, GridAxis::Batch]);
+    launches.push(Step { before: vec![rows], ..last });
     launches
 }
 

@@ -22,7 +22,7 @@ pub(crate) static BEFORE_PARAMS: [Template; 3] =
     templates!["parts/types.cuh", "parts/constants.cuh", "parts/shared/map.cuh"];
 
 /// Files of parts that come after it. A part may use only parts of earlier files, or earlier ones of its own.
-pub(crate) static AFTER_PARAMS: [Template; 55] = templates![
+pub(crate) static AFTER_PARAMS: [Template; 59] = templates![
     "ptx/special_registers.cuh",
     "ptx/convert.cuh",
     "ptx/math.cuh",
@@ -36,10 +36,14 @@ pub(crate) static AFTER_PARAMS: [Template; 55] = templates![
     "ptx/roles.cuh",
     "ptx/launch.cuh",
     "ptx/wgmma.cuh",
+    "ptx/atomic.cuh",
     "parts/rules/functions.cuh",
     "parts/rules/workspace.cuh",
-    "parts/rules/reduce.cuh",
     "parts/rules/order.cuh",
+    "parts/rules/reduce.cuh",
+    "parts/rules/line.cuh",
+    "parts/rules/held.cuh",
+    "parts/rules/arrivals.cuh",
     "parts/shared/panel.cuh",
     "parts/portable/lane.cuh",
     "parts/fragments/layout.cuh",
@@ -126,8 +130,8 @@ files! {
     ATTENTION_SPECIALISED = "attention/specialised.cu";
     /// Forecasts of tiles that attention does not compute.
     FORECAST = "attention/forecast.cu";
-    /// Symbols, from what rules say of blocks.
-    SYMBOLS = "symbols/rules.cu";
+    /// Symbols of rules that each row decides for itself.
+    RULES = "symbols/rules.cu";
     /// A projection to heads.
     GEMM_Q_PORTABLE = "gemm_q/portable.cu";
     /// A projection to heads.
@@ -139,7 +143,7 @@ files! {
     /// Means and self-similarities of blocks.
     POOL = "symbols/pool.cu";
     /// Means of all tokens.
-    CENTER = "symbols/center.cu";
+    CENTERS = "symbols/centers.cu";
     /// Self-similarities of blocks whose tokens are centred.
     SIMILARITY = "symbols/similarity.cu";
     /// Maps with dot products.
@@ -150,8 +154,16 @@ files! {
     BLOCK_SUM = "symbols/block_sum.cu";
     /// Maps that are computed place by place.
     EACH = "symbols/each.cu";
-    /// Where the lines of an order map are cut.
+    /// Where a line of an order map is cut, by a warp.
     CUT = "symbols/cut.cu";
+    /// Where all block pairs of a head are cut, by a CTA.
+    CUT_OF_HEAD = "symbols/cut_of_head.cu";
+    /// Rows of symbols.
+    ROWS = "symbols/rows.cu";
+    /// A launch that goes from rows to heads and from heads to items.
+    NARROWING = "symbols/narrowing.cu";
+    /// A launch with a warp for each line.
+    LINES = "symbols/lines.cu";
     /// Which tiles of Q are computed.
     TILES = "tiles/list.cu";
     /// The same for tiles of several heads.

@@ -129,7 +129,7 @@ impl Backend for CudaBackend {
             guarded(&format!("allocate {bytes} bytes"), || self.stream.alloc_zeros(bytes.max(LEAST_BYTES)))
         };
         let (slice, bytes) = match contents {
-            Contents::Zeros(bytes) => (zeros(*bytes)?, *bytes),
+            Contents::Zeros(bytes) | Contents::Counters(bytes) => (zeros(*bytes)?, *bytes),
             Contents::Input(bytes) | Contents::Output(bytes) if bytes.is_empty() => (zeros(0)?, 0),
             Contents::Input(bytes) | Contents::Output(bytes) => {
                 let upload = || self.stream.clone_htod(&**bytes);

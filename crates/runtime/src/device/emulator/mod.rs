@@ -113,6 +113,7 @@ impl Backend for EmulatorBackend {
             Contents::Input(bytes) => (memory.upload_constant(name, bytes), Vec::new()),
             Contents::Output(bytes) => (memory.alloc(name, bytes.len()), bytes.to_vec()),
             Contents::Zeros(bytes) => (memory.alloc(name, *bytes), Vec::new()),
+            Contents::Counters(bytes) => (memory.upload(name, &vec![0; *bytes]), Vec::new()),
         };
         Ok(EmulatorBuffer { buffer, bytes: contents.bytes(), untouched })
     }

@@ -134,6 +134,8 @@ pub enum Contents<'a> {
     Output(Cow<'a, [u8]>),
     /// As [`Contents::Output`], with so many zeros.
     Zeros(usize),
+    /// So many zeros for kernels to count with.
+    Counters(usize),
 }
 
 impl Contents<'_> {
@@ -141,7 +143,7 @@ impl Contents<'_> {
     pub fn bytes(&self) -> usize {
         match self {
             Contents::Input(bytes) | Contents::Output(bytes) => bytes.len(),
-            Contents::Zeros(bytes) => *bytes,
+            Contents::Zeros(bytes) | Contents::Counters(bytes) => *bytes,
         }
     }
 
@@ -149,7 +151,7 @@ impl Contents<'_> {
     pub fn into_bytes(self) -> Vec<u8> {
         match self {
             Contents::Input(bytes) | Contents::Output(bytes) => bytes.into_owned(),
-            Contents::Zeros(bytes) => vec![0; bytes],
+            Contents::Zeros(bytes) | Contents::Counters(bytes) => vec![0; bytes],
         }
     }
 }

@@ -183,6 +183,17 @@ impl<B: Backend> PreparedKernel<B> {
 }
 
 impl<B: Backend> State<B> {
+    /// Launches that failed may have left counters behind that are not zero: the next call gets others.
+    fn forget_counters(&mut self, backend: &B) {
+        let is_counter = |key: &Kept, _: &mut B::Buffer| matches!(key, Kept::Workspace(buffer, _) if counts(*buffer));
+        for (key, buffer) in self.kept.extract_if(is_counter) {
+            backend.release(&mut self.memory, buffer);
+            if let Kept::Workspace(_, bytes) = key {
+                self.kept_bytes -= bytes;
+            }
+        }
+    }
+
     /// Where a buffer begins.
     fn address(&mut self, backend: &B, loaded: &Loaded<B>, buffer: Buffer, place: Operand<'_>) -> Result<u64, Error> {
         Ok(backend.address(self.buffer(backend, loaded, buffer, place)?))
@@ -198,7 +209,10 @@ impl<B: Backend> State<B> {
     ) -> Result<&B::Buffer, Error> {
         let (key, contents) = match place {
             Operand::Array(id) => return Ok(&self.arrays[&id]),
-            Operand::Workspace(bytes) => (Kept::Workspace(buffer, bytes), Contents::Zeros(bytes)),
+            Operand::Workspace(bytes) => {
+                let contents = if counts(buffer) { Contents::Counters(bytes) } else { Contents::Zeros(bytes) };
+                (Kept::Workspace(buffer, bytes), contents)
+            }
             Operand::Constant(bytes) => (Kept::Constant(bytes.to_vec()), Contents::Input(bytes)),
         };
         Ok(match self.kept.entry(key) {
@@ -214,6 +228,11 @@ impl<B: Backend> State<B> {
             }
         })
     }
+}
+
+/// Whether kernels count in a workspace, and leave it as they found it.
+fn counts(buffer: Buffer) -> bool {
+    matches!(buffer, Buffer::Arrivals)
 }
 
 impl<B: Backend> Memory for KernelSession<B> {
@@ -314,7 +333,8 @@ impl<B: Backend> Session for KernelSession<B> {
             return Ok(self.device.backend().no_cost());
         };
         let launch = KernelLaunch { kernel: &loaded.kernel, grids: &grids, params: &params };
-        self.device.backend().launch(&loaded.function, &state.memory, &launch)
+        let done = self.device.backend().launch(&loaded.function, &state.memory, &launch);
+        done.inspect_err(|_| state.forget_counters(self.device.backend()))
     }
 
     fn run_all(&self, calls: &[(&Prepared, Call<'_>)]) -> Result<Vec<Cost>, Error> {
@@ -326,7 +346,8 @@ impl<B: Backend> Session for KernelSession<B> {
         let filled = calls.iter().map(|(prepared, call)| self.filled(state, prepared, call));
         let filled = filled.collect::<Result<Vec<_>, _>>()?;
         let launches: Vec<_> = filled.iter().flatten().map(launch).collect();
-        let mut costs = self.device.backend().launch_all(&state.memory, &launches)?.into_iter();
+        let done = self.device.backend().launch_all(&state.memory, &launches);
+        let mut costs = done.inspect_err(|_| state.forget_counters(self.device.backend()))?.into_iter();
         let cost = |filled: &Option<Filled<'_, B>>| filled.as_ref().and_then(|_| costs.next());
         Ok(filled.iter().map(cost).map(|cost| cost.unwrap_or_else(|| self.device.backend().no_cost())).collect())
     }
