@@ -370,6 +370,10 @@ def layer(setup, which):
         out = [line(setup, found[name], *times(found[name], theirs, bar)) for name, bar in ((names[0], 1.05), (names[1], None))]
         out.append(line(setup, interval, Measure(f"times faster than {steps} dense steps", faster, at_least=1.7)))
         out.append(line(setup, found[names[3]], Measure("sparsity", 1 - density)))
-        return {**finish(setup, found, {**absent, **failed}, out), "rooms": rows.facts[1]["rooms"] + rows.facts[3]["rooms"]}
+        rooms = [
+            {**step, "kind": f"{facts['strategy']}, {step['kind']}"}
+            for facts in (rows.facts[1], rows.facts[3]) for step in facts["rooms"]
+        ]
+        return {**finish(setup, found, {**absent, **failed}, out), "rooms": rooms}
 
     return {"title": f"layer of {name}", **setup.visit("layers", [arguments], body, device=False)}
