@@ -21,7 +21,7 @@ DEVICE OutputTile rows_of(const Params& p, int row_tile) {
 // How many tiles the computed heads of a row tile fill.
 DEVICE int count_tiles(const Params& p, int row_tile) {
     int heads = 0;
-    for (int word = 0; word < words_of(p.heads); ++word) {
+    for (int word = 0; word * 32 < p.heads; ++word) {
         u32 subtiles[kSubtiles];
         heads += __popc(computed_heads(p, rows_of(p, row_tile), word, subtiles));
     }
@@ -41,7 +41,7 @@ DEVICE HeadTile next_tile(Heads& heads, const Params& p, int row_tile) {
     HeadTile tile = {};
     tile.row_tile = row_tile;
     for (int n = 0; n < kTileHeads; ++n) {
-        while (heads.left == 0 && heads.word + 1 < words_of(p.heads)) {
+        while (heads.left == 0 && (heads.word + 1) * 32 < p.heads) {
             ++heads.word;
             heads.left = computed_heads(p, heads.rows, heads.word, heads.subtiles);
         }

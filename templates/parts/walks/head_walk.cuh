@@ -23,6 +23,17 @@ DEVICE u32 cached_heads(const Params& p, int row, int word) {
     const u32 all = heads < 32 ? (1u << heads) - 1 : 0xffffffffu;
     return ~p.s_c[(i64)row * words_of(p.heads) + word] & all;
 }
+//# part count_heads
+//% set counted = "active" if plan.summed == "both" else plan.summed
+// How many ${ counted } heads a tile has whose rows are all of one block.
+DEVICE int count_heads(const Params& p, const OutputTile& tile) {
+    const int row = block_of_subtile(p, tile, 0);
+    int heads = 0;
+    for (int word = 0; word * 32 < p.heads; ++word) {
+        heads += __popc(${ counted }_heads(p, row, word));
+    }
+    return heads;
+}
 //# part read_heads
 // The heads of word `walk.word` that each subtile of the tile sums.
 DEVICE void read_heads(HeadWalk& walk, const Params& p, const OutputTile& tile) {
