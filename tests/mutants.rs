@@ -20,15 +20,14 @@ use sparsym::device::Emulator;
 use sparsym::device::emulator::{Checks, Copies, Options, Settings};
 use sparsym::ir::DType;
 use sparsym::kernel::cache::Cache;
-use sparsym::kernel::nvrtc::Search;
+use sparsym::kernel::nvrtc::{QualityError, Search};
 use sparsym::kernel::{Compiler, Kernel, Room, Target, TileOrder};
 use sparsym::{Error, ErrorKind};
-use sparsym_tests::case::{self, Case};
-use sparsym_tests::corpus::{self, FoundBy, Verdict};
+use sparsym_tests::corpus::{self, AnyCase, FoundBy, Verdict};
 use sparsym_tests::devices::Column;
-use sparsym_tests::kernels::{Wanted, wanted_by_case};
+use sparsym_tests::kernels::{Wanted, wanted_by_case, wanted_by_projection};
 
-/// The target whose texts are edited.
+/// The target whose texts are edited, if a mutant names no other.
 const TARGET: &str = "sm_80";
 
 /// Far above what any of the cases takes: a mutant that runs for ever ends soon.
@@ -64,6 +63,12 @@ struct Mutant {
     /// Attention takes its tiles from a list.
     #[serde(default)]
     heaviest_first: bool,
+    /// The target whose text is edited.
+    #[serde(default = "usual_target")]
+    target: String,
+    /// Nothing calls a function any more, which the compiler would refuse.
+    #[serde(default)]
+    leaves_unused: bool,
     /// Text of the generated kernel; it must occur once.
     old: String,
     /// What stands there in the mutant.
@@ -94,15 +99,16 @@ fn main() -> ExitCode {
     match Search::run().into_result() {
         Ok(nvrtc) => {
             let compiler = Arc::new(Compiler::with(nvrtc, Cache::at(env!("CARGO_TARGET_TMPDIR"))));
-            let cases: BTreeMap<String, Case> = case::all().into_iter().map(|case| (case.name.clone(), case)).collect();
+            let cases: BTreeMap<String, AnyCase> =
+                corpus::all().into_iter().map(|case| (case.name().to_owned(), case)).collect();
             for mutant in mutants.iter() {
                 assert!(cases.contains_key(&mutant.case), "{}: the corpus has no case {}", mutant.name, mutant.case);
             }
-            for (name, heaviest_first) in mutants.iter().map(Mutant::original).collect::<BTreeSet<_>>() {
-                let (case, compiler) = (cases[name].clone(), compiler.clone());
+            for (name, target, heaviest_first) in mutants.iter().map(Mutant::original).collect::<BTreeSet<_>>() {
+                let (case, compiler, of) = (cases[name].clone(), compiler.clone(), target.to_owned());
                 let listed = if heaviest_first { ", heaviest tiles first" } else { "" };
-                let run = move || unchanged(&case, order(heaviest_first), &compiler);
-                trials.push(Trial::test(format!("unchanged kernels of {name}{listed}"), run));
+                let run = move || unchanged(&case, &of, order(heaviest_first), &compiler);
+                trials.push(Trial::test(format!("unchanged kernels of {name} for {target}{listed}"), run));
             }
             for mutant in mutants.iter().cloned() {
                 let (case, compiler, results) = (cases[&mutant.case].clone(), compiler.clone(), results.clone());
@@ -124,22 +130,22 @@ fn main() -> ExitCode {
 }
 
 /// The kernels of a case as they are generated: what catches a mutant must not catch them.
-fn unchanged(case: &Case, order: TileOrder, compiler: &Arc<Compiler>) -> Result<(), Failed> {
-    let outcomes = run(case, emulators(order, compiler)?)?;
+fn unchanged(case: &AnyCase, target: &str, order: TileOrder, compiler: &Arc<Compiler>) -> Result<(), Failed> {
+    let outcomes = run(case, emulators(target, order, compiler)?)?;
     match RUNS.iter().zip(&outcomes).find(|(_, outcome)| outcome.name != NOTHING) {
         Some(((name, ..), outcome)) => Err(format!("{name}: {}", outcome.report).into()),
         None => Ok(()),
     }
 }
 
-fn changed(mutant: &Mutant, case: &Case, compiler: &Arc<Compiler>, results: &Results) -> Result<(), Failed> {
+fn changed(mutant: &Mutant, case: &AnyCase, compiler: &Arc<Compiler>, results: &Results) -> Result<(), Failed> {
     let (kernel, strategy) = mutant.kernel(case)?;
     let outcomes = match compiler.compile(&kernel, &strategy) {
         Ok(_) => {
-            let emulators = emulators(order(mutant.heaviest_first), compiler)?;
+            let emulators = emulators(&mutant.target, order(mutant.heaviest_first), compiler)?;
             run(case, emulators.map(|emulator| emulator.with_text(mutant.room, &*kernel.source)))?
         }
-        Err(error) if error.kind() == ErrorKind::Compile => {
+        Err(error) if error.kind() == ErrorKind::Compile || is_serialised(&error) => {
             RUNS.map(|_| Outcome { name: "compiler", report: error.to_string() })
         }
         Err(error) => return Err(error.into()),
@@ -164,21 +170,30 @@ fn changed(mutant: &Mutant, case: &Case, compiler: &Arc<Compiler>, results: &Res
     Ok(())
 }
 
+/// Whether ptxas says of a product of a warpgroup that it must wait where the text does not: no kernel of ours may run so.
+fn is_serialised(error: &Error) -> bool {
+    matches!(error.downcast_ref(), Some(QualityError::Serialised { .. }))
+}
+
 /// In which order attention takes its tiles.
 fn order(heaviest_first: bool) -> TileOrder {
     if heaviest_first { TileOrder::HeaviestFirst } else { TileOrder::Grid }
 }
 
 impl Mutant {
-    /// What is edited: the kernels of a case, in an order of tiles.
-    fn original(&self) -> (&str, bool) {
-        (&self.case, self.heaviest_first)
+    /// What is edited: the kernels of a case for a target, in an order of tiles.
+    fn original(&self) -> (&str, &str, bool) {
+        (&self.case, &self.target, self.heaviest_first)
     }
 
     /// The edited kernel and the name of its strategy.
-    fn kernel(&self, case: &Case) -> Result<(Kernel, String), Failed> {
-        let wanted = Wanted { order: order(self.heaviest_first), ..wanted_by_case(case, self.room)? };
-        let target = Target::parse(TARGET).expect("a target of the corpus");
+    fn kernel(&self, case: &AnyCase) -> Result<(Kernel, String), Failed> {
+        let wanted = match case {
+            AnyCase::Attention(case) => wanted_by_case(case, self.room)?,
+            AnyCase::Projection(case) => wanted_by_projection(case),
+        };
+        let wanted = Wanted { order: order(self.heaviest_first), ..wanted };
+        let target = Target::parse(&self.target)?;
         let mut kernel = wanted.generate(target).ok_or("the code generator has no such kernel")?;
         let found = kernel.source.matches(&self.old).count();
         if found != 1 {
@@ -188,13 +203,14 @@ impl Mutant {
                  `SPARSYM_DUMP=cuda` or in tests/snapshots, and make the same mistake there: `old` and `new` in \
                  tests/mutants/{file}. If nothing does it any more, remove the mutant",
                 kernel = kernel.name,
-                case = case.name,
+                case = case.name(),
                 old = self.old,
                 file = self.file,
             )
             .into());
         }
-        kernel.replace_source(kernel.source.replace(&self.old, &self.new));
+        let allowed = if self.leaves_unused { "#pragma nv_diag_suppress 177\n" } else { "" };
+        kernel.replace_source(format!("{allowed}{}", kernel.source.replace(&self.old, &self.new)));
         Ok((kernel, wanted.strategy.snake_name()))
     }
 
@@ -214,11 +230,15 @@ struct Outcome {
 }
 
 /// Runs a case in bf16.
-fn run(case: &Case, emulators: [Emulator; RUNS.len()]) -> Result<[Outcome; RUNS.len()], Failed> {
-    let case = Case { dtypes: vec![DType::Bf16], ..case.clone() };
+fn run(case: &AnyCase, emulators: [Emulator; RUNS.len()]) -> Result<[Outcome; RUNS.len()], Failed> {
+    let mut case = case.clone();
+    match &mut case {
+        AnyCase::Attention(case) => case.dtypes = vec![DType::Bf16],
+        AnyCase::Projection(case) => case.dtypes = vec![DType::Bf16],
+    }
     let columns = emulators.map(|emulator| Column { name: TARGET.to_owned(), device: Arc::new(emulator) });
     let mut outcomes = Vec::new();
-    for report in corpus::run(&case, &columns) {
+    for report in case.run(&columns) {
         let (name, report) = match report.verdict {
             Verdict::Passed { .. } => (NOTHING, "all is right".to_owned()),
             Verdict::Failed { reason, found_by: FoundBy::Trap(name) } => (name, reason),
@@ -234,8 +254,8 @@ fn run(case: &Case, emulators: [Emulator; RUNS.len()]) -> Result<[Outcome; RUNS.
 }
 
 /// A device for each way to run.
-fn emulators(order: TileOrder, compiler: &Arc<Compiler>) -> Result<[Emulator; RUNS.len()], Failed> {
-    let target = Target::parse(TARGET)?;
+fn emulators(target: &str, order: TileOrder, compiler: &Arc<Compiler>) -> Result<[Emulator; RUNS.len()], Failed> {
+    let target = Target::parse(target)?;
     let open = |(_, checks, copies): (&str, _, _)| -> Result<Emulator, Error> {
         // One thread, so that what a race leaves behind is the same every time; the trials are parallel anyway.
         let options = Options { checks, copies, threads: 1, limit: MOST_INSTRUCTIONS, ..Options::default() };
@@ -273,6 +293,10 @@ fn mutants() -> Vec<Mutant> {
         );
     }
     out
+}
+
+fn usual_target() -> String {
+    TARGET.to_owned()
 }
 
 fn attention() -> Room {

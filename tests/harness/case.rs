@@ -80,7 +80,7 @@ pub struct Case {
     pub s_s: SymbolSpec,
     /// Order of the forecast that fills rows whose S_c is 0. Absent: nothing fills them.
     pub forecast: Option<u32>,
-    /// Elements that are not finite.
+    /// Elements that are not finite, or far from the others.
     #[serde(default)]
     pub poison: Vec<Poison>,
     /// Element types; the case runs once for each.
@@ -139,7 +139,7 @@ impl Default for SymbolSpec {
     }
 }
 
-/// One element of Q, K or V that is not finite.
+/// One element of Q, K or V that is not finite, or far from the others.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Poison {
@@ -153,7 +153,7 @@ pub struct Poison {
     /// Channel.
     #[serde(default)]
     pub channel: usize,
-    /// `nan`, `inf` or `-inf`.
+    /// `nan`, `inf`, `-inf` or a number.
     pub value: f32,
 }
 
