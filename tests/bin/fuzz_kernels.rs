@@ -24,6 +24,9 @@ struct Options {
     /// Most tokens of an item, at most 2000; 200 on the emulator.
     #[arg(long)]
     tokens: Option<usize>,
+    /// Most pairs of tokens of a call, roughly; fewer on the emulator if left out. Part of what a seed stands for, as tokens.
+    #[arg(long)]
+    pairs: Option<usize>,
     /// Only kernels of this schedule: portable or specialised. Other calls are declined.
     #[arg(long, value_parser = parse_schedule)]
     schedule: Option<Schedule>,
@@ -52,7 +55,7 @@ fn run(options: &Options) -> Result<Summary> {
         seed: options.seed,
         count: options.count,
         most_tokens: options.tokens.unwrap_or(tokens).clamp(1, 2000),
-        most_pairs: pairs,
+        most_pairs: options.pairs.unwrap_or(pairs),
         threads,
     };
     match options.device.split_once(' ') {

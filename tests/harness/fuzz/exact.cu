@@ -59,10 +59,13 @@ __device__ __forceinline__ bool passes(const Params& p, int q, int kv) {
     return (is_in_band || !p.banded) && ((q + kv) % 3 == 0 || !p.striped);
 }
 
-// How much of what is allowed an error takes; a value that is not finite must be so in both.
-__device__ double share(double truth, double given, double allowed) {
-    const double none = minus_infinity();
-    if (isfinite(truth) != isfinite(given) || (truth == none) != (given == none)) {
+// How much of what is allowed an error takes; a value that is not finite must be so in both. What
+// an allowed error takes beyond the largest value of its type may be infinite.
+__device__ double share(double truth, double given, double allowed, double largest) {
+    if (isfinite(truth) && isinf(given) && fabs(truth) + allowed > largest) {
+        return 1.0;
+    }
+    if (isfinite(truth) != isfinite(given)) {
         return kBad;
     }
     return isfinite(truth) ? fabs(truth - given) / allowed : 0.0;
@@ -88,6 +91,7 @@ exact(const __grid_constant__ Params p) {
     const u64 kv_at = p.kv_start[b] * kv_row + (u64)(head / (p.heads / p.kv_heads)) * p.head_dim;
     const u64 decision = ((u64)b * p.q_blocks + token / p.block_q) * p.heads + head;
     const float lse = p.lse[p.lse_start[b] + head * p.lse_stride + token];
+    const double largest = p.is_bf16 ? 3.3895e38 : 65504.0;
     const double unit = p.is_bf16 ? 1.0 / 256.0 : 1.0 / 2048.0;    // of 1
     double worst_o = 0.0, worst_lse = 0.0;
     double error2 = 0.0, yardstick2 = 0.0, truth2 = 0.0, elements = 0.0;
@@ -104,7 +108,7 @@ exact(const __grid_constant__ Params p) {
             }
             const double given = value(p.o[at + d], p.is_bf16);
             const double allowed = unit * fabs(truth) + 8 * kUnit * size + kLeastHalf;
-            worst_o = fmax(worst_o, share(truth, given, allowed));
+            worst_o = fmax(worst_o, share(truth, given, allowed, largest));
         }
     } else {
         for (int kv = threadIdx.x; kv < n_kv; kv += kThreads) {
@@ -173,7 +177,10 @@ exact(const __grid_constant__ Params p) {
             if (!p.is_bf16) {
                 allowed += (1.0 + (is_empty ? 0.0 : values / sum)) * kLeastHalf;
             }
-            worst_o = fmax(worst_o, share(truth, given, 1.1 * allowed));
+            // Where all weights are 0 so is O; but 0 times a value that is not finite is NaN.
+            if (!is_empty || isfinite(values) || isfinite(given)) {
+                worst_o = fmax(worst_o, share(truth, given, 1.1 * allowed, largest));
+            }
             if (isfinite(truth) && isfinite(given)) {
                 const double yardstick = is_empty ? 0.0 : rounded(o32 / sum32, p.is_bf16);
                 error2 += (given - truth) * (given - truth);
@@ -184,7 +191,9 @@ exact(const __grid_constant__ Params p) {
             if (d == 0) {
                 const double truth_lse = is_empty ? (double)minus_infinity() : most + log(sum);
                 const double allowed_lse = 1e-5 + 4 * kUnit * fabs(truth_lse) + 2 * off / sum;
-                worst_lse = share(truth_lse, lse, is_empty ? 1.0 : allowed_lse);
+                worst_lse = share(truth_lse, lse, is_empty ? 1.0 : allowed_lse, kBad);
+                // -∞ says that a row is empty, and no other value says so.
+                worst_lse = is_empty == (lse == minus_infinity()) ? worst_lse : kBad;
             }
         }
     }
