@@ -13,7 +13,7 @@ use sparsym::ir::strategy::{Scalar, Value as Number};
 use sparsym::ir::{Bindings, DType};
 use sparsym::{device, zoo};
 use sparsym_cli::Rows;
-use sparsym_mm_dit::count::ROOMS;
+use sparsym_mm_dit::count::{self, ROOMS, StepWork};
 use sparsym_mm_dit::{Block, BlockWeights, Inputs, Shape};
 
 /// Steps of a run: so many that what grows with the share of a run that is over stands still while it is timed.
@@ -164,25 +164,40 @@ impl Layers<'_> {
 
     fn describe(&self, shape: &Shape) -> Result<Value> {
         let mut rows = Vec::new();
-        for Run { layer, state, steps, rooms, .. } in &self.runs {
+        for Run { layer, state, first, steps, rooms, .. } in &self.runs {
             let of_kind = |(kind, (count, ms)): (&String, &(u32, [f64; 4]))| {
                 let ms = ROOMS.iter().zip(ms.map(|ms| ms / f64::from(*count)));
                 json!({ "kind": kind, "ms": ms.collect::<BTreeMap<_, _>>() })
             };
-            let mut densities = [1.0; 2];
+            // S_c, S_s alone, and the pairs that both leave.
+            let mut densities = [1.0; 3];
             if let Some(symbols) = state.symbols() {
                 let symbols = symbols.read(layer.problem())?;
-                densities = [symbols.cache.density(), symbols.density()];
+                densities = [symbols.cache.density(), symbols.skip.density(), symbols.density()];
             }
             rows.push(json!({
                 "strategy": layer.strategy().snake_name(), "steps": steps, "density_c": densities[0],
-                "density": densities[1], "text": shape.text, "vision": shape.vision(), "heads": shape.heads,
+                "density": densities[2], "work": counted(shape, layer, *first, *steps, densities), "text": shape.text, "vision": shape.vision(), "heads": shape.heads,
                 "head_dim": shape.head_dim, "width": shape.width,
                 "rooms": rooms.iter().map(of_kind).collect::<Vec<_>>(),
             }));
         }
         Ok(rows.into())
     }
+}
+
+/// Operations of these steps, over those of as many dense ones.
+fn counted(shape: &Shape, layer: &Layer<'_>, first: u32, steps: u32, [c, skipped, both]: [f64; 3]) -> f64 {
+    let flops = |work: &StepWork| count::step(shape, work).iter().map(|room| room.flops).sum::<f64>();
+    let reads_data = layer.strategy().reads_data();
+    let dense = StepWork { kind: StepKind::Dense, order: None, density_c: 1.0, density_s: 1.0, reads_data };
+    let planned = (first..first + steps).filter_map(|step| layer.schedule().at(step));
+    let of_steps = planned.map(|planned| {
+        let order = planned.order.filter(|_| layer.strategy().caches());
+        let density_s = if planned.kind == StepKind::Dispatch { both } else { skipped };
+        flops(&StepWork { kind: planned.kind, order, density_c: c, density_s, reads_data })
+    });
+    of_steps.sum::<f64>() / (f64::from(steps) * flops(&dense))
 }
 
 impl Rows for Layers<'_> {

@@ -51,7 +51,7 @@ pub(super) struct Explanation {
     heads_alike: Vec<Vec<usize>>,
     steps: Vec<Step>,
     predicted: Prediction,
-    /// Of bf16 kernels for [`kernels::TARGET`].
+    /// Of bf16 kernels for [`TARGET`].
     schedules: Vec<Scheduled>,
     files: Vec<PathBuf>,
 }
