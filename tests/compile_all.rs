@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use comfy_table::{Table, presets};
 use libtest_mimic::{Arguments, Failed, Trial};
 use sparsym::kernel::cache::Cache;
-use sparsym::kernel::nvrtc::{Image, Resources, Search};
+use sparsym::kernel::nvrtc::{Image, QualityError, Resources, Search};
 use sparsym::kernel::{Compiler, Kernel, Target};
 use sparsym_tests::kernels::{self, Generated, Wanted};
 
@@ -72,7 +72,10 @@ fn trial(target: Target, generated: Generated, compiler: Arc<Compiler>, results:
         let mut last = None;
         for (fit, kernel) in fitting {
             let compiled = compiler.compile(&kernel, &strategy);
-            let spills = compiled.as_ref().is_ok_and(|compiled| compiled.image.spills().is_some());
+            let spills = match &compiled {
+                Ok(compiled) => compiled.image.spills().is_some(),
+                Err(error) => error.downcast_ref::<QualityError>().is_some(),
+            };
             last = Some((fit, compiled));
             if !spills {
                 break;

@@ -3,11 +3,12 @@
 
 use sparsym::StrategyType;
 use sparsym::device::emulator::Settings;
-use sparsym::device::{Device, Emulator};
+use sparsym::device::{self, Device, Emulator};
 use sparsym::ir::bind::{Bindings, Bound};
 use sparsym::ir::problem::Problem;
-use sparsym::ir::{AttentionCall, DType, Moment, Symbols, Tensor};
+use sparsym::ir::{AttentionCall, DType, Moment, Strategy, SymbolsCall, Tensor};
 use sparsym::kernel::{Room, Schedule, Target};
+use sparsym::language::compile_str;
 use sparsym::zoo;
 use sparsym_tests::compare::Expected;
 use sparsym_tests::devices;
@@ -85,6 +86,32 @@ fn what_is_not_finite_reaches_its_rows_alone() {
     }
 }
 
+/// A mask gives some pairs of a kv tile no weight, also where V is not finite; and some rows no pair at all.
+#[test]
+fn what_is_not_finite_does_not_pass_a_mask() {
+    let device = emulator();
+    let masks = [
+        "mask q, kv => kv.pos <= q.pos;",
+        "mask q, kv => kv.pos < 200 && q.pos % 3 != 0;",
+        "mask q, kv => kv.pos >= q.pos && q.pos < 100;",
+    ];
+    for mask in masks.map(|mask| compile_str("masked", &format!("pub Masked {{ {mask} }}")).expect("a mask")) {
+        for (head_dim, dtype) in [(128, DType::Bf16), (64, DType::Bf16), (128, DType::F16)] {
+            // A weight below the least P is 0 beside NaN, too: where scores differ much, V is finite.
+            let poisons = [(2, 150, f32::NAN), (2, 150, f32::INFINITY), (2, 429, f32::NAN)].map(Some);
+            let poisoned = poisons.map(|poison| ("even", poison));
+            let finite = ["ever_larger", "one_key_overflows_f32"].map(|name| (name, None));
+            for (name, poison) in poisoned.into_iter().chain(finite) {
+                let scores = SCORES.iter().find(|scores| scores.name == name).expect("scores of that name");
+                let call = Call { strategy: mask.clone(), ..Call::new(scores, head_dim, dtype, poison) };
+                let result = call.check(&device);
+                let dtype = dtype.name();
+                assert!(result.is_ok(), "{name} at D {head_dim}, {dtype}, {poison:?}: {}", result.unwrap_err());
+            }
+        }
+    }
+}
+
 fn emulator() -> Emulator {
     let target = Target::parse("sm_90a").expect("a target");
     let settings = Settings { target, ..Settings::default() };
@@ -104,6 +131,7 @@ fn with_wrong_slow_path(head_dim: usize) -> Emulator {
 
 /// One call, and what it has to give.
 struct Call {
+    strategy: Strategy,
     problem: Problem,
     tensors: [Tensor; 3],
 }
@@ -132,14 +160,14 @@ impl Call {
             let values: Vec<f32> = (0..TOKENS * HEADS * head_dim).map(value).collect();
             Tensor::from_f32(&[1, TOKENS, HEADS, head_dim], dtype, &values)
         };
-        Call { problem, tensors: [0, 1, 2].map(tensor) }
+        Call { strategy: zoo::Dense::ir().clone(), problem, tensors: [0, 1, 2].map(tensor) }
     }
 
     fn check(&self, device: &dyn Device) -> Result<(), String> {
-        let strategy = zoo::Dense::ir();
-        let bindings = Bindings::defaults(strategy);
-        let bound = Bound::new(strategy, &self.problem, &bindings).map_err(|why| why.to_string())?;
-        let symbols = Symbols::dense(1, HEADS, self.problem.q_blocks(), self.problem.kv_blocks());
+        let bindings = Bindings::defaults(&self.strategy);
+        let bound = Bound::new(&self.strategy, &self.problem, &bindings).map_err(|why| why.to_string())?;
+        let rules = SymbolsCall { bound: &bound, moment: Moment::default(), data: None };
+        let symbols = device::open("cpu").and_then(|cpu| cpu.symbols(&rules)).map_err(|why| why.to_string())?;
         let [q, k, v] = &self.tensors;
         let moment = Moment::default();
         let call = AttentionCall { bound: &bound, moment, q, k, v, symbols: &symbols, forecast: None };

@@ -69,7 +69,8 @@ fn attention_with_roles() {
     let dense = plain(&Strategy::dense(), Room::Attention);
     let forecast = Wanted { cached_rows: CachedRows::Forecast, ..dense.clone() };
     let heaviest_first = Wanted { order: TileOrder::HeaviestFirst, ..dense.clone() };
-    for wanted in [dense, forecast, heaviest_first] {
+    let causal = plain(&sparsym::zoo::find("causal").expect("in the zoo").strategy, Room::Attention);
+    for wanted in [dense, forecast, heaviest_first, causal] {
         snapshot(&wanted.generate(target).expect("sm_90a has it"));
     }
 }

@@ -40,6 +40,7 @@
 // absent     ${ absent | join(", ") }
 //% endif
 //# text
+//% set gaps = plan.mask or plan.ragged
 
 // ---- barriers ----------------------------------------------------------------------------------
 
@@ -71,6 +72,12 @@ DEVICE void set_up_barriers(u32 memory) {
         }
         mbarrier_init_fence();
     }
+//% if gaps
+    for (int at = thread_x() * 16; at < 16 * kPanelRow; at += kThreads * 16) {
+        store_shared_16(memory + kZerosAt + at, make_uint4(0, 0, 0, 0));
+    }
+    proxy_fence();
+//% endif
     __syncthreads();
 }
 
@@ -220,6 +227,10 @@ struct Consumer {
     u32 memory;
     u32 n;       // tiles that it has taken
     u32 step;    // of the present K
+//% if gaps
+    bool has_gaps;    // pairs of the present kv tile that have no weight, whatever V is there
+    bool is_taken;    // its P V is in O already
+//% endif
 };
 
 // The next tile, whose slot is then free.
@@ -263,15 +274,45 @@ DEVICE void start_qk(Logits& logits, const Query& q, const Consumer& at) {
 // Starts O += P V of the step before the present one, when V has come.
 DEVICE void start_pv(Accumulator& acc, const Prob& prob, const Consumer& at) {
     const u32 step = at.step - 1;
-    const u64 v_tile = panel_descriptor(at.memory + kVAt + step % kStages * kStageBytes,
-                                        kTileKv * kPanelRow);
+    const u32 v = at.memory + kVAt + step % kStages * kStageBytes;
+//% if gaps
+    // Of a tile that is in O already there are zeros in place of each step.
+    const u64 v_tile = at.is_taken ? panel_descriptor(at.memory + kZerosAt, 0)
+                                   : panel_descriptor(v, kTileKv * kPanelRow);
+    const int apart = at.is_taken ? 0 : kPanelRow;
+//% else
+    const u64 v_tile = panel_descriptor(v, kTileKv * kPanelRow);
+    const int apart = kPanelRow;
+//% endif
     wait_full(at.memory + kVFull, kStages, step);
     wgmma_fence();
     UNROLL for (int k = 0; k < kTileKv / 16; ++k) {
-        wgmma_registers_across(&acc.o[0][0][0], prob[0][k], v_tile + k * kPanelRow, true);
+        wgmma_registers_across(&acc.o[0][0][0], prob[0][k], v_tile + k * apart, true);
     }
     wgmma_commit();
 }
+//% if gaps
+
+// O += P V of a kv tile with pairs that have no weight, if V holds infinities or NaN. P is 0 then,
+// for the products that follow all the same. Seldom, and nothing else runs beside it.
+DEVICE void multiply_gaps(Accumulator& acc, Prob& prob, Consumer& at) {
+    at.is_taken = false;
+    if (at.has_gaps) {
+        const u32 v = at.memory + kVAt + at.step % kStages * kStageBytes;
+        wait_full(at.memory + kVFull, kStages, at.step);
+        at.is_taken = warpgroup_has_specials(v);
+        if (at.is_taken) {
+            // The rows of the last tile have left.
+            bulk_wait_read();
+            multiply_pv_by_rows(acc, prob, v, at.memory + kOAt + warp_row() * kPanelRow);
+            UNROLL for (int i = 0; i < kTileKv / 4; ++i) {
+                prob[0][i / 4][i % 4] = 0;
+            }
+        }
+    }
+    at.is_taken = __any_sync(0xffffffffu, at.is_taken);
+}
+//% endif
 
 // Values are known behind a wait for their products alone.
 DEVICE void hold_logits(Logits& logits) {
@@ -303,7 +344,7 @@ DEVICE void multiply_qk_again(Logits& logits, const Query& q, const Consumer& at
 //% endif
 
 // S as softmax takes it, of which the sequence has `valid` columns.
-DEVICE void finish_logits(Logits& logits, const Consumer& at, const Params& p, const Tile& tile,
+DEVICE void finish_logits(Logits& logits, Consumer& at, const Params& p, const Tile& tile,
                           int valid) {
 //% if plan.score or plan.mask
     const KvTile now = present_kv_tile(at);
@@ -316,6 +357,9 @@ DEVICE void finish_logits(Logits& logits, const Consumer& at, const Params& p, c
         apply_mask(logits, p, tile, now.kv);
     }
 //% endif
+//% if gaps
+    at.has_gaps = ${ "now.partial" if plan.mask }${ " || " if plan.mask and plan.ragged }${ "valid < kTileKv" if plan.ragged };
+//% endif
     if (valid < kTileKv) {
         UNROLL for (int at = 0; at < kLogits; ++at) {
             if (fragment_column() + column_of(at) >= valid) {
@@ -326,7 +370,7 @@ DEVICE void finish_logits(Logits& logits, const Consumer& at, const Params& p, c
 }
 
 // P in the place of S, and l. K is free then.
-DEVICE void take_logits(Accumulator& acc, Logits& logits, const Query& q, const Consumer& at,
+DEVICE void take_logits(Accumulator& acc, Logits& logits, const Query& q, Consumer& at,
                         const Params& p, const Tile& tile, int valid) {
     float sums[kRows];
 //% if plan.sets_max
@@ -362,7 +406,7 @@ DEVICE void take_logits(Accumulator& acc, Logits& logits, const Query& q, const 
 
 // The first kv tile, whose products have started: the only one that meets the end of the sequence.
 DEVICE void take_first_kv_tile(Accumulator& acc, Logits& logits, Prob& prob, const Query& q,
-                               const Consumer& at, const Params& p, const Tile& tile) {
+                               Consumer& at, const Params& p, const Tile& tile) {
     const int valid = tile.n_kv - present_kv_tile(at).kv;
     wgmma_wait();
     hold_logits(logits);
@@ -373,6 +417,9 @@ DEVICE void take_first_kv_tile(Accumulator& acc, Logits& logits, Prob& prob, con
 //% endif
     take_logits(acc, logits, q, at, p, tile, valid);
     round_prob(prob, logits);
+//% if gaps
+    multiply_gaps(acc, prob, at);
+//% endif
 }
 
 // The hot loop: S of a kv tile and P V of the one before it, and P of the former beside the latter.
@@ -389,6 +436,9 @@ DEVICE void take_kv_tile(Accumulator& acc, Logits& logits, Prob& prob, const Que
     hold_output(acc);
     release(at.memory + kVFree, kStages, at.step - 1);
     round_prob(prob, logits);
+//% if gaps
+    multiply_gaps(acc, prob, at);
+//% endif
 }
 
 // ---- epilogue ----------------------------------------------------------------------------------

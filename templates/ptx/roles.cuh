@@ -26,3 +26,12 @@ DEVICE void barrier_sync(int barrier, int threads) {
 DEVICE void barrier_arrive(int barrier, int threads) {
     asm volatile("bar.arrive %0, %1;" :: "r"(barrier), "r"(threads) : "memory");
 }
+//# part barrier_any
+// The same as barrier_sync, and whether `x` holds for one of the threads.
+DEVICE bool barrier_any(int barrier, int threads, bool x) {
+    u32 any;
+    asm volatile("{ .reg .pred p, q; setp.ne.b32 p, %1, 0; bar.red.or.pred q, %2, %3, p; "
+                 "selp.u32 %0, 1, 0, q; }"
+                 : "=r"(any) : "r"((u32)x), "r"(barrier), "r"(threads) : "memory");
+    return any != 0;
+}

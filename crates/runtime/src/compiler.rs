@@ -7,7 +7,7 @@ use sparsym_codegen::{Kernel, Request, generate, name_without_hash};
 use crate::cache::{Cache, Key};
 use crate::dump::Dump;
 use crate::error::{Error, ErrorKind};
-use crate::nvrtc::{Image, Nvrtc, Search, Source, compile};
+use crate::nvrtc::{Image, Nvrtc, QualityError, Search, Source, compile};
 
 /// NVRTC and the kernel cache, ready for generated kernels.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ impl Compiler {
     }
 
     /// Generates and compiles the kernel of a request: of its [fits](Request::fit) the first that the compiler does not spill
-    /// registers for, or if it does for all of them the first. So the same compiler takes the same one each time. `strategy`
+    /// registers for and that may be used, or if there is none the first. So the same compiler takes the same one each time. `strategy`
     /// is named in errors.
     ///
     /// # Errors
@@ -75,18 +75,22 @@ impl Compiler {
             let compiled = self.compile(&kernel, strategy)?;
             Ok((kernel, compiled))
         };
-        let first = make(request.fit)?;
-        if first.1.image.spills().is_none() {
-            return Ok(first);
+        let fits = |made: &Result<(Kernel, Compiled), Error>| match made {
+            Ok((_, compiled)) => compiled.image.spills().is_none(),
+            Err(_) => false,
+        };
+        // A kernel that must not be used is one that does not fit, too.
+        let may_fit = |made: &Result<(Kernel, Compiled), Error>| match made {
+            Ok(_) => true,
+            Err(error) => error.downcast_ref::<QualityError>().is_some(),
+        };
+        let first = make(request.fit);
+        if fits(&first) || !may_fit(&first) {
+            return first;
         }
-        for fit in request.fit + 1.. {
-            match make(fit) {
-                Ok(next) if next.1.image.spills().is_none() => return Ok(next),
-                Ok(_) => {}
-                Err(_) => break, // there are no more
-            }
-        }
-        Ok(first)
+        let others = (request.fit + 1..).map(make).take_while(may_fit);
+        let mut others = others.filter(fits);
+        others.next().unwrap_or(first)
     }
 
     /// Compiles a generated kernel for the target in its plan, or takes it from the cache. `strategy` is named in errors.

@@ -15,9 +15,14 @@ DEVICE void apply_mask(Logits& logits, const Params& p, const Tile& tile, int fi
         rows[i] = ${ rules.mask.row };
     }
 //% endif
+//% if rules.mask_divides or plan.rolls_mask
 //% if rules.mask_divides
     // Divisions are long: a loop over columns holds their code once, and what is the same for all
     // columns is divided before it. Of a column stays one bit for each row.
+//% else
+    // Registers are full: in a loop over columns few are needed at a time. Of a column stays a bit
+    // for each row.
+//% endif
     u32 refused[kRows] = {};
     #pragma unroll 1
     for (int c = 0; c < kTileKv / 4; ++c) {

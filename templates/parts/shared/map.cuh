@@ -42,3 +42,5 @@ constexpr int kFullAt = ${ plan.shared.regions.full.at };    // mbarriers: a sta
 constexpr int kFreeAt = ${ plan.shared.regions.free.at };    // nobody reads it any more
 //# part kListAt
 constexpr int kListAt = 4;    // where in the words of p.tiles the list starts
+//# part kZerosAt
+constexpr int kZerosAt = ${ plan.shared.regions.zeros.at };    // sixteen rows of a panel

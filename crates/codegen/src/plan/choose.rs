@@ -19,6 +19,9 @@ const LONG_MASK: usize = 64;
 /// What an attention kernel's options ask of registers.
 struct Needs {
     mask: bool,
+    scored: bool,
+    /// Tokens have coordinates in a grid.
+    grid: bool,
     /// A score, index pointers or a forecast.
     others: bool,
     /// The mask reads tables or inputs, whose addresses it keeps; or has many operands, and those that are the same for all
@@ -37,6 +40,8 @@ impl Needs {
         let scored = strategy.score.is_some() || of.scale == Scale::Any;
         Needs {
             mask: strategy.mask.is_some(),
+            scored,
+            grid: strategy.tokens.iter().any(|range| range.grid.is_some()),
             others: scored || of.sequences == Sequences::Ragged || of.cached_rows == CachedRows::Forecast,
             long_mask: looks_up || operands > LONG_MASK,
             new_target: request.target.capability() >= 100,
@@ -68,7 +73,7 @@ pub(crate) fn attention(request: &Request<'_>, of: &AttentionRequest<'_>) -> Res
         (needed > most).then(|| format!("it takes {needed} bytes of shared memory and {} has {most}", target.name()))
     };
     let here = |schedule| match schedule {
-        Schedule::Specialised => specialised_refuses(request, of),
+        Schedule::Specialised => specialised_refuses(request, of, &needs),
         Schedule::Portable => None,
     };
     let divides = |tile: &AttentionTile| blocks.q.is_multiple_of(tile.q) && blocks.kv.is_multiple_of(tile.kv);
@@ -131,12 +136,14 @@ pub(crate) fn attention(request: &Request<'_>, of: &AttentionRequest<'_>) -> Res
 }
 
 /// Why the specialised schedule has no kernel for it.
-fn specialised_refuses(request: &Request<'_>, of: &AttentionRequest<'_>) -> Option<&'static str> {
+fn specialised_refuses(request: &Request<'_>, of: &AttentionRequest<'_>, needs: &Needs) -> Option<&'static str> {
+    // Of a head dimension of 128 the operands of products leave registers for a short mask or a score.
+    let full = request.head_dim == 128 && needs.mask;
     let reasons = [
         (!request.target.has_warpgroup_products(), "the target has no products of warpgroups"),
-        (of.strategy.mask.is_some(), "it has no token mask"),
-        (of.strategy.score.is_some(), "it has no score rule"),
-        (of.scale == Scale::Any, "it takes positive scales alone"),
+        (full && needs.scored, "it leaves too few registers for a score beside a mask"),
+        (full && needs.long_mask, "it leaves too few registers for a mask of so many operands"),
+        (full && needs.grid, "it leaves too few registers for a mask of grid coordinates"),
         (of.sequences == Sequences::Ragged, "it has no index pointers"),
     ];
     reasons.into_iter().find_map(|(refuses, why)| refuses.then_some(why))

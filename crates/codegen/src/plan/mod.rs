@@ -93,6 +93,8 @@ pub struct AttentionPlan {
     pub mask: bool,
     /// Has a score rule, or a scale that must be applied as one.
     pub score: bool,
+    /// The mask is asked in a loop over columns, which leaves bits.
+    pub rolls_mask: bool,
     /// Copies read the thread's index again instead of holding it.
     pub rereads_thread: bool,
     /// The strategy's grid is stored tile by tile.

@@ -62,6 +62,7 @@ fn plan(request: &Request<'_>, of: &AttentionRequest<'_>) -> Result<Plan<Attenti
         heaviest_first: of.order == TileOrder::HeaviestFirst,
         mask: strategy.mask.is_some(),
         score,
+        rolls_mask: schedule == Schedule::Specialised,
         // Measured on an H200, docs/benchmarks.md: 0.95 of the time at D 128 without a score, and 1 or more everywhere else.
         rereads_thread: schedule == Schedule::Portable
             && head_dim == 128
@@ -84,6 +85,10 @@ fn plan(request: &Request<'_>, of: &AttentionRequest<'_>) -> Result<Plan<Attenti
     plan.ctas_per_sm = (tile.told || keeps_rows || request.fit > 0).then_some(tile.ctas_per_sm);
     plan.roles = tile.roles;
     plan.shared = tile.shared(head_dim);
+    if plan.roles.is_some() && (plan.room.mask || plan.room.ragged) {
+        // What is multiplied in place of a V that has been.
+        plan.shared = plan.shared.region("zeros", 16 * plan.room.group_chunks * 16, 1024);
+    }
     Ok(plan)
 }
 

@@ -22,7 +22,7 @@ pub(crate) static BEFORE_PARAMS: [Template; 3] =
     templates!["parts/types.cuh", "parts/constants.cuh", "parts/shared/map.cuh"];
 
 /// Files of parts that come after it. A part may use only parts of earlier files, or earlier ones of its own.
-pub(crate) static AFTER_PARAMS: [Template; 59] = templates![
+pub(crate) static AFTER_PARAMS: [Template; 60] = templates![
     "ptx/special_registers.cuh",
     "ptx/convert.cuh",
     "ptx/math.cuh",
@@ -81,6 +81,7 @@ pub(crate) static AFTER_PARAMS: [Template; 59] = templates![
     "parts/rules/interval.cuh",
     "parts/rules/floats.cuh",
     "parts/portable/special_values.cuh",
+    "parts/specialised/gaps.cuh",
     "parts/reuse/forecast.cuh",
 ];
 
