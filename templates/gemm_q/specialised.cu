@@ -229,18 +229,29 @@ DEVICE void write_block_means(const Params& p, const OutputTile& tile, u32 sums,
 }
 //% endif
 
-// Q of the h-th head from its product.
-DEVICE void epilogue(const Params& p, Product& product, u32 memory, u32 n, int h) {
-    OutputTile tile = output_tile(p, head_tile_of(tile_again(memory, n)), h);
+//% if plan.bias or plan.norm or plan.rope
+// Q of the heads of a tile from their products, also where there is no head.
+DEVICE void finish(const Params& p, Product (&products)[kTileHeads], u32 memory, u32 n,
+                   bool whole) {
+    const HeadTile heads = head_tile_of(tile_again(memory, n));
+//% if plan.bias or plan.norm
+    UNROLL for (int h = 0; h < (whole ? kTileHeads : kTileHeads / 2); ++h) {
 //% if plan.bias
-    add_bias(product, p.bias + tile.column * kHeadDim, kTileN);
+        add_bias(products[h], p.bias + head_of(heads, h) * kHeadDim, kTileN);
 //% endif
 //% if plan.norm
-    normalise(product, p);
+        normalise(products[h], p);
+//% endif
+    }
 //% endif
 //% if plan.rope
-    rotate(product, p, tile);
+    rotate(products${ "" if plan.tile_heads > 1 else "[0]" }, p, output_tile(p, heads, 0));
 //% endif
+}
+
+//% endif
+// Starts storing Q of the h-th head, and makes its means.
+DEVICE void store_head(const Params& p, const Product& product, u32 memory, u32 n, int h) {
 //% if plan.tile_heads > 1
     wait_for_out();
 //% endif
@@ -249,7 +260,7 @@ DEVICE void epilogue(const Params& p, Product& product, u32 memory, u32 n, int h
     proxy_fence();
     sync_warpgroup();
     const HeadTile heads = head_tile_of(tile_again(memory, n));
-    tile = output_tile(p, heads, h);
+    const OutputTile tile = output_tile(p, heads, h);
     store_rows(p, tile, out, computed_of(heads, h));
 //% if plan.means
     const u32 sums = memory + kSumsAt + n % kSlots * kSumsBytes + h * kHeadSums;
@@ -273,9 +284,12 @@ DEVICE void compute(const Params& p, u32 memory, u32& step, u32 n, bool whole) {
 //% if plan.tile_heads == 1
     wait_for_out();    // here, where registers are left
 //% endif
-    UNROLL for (int h = 0; h < (whole ? kTileHeads : (kTileHeads + 1) / 2); ++h) {
+//% if plan.bias or plan.norm or plan.rope
+    finish(p, products, memory, n, whole);
+//% endif
+    UNROLL for (int h = 0; h < (whole ? kTileHeads : kTileHeads / 2); ++h) {
         if (computed_of(head_tile_of(tile_again(memory, n)), h) & own_subtiles()) {
-            epilogue(p, products[h], memory, n, h);
+            store_head(p, products[h], memory, n, h);
         }
     }
 }
