@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Everything that a GPU must prove, in one call: corpus, compute-sanitizer, speed beside PyTorch, profiler.
 #
-#   run_gpu.sh [--device cuda|cpu] [--out DIR] [--steps "corpus sanitizer bench layer profile"] [-- ARGUMENTS OF bench.py]
+#   run_gpu.sh [--device cuda|cpu] [--out DIR] [--steps "corpus drawn sanitizer bench layer profile"] [-- ARGUMENTS OF bench.py]
 #
-# Runs beside the programs `sparsym`, `corpus`, `sparsym-mm-dit` and the library of bench.py, in the folder that
+# Runs beside the programs `sparsym`, `corpus`, `fuzz_kernels`, `sparsym-mm-dit` and the library of bench.py, in the folder that
 # `cargo xtask gpu --pack` makes.
 # PyTorch (for the peers), compute-sanitizer and ncu are said and left out where they are missing; a step that fails or
 # crashes fails the script. Results are JSON and text under DIR; the last lines on stdout are the summary. --device cpu
@@ -13,7 +13,7 @@ set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 device=cuda
 out=$here/out
-steps="corpus sanitizer bench layer profile"
+steps="corpus drawn sanitizer bench layer profile"
 while [ $# -gt 0 ]; do
     case $1 in
         --device) device=$2; shift 2 ;;
@@ -25,7 +25,7 @@ while [ $# -gt 0 ]; do
 done
 for step in $steps; do
     case $step in
-        corpus | sanitizer | bench | layer | profile) ;;
+        corpus | drawn | sanitizer | bench | layer | profile) ;;
         *) echo "run_gpu.sh: there is no step $step; see the head of the script" >&2; exit 2 ;;
     esac
 done
@@ -78,10 +78,23 @@ corpus() {
     return $status
 }
 
+# Ten thousand calls against f64 on the GPU; without one a few on the emulator, to prove the program.
+drawn() {
+    local arguments=(--device cuda) status
+    [ "$device" = cpu ] && arguments=(--device 'emulator sm_90a' --count 3 --tokens 60 --pairs 4000)
+    "$here/fuzz_kernels" "${arguments[@]}" >"$out/drawn.txt" 2>&1
+    status=$?
+    tail -1 "$out/drawn.txt" | tee -a "$summary"
+    return $status
+}
+
 # One tool a process, case after case; a case that the tool has nothing against ends with status 0.
 sanitize() {
     local tool=$1 case
-    for case in dense_d128 dense_ragged_tail window_narrow sliding_tile document cache_and_skip forecast_order_2 \
+    # The first line takes each path of the kernels with roles: several tiles for a CTA, laps of every ring, empty rows, the
+    # end of a sequence, scores that outgrow their maximum, forecasts, halves of tiles, stores before a stream begins.
+    for case in many_tiles_d128 many_tiles_outgrown dense_d96 gemm_q_stream gemm_q_blocks_of_64 gemm_q_d256 gemm_o_d96 \
+        dense_d128 dense_ragged_tail window_narrow sliding_tile document cache_and_skip forecast_order_2 \
         packed_causal nan_under_a_mask score_by_head_and_mask flash_omni_front sparge xattention_causal \
         percentile_of_a_head maps_over_heads gemm_q_d128 gemm_q_half_cached gemm_o_d128 gemm_o_both \
         differences_order_2; do

@@ -1,6 +1,6 @@
 //! `cargo xtask gpu`: what a machine with a GPU needs, as one folder.
 //!
-//! Such a machine may have neither Rust nor a network. The folder holds three programs and a library (the corpus is inside
+//! Such a machine may have neither Rust nor a network. The folder holds four programs and a library (the corpus is inside
 //! one of them, the templates inside all) and the scripts of `scripts/gpu`; `run_gpu.sh` among them does everything.
 
 use std::fs;
@@ -13,7 +13,7 @@ use crate::cargo::{self, cargo, root, target};
 use crate::nvrtc;
 
 /// Programs of the folder.
-const PROGRAMS: [&str; 3] = ["sparsym", "corpus", "sparsym-mm-dit"];
+const PROGRAMS: [&str; 4] = ["sparsym", "corpus", "fuzz_kernels", "sparsym-mm-dit"];
 /// What `bench.py` loads.
 const LIBRARY: &str = "libsparsym_beside.so";
 
