@@ -17,8 +17,8 @@ DEVICE bool warpgroup_has_specials(u32 kv_tile) {
 // o += p · v, unless p is 0: whatever v is then.
 DEVICE void add_where_weighted_by(float& o, float p, float v) { o = p > 0.0f ? fmaf(p, v, o) : o; }
 //# part multiply_pv_by_rows
-// O += P V where V may hold infinities or NaN: a row of V after the other, and only where a row of P
-// gives weight to it. P goes through `scratch`, sixteen rows of 32 columns.
+// O += P V where V may hold infinities or NaN: a row of V after the other, and only where a row of
+// P gives weight to it. P goes through `scratch`, sixteen rows of 32 columns.
 DEVICE void multiply_pv_by_rows(Accumulator& acc, const Prob& prob, u32 v_tile, u32 scratch) {
     const u32 own = scratch + fragment_row() * kPanelRow;
     UNROLL for (int first = 0; first < kTileKv / 16; first += 2) {
