@@ -31,9 +31,10 @@ DEVICE bool is_empty(const Cell& cell) {
 DEVICE bool goes_on(Quarter& at, int levels) {
     while (at.depth > 0) {
         const int half = 1 << (levels - (at.depth + 1) / 2);
-        int& offset = at.depth % 2 == 1 ? at.q : at.kv;
-        offset ^= half;
-        if (offset & half) {
+        const bool of_q = at.depth % 2 == 1;
+        at.q ^= of_q ? half : 0;
+        at.kv ^= of_q ? 0 : half;
+        if ((of_q ? at.q : at.kv) & half) {
             return true;
         }
         --at.depth;
