@@ -5,7 +5,7 @@ use sparsym_ir::expr::{Axis, ExprKind, Line, Side};
 
 use crate::kernel::{Part, Step};
 
-/// Rows of a CTA, a warp each: what [`GridAxis::QBlockOctets`] counts.
+/// Rows of a CTA, a warp each: what [`QBlockOctets`](crate::kernel::GridAxis::QBlockOctets) counts.
 pub(super) const ROWS_OF_CTA: u32 = 8;
 /// Threads of a CTA of a narrowing launch.
 pub(crate) const LANES_OF_CTA: u32 = 32 * ROWS_OF_CTA;
