@@ -46,6 +46,14 @@ fn every_room_is_timed_on_the_cpu_and_on_the_emulator() {
 }
 
 #[test]
+fn an_update_does_the_dense_work() {
+    let folder = tempdir().unwrap();
+    let density = |more: &[&str]| json(folder.path(), &bench("gemm_o", more))["rows"][0]["density"].as_f64().unwrap();
+    assert_eq!(density(&["--cached", "0.5", "--update"]), 1.0);
+    assert!(density(&["--cached", "0.5"]) < 1.0);
+}
+
+#[test]
 fn kernels_make_symbols_from_block_means() {
     let folder = tempdir().unwrap();
     let more = ["--strategy", "flash_omni", "--text", "128", "--device", "emulator", "--rounds", "1", "--rotate", "0"];

@@ -257,7 +257,9 @@ impl Bench<'_> {
                     partial: updates.then_some(partial),
                 }
             });
-            self.row(decided, decided.tokens, shape.bytes(Room::GemmO), self.projection_flops(), calls.collect())
+            // An Update computes every head, whatever is cached later.
+            let density = if self.work.update { 1.0 } else { decided.tokens };
+            self.row(decided, density, shape.bytes(Room::GemmO), self.projection_flops(), calls.collect())
         });
         visit(&rows.collect::<Vec<_>>())
     }
