@@ -72,8 +72,8 @@ pub(crate) fn attention(request: &Request<'_>, of: &AttentionRequest<'_>) -> Res
         let (needed, most) = (tile.shared(head_dim).bytes, target.shared_bytes());
         (needed > most).then(|| format!("it takes {needed} bytes of shared memory and {} has {most}", target.name()))
     };
-    let here = |schedule| match schedule {
-        Schedule::Specialised => specialised_refuses(request, of, &needs),
+    let here = |schedule, tile: &AttentionTile| match schedule {
+        Schedule::Specialised => specialised_refuses(request, of, tile, &needs),
         Schedule::Portable => None,
     };
     let divides = |tile: &AttentionTile| blocks.q.is_multiple_of(tile.q) && blocks.kv.is_multiple_of(tile.kv);
@@ -85,7 +85,7 @@ pub(crate) fn attention(request: &Request<'_>, of: &AttentionRequest<'_>) -> Res
     let mut refused: Vec<String> =
         none.map(|schedule| format!("\n  {}: it has no tile for this head dimension", schedule.name())).collect();
     for Choice { schedule, tile } in all {
-        let unfit = here(schedule)
+        let unfit = here(schedule, &tile)
             .map(str::to_owned)
             .or_else(|| too_large(&tile))
             .or_else(|| needs.refuse(&tile).map(str::to_owned));
@@ -136,9 +136,14 @@ pub(crate) fn attention(request: &Request<'_>, of: &AttentionRequest<'_>) -> Res
 }
 
 /// Why the specialised schedule has no kernel for it.
-fn specialised_refuses(request: &Request<'_>, of: &AttentionRequest<'_>, needs: &Needs) -> Option<&'static str> {
+fn specialised_refuses(
+    request: &Request<'_>,
+    of: &AttentionRequest<'_>,
+    tile: &AttentionTile,
+    needs: &Needs,
+) -> Option<&'static str> {
     // Of a head dimension of 128 the operands of products leave registers for a short mask or a score.
-    let full = request.head_dim == 128 && needs.mask;
+    let full = request.head_dim == 128 && tile.kv == 128 && needs.mask;
     let reasons = [
         (!request.target.has_warpgroup_products(), "the target has no products of warpgroups"),
         (full && needs.scored, "it leaves too few registers for a score beside a mask"),
