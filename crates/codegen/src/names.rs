@@ -462,12 +462,12 @@ mod tests {
             let value = Expr { kind: ExprKind::Int(1), ty: Type::Int, span: Span::default() };
             Let { name: (*name).to_owned(), side: LetSide::None, value, span: Span::default() }
         };
-        let names = ["middle", "register", "let_register", "tile", "größe", "verdict", "kTileQ", "key_0", "_x"];
+        let names = ["hamlet", "register", "let_register", "tile", "größe", "verdict", "kTileQ", "key_0", "_x"];
         let strategy = Strategy { lets: names.iter().map(named).collect(), ..Strategy::dense() };
         let spelt = in_ascii(&strategy);
         let spelt: Vec<&str> = spelt.lets.iter().map(|of| of.name.as_str()).collect();
         let expected = [
-            "middle",
+            "hamlet",
             "let_let_register",
             "let_register",
             "let_tile",

@@ -90,7 +90,7 @@ fn a_list_of_tiles_is_a_launch_of_its_own() {
     let kernel = generate(&request).unwrap();
     let [list, forward] = kernel.launches.as_slice() else { panic!("{:?}", kernel.launches) };
     let rows = planned(&kernel).tile_q;
-    assert_eq!((list.grid, list.shared_bytes), ([GridAxis::One; 3], 0));
+    assert_eq!((list.grid, list.shared_bytes), ([GridAxis::AllHeads, GridAxis::One, GridAxis::One], 0));
     assert_eq!(forward.grid, [GridAxis::AllQTiles(rows), GridAxis::One, GridAxis::One]);
     assert!(list.entry.contains("_tiles_") && forward.entry.contains("_forward_"));
 
@@ -99,6 +99,7 @@ fn a_list_of_tiles_is_a_launch_of_its_own() {
     let bound = Bound::new(&strategy, &problem, &bindings).unwrap();
     let numbers = Numbers::of_rules(&bound, Moment::default());
     let tiles = 2 * 3 * 300usize.div_ceil(rows as usize);
+    assert_eq!(list.ctas(&numbers, 4), [2 * 3, 1, 1]);
     assert_eq!(forward.ctas(&numbers, 4), [tiles as u32, 1, 1]);
     assert_eq!(Buffer::QTiles(rows).workspace_bytes(&numbers), Some(4 * (tiles + 1)));
     assert!(!self::kernel(&strategy).source.contains("p.tiles"), "without it nothing speaks of a list");
