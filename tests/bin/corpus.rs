@@ -15,7 +15,8 @@ use sparsym_tests::random::{self, Subject};
 /// Runs the test corpus on a device and compares it with the oracle.
 #[derive(Parser)]
 struct Options {
-    /// Device: reference, cpu, "emulator TARGET" or cuda. `emulator` alone is `emulator sm_80`.
+    /// Device: reference, cpu, "emulator TARGET" or cuda. `emulator` alone is `emulator sm_80`; "emulator TARGET seed N" lets
+    /// warps take turns at random.
     #[arg(long)]
     device: String,
     /// Only cases whose name matches, for instance 'dense_*'.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sparsym::Error;
-use sparsym::device::emulator::{KernelTrap, Settings};
+use sparsym::device::emulator::{Copies, KernelTrap, Options, Schedule, Settings};
 use sparsym::device::{self, Device, Emulator};
 use sparsym::ir::diagnostic::Family;
 use sparsym::ir::{AttentionCall, AttentionOutput, Findings, Symbols, SymbolsCall};
@@ -63,8 +63,17 @@ pub fn find(name: &str) -> Availability {
     }
 }
 
-fn emulator(target: &str) -> Result<Box<dyn Device>, Error> {
-    let settings = Settings { target: Target::parse(target)?, ..Settings::default() };
+/// `TARGET`, or `TARGET seed N`: warps then take turns at random, and copies come late or early, by that seed.
+fn emulator(words: &str) -> Result<Box<dyn Device>, Error> {
+    let seeded = words.split_once(" seed ").and_then(|(target, seed)| Some((target, seed.parse::<u64>().ok()?)));
+    let (target, options) = match seeded {
+        None => (words, Options::default()),
+        Some((target, seed)) => {
+            let copies = if seed % 2 == 0 { Copies::Latest } else { Copies::Earliest };
+            (target, Options { schedule: Schedule::Random, copies, seed, ..Options::default() })
+        }
+    };
+    let settings = Settings { target: Target::parse(target)?, options, ..Settings::default() };
     Ok(Box::new(Emulator::open(settings)?))
 }
 
