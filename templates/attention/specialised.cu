@@ -279,15 +279,15 @@ DEVICE void start_pv(Accumulator& acc, const Prob& prob, const Consumer& at) {
     // Of a tile that is in O already there are zeros in place of each step.
     const u64 v_tile = at.is_taken ? panel_descriptor(at.memory + kZerosAt, 0)
                                    : panel_descriptor(v, kTileKv * kPanelRow);
-    const int apart = at.is_taken ? 0 : kPanelRow;
+    const int v_step = at.is_taken ? 0 : kPanelRow;
 //% else
     const u64 v_tile = panel_descriptor(v, kTileKv * kPanelRow);
-    const int apart = kPanelRow;
+    const int v_step = kPanelRow;
 //% endif
     wait_full(at.memory + kVFull, kStages, step);
     wgmma_fence();
     UNROLL for (int k = 0; k < kTileKv / 16; ++k) {
-        wgmma_registers_across(&acc.o[0][0][0], prob[0][k], v_tile + k * apart, true);
+        wgmma_registers_across(&acc.o[0][0][0], prob[0][k], v_tile + k * v_step, true);
     }
     wgmma_commit();
 }

@@ -53,7 +53,7 @@ fn names_of_lets(strategy: &Strategy) -> Vec<String> {
 /// Whether the language, the compiler, a template or a function of rules uses the name.
 fn is_taken(name: &str) -> bool {
     // Names of the compiler, of fields, and of functions that are numbered.
-    const PREFIXES: [&str; 22] = [
+    const PREFIXES: [&str; 23] = [
         "_",
         "nv",
         "cu",
@@ -76,6 +76,7 @@ fn is_taken(name: &str) -> bool {
         "keeps_",
         "stage_",
         "sees_",
+        "make_",
     ];
     const NUMBERED: [&str; 9] =
         ["sum_over", "mean_over", "max_over", "min_over", "cut", "key", "covers", "some_pass", "some_fail"];
