@@ -64,7 +64,7 @@ impl Compiler {
     }
 
     /// Generates and compiles the kernel of a request: of its [fits](Request::fit) the first that the compiler does not spill
-    /// registers for and that may be used, or if there is none the first. So the same compiler takes the same one each time. `strategy`
+    /// registers for and that may be used, or if there is none the first that may be used. So the same compiler takes the same one each time. `strategy`
     /// is named in errors.
     ///
     /// # Errors
@@ -88,9 +88,16 @@ impl Compiler {
         if fits(&first) || !may_fit(&first) {
             return first;
         }
-        let others = (request.fit + 1..).map(make).take_while(may_fit);
-        let mut others = others.filter(fits);
-        others.next().unwrap_or(first)
+        let mut best = first;
+        for made in (request.fit + 1..).map(make).take_while(may_fit) {
+            if fits(&made) {
+                return made;
+            }
+            if best.is_err() && made.is_ok() {
+                best = made;
+            }
+        }
+        best
     }
 
     /// Compiles a generated kernel for the target in its plan, or takes it from the cache. `strategy` is named in errors.

@@ -20,7 +20,7 @@ const WHEELS: [(Wheel, &str); 3] = [
 /// Targets that the oldest compiler does not know are left out for it.
 const SINCE_12_8: [&str; 3] = ["sm_100", "sm_103", "sm_120"];
 
-/// Compiles the corpus with each wheel, for one target (then in blocks of 128 alone) or for all, and prints a table, kernels down and compilers across.
+/// Compiles the corpus with each wheel, for one target (then at D 128, in bf16 and blocks of 128 alone) or for all, and prints a table, kernels down and compilers across.
 ///
 /// # Errors
 /// If a wheel cannot be had, or if a kernel does not compile or spills where that is refused.
@@ -32,8 +32,8 @@ pub(crate) fn run(target_name: Option<&str>) -> Result<()> {
         let version = version_of(&library)?;
         let report = target().join("nvrtc").join(format!("{version}.tsv"));
         let mut test = cargo(&["test", "--workspace", "--test", "compile_all", "--", "--quiet"]);
-        // Names of tests end in the blocks and the target. Of one target, one size of blocks says what a compiler takes.
-        test.args(target_name.map(|name| format!(" 128x128 {name}")));
+        // Names of tests end in head dimension, type, blocks and target. Of one target, one of each says what a compiler takes.
+        test.args(target_name.map(|name| format!("d128_bf16 128x128 {name}")));
         if version.starts_with("12.0.") {
             test.args(SINCE_12_8.iter().flat_map(|name| ["--skip".to_owned(), format!(" {name}")]));
         }

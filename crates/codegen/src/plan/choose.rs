@@ -230,7 +230,8 @@ pub(crate) fn from_heads(
     })
 }
 
-/// The first schedule that has a tile; otherwise what is against the last one, which asks for least.
+/// The first schedule that has a tile, or the one that the [fit](Request::fit) asks for; otherwise what is against the last
+/// one, which asks for least.
 fn first(
     request: &Request<'_>,
     tile: impl Fn(Schedule) -> Result<ProjectionTile, Finding>,
@@ -242,7 +243,10 @@ fn first(
         }
         Ok(Choice { schedule, tile: tile(schedule)? })
     };
-    schedules(request).map(of).reduce(Result::or).expect("there is a schedule for every target")
+    let (made, refused): (Vec<_>, Vec<_>) = schedules(request).map(of).partition(Result::is_ok);
+    let taken = made.into_iter().nth(request.fit);
+    let last = refused.into_iter().last().filter(|_| request.fit == 0);
+    taken.or(last).unwrap_or_else(|| Err(no_more_fits("a projection")))
 }
 
 /// Schedules that the request allows, the fastest first.

@@ -3,7 +3,7 @@
 use sparsym_ir::Findings;
 
 use crate::params::{BoxAxis, Boxes, Buffer, Field, Length, Number, ProductTiles, Source, TileColumns};
-use crate::plan::choose::{self, Choice};
+use crate::plan::choose::Choice;
 use crate::plan::tile::{self, ProjectionTile};
 use crate::plan::{Cut, GemmPlan, Plan};
 use crate::request::Request;
@@ -70,11 +70,7 @@ impl Product<'_> {
 /// Findings S602 to S604; the head dimension is checked by who knows how to pad it.
 pub(super) fn check(request: &Request<'_>, block: Option<u32>) -> Result<(), Findings> {
     let blocks: Vec<_> = block.map(|block| ("block_q", block)).into_iter().collect();
-    crate::plan::check(request, &blocks)?;
-    match request.fit {
-        0 => Ok(()),
-        _ => Err(choose::no_more_fits("a projection").into()),
-    }
+    crate::plan::check(request, &blocks)
 }
 
 /// Rows of a product that a warpgroup multiplies and stores.
