@@ -63,6 +63,7 @@ pub(crate) fn name_in(test: &mut std::process::Command) {
 pub(crate) fn run(target_name: Option<&str>) -> Result<()> {
     let program = find_or_install()?;
     let mut test = cargo::cargo(&["test", "--workspace", "--test", "sass", "--", "--quiet"]);
+    test.env("SPARSYM_SASS_ALL", "1");
     test.env(VARIABLE, program).env(crate::nvrtc::VARIABLE, crate::nvrtc::find_or_install()?);
     test.envs(target_name.map(|name| (TARGET_VARIABLE, name)));
     cargo::run(&mut test)
