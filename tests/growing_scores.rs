@@ -6,7 +6,7 @@ use sparsym::device::emulator::Settings;
 use sparsym::device::{self, Device, Emulator};
 use sparsym::ir::bind::{Bindings, Bound};
 use sparsym::ir::problem::Problem;
-use sparsym::ir::{AttentionCall, DType, Moment, Strategy, SymbolsCall, Tensor};
+use sparsym::ir::{AttentionCall, DType, Moment, Strategy, Symbols, SymbolsCall, Tensor};
 use sparsym::kernel::{Room, Schedule, Target};
 use sparsym::language::compile_str;
 use sparsym::zoo;
@@ -68,6 +68,28 @@ fn scores_may_outgrow_the_first_maximum() {
                 assert_eq!(call.check(crippled).is_err(), scores.outgrows, "{what}: whether the slow path is taken");
             }
         }
+    }
+}
+
+/// The reserve costs the smallest values: those from 2^-62 on keep all of their bits, so O scales with V to the bit.
+#[test]
+fn small_values_keep_their_bits_as_far_as_is_promised() {
+    let device = emulator();
+    for scores in SCORES.iter().filter(|scores| ["even", "up_and_down_by_key"].contains(&scores.name)) {
+        let o = |factor: f32| {
+            // Of magnitudes from 1 on, so that the factor says where the smallest lie; equal in a row of O.
+            let mut call = Call::new(scores, 128, DType::Bf16, None);
+            let values: Vec<f32> =
+                (0..TOKENS * HEADS * 128).map(|at| factor * (1.0 + (at % 128) as f32 / 128.0)).collect();
+            call.tensors[2] = Tensor::from_f32(&[1, TOKENS, HEADS, 128], DType::Bf16, &values);
+            call.run(&device).expect("a call that runs").to_f32()
+        };
+        let (usual, small) = (o(1.0), o(2f32.powi(-60)));
+        let scaled: Vec<f32> = usual.iter().map(|o| o * 2f32.powi(-60)).collect();
+        assert_eq!(small, scaled, "{}", scores.name);
+        let (smaller, nothing) = (o(2f32.powi(-80)), o(2f32.powi(-100)));
+        assert!(smaller.iter().zip(&usual).any(|(small, usual)| *small != usual * 2f32.powi(-80)), "bits are lost");
+        assert!(nothing.iter().all(|&o| o == 0.0), "what is promised nowhere is 0");
     }
 }
 
@@ -161,6 +183,16 @@ impl Call {
             Tensor::from_f32(&[1, TOKENS, HEADS, head_dim], dtype, &values)
         };
         Call { strategy: zoo::Dense::ir().clone(), problem, tensors: [0, 1, 2].map(tensor) }
+    }
+
+    fn run(&self, device: &dyn Device) -> Result<Tensor, String> {
+        let bindings = Bindings::defaults(&self.strategy);
+        let bound = Bound::new(&self.strategy, &self.problem, &bindings).map_err(|why| why.to_string())?;
+        let symbols = Symbols::dense(1, HEADS, self.problem.q_blocks(), self.problem.kv_blocks());
+        let [q, k, v] = &self.tensors;
+        let call =
+            AttentionCall { bound: &bound, moment: Moment::default(), q, k, v, symbols: &symbols, forecast: None };
+        device.attention(&call).map(|output| output.o).map_err(|why| why.to_string())
     }
 
     fn check(&self, device: &dyn Device) -> Result<(), String> {

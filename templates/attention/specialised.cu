@@ -34,7 +34,7 @@
 //            S may grow by 2^40 before a warp makes its S again, from the K that is still in shared
 //            memory, and raises m
 // error      of P 2^-9, relative, as with a running maximum; P less than 2^-62 of the largest that
-//            m has seen counts as 0; O is finite wherever its truth is
+//            m has seen counts as 0, V below 2^-62 loses bits; O is finite wherever its truth is
 //% endif
 //% if absent
 // absent     ${ absent | join(", ") }

@@ -48,7 +48,7 @@
 struct YTile {
     u32 row_tile;        // of all batch items
     u32 first_column;
-    u32 slices;          // k-slices of the sum${ "; those of cached heads in the upper half" if both }
+    u32 slices;          // k-slices of the sum${ " over active heads" if both }
     u32 halves;          // of kTileN columns; 0: there is no other tile
 };
 
@@ -136,23 +136,15 @@ DEVICE void load_partials(const Params& p, u32 memory, u32& step, const YTile& t
 //% endif
 
 DEVICE void load_tile(const Params& p, u32 memory, u32& step, u32 n, YTile tile) {
-//% if both
+//% if sparse
     const OutputTile rows = rows_of(p, tile);
-    const HeadWalk cached = over_cached_heads(p, rows);
-    const HeadWalk active = over_active_heads(p, rows);
-    // Counted apart from the walks: a single thread takes long over those.
-    const int heads = count_heads(p, rows);
-    tile.slices = (p.heads - heads) * kHeadSlices << 16 | heads * kHeadSlices;
-    put_tile(memory, n, {tile.row_tile, tile.first_column, tile.slices, tile.halves});
-    load_heads(p, memory, step, tile, cached);
-    load_heads(p, memory, step, tile, active);
-//% elif sparse
-    const OutputTile rows = rows_of(p, tile);
-    const HeadWalk heads = over_${ plan.summed }_heads(p, rows);
     // Counted apart from the walk: a single thread takes long over that.
     tile.slices = count_heads(p, rows) * kHeadSlices;
     put_tile(memory, n, {tile.row_tile, tile.first_column, tile.slices, tile.halves});
-    load_heads(p, memory, step, tile, heads);
+//% if both
+    load_heads(p, memory, step, tile, over_cached_heads(p, rows));
+//% endif
+    load_heads(p, memory, step, tile, over_${ "active" if both else plan.summed }_heads(p, rows));
 //% else
     tile.slices = p.heads * kHeadSlices;
     put_tile(memory, n, {tile.row_tile, tile.first_column, tile.slices, tile.halves});
@@ -280,11 +272,12 @@ DEVICE void compute(const Params& p, u32 memory, u32& step, u32 n, bool whole) {
 //% if both
 
     // partial = Σ O_h W_hᵀ over cached heads
-    sum_heads(c, step, memory, y_tile_of(tile_again(memory, n)).slices >> 16, whole);
+    const int all = p.heads * kHeadSlices;
+    sum_heads(c, step, memory, all - y_tile_of(tile_again(memory, n)).slices, whole);
     store_rows(p.partial_out, &p.partial_out_boxes, product, p, memory, n, whole);
 
     // Y = partial + Σ O_h W_hᵀ over active heads
-    sum_heads(c, step, memory, y_tile_of(tile_again(memory, n)).slices & 0xffff, whole);
+    sum_heads(c, step, memory, y_tile_of(tile_again(memory, n)).slices, whole);
 //% else
 
     // Y = ${ "Σ O_h W_hᵀ over " ~ plan.summed ~ " heads" if sparse else "O Wᵀ" }

@@ -7,8 +7,8 @@ use sparsym_ir::bind::Bound;
 use sparsym_ir::strategy::{Element, Scalar};
 use sparsym_ir::{Code, Finding, Findings};
 
-/// CTAs of a launch along y and z.
-const MOST_CTAS_YZ: usize = 65_535;
+/// CTAs of a launch along y and z; and what a list of tiles has for a head are 16 bits.
+pub(super) const MOST_CTAS_YZ: usize = 65_535;
 
 /// Kernels count tokens in 32 bits, and the driver limits the CTAs along an axis.
 pub(super) fn check_extents(bound: &Bound<'_>) -> Result<(), Findings> {

@@ -226,6 +226,11 @@ fn check_stream(stream: &Stream) -> Result<(), Findings> {
         let help = "pad C in X and weights with zeros to a multiple of 8 and leave out the columns that Y has more, or use the cpu device";
         return Err(Finding::new(Code::NoTile, what, help).into());
     }
+    if stream.heads > buffers::MOST_CTAS_YZ {
+        let what = format!("{} heads are too many for one launch", stream.heads);
+        let help = format!("split the call by heads; a launch takes {} at most", buffers::MOST_CTAS_YZ);
+        return Err(Finding::new(Code::TensorShape, what, help).into());
+    }
     for (name, extent) in [("tokens", stream.tokens), ("model width", stream.width)] {
         if i32::try_from(extent.saturating_mul(stream.batch)).is_err() {
             let what = format!("{extent} {name} are too many for one launch");
@@ -245,4 +250,24 @@ fn id(array: &Array) -> Operand<'static> {
 
 fn bits(array: &BitArray) -> Operand<'static> {
     Operand::Array(array.slot().id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_of_a_projection_fit_what_kernels_count_with() {
+        let stream =
+            Stream { batch: 1, tokens: 8, first: 0, rows: 8, width: 64, heads: 65_535, head_dim: 64, block: 128 };
+        check_stream(&stream).expect("as many heads as 16 bits have numbers for");
+        for (stream, words) in [
+            (Stream { heads: 65_536, ..stream }, "65536 heads are too many"),
+            (Stream { tokens: 1 << 31, ..stream }, "2147483648 tokens are too many"),
+            (Stream { width: 60, ..stream }, "a model width of 60 cannot be read"),
+        ] {
+            let findings = check_stream(&stream).expect_err(words).to_string();
+            assert!(findings.contains(words) && findings.contains("help: "), "{findings}");
+        }
+    }
 }
