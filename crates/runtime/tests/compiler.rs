@@ -3,7 +3,7 @@
 use sparsym_codegen::{Kernel, Request, Room, Target, generate};
 use sparsym_ir::Strategy;
 use sparsym_runtime::compiler::{Compiler, ImageOrigin};
-use sparsym_runtime::nvrtc::{CompileError, Search};
+use sparsym_runtime::nvrtc::{CompileError, Image, Search};
 use sparsym_runtime::{Cache, ErrorKind};
 
 fn compiler(folder: &std::path::Path) -> Compiler {
@@ -31,6 +31,22 @@ fn a_generated_kernel_is_compiled_once_for_each_target() {
         assert_eq!((second.origin, second.image), (ImageOrigin::Cache, first.image));
     }
     assert_eq!(compiler.cache().stats().entries, 2);
+}
+
+#[test]
+fn ptx_is_the_same_without_machine_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let [usual, without] = [compiler(folder.path()), compiler(folder.path()).without_machine_code()];
+    for target in ["sm_80", "sm_90a"] {
+        let kernel = dense(target);
+        let [usual, without] = [&usual, &without].map(|compiler| compiler.compile(&kernel, "dense").unwrap());
+        assert_eq!(without.origin, ImageOrigin::Compiler, "an entry of its own");
+        let text = |image: &Image| String::from_utf8(image.ptx.clone()).unwrap();
+        assert_eq!(text(&without.image), text(&usual.image));
+        let names = |image: &Image| image.resources.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(names(&without.image), names(&usual.image));
+        assert!(without.image.cubin.is_empty() && !usual.image.cubin.is_empty());
+    }
 }
 
 #[test]

@@ -4,6 +4,9 @@ use anyhow::Result;
 
 use crate::{cargo, nvdisasm, nvrtc, triton};
 
+/// Names the folder of compiled kernels.
+const CACHE: &str = "SPARSYM_CACHE";
+
 /// Finds or installs NVRTC, and a disassembler and Triton if their tests may run, then runs every unit test, integration test and doc example.
 pub(crate) fn run(args: &[String]) -> Result<()> {
     with_environment(args, &[])
@@ -15,6 +18,10 @@ pub(crate) fn with_environment(args: &[String], environment: &[(&str, &str)]) ->
     eprintln!("NVRTC: {}", library.display());
     let mut test = cargo::cargo(&["test", "--workspace", "--no-fail-fast"]);
     test.args(args).env(nvrtc::VARIABLE, library).envs(environment.iter().copied());
+    // Where `compile_all` keeps what it compiles: tests that run those kernels find them there, and leave none with the user's.
+    if std::env::var_os(CACHE).is_none() {
+        test.env(CACHE, cargo::target().join("tmp"));
+    }
     if args.is_empty() || args.iter().any(|arg| arg.contains("sass")) {
         nvdisasm::name_in(&mut test);
     }

@@ -190,6 +190,18 @@ impl Nvrtc {
         Ok(image)
     }
 
+    /// Compiles a text for a virtual target, such as `compute_90a`: to PTX, and functions of whose resources nothing is known.
+    ///
+    /// # Errors
+    /// As [`ptx`](Self::ptx); with the options of every compilation.
+    pub(crate) fn compile_to_ptx(&self, source: &Source<'_>) -> Result<Image, Error> {
+        let start = Instant::now();
+        let (_, ptx, log) = self.raw(source, &self.options())?;
+        let compile_ms = start.elapsed().as_micros() as f64 / 1e3;
+        let resources = log::entries(&ptx).map(|entry| (entry, Resources::default())).collect();
+        Ok(Image { resources, cubin: Vec::new(), ptx, log, compiler: self.identity(), compile_ms })
+    }
+
     /// Compiles a text to PTX alone; the target may be virtual, such as `compute_90a`. What ptxas would say is not asked, and
     /// unused names are no errors: for handwritten texts, also those that are wrong on purpose.
     ///

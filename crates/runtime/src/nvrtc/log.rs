@@ -72,6 +72,13 @@ pub fn resources(log: &str) -> BTreeMap<String, Resources> {
     out
 }
 
+/// Names of the kernels of a PTX text.
+pub(crate) fn entries(ptx: &[u8]) -> impl Iterator<Item = String> {
+    let text = String::from_utf8_lossy(ptx);
+    let names = text.lines().filter_map(|line| after(line, ".entry ")?.split(['(', ' ']).next());
+    names.map(str::to_owned).collect::<Vec<_>>().into_iter()
+}
+
 /// Notes that ptxas calls information but that cost most of a kernel's speed: serialised tensor-core instructions
 /// (C75xx) and lost register hints. Neither `-Werror` nor `-w` touches them.
 pub fn slow_notes(log: &str) -> Vec<&str> {
