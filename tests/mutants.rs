@@ -106,7 +106,7 @@ fn main() -> ExitCode {
                 assert!(cases.contains_key(&mutant.case), "{}: the corpus has no case {}", mutant.name, mutant.case);
             }
             for (name, target, heaviest_first) in mutants.iter().map(Mutant::original).collect::<BTreeSet<_>>() {
-                let (case, compiler, of) = (cases[name].clone(), compiler.clone(), target.to_owned());
+                let (case, compiler, of) = (cases[name].clone(), whole.clone(), target.to_owned());
                 let listed = if heaviest_first { ", heaviest tiles first" } else { "" };
                 let run = move || unchanged(&case, &of, order(heaviest_first), &compiler);
                 trials.push(Trial::test(format!("unchanged kernels of {name} for {target}{listed}"), run));
