@@ -6,10 +6,11 @@ use sparsym::StrategyType;
 use sparsym::device::{self, Device};
 use sparsym::engine::{Copied, Engine};
 use sparsym::ir::problem::DType;
-use sparsym::ir::{Bindings, Strategy, Tensor};
+use sparsym::ir::{Bindings, Strategy};
 use sparsym::language::compile_str;
-use sparsym::zoo::{FlashOmni, TaylorSeer, Window};
-use sparsym_mm_dit::{Block, BlockWeights, Inputs, Shape, input};
+use sparsym::zoo::{FlashOmni, TaylorSeer};
+use sparsym_mm_dit::{Block, BlockWeights, Inputs, Shape};
+use sparsym_tests::denoise::{self, most, strategies};
 
 const STEPS: u32 = 20;
 
@@ -24,41 +25,7 @@ fn run_steps(steps: u32, device: &str, dtype: DType, strategy: &Strategy, bindin
 }
 
 fn run_on(engine: &Engine, steps: u32, dtype: DType, strategy: &Strategy, bindings: &Bindings) -> Vec<Vec<f32>> {
-    let weights = BlockWeights::random(engine, &Shape::SMALL, dtype, 1).unwrap();
-    let block = Block::new(engine, Shape::SMALL, &weights, strategy, bindings, steps).unwrap();
-    let mut state = block.state().unwrap();
-    let planned = engine.workspace_bytes();
-    let step = |step| {
-        let done = block.step(step, &input(&Shape::SMALL, step, steps, 2, dtype), &mut state).unwrap();
-        [done.text, done.vision].iter().flat_map(Tensor::to_f32).collect()
-    };
-    let outputs = (0..steps).map(step).collect();
-    assert_eq!(engine.workspace_bytes(), planned, "a step allocated memory");
-    outputs
-}
-
-/// The strategies of the loop, sparse enough on random data to matter.
-fn strategies() -> [(&'static str, &'static Strategy, Bindings); 3] {
-    let flash_omni = FlashOmni { tau_q: 0.9, tau_kv: 0.4, interval: 4, warmup: 3, order: 2 };
-    let taylor = TaylorSeer { interval: 4, order: 2, ..TaylorSeer::default() };
-    let window = Window::default();
-    [
-        ("flash_omni", FlashOmni::ir(), flash_omni.bindings().unwrap()),
-        ("taylor_seer", TaylorSeer::ir(), taylor.bindings().unwrap()),
-        ("window", Window::ir(), window.bindings().unwrap()),
-    ]
-}
-
-/// Root of the mean square of differences, over that of the values.
-fn distance(a: &[f32], b: &[f32]) -> f64 {
-    let square = |x: f32| f64::from(x) * f64::from(x);
-    let differences: f64 = a.iter().zip(b).map(|(a, b)| square(a - b)).sum();
-    (differences / a.iter().copied().map(square).sum::<f64>()).sqrt()
-}
-
-/// Largest distance of any step.
-fn most(a: &[Vec<f32>], b: &[Vec<f32>]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| distance(a, b)).fold(0.0, f64::max)
+    denoise::run(engine, Shape::SMALL, steps, dtype, strategy, bindings).unwrap()
 }
 
 /// Hidden states stay where they are: from input to output a step copies nothing, and it is the same step.
@@ -131,12 +98,10 @@ fn without_sparsity_kernels_are_dense_bit_for_bit() {
 #[test]
 fn emulated_kernels_agree_with_the_reference() {
     for (name, strategy, bindings) in strategies() {
-        let [reference, emulator] =
-            ["reference", "emulator"].map(|device| run(device, DType::Bf16, strategy, &bindings));
-        let exact = run("reference", DType::F32, strategy, &bindings);
-        let (found, rounding) = (most(&exact, &emulator), most(&exact, &reference));
-        // The reference rounds what kernels round but the weights of attention; twice its error is what a kernel may have.
-        assert!(found <= 2.0 * rounding, "{name}: {found:e} against {rounding:e}");
+        let device = Arc::from(device::open("emulator").unwrap());
+        let of = (strategy, &bindings);
+        let [found, bound] = denoise::error_and_bound(device, Shape::SMALL, STEPS, DType::Bf16, of).unwrap();
+        assert!(found <= bound, "{name}: {found:e} of {bound:e}");
     }
 }
 

@@ -28,7 +28,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("sparsym-cli", &[""]),
     ("sparsym-mm-dit", &[""]),
     ("sparsym-beside", &["", "cli", "mm-dit"]),
-    ("sparsym-tests", &["", "reference"]),
+    ("sparsym-tests", &["", "mm-dit", "reference"]),
     ("xtask", &[]),
 ];
 

@@ -16,6 +16,7 @@
 //! | [`stored`] | in which order does a strategy store its tokens |
 //! | [`kernels`] | which kernels do the cases need |
 //! | [`random`] | the same of strategies and problems that a seed makes |
+//! | [`denoise`] | does a whole run of a block do what the reference does |
 //! | [`fuzz`] | do thousands of calls agree with f64 on the device itself |
 //!
 //! Non-goals: time is not measured here, and nothing is compared with the output of an earlier version.
@@ -31,6 +32,7 @@ pub mod conflicts;
 pub mod corpus;
 pub mod data;
 pub mod decided;
+pub mod denoise;
 pub mod devices;
 pub mod fuzz;
 pub mod kernels;
