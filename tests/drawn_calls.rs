@@ -4,7 +4,7 @@ use sparsym::device::Emulator;
 use sparsym::device::emulator::Settings;
 use sparsym::ir::{DType, Tensor};
 use sparsym::kernel::Target;
-use sparsym_tests::fuzz::{self, Drawn, Judge, Range, Style};
+use sparsym_tests::fuzz::{self, Drawn, Judge, Range, Style, projection};
 
 /// Small ones: what two cores compile and run in half a minute.
 const CALLS: Range = Range { seed: 1, count: 24, most_tokens: 130, most_pairs: 9_000, threads: 2 };
@@ -15,6 +15,14 @@ fn drawn_calls_agree_with_f64_on_sm_90a() {
     println!("{summary}");
     assert!(summary.failed.is_empty(), "{}", summary.failed.join("\n"));
     assert_eq!(summary.passed, CALLS.count, "a call was declined");
+}
+
+#[test]
+fn drawn_projections_agree_with_f64_on_sm_90a() {
+    let summary = projection::run(&device(), Range { count: 10, ..CALLS });
+    println!("{summary}");
+    assert!(summary.failed.is_empty(), "{}", summary.failed.join("\n"));
+    assert!(summary.passed >= 8, "calls were declined: {summary}");
 }
 
 #[test]

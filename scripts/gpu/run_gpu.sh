@@ -78,13 +78,17 @@ corpus() {
     return $status
 }
 
-# Ten thousand calls against f64 on the GPU; without one a few on the emulator, to prove the program.
+# Ten thousand calls of attention against f64 on the GPU, and three thousand projections against the oracle of the host; without a
+# GPU a few on the emulator, to prove the program.
 drawn() {
-    local arguments=(--device cuda) status
-    [ "$device" = cpu ] && arguments=(--device 'emulator sm_90a' --count 3 --tokens 60 --pairs 4000)
-    "$here/fuzz_kernels" "${arguments[@]}" >"$out/drawn.txt" 2>&1
-    status=$?
-    tail -1 "$out/drawn.txt" | tee -a "$summary"
+    local status=0 room
+    for room in attention projections; do
+        local arguments=(--device cuda)
+        [ "$room" = projections ] && arguments+=(--count 3000)
+        [ "$device" = cpu ] && arguments=(--device 'emulator sm_90a' --count 3 --tokens 60 --pairs 4000)
+        "$here/fuzz_kernels" --of "$room" "${arguments[@]}" >"$out/drawn_$room.txt" 2>&1 || status=1
+        tail -1 "$out/drawn_$room.txt" | tee -a "$summary"
+    done
     return $status
 }
 

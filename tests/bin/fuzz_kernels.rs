@@ -1,20 +1,24 @@
-//! Judges thousands of random calls of attention against f64 on the device itself: `fuzz_kernels --device cuda`.
+//! Judges thousands of random calls against f64, of attention on the device itself: `fuzz_kernels --device cuda`.
 
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use sparsym::device::emulator::Settings;
 use sparsym::device::{Backend, Cuda, Device, Emulator, KernelDevice};
 use sparsym::kernel::{Schedule, Target};
-use sparsym_tests::fuzz::{self, Range, Summary};
+use sparsym_tests::fuzz::{self, Range, projection};
 
-/// Draws calls from seeds, runs each twice, and compares with f64 by a plain kernel on the same device.
+/// Draws calls from seeds, runs each twice, and compares with f64: attention by a plain kernel on the same device,
+/// projections by the oracle on this machine.
 #[derive(Parser)]
 struct Options {
     /// cuda, or "emulator TARGET".
     #[arg(long)]
     device: String,
+    /// attention or projections.
+    #[arg(long, value_enum, default_value = "attention")]
+    of: Of,
     /// How many calls.
     #[arg(long, default_value_t = 10_000)]
     count: u64,
@@ -35,12 +39,19 @@ struct Options {
     threads: Option<usize>,
 }
 
+/// What is drawn.
+#[derive(Clone, Copy, ValueEnum)]
+enum Of {
+    Attention,
+    Projections,
+}
+
 fn main() -> ExitCode {
     match run(&Options::parse()) {
-        Ok(summary) => {
-            summary.failed.iter().for_each(|failed| println!("FAILED: {failed}"));
+        Ok((failed, summary)) => {
+            failed.iter().for_each(|failed| println!("FAILED: {failed}"));
             println!("{summary}");
-            if summary.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -49,7 +60,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(options: &Options) -> Result<Summary> {
+/// What is wrong, and a line of all.
+fn run(options: &Options) -> Result<(Vec<String>, String)> {
     let threads = options.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let range = |tokens: usize, pairs| Range {
         seed: options.seed,
@@ -68,7 +80,7 @@ fn run(options: &Options) -> Result<Summary> {
     }
 }
 
-fn run_on<B: Backend>(options: &Options, device: KernelDevice<B>, range: Range) -> Result<Summary>
+fn run_on<B: Backend>(options: &Options, device: KernelDevice<B>, range: Range) -> Result<(Vec<String>, String)>
 where
     KernelDevice<B>: Device,
 {
@@ -76,7 +88,16 @@ where
         Some(schedule) => device.with_schedule(schedule),
         None => device,
     };
-    Ok(fuzz::run(&device, range)?)
+    Ok(match options.of {
+        Of::Attention => {
+            let summary = fuzz::run(&device, range)?;
+            (summary.failed.clone(), summary.to_string())
+        }
+        Of::Projections => {
+            let summary = projection::run(&device, range);
+            (summary.failed.clone(), summary.to_string())
+        }
+    })
 }
 
 fn parse_schedule(name: &str) -> Result<Schedule, String> {

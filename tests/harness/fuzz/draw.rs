@@ -215,7 +215,7 @@ impl Drawn {
 }
 
 /// Few tokens as often as many: extents are drawn by their logarithms, and often close to a multiple of a tile.
-fn tokens(random: &mut ChaCha8Rng, most: usize) -> usize {
+pub(super) fn tokens(random: &mut ChaCha8Rng, most: usize) -> usize {
     let n = (most as f64).powf(random.random_range(0.0..=1.0f64)) as usize;
     let near = n.next_multiple_of(64) + [0, 0, 1, 63][random.random_range(0..4usize)];
     [n, near][random.random_range(0..2usize)].clamp(1, most)

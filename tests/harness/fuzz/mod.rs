@@ -1,15 +1,18 @@
-//! Calls of attention that a seed draws, thousands of them, judged on the device by a plain kernel in f64.
+//! Calls that a seed draws, thousands of them: attention judged on the device by a plain kernel in f64, projections by the
+//! oracle of the host.
 //!
-//! The corpus looks at few calls with the oracle of the host. This looks at many: on a GPU ten thousand take two minutes,
-//! because the truth is computed there as well. Each call runs twice and must give the same bits.
+//! The corpus looks at few calls. This looks at many: on a GPU ten thousand of attention take two minutes, because the truth
+//! is computed there as well. Each call runs twice and must give the same bits.
 //!
 //! | module | question |
 //! |---|---|
 //! | `draw` | which shapes, decisions and numbers does a seed stand for |
 //! | `exact` | how far is a result from f64, and how far may it be |
+//! | [`projection`] | the same of projections |
 
 mod draw;
 mod exact;
+pub mod projection;
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -61,9 +64,28 @@ where
     KernelDevice<B>: Device,
 {
     let judge = Judge::new(device)?;
-    let (next, summary) = (AtomicU64::new(0), Mutex::new(Summary::default()));
-    // What a device declines is a kernel, so no numbers are made for others of the kind.
-    let declined = Mutex::new(BTreeSet::new());
+    let mut summary = Summary::default();
+    let judge = |seed| {
+        let drawn = Drawn::new(seed, range.most_tokens, range.most_pairs);
+        match judge_one(device, &judge, &drawn) {
+            Outcome::Right(distance) => Some(Ok(distance)),
+            Outcome::Declined => None,
+            Outcome::Wrong(why) => Some(Err(format!("{}\n    {why}", drawn.summary()))),
+        }
+    };
+    each_seed(range, Drawn::kind_of, judge, |outcome| summary.add(outcome));
+    Ok(summary)
+}
+
+/// Judges each seed of a range on its threads and hands over what came of it; None is a call that was declined. What a device
+/// declines is a kernel, so other seeds of its kind are not judged.
+fn each_seed<T: Send>(
+    range: Range,
+    kind_of: fn(u64) -> u64,
+    judge: impl Fn(u64) -> Option<T> + Sync,
+    take: impl FnMut(Option<T>) + Send,
+) {
+    let (next, declined, take) = (AtomicU64::new(0), Mutex::new(BTreeSet::new()), Mutex::new(take));
     std::thread::scope(|scope| {
         for _ in 0..range.threads {
             scope.spawn(|| {
@@ -73,21 +95,16 @@ where
                         break;
                     }
                     let seed = range.seed + at;
-                    if declined.lock().unwrap().contains(&Drawn::kind_of(seed)) {
-                        summary.lock().unwrap().declined += 1;
-                        continue;
+                    let is_known = declined.lock().unwrap().contains(&kind_of(seed));
+                    let outcome = if is_known { None } else { judge(seed) };
+                    if outcome.is_none() {
+                        declined.lock().unwrap().insert(kind_of(seed));
                     }
-                    let drawn = Drawn::new(seed, range.most_tokens, range.most_pairs);
-                    let outcome = judge_one(device, &judge, &drawn);
-                    if let Outcome::Declined = outcome {
-                        declined.lock().unwrap().insert(Drawn::kind_of(seed));
-                    }
-                    summary.lock().unwrap().add(&drawn, outcome);
+                    take.lock().unwrap()(outcome);
                 }
             });
         }
     });
-    Ok(summary.into_inner().unwrap())
 }
 
 enum Outcome {
@@ -147,9 +164,9 @@ fn is_same(a: &AttentionOutput, b: &AttentionOutput) -> bool {
 }
 
 impl Summary {
-    fn add(&mut self, drawn: &Drawn, outcome: Outcome) {
+    fn add(&mut self, outcome: Option<Result<Distance, String>>) {
         match outcome {
-            Outcome::Right(distance) => {
+            Some(Ok(distance)) => {
                 self.passed += 1;
                 self.elements += distance.elements;
                 self.largest.o = self.largest.o.max(distance.o);
@@ -157,8 +174,8 @@ impl Summary {
                 self.largest.relative = self.largest.relative.max(distance.relative);
                 self.largest.yardstick = self.largest.yardstick.max(distance.yardstick);
             }
-            Outcome::Declined => self.declined += 1,
-            Outcome::Wrong(why) => self.failed.push(format!("{}\n    {why}", drawn.summary())),
+            Some(Err(why)) => self.failed.push(why),
+            None => self.declined += 1,
         }
     }
 }

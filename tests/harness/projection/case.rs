@@ -58,7 +58,7 @@ pub struct Case {
 }
 
 /// Which projection.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Call {
     /// To heads.

@@ -9,7 +9,7 @@ mod run;
 
 pub use case::{Call, Case, DifferencesParts, FILES, GemmOParts, GemmQParts, Poison, all};
 pub use numbers::Numbers;
-pub(crate) use run::run;
+pub(crate) use run::{run, run_twice};
 
 /// What results hold before a call, exact in every element type.
 pub const UNTOUCHED: f32 = -1000.0;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use sparsym::Error;
 use sparsym::device::session::Call;
-use sparsym::device::{Array, BitArray, Cost, Session};
+use sparsym::device::{Array, BitArray, Cost, Device, Session};
 use sparsym::ir::problem::DType;
 use sparsym::ir::projection::{Stream, Summed};
 use sparsym::ir::symbols::CacheSymbol;
@@ -15,7 +15,7 @@ use sparsym_reference as oracle;
 use super::UNTOUCHED;
 use super::case::{self, Case};
 use super::numbers::Numbers;
-use crate::compare::Expected;
+use crate::compare::{Deviation, Expected};
 use crate::corpus::{Judged, Verdict, judge};
 use crate::devices::{Column, Stop};
 
@@ -44,6 +44,21 @@ pub(crate) fn run(case: &Case, dtype: DType, present: &[Column]) -> Result<Vec<V
         }))
     };
     Ok(present.iter().map(run_on).collect())
+}
+
+/// Runs a case twice on a device, which must give the same bits, and compares them with the truth.
+pub(crate) fn run_twice(case: &Case, dtype: DType, device: &dyn Device) -> Result<Vec<Deviation>, Stop> {
+    let numbers = Numbers::new(case, dtype);
+    let made = Made::new(case, &numbers).map_err(Stop::Failed)?;
+    let session = device.session()?;
+    let (results, _) = made.on(&session)?;
+    let (again, _) = made.on(&session)?;
+    let bits = |results: &[Vec<f32>]| results.iter().flatten().map(|value| value.to_bits()).collect::<Vec<_>>();
+    if bits(&results) != bits(&again) {
+        return Err(Stop::Failed("a second run gave other bits".to_owned()));
+    }
+    let expected = made.expected(case.floor).map_err(|findings| Stop::Failed(findings.to_string()))?;
+    expected.check(&results).map_err(Stop::Failed)
 }
 
 impl<'a> Made<'a> {
