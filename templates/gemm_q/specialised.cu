@@ -233,7 +233,9 @@ DEVICE void write_block_means(const Params& p, const OutputTile& tile, u32 sums,
 // Q of the heads of a tile from their products, also where there is no head.
 DEVICE void finish(const Params& p, Product (&products)[kTileHeads], u32 memory, u32 n,
                    bool whole) {
+//% if plan.bias or plan.rope
     const HeadTile heads = head_tile_of(tile_again(memory, n));
+//% endif
 //% if plan.bias or plan.norm
     UNROLL for (int h = 0; h < (whole ? kTileHeads : kTileHeads / 2); ++h) {
 //% if plan.bias

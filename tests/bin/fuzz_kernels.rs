@@ -1,5 +1,6 @@
 //! Judges thousands of random calls against f64, of attention on the device itself: `fuzz_kernels --device cuda`.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -48,7 +49,8 @@ enum Of {
 
 fn main() -> ExitCode {
     match run(&Options::parse()) {
-        Ok((failed, summary)) => {
+        Ok(Found { failed, declined, summary }) => {
+            declined.iter().for_each(|(why, calls)| println!("{calls} declined: {why}"));
             failed.iter().for_each(|failed| println!("FAILED: {failed}"));
             println!("{summary}");
             if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -60,8 +62,15 @@ fn main() -> ExitCode {
     }
 }
 
-/// What is wrong, and a line of all.
-fn run(options: &Options) -> Result<(Vec<String>, String)> {
+/// What came of all calls.
+struct Found {
+    failed: Vec<String>,
+    declined: BTreeMap<String, u64>,
+    /// A line.
+    summary: String,
+}
+
+fn run(options: &Options) -> Result<Found> {
     let threads = options.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let range = |tokens: usize, pairs| Range {
         seed: options.seed,
@@ -80,7 +89,7 @@ fn run(options: &Options) -> Result<(Vec<String>, String)> {
     }
 }
 
-fn run_on<B: Backend>(options: &Options, device: KernelDevice<B>, range: Range) -> Result<(Vec<String>, String)>
+fn run_on<B: Backend>(options: &Options, device: KernelDevice<B>, range: Range) -> Result<Found>
 where
     KernelDevice<B>: Device,
 {
@@ -91,11 +100,11 @@ where
     Ok(match options.of {
         Of::Attention => {
             let summary = fuzz::run(&device, range)?;
-            (summary.failed.clone(), summary.to_string())
+            Found { summary: summary.to_string(), failed: summary.failed, declined: summary.declined }
         }
         Of::Projections => {
             let summary = projection::run(&device, range);
-            (summary.failed.clone(), summary.to_string())
+            Found { summary: summary.to_string(), failed: summary.failed, declined: summary.declined }
         }
     })
 }

@@ -14,7 +14,7 @@ mod draw;
 mod exact;
 pub mod projection;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -45,8 +45,8 @@ pub struct Range {
 pub struct Summary {
     /// Calls that are right.
     pub passed: u64,
-    /// Calls that the device declined.
-    pub declined: u64,
+    /// How many calls the device declined for each reason.
+    pub declined: BTreeMap<String, u64>,
     /// Of each failure the call and what is wrong.
     pub failed: Vec<String>,
     /// The largest of all that passed.
@@ -68,24 +68,24 @@ where
     let judge = |seed| {
         let drawn = Drawn::new(seed, range.most_tokens, range.most_pairs);
         match judge_one(device, &judge, &drawn) {
-            Outcome::Right(distance) => Some(Ok(distance)),
-            Outcome::Declined => None,
-            Outcome::Wrong(why) => Some(Err(format!("{}\n    {why}", drawn.summary()))),
+            Outcome::Right(distance) => Ok(Ok(distance)),
+            Outcome::Declined(why) => Err(why),
+            Outcome::Wrong(why) => Ok(Err(format!("{}\n    {why}", drawn.summary()))),
         }
     };
     each_seed(range, Drawn::kind_of, judge, |outcome| summary.add(outcome));
     Ok(summary)
 }
 
-/// Judges each seed of a range on its threads and hands over what came of it; None is a call that was declined. What a device
+/// Judges each seed of a range on its threads and hands over what came of it, or why the call was declined. What a device
 /// declines is a kernel, so other seeds of its kind are not judged.
 fn each_seed<T: Send>(
     range: Range,
     kind_of: fn(u64) -> u64,
-    judge: impl Fn(u64) -> Option<T> + Sync,
-    take: impl FnMut(Option<T>) + Send,
+    judge: impl Fn(u64) -> Result<T, String> + Sync,
+    take: impl FnMut(Result<T, String>) + Send,
 ) {
-    let (next, declined, take) = (AtomicU64::new(0), Mutex::new(BTreeSet::new()), Mutex::new(take));
+    let (next, declined, take) = (AtomicU64::new(0), Mutex::new(BTreeMap::new()), Mutex::new(take));
     std::thread::scope(|scope| {
         for _ in 0..range.threads {
             scope.spawn(|| {
@@ -95,10 +95,10 @@ fn each_seed<T: Send>(
                         break;
                     }
                     let seed = range.seed + at;
-                    let is_known = declined.lock().unwrap().contains(&kind_of(seed));
-                    let outcome = if is_known { None } else { judge(seed) };
-                    if outcome.is_none() {
-                        declined.lock().unwrap().insert(kind_of(seed));
+                    let known: Option<String> = declined.lock().unwrap().get(&kind_of(seed)).cloned();
+                    let outcome = known.map_or_else(|| judge(seed), Err);
+                    if let Err(why) = &outcome {
+                        declined.lock().unwrap().insert(kind_of(seed), why.clone());
                     }
                     take.lock().unwrap()(outcome);
                 }
@@ -109,7 +109,7 @@ fn each_seed<T: Send>(
 
 enum Outcome {
     Right(Distance),
-    Declined,
+    Declined(String),
     Wrong(String),
 }
 
@@ -123,7 +123,7 @@ where
     };
     let output = match attention(&device, drawn) {
         Ok(output) => output,
-        Err(Stop::Declined(_)) => return Outcome::Declined,
+        Err(Stop::Declined(why)) => return Outcome::Declined(why),
         Err(Stop::Trapped { report, .. } | Stop::Failed(report)) => {
             return Outcome::Wrong(report);
         }
@@ -164,9 +164,9 @@ fn is_same(a: &AttentionOutput, b: &AttentionOutput) -> bool {
 }
 
 impl Summary {
-    fn add(&mut self, outcome: Option<Result<Distance, String>>) {
+    fn add(&mut self, outcome: Result<Result<Distance, String>, String>) {
         match outcome {
-            Some(Ok(distance)) => {
+            Ok(Ok(distance)) => {
                 self.passed += 1;
                 self.elements += distance.elements;
                 self.largest.o = self.largest.o.max(distance.o);
@@ -174,8 +174,8 @@ impl Summary {
                 self.largest.relative = self.largest.relative.max(distance.relative);
                 self.largest.yardstick = self.largest.yardstick.max(distance.yardstick);
             }
-            Some(Err(why)) => self.failed.push(why),
-            None => self.declined += 1,
+            Ok(Err(why)) => self.failed.push(why),
+            Err(why) => *self.declined.entry(why).or_default() += 1,
         }
     }
 }
@@ -185,8 +185,9 @@ impl std::fmt::Display for Summary {
         let Summary { passed, declined, failed, largest, elements } = self;
         write!(
             f,
-            "{passed} calls right, {declined} declined, {} wrong; {elements:.3e} elements of O; the largest error took {:.2} of what \
+            "{passed} calls right, {} declined, {} wrong; {elements:.3e} elements of O; the largest error took {:.2} of what \
              is allowed in O and {:.2} in lse; ‖O - truth‖ / ‖truth‖ at most {:.1e}, of plain loops {:.1e}",
+            declined.values().sum::<u64>(),
             failed.len(),
             largest.o,
             largest.lse,

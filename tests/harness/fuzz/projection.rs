@@ -2,6 +2,8 @@
 //!
 //! The oracle of the host is the truth, in f64, and says what stays as it was; the bounds are those of the corpus.
 
+use std::collections::BTreeMap;
+
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use sparsym::device::{Backend, Device, KernelDevice};
@@ -28,8 +30,8 @@ const WORK_OF_A_PAIR: usize = 64;
 pub struct Summary {
     /// Calls that are right.
     pub passed: u64,
-    /// Calls that the device declined.
-    pub declined: u64,
+    /// How many calls the device declined for each reason.
+    pub declined: BTreeMap<String, u64>,
     /// Of each failure the call and what is wrong.
     pub failed: Vec<String>,
     /// The largest error, as a share of what is allowed.
@@ -45,20 +47,20 @@ where
     let judge = |seed| {
         let (case, dtype) = draw(seed, range.most_tokens, range.most_pairs * WORK_OF_A_PAIR);
         match run_twice(&case, dtype, device) {
-            Ok(deviations) => Some(Ok(deviations.iter().map(|one| one.error / one.allowed).fold(0.0, f64::max))),
-            Err(Stop::Declined(_)) => None,
+            Ok(deviations) => Ok(Ok(deviations.iter().map(|one| one.error / one.allowed).fold(0.0, f64::max))),
+            Err(Stop::Declined(why)) => Err(why),
             Err(Stop::Trapped { report: why, .. } | Stop::Failed(why)) => {
-                Some(Err(format!("{}\n    {why}", words(&case, dtype))))
+                Ok(Err(format!("{}\n    {why}", words(&case, dtype))))
             }
         }
     };
     each_seed(range, kind_of, judge, |outcome| match outcome {
-        Some(Ok(share)) => {
+        Ok(Ok(share)) => {
             summary.passed += 1;
             summary.largest = summary.largest.max(share);
         }
-        Some(Err(why)) => summary.failed.push(why),
-        None => summary.declined += 1,
+        Ok(Err(why)) => summary.failed.push(why),
+        Err(why) => *summary.declined.entry(why).or_default() += 1,
     });
     summary
 }
@@ -121,7 +123,7 @@ fn call(of_kind: &mut ChaCha8Rng, random: &mut ChaCha8Rng, has_s_c: bool) -> Cal
         }),
         _ => {
             let orders = random.random_range(1..=3);
-            let outputs = random.random_bool(0.3).then(|| random.random_range(2..=4));
+            let outputs = random.random_bool(0.3).then(|| random.random_range(orders + 1..=4));
             Call::Differences(DifferencesParts { orders, outputs })
         }
     }
@@ -173,7 +175,8 @@ impl std::fmt::Display for Summary {
         let Summary { passed, declined, failed, largest } = self;
         write!(
             f,
-            "{passed} projections right, {declined} declined, {} wrong; the largest error took {largest:.2} of what is allowed",
+            "{passed} projections right, {} declined, {} wrong; the largest error took {largest:.2} of what is allowed",
+            declined.values().sum::<u64>(),
             failed.len()
         )
     }
