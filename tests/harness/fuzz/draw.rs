@@ -10,8 +10,10 @@ use sparsym::kernel::TileOrder;
 
 use crate::data::{self, generator};
 
-/// Kinds of kernels: each is compiled once, whatever number of calls is drawn.
+/// Kinds of kernels among so many seeds: each is compiled once, whatever number of calls is drawn. The seeds that follow have
+/// others.
 const KINDS: u64 = 96;
+const SEEDS: u64 = 100_000;
 
 /// Streams of a seed.
 const KIND: u64 = 2000;
@@ -146,7 +148,7 @@ impl Drawn {
     /// # Panics
     /// If the text of the strategy is wrong.
     pub fn new(seed: u64, most_tokens: usize, most_pairs: usize) -> Drawn {
-        let kind = Kind::new(&mut generator(Drawn::kind_of(seed), KIND));
+        let kind = Kind::new(&mut generator(kind_of(seed), KIND));
         let mut random = generator(seed, SHAPES);
         let strategy = sparsym::language::compile_str("drawn", &kind.text())
             .unwrap_or_else(|findings| panic!("{findings}\n{}", kind.text()));
@@ -181,11 +183,6 @@ impl Drawn {
         Drawn { seed, strategy, rules, problem, bindings, qkv, features, coefficients, computed, kept, order, style }
     }
 
-    /// Which of the kinds of kernels a seed's call needs.
-    pub fn kind_of(seed: u64) -> u64 {
-        seed % KINDS
-    }
-
     /// Clears what is not decided for.
     pub fn thin_out(&self, symbols: &mut Symbols) {
         let (heads, q_blocks, kv_blocks) = (self.problem.heads, self.problem.q_blocks(), self.problem.kv_blocks());
@@ -212,6 +209,11 @@ impl Drawn {
             self.features.len(),
         )
     }
+}
+
+/// Which of the kinds of kernels a seed's call needs.
+pub(super) fn kind_of(seed: u64) -> u64 {
+    seed / SEEDS * KINDS + seed % KINDS
 }
 
 /// Few tokens as often as many: extents are drawn by their logarithms, and often close to a multiple of a tile.

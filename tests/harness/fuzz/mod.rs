@@ -22,6 +22,7 @@ use sparsym::device::{Backend, Device, KernelDevice};
 use sparsym::ir::{AttentionCall, AttentionOutput, Bound, Forecast, Moment, SymbolsCall};
 
 use crate::devices::Stop;
+use draw::kind_of;
 pub use draw::{Drawn, Rules, Style};
 pub use exact::{Distance, Judge};
 
@@ -73,7 +74,7 @@ where
             Outcome::Wrong(why) => Ok(Err(format!("{}\n    {why}", drawn.summary()))),
         }
     };
-    each_seed(range, Drawn::kind_of, judge, |outcome| summary.add(outcome));
+    each_seed(range, judge, |outcome| summary.add(outcome));
     Ok(summary)
 }
 
@@ -81,7 +82,6 @@ where
 /// declines is a kernel, so other seeds of its kind are not judged.
 fn each_seed<T: Send>(
     range: Range,
-    kind_of: fn(u64) -> u64,
     judge: impl Fn(u64) -> Result<T, String> + Sync,
     take: impl FnMut(Result<T, String>) + Send,
 ) {

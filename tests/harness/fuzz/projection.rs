@@ -10,15 +10,12 @@ use sparsym::device::{Backend, Device, KernelDevice};
 use sparsym::ir::DType;
 use sparsym::ir::projection::{RopePairs, Summed};
 
-use super::draw::tokens;
+use super::draw::{kind_of, tokens};
 use super::{Range, each_seed};
 use crate::data::generator;
 use crate::devices::Stop;
 use crate::projection::{Call, Case, DifferencesParts, GemmOParts, GemmQParts, Poison, run_twice};
 
-/// Kinds of kernels among so many seeds, as of attention; those that follow have others.
-const KINDS: u64 = 96;
-const SEEDS: u64 = 100_000;
 /// Streams of a seed.
 const KIND: u64 = 3000;
 const SHAPES: u64 = 3001;
@@ -55,7 +52,7 @@ where
             }
         }
     };
-    each_seed(range, kind_of, judge, |outcome| match outcome {
+    each_seed(range, judge, |outcome| match outcome {
         Ok(Ok(share)) => {
             summary.passed += 1;
             summary.largest = summary.largest.max(share);
@@ -64,10 +61,6 @@ where
         Err(why) => *summary.declined.entry(why).or_default() += 1,
     });
     summary
-}
-
-fn kind_of(seed: u64) -> u64 {
-    seed / SEEDS * KINDS + seed % KINDS
 }
 
 /// The call of a seed, with at most so many tokens in an item and so many multiplications in all.
