@@ -4,6 +4,11 @@
 //# part UNROLL
 // A loop with constant bounds, written out: indices of arrays must be constants for registers.
 #define UNROLL _Pragma("unroll")
+//# part EIGHT
+// Eight accumulators of an instruction, from d[n] on.
+#define EIGHT(d, n) \
+    "+f"(d[n]), "+f"(d[n + 1]), "+f"(d[n + 2]), "+f"(d[n + 3]), \
+    "+f"(d[n + 4]), "+f"(d[n + 5]), "+f"(d[n + 6]), "+f"(d[n + 7])
 //# part u8
 typedef unsigned char u8;
 //# part u16

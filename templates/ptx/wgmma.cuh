@@ -15,76 +15,41 @@ DEVICE void wgmma_wait_but_1() { asm volatile("wgmma.wait_group.sync.aligned 1;"
 //# part hold
 // Keeps the compiler from moving uses of an accumulator above a wait.
 DEVICE void hold(float& x) { asm volatile("" : "+f"(x) :: "memory"); }
+//# part numbers of accumulators
+//% set wide = 16 if n < 100 else 12
+//% for i in range(0, n, wide)
+                 "${ ", " if i }%${ range(i, [i + wide, n] | min) | join(", %") }"
+//% endfor
+//# part accumulators
+//% for i in range(0, n, 32)
+                 ${ "," if i else ":" } EIGHT(d, ${ range(i, [i + 32, n] | min, 8) | join("), EIGHT(d, ") })
+//% endfor
+//# part product of shared operands
+//% set n = columns // 2
+// D += A Bᵀ on a 64×${ columns } tile, 16 deep, or D = A Bᵀ; rows of both lie along k in shared memory.
+DEVICE void wgmma_shared_${ columns }(float* d, u64 a, u64 b, bool accumulate) {
+    asm volatile("{ .reg .pred p; setp.ne.b32 p, %${ n + 2 }, 0; "
+                 "wgmma.mma_async.sync.aligned.m64n${ columns }k16.f32.${ plan.dtype }.${ plan.dtype } {"
+//% include "numbers of accumulators"
+                 "}, %${ n }, %${ n + 1 }, p, 1, 1, 0, 0; }"
+//% include "accumulators"
+                 : "l"(a), "l"(b), "r"((u32)accumulate));
+}
 //# part wgmma_shared_64
-// D += A Bᵀ on a 64×64 tile, 16 deep, or D = A Bᵀ; rows of both lie along k in shared memory.
-DEVICE void wgmma_shared_64(float* d, u64 a, u64 b, bool accumulate) {
-    asm volatile("{ .reg .pred p; setp.ne.b32 p, %34, 0; "
-                 "wgmma.mma_async.sync.aligned.m64n64k16.f32.${ plan.dtype }.${ plan.dtype } {"
-//% for n in range(0, 32, 8)
-                 "${ ", " if n }%${ range(n, n + 8) | join(", %") }"
-//% endfor
-                 "}, %32, %33, p, 1, 1, 0, 0; }"
-//% for n in range(0, 32, 4)
-                 ${ "," if n else ":" } "+f"(d[${ n }]), "+f"(d[${ n + 1 }]), "+f"(d[${ n + 2 }]), "+f"(d[${ n + 3 }])
-//% endfor
-                 : "l"(a), "l"(b), "r"((u32)accumulate));
-}
+//% set columns = 64
+//% include "product of shared operands"
 //# part wgmma_shared_96
-// D += A Bᵀ on a 64×96 tile, 16 deep, or D = A Bᵀ; rows of both lie along k in shared memory.
-DEVICE void wgmma_shared_96(float* d, u64 a, u64 b, bool accumulate) {
-    asm volatile("{ .reg .pred p; setp.ne.b32 p, %50, 0; "
-                 "wgmma.mma_async.sync.aligned.m64n96k16.f32.${ plan.dtype }.${ plan.dtype } {"
-//% for n in range(0, 48, 8)
-                 "${ ", " if n }%${ range(n, n + 8) | join(", %") }"
-//% endfor
-                 "}, %48, %49, p, 1, 1, 0, 0; }"
-//% for n in range(0, 48, 4)
-                 ${ "," if n else ":" } "+f"(d[${ n }]), "+f"(d[${ n + 1 }]), "+f"(d[${ n + 2 }]), "+f"(d[${ n + 3 }])
-//% endfor
-                 : "l"(a), "l"(b), "r"((u32)accumulate));
-}
+//% set columns = 96
+//% include "product of shared operands"
 //# part wgmma_shared_128
-// D += A Bᵀ on a 64×128 tile, 16 deep, or D = A Bᵀ; rows of both lie along k in shared memory.
-DEVICE void wgmma_shared_128(float* d, u64 a, u64 b, bool accumulate) {
-    asm volatile("{ .reg .pred p; setp.ne.b32 p, %66, 0; "
-                 "wgmma.mma_async.sync.aligned.m64n128k16.f32.${ plan.dtype }.${ plan.dtype } {"
-//% for n in range(0, 64, 8)
-                 "${ ", " if n }%${ range(n, n + 8) | join(", %") }"
-//% endfor
-                 "}, %64, %65, p, 1, 1, 0, 0; }"
-//% for n in range(0, 64, 4)
-                 ${ "," if n else ":" } "+f"(d[${ n }]), "+f"(d[${ n + 1 }]), "+f"(d[${ n + 2 }]), "+f"(d[${ n + 3 }])
-//% endfor
-                 : "l"(a), "l"(b), "r"((u32)accumulate));
-}
+//% set columns = 128
+//% include "product of shared operands"
 //# part wgmma_shared_192
-// D += A Bᵀ on a 64×192 tile, 16 deep, or D = A Bᵀ; rows of both lie along k in shared memory.
-DEVICE void wgmma_shared_192(float* d, u64 a, u64 b, bool accumulate) {
-    asm volatile("{ .reg .pred p; setp.ne.b32 p, %98, 0; "
-                 "wgmma.mma_async.sync.aligned.m64n192k16.f32.${ plan.dtype }.${ plan.dtype } {"
-//% for n in range(0, 96, 8)
-                 "${ ", " if n }%${ range(n, n + 8) | join(", %") }"
-//% endfor
-                 "}, %96, %97, p, 1, 1, 0, 0; }"
-//% for n in range(0, 96, 4)
-                 ${ "," if n else ":" } "+f"(d[${ n }]), "+f"(d[${ n + 1 }]), "+f"(d[${ n + 2 }]), "+f"(d[${ n + 3 }])
-//% endfor
-                 : "l"(a), "l"(b), "r"((u32)accumulate));
-}
+//% set columns = 192
+//% include "product of shared operands"
 //# part wgmma_shared_256
-// D += A Bᵀ on a 64×256 tile, 16 deep, or D = A Bᵀ; rows of both lie along k in shared memory.
-DEVICE void wgmma_shared_256(float* d, u64 a, u64 b, bool accumulate) {
-    asm volatile("{ .reg .pred p; setp.ne.b32 p, %130, 0; "
-                 "wgmma.mma_async.sync.aligned.m64n256k16.f32.${ plan.dtype }.${ plan.dtype } {"
-//% for n in range(0, 128, 8)
-                 "${ ", " if n }%${ range(n, n + 8) | join(", %") }"
-//% endfor
-                 "}, %128, %129, p, 1, 1, 0, 0; }"
-//% for n in range(0, 128, 4)
-                 ${ "," if n else ":" } "+f"(d[${ n }]), "+f"(d[${ n + 1 }]), "+f"(d[${ n + 2 }]), "+f"(d[${ n + 3 }])
-//% endfor
-                 : "l"(a), "l"(b), "r"((u32)accumulate));
-}
+//% set columns = 256
+//% include "product of shared operands"
 //# part wgmma_registers
 // D += A Bᵀ on a 64×${ plan.tile_kv } tile, 16 deep, or D = A Bᵀ; A in registers, rows of B along k in shared
 // memory.
@@ -92,13 +57,9 @@ DEVICE void wgmma_shared_256(float* d, u64 a, u64 b, bool accumulate) {
 DEVICE void wgmma_registers(float* d, const u32 (&a)[4], u64 b, bool accumulate) {
     asm volatile("{ .reg .pred p; setp.ne.b32 p, %${ n + 5 }, 0; "
                  "wgmma.mma_async.sync.aligned.m64n${ 2 * n }k16.f32.${ plan.dtype }.${ plan.dtype } {"
-//% for i in range(0, n, 8)
-                 "${ ", " if i }%${ range(i, i + 8) | join(", %") }"
-//% endfor
+//% include "numbers of accumulators"
                  "}, {%${ range(n, n + 4) | join(", %") }}, %${ n + 4 }, p, 1, 1, 0; }"
-//% for i in range(0, n, 4)
-                 ${ "," if i else ":" } "+f"(d[${ i }]), "+f"(d[${ i + 1 }]), "+f"(d[${ i + 2 }]), "+f"(d[${ i + 3 }])
-//% endfor
+//% include "accumulators"
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"((u32)accumulate));
 }
 //# part wgmma_registers_across
@@ -108,12 +69,8 @@ DEVICE void wgmma_registers(float* d, const u32 (&a)[4], u64 b, bool accumulate)
 DEVICE void wgmma_registers_across(float* d, const u32 (&a)[4], u64 b, bool accumulate) {
     asm volatile("{ .reg .pred p; setp.ne.b32 p, %${ n + 5 }, 0; "
                  "wgmma.mma_async.sync.aligned.m64n${ 2 * n }k16.f32.${ plan.dtype }.${ plan.dtype } {"
-//% for i in range(0, n, 8)
-                 "${ ", " if i }%${ range(i, i + 8) | join(", %") }"
-//% endfor
+//% include "numbers of accumulators"
                  "}, {%${ range(n, n + 4) | join(", %") }}, %${ n + 4 }, p, 1, 1, 1; }"
-//% for i in range(0, n, 4)
-                 ${ "," if i else ":" } "+f"(d[${ i }]), "+f"(d[${ i + 1 }]), "+f"(d[${ i + 2 }]), "+f"(d[${ i + 3 }])
-//% endfor
+//% include "accumulators"
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"((u32)accumulate));
 }

@@ -32,17 +32,22 @@ DEVICE void round_prob(Prob& prob, Logits& logits) {
             pack_pair(logit(logits, 2 * at), logit(logits, 2 * at + 1));
     }
 }
+//# part row_max_of
+// The largest of the first `columns` of row `i` of this thread, which four lanes share.
+DEVICE float row_max_of(const Logits& logits, int i, int columns) {
+    float most = logits[i / 2][0][i % 2 * 2];
+    UNROLL for (int n = 0; n < columns / 8; ++n) {
+        const float* s = &logits[i / 2][n][i % 2 * 2];
+        most = fmaxf(most, fmaxf(s[0], s[1]));
+    }
+    most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 1));
+    return fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 2));
+}
 //# part set_row_max
 // Sets m by the first columns alone: a lower bound of the row's maximum, so no row underflows.
 DEVICE void set_row_max(Accumulator& acc, const Logits& logits, const Params& p) {
     UNROLL for (int i = 0; i < kRows; ++i) {
-        float most = logits[i / 2][0][i % 2 * 2];
-        UNROLL for (int n = 0; n < kFirstColumns / 8; ++n) {
-            const float* s = &logits[i / 2][n][i % 2 * 2];
-            most = fmaxf(most, fmaxf(s[0], s[1]));
-        }
-        most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 1));
-        most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 2));
+        const float most = row_max_of(logits, i, kFirstColumns);
         acc.m[i] = fmaxf(most${ " * p.scale_log2" if not plan.score } + kReserve, kLeast);
     }
 }
@@ -50,7 +55,7 @@ DEVICE void set_row_max(Accumulator& acc, const Logits& logits, const Params& p)
 // rowmax S${ " · scale, in powers of 2" if not plan.score }
 DEVICE void row_maxima(float (&most)[kRows], const Logits& logits, const Params& p) {
     UNROLL for (int i = 0; i < kRows; ++i) {
-        most[i] = row_max(logits, i)${ " * p.scale_log2" if not plan.score };
+        most[i] = row_max_of(logits, i, kTileKv)${ " * p.scale_log2" if not plan.score };
     }
 }
 //# part has_outgrown

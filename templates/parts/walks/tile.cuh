@@ -20,15 +20,6 @@ struct Tile {
     tile.n_kv = p.n_kv;
 //% endif
     return tile;
-//# part q_tile_at
-// Tile `at` of all: a head's, all heads', all batch items'.
-DEVICE Tile q_tile_at(const Params& p, int at) {
-    Tile tile;
-    tile.b = at / p.q_tiles / p.heads;
-    tile.h = at / p.q_tiles % p.heads;
-    tile.first_q = at % p.q_tiles * kTileQ;
-//% include "rest of a tile"
-}
 //# part tile_of_rows
 // The tile whose first query row is known.
 DEVICE Tile tile_of_rows(const Params& p, int b, int h, int first_q) {
@@ -37,6 +28,20 @@ DEVICE Tile tile_of_rows(const Params& p, int b, int h, int first_q) {
     tile.h = h;
     tile.first_q = first_q;
 //% include "rest of a tile"
+}
+//# part q_tile_at
+// Tile `at` of all: a head's, all heads', all batch items'.
+DEVICE Tile q_tile_at(const Params& p, int at) {
+//% if plan.roles
+    return tile_of_rows(p, at / p.q_tiles / p.heads, at / p.q_tiles % p.heads,
+                        at % p.q_tiles * kTileQ);
+//% else
+    Tile tile;
+    tile.b = at / p.q_tiles / p.heads;
+    tile.h = at / p.q_tiles % p.heads;
+    tile.first_q = at % p.q_tiles * kTileQ;
+//% include "rest of a tile"
+//% endif
 }
 //# part tile_of_cta
 // The loop's registers are full of accumulators: the epilogue works this out again instead of
