@@ -139,9 +139,9 @@ impl Compiler {
     /// As [`Nvrtc::compile`]; and [`ErrorKind::Compiler`] if the text has no kernel of that name.
     pub fn compile_text(&self, source: &Source<'_>) -> Result<Compiled, Error> {
         self.dump.cuda(source);
-        let (target, compile): (_, fn(&Nvrtc, &Source<'_>) -> Result<Image, Error>) = match self.makes {
-            Makes::MachineCode => (source.target.to_owned(), Nvrtc::compile),
-            Makes::PtxAlone => (source.target.replacen("sm_", "compute_", 1), Nvrtc::compile_to_ptx),
+        let target = match self.makes {
+            Makes::MachineCode => source.target.to_owned(),
+            Makes::PtxAlone => source.target.replacen("sm_", "compute_", 1),
         };
         let source = &Source { target: &target, ..*source };
         let architecture = compile::architecture(source.target);
@@ -150,7 +150,10 @@ impl Compiler {
         let compiled = match self.cache.load(&key) {
             Some(image) => Compiled { image, origin: ImageOrigin::Cache },
             None => {
-                let image = compile(&self.nvrtc, source)?;
+                let image = match self.makes {
+                    Makes::MachineCode => self.nvrtc.compile(source)?,
+                    Makes::PtxAlone => self.nvrtc.compile_to_ptx(source)?,
+                };
                 // A text of several functions puts its name before theirs, and the hash behind.
                 let name = name_without_hash(source.name);
                 let first = format!("{name}_");

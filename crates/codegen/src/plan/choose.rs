@@ -94,7 +94,7 @@ pub(crate) fn attention(request: &Request<'_>, of: &AttentionRequest<'_>) -> Res
         }
         if taken.is_some() {
             // Fewer row tiles or columns leave more registers than the best one.
-            if divides(&tile) && too_large(&tile).is_none() && tile.registers == Registers::Free {
+            if divides(&tile) && unfit.is_none() && tile.registers == Registers::Free {
                 roomier.push(Choice { schedule, tile });
             }
             continue;
@@ -123,11 +123,14 @@ pub(crate) fn attention(request: &Request<'_>, of: &AttentionRequest<'_>) -> Res
         return Err(Finding::new(Code::NoTile, what, help));
     };
     if best.schedule == Schedule::Specialised {
-        // Its tiles leave nothing to spare: what does not fit them is for the other schedules.
-        return match request.fit {
-            0 => Ok(best),
-            _ if request.schedule.is_some() => Err(no_more_fits("attention")),
-            fit => attention(&Request { schedule: Some(Schedule::Portable), fit: fit - 1, ..request.clone() }, of),
+        // How many registers a rule takes, only the compiler knows: narrower tiles first, then the other schedules.
+        let mut own = vec![best];
+        own.extend(roomier.into_iter().filter(|choice| choice.schedule == Schedule::Specialised));
+        let others = request.fit.checked_sub(own.len());
+        return match others {
+            None => Ok(own.swap_remove(request.fit)),
+            Some(_) if request.schedule.is_some() => Err(no_more_fits("attention")),
+            Some(fit) => attention(&Request { schedule: Some(Schedule::Portable), fit, ..request.clone() }, of),
         };
     }
     // The best tile again, for which the compiler is told that one CTA on an SM is enough; then the roomier ones.
