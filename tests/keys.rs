@@ -333,6 +333,8 @@ fn a_request_is_all_that_a_text_depends_on() {
         to_heads(ToHeads { rope: Some(RopePairs::Half), ..sparse }),
         to_heads(ToHeads { rope: Some(RopePairs::Interleaved), ..sparse }),
         to_heads(ToHeads { means: Some(128), ..sparse }),
+        Request { target: target("sm_90a"), ..to_heads(sparse) },
+        Request { target: target("sm_90a"), ..to_heads(ToHeads { together: true, ..sparse }) },
         back(Product::default()),
         back(summed(Summed::Active)),
         back(summed(Summed::Cached)),

@@ -102,9 +102,10 @@ fn projections() {
 fn specialised_projections() {
     let target = Target::parse("sm_90a").expect("sm_90a is known");
     let rope = Some(RopePairs::Half);
-    let all = ToHeads { block: Some(128), bias: true, norm: true, rope, means: Some(128) };
+    let all = ToHeads { block: Some(128), bias: true, norm: true, rope, means: Some(128), together: false };
     let halves = ToHeads { block: Some(64), ..ToHeads::default() };
-    let to_heads = [ToHeads::default(), all, halves].map(RoomRequest::GemmQ);
+    let together = ToHeads { together: true, ..all };
+    let to_heads = [ToHeads::default(), all, halves, together].map(RoomRequest::GemmQ);
     let back = |summed| {
         let heads = Some(SummedHeads { block: 128, summed });
         RoomRequest::GemmO(FromHeads::Product(Product { heads, partials: true, bias: true }))

@@ -2,8 +2,14 @@
 //% set q = "X Wᵀ + bias" if plan.bias else "X Wᵀ"
 //% set q = "norm(" ~ q ~ ")" if plan.norm else q
 //% set q = "rope(" ~ q ~ ")" if plan.rope else q
+//% if plan.together
+// gemm_q · up to ${ plan.together } projections to heads in one launch
+// computes   Q = ${ q } of each, rounded once${ ", where the cache symbol is 1" if plan.sparse }
+// options    what a projection does not have is null, and left out for it
+//% else
 // gemm_q · a projection to heads
 // computes   Q = ${ q }, rounded once${ ", where the cache symbol is 1" if plan.sparse }
+//% endif
 //% if plan.means
 // and        the mean of each block of Q, in f32
 //% endif
@@ -41,36 +47,77 @@
 //% endif
 //# text
 //% set sparse = plan.sparse
+//% set together = plan.together
+//% set params = "const Projections& projections" if together else "const Params& p"
+//% set all = "projections" if together else "p"
 
 // ---- which tiles -------------------------------------------------------------------------------
 
 // Tile `at` of Q.
 DEVICE HeadTile head_tile(const Params& p, u32 at) {
-//% if sparse
+//% if sparse and together
+    if (p.s_c != nullptr) {
+        return head_tile_of(*(const uint4*)(p.tiles + kListAt + at * 4));
+    }
+//% elif sparse
     return head_tile_of(*(const uint4*)(p.tiles + kListAt + at * 4));
-//% else
+//% endif
+//% if together or not sparse
     const OutputTile rows = tile_at(p, at);
     HeadTile tile = {};
     tile.row_tile = rows.b * p.row_tiles + rows.first_token / kTileQ - p.first_row_tile;
     UNROLL for (int n = 0; n < kTileHeads; ++n) {
         const int head = rows.column * kTileHeads + n;
         if (head < p.heads) {
-            add_head(tile, n, head, 1);
+            add_head(tile, n, head, ${ "(1 << kSubtiles) - 1" if sparse else "1" });
         }
     }
     return tile;
 //% endif
 }
 
+//% if together
+// How many tiles a projection has.
+DEVICE u32 count_tiles_of(const Params& p) {
+//% if sparse
+    if (p.s_c != nullptr) {
+        return p.tiles[0];
+    }
+//% endif
+    return p.batch * p.row_tiles * p.column_tiles;
+}
+
+DEVICE u32 count_all_tiles(const Projections& projections) {
+    u32 tiles = 0;
+    #pragma unroll 1
+    for (int n = 0; n < kMostProjections; ++n) {
+        tiles += count_tiles_of(projections.of[n]);
+    }
+    return tiles;
+}
+
+// Tile `at` of all: those of a projection, then those of the next one.
+DEVICE HeadTile head_tile(const Projections& projections, u32 at) {
+    int n = 0;
+    #pragma unroll 1
+    for (u32 tiles; at >= (tiles = count_tiles_of(projections.of[n])); ++n) {
+        at -= tiles;
+    }
+    HeadTile tile = head_tile(projections.of[n], at);
+    tile.row_tile |= n << kProjectionAt;
+    return tile;
+}
+
+//% endif
 // The tile of a ticket; of a half there may be nothing.
-DEVICE HeadTile tile_of(const Params& p, const Tickets& tickets, u32 ticket) {
+DEVICE HeadTile tile_of(${ params }, const Tickets& tickets, u32 ticket) {
 //% if plan.half_columns
     if (ticket >= tickets.whole) {
         const u32 half = ticket - tickets.whole;
-        return half_of(head_tile(p, tickets.whole + half / 2), half % 2);
+        return half_of(head_tile(${ all }, tickets.whole + half / 2), half % 2);
     }
 //% endif
-    return head_tile(p, ticket);
+    return head_tile(${ all }, ticket);
 }
 
 // ---- load --------------------------------------------------------------------------------------
@@ -94,25 +141,50 @@ DEVICE void load_stage(const Params& p, u32 memory, u32 step, const HeadTile& ti
     }
 }
 
-DEVICE void produce(const Params& p, u32 memory) {
+//% if together
+DEVICE void prefetch_tensor_maps(const Projections& projections) {
+    #pragma unroll 1
+    for (int n = 0; n < kMostProjections; ++n) {
+        const Params& p = projections.of[n];
+        if (p.row_tiles != 0) {
+            prefetch_tensor_map(&p.x_boxes);
+            prefetch_tensor_map(&p.w_boxes);
+            prefetch_tensor_map(&p.q_boxes);
+        }
+    }
+}
+
+//% endif
+DEVICE void produce(${ params }, u32 memory) {
+//% if together
+    prefetch_tensor_maps(projections);
+//% else
     prefetch_tensor_map(&p.x_boxes);
     prefetch_tensor_map(&p.w_boxes);
     prefetch_tensor_map(&p.q_boxes);
+//% endif
 //% if sparse
     // Only now the list has to be there: the CTA may have started beside the launch that makes it.
     wait_for_launch_before();
 //% endif
+//% if together
+    const Tickets tickets = tickets_of(count_all_tiles(projections));
+//% else
     const Tickets tickets = tickets_of(${ "p.tiles[0]" if sparse else "p.batch * p.row_tiles * p.column_tiles" });
+//% endif
     u32 step = 0;
     u32 n = 0;
     u32 next;
     #pragma unroll 1
     for (u32 ticket = cta_x(); ticket < tickets.all; ticket = next) {
-        const HeadTile tile = tile_of(p, tickets, ticket);
-        next = next_ticket(p, ticket);
+        const HeadTile tile = tile_of(${ all }, tickets, ticket);
+        next = next_ticket(${ "projections.of[0]" if together else "p" }, ticket);
         if (tile.computed == 0) {
             continue;
         }
+//% if together
+        const Params& p = projection_of(projections, tile);
+//% endif
         put_tile(memory, n++, {tile.row_tile, tile.heads[0], tile.heads[1], tile.computed});
         #pragma unroll 1
         for (int column = 0; column < p.width; column += kTileK) {
@@ -238,15 +310,28 @@ DEVICE void finish(const Params& p, Product (&products)[kTileHeads], u32 memory,
 //% endif
 //% if plan.bias or plan.norm
     UNROLL for (int h = 0; h < (whole ? kTileHeads : kTileHeads / 2); ++h) {
-//% if plan.bias
+//% if plan.bias and together
+        if (p.bias != nullptr) {
+            add_bias(products[h], p.bias + head_of(heads, h) * kHeadDim, kTileN);
+        }
+//% elif plan.bias
         add_bias(products[h], p.bias + head_of(heads, h) * kHeadDim, kTileN);
 //% endif
-//% if plan.norm
+//% if plan.norm and together
+        if (p.norm_weight != nullptr) {
+            normalise(products[h], p);
+        }
+//% elif plan.norm
         normalise(products[h], p);
 //% endif
     }
 //% endif
 //% if plan.rope
+//% if together
+    if (p.rope_cos == nullptr) {
+        return;
+    }
+//% endif
     rotate(products${ "" if plan.tile_heads > 1 else "[0]" }, p, output_tile(p, heads, 0));
 //% endif
 }
@@ -265,6 +350,11 @@ DEVICE void store_head(const Params& p, const Product& product, u32 memory, u32 
     const OutputTile tile = output_tile(p, heads, h);
     store_rows(p, tile, out, computed_of(heads, h));
 //% if plan.means
+//% if together
+    if (p.block_means == nullptr) {
+        return;
+    }
+//% endif
     const u32 sums = memory + kSumsAt + n % kSlots * kSumsBytes + h * kHeadSums;
     sum_quarters(p, tile, out, sums);
 //% if plan.block_q == 128
@@ -308,7 +398,7 @@ DEVICE void clear_last_panels(u32 memory) {
 }
 
 //% endif
-DEVICE void consume(const Params& p, u32 memory) {
+DEVICE void consume(${ params }, u32 memory) {
 //% if plan.head_dim % 64 != 0
     clear_last_panels(memory);
 //% endif
@@ -319,6 +409,9 @@ DEVICE void consume(const Params& p, u32 memory) {
         if (tile.computed == 0) {
             break;
         }
+//% if together
+        const Params& p = projection_of(projections, tile);
+//% endif
 //% if plan.subtile_rows < 128
         if (!is_computed_here(tile)) {
             skip_slices(step, memory, slices_of(p.width));
@@ -342,7 +435,7 @@ DEVICE void consume(const Params& p, u32 memory) {
 }
 
 extern "C" __global__ void __launch_bounds__(kThreads, 1)
-${ entry }(const __grid_constant__ Params p) {
+${ entry }(const __grid_constant__ ${ "Projections projections" if together else "Params p" }) {
     extern __shared__ __align__(1024) u8 shared[];
     const u32 memory = shared_address(shared);
     make_barriers(memory);
@@ -350,11 +443,11 @@ ${ entry }(const __grid_constant__ Params p) {
     const int warp = __shfl_sync(0xffffffffu, threadIdx.x / 32, 0);
     if (warp < kConsumerWarps) {
         take_registers();
-        consume(p, memory);
+        consume(${ all }, memory);
     } else {
         give_registers();
         if (warp == kConsumerWarps && elect_one()) {
-            produce(p, memory);
+            produce(${ all }, memory);
         }
     }
 }

@@ -51,6 +51,8 @@ constexpr int kRowsPerPass = kThreads / kPanelChunks;
 static_assert(kRowsPerPass % 8 == 0, "every pass of a load covers whole swizzle periods");
 //# part kTileHeads
 constexpr int kTileHeads = ${ plan.tile_heads };    // heads whose columns a tile has
+//# part kMostProjections
+constexpr int kMostProjections = ${ plan.together };    // of a launch
 //# part kGroupTiles
 constexpr int kGroupTiles = ${ plan.group_tiles };    // row tiles whose operands are meant to stay in L2 together
 //# part kOutChunks

@@ -82,11 +82,28 @@ DEVICE u32 tiles_before(u32 tiles, u32& listed, u32 (&in_warps)[${ step.threads 
 
 // Lists the computed tiles, behind how many there are: groups of kGroupTiles row tiles one after
 // another, and in a group the first tile of each row tile, then the second one of each, and so on.
+//% if plan.together
+// Launch: a CTA for each projection; those without S_c have no list.
+//% else
 // Launch: one CTA.
+//% endif
 extern "C" __global__ void __launch_bounds__(${ step.threads })
+//% if plan.together
+${ step.entry }(const __grid_constant__ Projections projections) {
+    const Params& p = projections.of[cta_x()];
+//% else
 ${ step.entry }(const __grid_constant__ Params p) {
+//% endif
     __shared__ u32 in_warps[${ step.threads } / 32];
     let_next_launch_start();
+//% if plan.together
+    if (cta_x() == 0 && threadIdx.x == 0) {
+        *p.tiles_taken = 0;
+    }
+    if (p.s_c == nullptr) {
+        return;
+    }
+//% endif
     const int all = p.batch * p.row_tiles;
     const int in_group = threadIdx.x % kGroupTiles;
     const int group_lane = threadIdx.x % 32 - in_group;
@@ -115,6 +132,8 @@ ${ step.entry }(const __grid_constant__ Params p) {
     }
     if (threadIdx.x == 0) {
         p.tiles[0] = listed;
+//% if not plan.together
         *p.tiles_taken = 0;
+//% endif
     }
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::entry;
 use crate::params::{Argument, Field, Numbers, Params, ProductTiles};
-use crate::plan::Plan;
+use crate::plan::{Plan, RoomPlan};
 use crate::text::{Body, Origin, Template};
 
 /// A generated text: one kernel, or several that are launched in order and share one parameter struct.
@@ -74,6 +74,8 @@ pub enum GridAxis {
     ResidentTiles(ProductTiles),
     /// Blocks with a token of a projection's stream.
     StreamBlocks,
+    /// Projections of the launch.
+    Projections,
     /// Orders of differences.
     Orders,
     /// One CTA.
@@ -159,6 +161,15 @@ impl Kernel {
         }
     }
 
+    /// How many parameter structs the kernel takes one after another: one; or for each projection of a launch its own, and
+    /// zeros for those that are not there.
+    pub fn structs(&self) -> usize {
+        match &self.plan.room {
+            RoomPlan::GemmQ(room) => room.parts.together.map_or(1, |most| most as usize),
+            _ => 1,
+        }
+    }
+
     /// What to write into the parameter struct for one call: byte offsets and values.
     ///
     /// # Panics
@@ -179,12 +190,21 @@ impl Launch {
     /// # Panics
     /// As [`Kernel::arguments`].
     pub fn ctas(&self, numbers: &Numbers<'_>, multiprocessors: u32) -> [u32; 3] {
+        self.ctas_together(std::slice::from_ref(numbers), multiprocessors)
+    }
+
+    /// The same for a kernel of several projections, with the numbers of each.
+    ///
+    /// # Panics
+    /// As [`Kernel::arguments`], and without any numbers.
+    pub fn ctas_together(&self, numbers: &[Numbers<'_>], multiprocessors: u32) -> [u32; 3] {
         self.grid.map(|axis| axis.ctas(numbers, multiprocessors as usize) as u32)
     }
 }
 
 impl GridAxis {
-    fn ctas(self, numbers: &Numbers<'_>, multiprocessors: usize) -> usize {
+    fn ctas(self, all: &[Numbers<'_>], multiprocessors: usize) -> usize {
+        let numbers = &all[0];
         let kv_blocks = || numbers.problem().kv_blocks();
         match self {
             GridAxis::QTiles(rows) => numbers.q_tiles(rows),
@@ -198,7 +218,10 @@ impl GridAxis {
             GridAxis::Heads => numbers.heads(),
             GridAxis::Batch => numbers.batch(),
             GridAxis::Tiles(tiles) => tiles.count(numbers.stream()),
-            GridAxis::ResidentTiles(tiles) => tiles.count(numbers.stream()).min(multiprocessors),
+            GridAxis::ResidentTiles(tiles) => {
+                all.iter().map(|numbers| tiles.count(numbers.stream())).sum::<usize>().min(multiprocessors)
+            }
+            GridAxis::Projections => all.len(),
             GridAxis::StreamBlocks if numbers.stream().rows == 0 => 0,
             GridAxis::StreamBlocks => numbers.stream().own_blocks().len(),
             GridAxis::Orders => numbers.orders(),

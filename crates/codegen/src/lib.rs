@@ -50,8 +50,8 @@ pub use plan::{
     ToHeadsPlan,
 };
 pub use request::{
-    AttentionRequest, CachedRows, FromHeads, Means, Product, Request, Room, RoomRequest, Scale, Sequences, SummedHeads,
-    SymbolsRequest, TileOrder, ToHeads,
+    AttentionRequest, CachedRows, FromHeads, MOST_PROJECTIONS, Means, Product, Request, Room, RoomRequest, Scale,
+    Sequences, SummedHeads, SymbolsRequest, TileOrder, ToHeads,
 };
 pub use schedule::Schedule;
 pub use target::Target;

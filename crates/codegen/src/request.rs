@@ -87,6 +87,18 @@ pub struct ToHeads {
     pub rope: Option<RopePairs>,
     /// Means of blocks of so many tokens are a second result.
     pub means: Option<u32>,
+    /// Up to [`MOST_PROJECTIONS`] projections are made in one launch, and each of them may have any of these or not.
+    pub together: bool,
+}
+
+/// Most projections of one launch: to Q, K and V of two streams. Their tensor maps must fit a kernel's parameters.
+pub const MOST_PROJECTIONS: usize = 6;
+
+impl ToHeads {
+    /// Whether a text is that of several projections in one launch.
+    pub fn is_text_together(text: &str) -> bool {
+        text.contains("const __grid_constant__ Projections ")
+    }
 }
 
 /// Which projection back from heads.

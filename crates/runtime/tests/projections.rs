@@ -113,7 +113,7 @@ impl Call {
         let (s_c, means) = (sparse.then_some(block), means.then_some(block));
         let heads = s_c.map(|block| SummedHeads { block, summed });
         let room = match self.room {
-            Room::GemmQ => RoomRequest::GemmQ(ToHeads { block: s_c, bias, norm, rope, means }),
+            Room::GemmQ => RoomRequest::GemmQ(ToHeads { block: s_c, bias, norm, rope, means, together: false }),
             _ if differences => RoomRequest::GemmO(FromHeads::Differences { block }),
             _ => RoomRequest::GemmO(FromHeads::Product(Product { heads, partials, bias })),
         };

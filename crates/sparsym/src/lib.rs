@@ -158,10 +158,10 @@ pub use sparsym_runtime::{device, engine};
 pub mod kernel {
     pub use sparsym_codegen::{
         Argument, Array, AttentionPlan, AttentionRequest, BoxAxis, Boxes, Buffer, CachedRows, Cut, Field, FromHeads,
-        FromHeadsPlan, GemmPlan, GridAxis, Kernel, Launch, Length, Means, Number, Numbers, Origin, Params, Plan,
-        Product, ProductTiles, Region, Request, Roles, Room, RoomPlan, RoomRequest, Rules, Scale, Schedule, Sequences,
-        SharedLayout, Sizes, Source, SummedHeads, SymbolsPlan, SymbolsRequest, Target, TileColumns, TileOrder, ToHeads,
-        ToHeadsPlan, generate, passed_over, plan,
+        FromHeadsPlan, GemmPlan, GridAxis, Kernel, Launch, Length, MOST_PROJECTIONS, Means, Number, Numbers, Origin,
+        Params, Plan, Product, ProductTiles, Region, Request, Roles, Room, RoomPlan, RoomRequest, Rules, Scale,
+        Schedule, Sequences, SharedLayout, Sizes, Source, SummedHeads, SymbolsPlan, SymbolsRequest, Target,
+        TileColumns, TileOrder, ToHeads, ToHeadsPlan, generate, passed_over, plan,
     };
     pub use sparsym_runtime::compiler::{Compiled, Compiler, ImageOrigin};
     pub use sparsym_runtime::{Cache, cache, nvrtc};

@@ -2,10 +2,32 @@
 // A tile of Q as it is listed and handed on: rows, and the columns of up to kTileHeads heads of
 // theirs, which need not be neighbours.
 struct HeadTile {
+//% if plan.together
+    u32 row_tile;    // of all items of a projection; from kProjectionAt on, which one
+//% else
     u32 row_tile;    // of all batch items
+//% endif
     u32 heads[2];    // 16 bits each
     u32 computed;    // kSubtilesMost bits each: its computed subtiles; none: the head is not there
 };
+//# part Projections
+// The projections of a launch, in the order of their tiles: what one of them does not have is null,
+// and those that are not there have no tiles.
+struct Projections {
+    Params of[kMostProjections];
+};
+//# part kProjectionAt
+constexpr int kProjectionAt = 24;    // bits of a row tile
+//# part projection_of
+// The projection that a tile belongs to.
+DEVICE const Params& projection_of(const Projections& projections, const HeadTile& tile) {
+    return projections.of[tile.row_tile >> kProjectionAt];
+}
+//# part row_tile_of
+// The row tile in its projection.
+DEVICE u32 row_tile_of(const HeadTile& tile) {
+    return tile.row_tile & ((1 << kProjectionAt) - 1);
+}
 //# part kSubtilesMost
 constexpr int kSubtilesMost = 4;    // of 32 rows
 //# part head_tile_of
@@ -46,8 +68,9 @@ DEVICE bool is_whole(const HeadTile& tile) {
 // Its rows, and the n-th of its heads, as a tile of one head.
 DEVICE OutputTile output_tile(const Params& p, const HeadTile& tile, int n) {
     OutputTile output;
-    output.b = tile.row_tile / p.row_tiles;
-    output.first_token = (p.first_row_tile + tile.row_tile % p.row_tiles) * kTileQ;
+//% set row_tile = "row_tile_of(tile)" if plan.together else "tile.row_tile"
+    output.b = ${ row_tile } / p.row_tiles;
+    output.first_token = (p.first_row_tile + ${ row_tile } % p.row_tiles) * kTileQ;
     output.column = head_of(tile, n);
     return output;
 }

@@ -81,6 +81,9 @@ pub struct GemmQParts {
     pub rope: Option<RopePairs>,
     /// Block means are a second result.
     pub means: bool,
+    /// So many rows of the stream are one projection and the rest is another one; between them comes one of all rows without
+    /// any of these and without S_c. Together they are one call, where the device takes such.
+    pub beside: Option<usize>,
 }
 
 /// What a projection back to the model width has.
@@ -148,12 +151,13 @@ impl Case {
         let block = self.block as u32;
         let s_c = self.s_c.is_some().then_some(block);
         match self.call {
-            Call::GemmQ(GemmQParts { bias, norm, rope, means }) => RoomRequest::GemmQ(ToHeads {
+            Call::GemmQ(GemmQParts { bias, norm, rope, means, beside }) => RoomRequest::GemmQ(ToHeads {
                 block: s_c,
                 bias,
                 norm: norm.is_some(),
                 rope,
                 means: means.then_some(block),
+                together: beside.is_some(),
             }),
             Call::GemmO(GemmOParts { bias, summed, partials }) => {
                 let heads = s_c.map(|block| SummedHeads { block, summed });

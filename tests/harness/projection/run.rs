@@ -1,5 +1,6 @@
 //! Runs a case on the arrays of each device's session.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,11 +10,11 @@ use sparsym::device::{Array, BitArray, Cost, Device, Session};
 use sparsym::ir::problem::DType;
 use sparsym::ir::projection::{Stream, Summed};
 use sparsym::ir::symbols::CacheSymbol;
-use sparsym::ir::{DifferencesCall, Findings, GemmOCall, GemmQCall, Tensor};
+use sparsym::ir::{DifferencesCall, Findings, GemmOCall, GemmQ, GemmQCall, Tensor};
 use sparsym_reference as oracle;
 
 use super::UNTOUCHED;
-use super::case::{self, Case};
+use super::case::{self, Case, GemmQParts};
 use super::numbers::Numbers;
 use crate::compare::{Deviation, Expected};
 use crate::corpus::{Judged, Verdict, judge};
@@ -21,8 +22,7 @@ use crate::devices::{Column, Stop};
 
 /// A call on host tensors.
 enum Made<'a> {
-    /// With or without block means.
-    GemmQ(GemmQCall<'a>, bool),
+    GemmQ(GemmQCall<'a>, GemmQParts),
     GemmO(GemmOCall<'a>),
     Differences(DifferencesCall<'a>),
 }
@@ -64,7 +64,7 @@ pub(crate) fn run_twice(case: &Case, dtype: DType, device: &dyn Device) -> Resul
 impl<'a> Made<'a> {
     fn new(case: &Case, numbers: &'a Numbers) -> Result<Made<'a>, String> {
         Ok(match case.call {
-            case::Call::GemmQ(parts) => Made::GemmQ(numbers.gemm_q(parts), parts.means),
+            case::Call::GemmQ(parts) => Made::GemmQ(numbers.gemm_q(parts), parts),
             case::Call::GemmO(parts) => Made::GemmO(numbers.gemm_o(parts)),
             case::Call::Differences(parts) => Made::Differences(numbers.differences(parts)?),
         })
@@ -73,13 +73,20 @@ impl<'a> Made<'a> {
     /// The truth and the yardstick.
     fn expected(&self, floor: f64) -> Result<Expected, Findings> {
         let results = match self {
-            Made::GemmQ(call, means) => {
+            Made::GemmQ(call, parts) => {
                 let (exact, stream) = (oracle::gemm_q::exact(call)?, &call.stream);
                 let mut q = untouched(&stream.head_shape(), call.x.dtype());
-                let mut mean = means.then(|| untouched(&means_shape(stream), DType::F32));
+                let mut mean = parts.means.then(|| untouched(&means_shape(stream), DType::F32));
                 oracle::gemm_q::same_precision(call, &mut q, mean.as_mut())?;
                 let mean = mean.map(|mean| ("means", kept(exact.means.unwrap_or_default()), mean.to_f32()));
-                [("q", kept(exact.q), q.to_f32())].into_iter().chain(mean).collect()
+                let bare = parts.beside.map(|_| -> Result<_, Findings> {
+                    let (call, mut q) = (plain(call), untouched(&stream.head_shape(), call.x.dtype()));
+                    let exact = oracle::gemm_q::exact(&call)?;
+                    oracle::gemm_q::same_precision(&call, &mut q, None)?;
+                    Ok(("q beside", kept(exact.q), q.to_f32()))
+                });
+                let bare = bare.transpose()?;
+                [("q", kept(exact.q), q.to_f32())].into_iter().chain(mean).chain(bare).collect()
             }
             Made::GemmO(call) => {
                 let place = || untouched(&call.stream.model_shape(), call.o.dtype());
@@ -107,13 +114,26 @@ impl<'a> Made<'a> {
         let symbol = |s_c: &&CacheSymbol| BitArray::place(session, "s_c", s_c.rows());
         let result = |shape: &[usize], dtype| Array::place(session, "result", &untouched(shape, dtype));
         let (results, cost) = match self {
-            Made::GemmQ(call, means) => {
+            Made::GemmQ(call, parts) => {
                 let (placed, stream) = (call.try_map(place, symbol)?, &call.stream);
                 let q = result(&stream.head_shape(), call.x.dtype())?;
-                let means = means.then(|| result(&means_shape(stream), DType::F32)).transpose()?;
-                let call = placed.try_map(Ok::<_, Error>, Ok)?;
-                let cost = session.run_once(&Call::GemmQ { call, q: &q, means: means.as_ref() })?;
-                ([q].into_iter().chain(means).collect::<Vec<Array>>(), cost)
+                let means = parts.means.then(|| result(&means_shape(stream), DType::F32)).transpose()?;
+                let made = placed.try_map(Ok::<_, Error>, Ok)?;
+                let Some(split) = parts.beside else {
+                    let cost = session.run_once(&Call::GemmQ { call: made, q: &q, means: means.as_ref() })?;
+                    return read([q].into_iter().chain(means), cost);
+                };
+                let bare = result(&stream.head_shape(), call.x.dtype())?;
+                let halves = [0..split, split..stream.rows];
+                let [x, y] = halves.each_ref().map(|rows| Array::place(session, "x", &rows_of(call.x, rows)));
+                let of = |rows: &Range<usize>, x| {
+                    let stream = Stream { first: stream.first + rows.start, rows: rows.len(), ..*stream };
+                    Call::GemmQ { call: GemmQ { stream, x, ..made.clone() }, q: &q, means: means.as_ref() }
+                };
+                let (x, y) = (x?, y?);
+                let beside = Call::GemmQ { call: plain(&made), q: &bare, means: None };
+                let cost = run_together(session, vec![of(&halves[0], &x), beside, of(&halves[1], &y)])?;
+                return read([q].into_iter().chain(means).chain([bare]), cost);
             }
             Made::GemmO(call) => {
                 let (placed, shape) = (call.try_map(place, symbol)?, call.stream.model_shape());
@@ -132,9 +152,39 @@ impl<'a> Made<'a> {
                 (partials, cost)
             }
         };
-        let results = results.iter().map(|array| Ok(array.read()?.to_f32())).collect::<Result<_, Error>>()?;
-        Ok((results, cost))
+        read(results, cost)
     }
+}
+
+/// What is in results.
+fn read(results: impl IntoIterator<Item = Array>, cost: Cost) -> Result<(Vec<Vec<f32>>, Cost), Error> {
+    let results = results.into_iter().map(|array| Ok(array.read()?.to_f32()));
+    Ok((results.collect::<Result<_, Error>>()?, cost))
+}
+
+/// One call where the device takes it, otherwise one after another.
+fn run_together(session: &Arc<dyn Session>, calls: Vec<Call<'_>>) -> Result<Cost, Error> {
+    if session.takes_together(&calls) {
+        return session.run_once(&Call::Together(calls));
+    }
+    let mut all = Cost::default();
+    for call in &calls {
+        all.add(&session.run_once(call)?);
+    }
+    Ok(all)
+}
+
+/// The product alone.
+fn plain<T: Clone, S: Clone>(call: &GemmQ<T, S>) -> GemmQ<T, S> {
+    GemmQ { bias: None, norm: None, rope: None, s_c: None, ..call.clone() }
+}
+
+/// Rows of X `[B, rows, C]`.
+fn rows_of(x: &Tensor, rows: &Range<usize>) -> Tensor {
+    let &[batch, all, width] = &x.shape[..] else { unreachable!("X has three axes") };
+    let values = x.to_f32();
+    let of_item = |b: usize| &values[(b * all + rows.start) * width..(b * all + rows.end) * width];
+    Tensor::from_f32(&[batch, rows.len(), width], x.dtype(), &(0..batch).flat_map(of_item).copied().collect::<Vec<_>>())
 }
 
 /// What is not computed stays as it was.

@@ -176,6 +176,10 @@ const DECIDE: &str = "; rules over blocks then decide for other tokens";
 /// S602 for blocks that no tile can obey or take means of.
 pub(crate) fn to_heads(request: &Request<'_>, of: &ToHeads) -> Result<Choice<ProjectionTile>, Finding> {
     first(request, |schedule| {
+        if of.together && schedule == Schedule::Portable {
+            let what = "the portable schedule projects to heads one by one";
+            return Err(Finding::new(Code::NoTile, what, "ask for each projection alone"));
+        }
         let tile = ProjectionTile::to_heads(schedule, request.head_dim as u32);
         to_heads_by(schedule, tile, request, of)
     })

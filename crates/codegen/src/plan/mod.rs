@@ -189,6 +189,8 @@ pub struct ToHeadsPlan {
     pub rope: Option<RopePairs>,
     /// Means of blocks are a second result.
     pub means: bool,
+    /// Most projections of a launch, if it may have several.
+    pub together: Option<u32>,
 }
 
 /// What a projection back from heads has.

@@ -10,7 +10,7 @@ use crate::kernel::{GridAxis, Step};
 use crate::padding::no_kernel;
 use crate::params::{Buffer, Field, Length, Number, ProductTiles, Source, TileColumns};
 use crate::plan::{Cut, GemmPlan, Plan, ToHeadsPlan, choose, tile};
-use crate::request::{Request, ToHeads};
+use crate::request::{MOST_PROJECTIONS, Request, ToHeads};
 use crate::schedule::Schedule;
 use crate::text::{GEMM_Q, HEAD_TILES, TILES};
 
@@ -50,9 +50,12 @@ fn plan(request: &Request<'_>, of: &ToHeads) -> Result<Plan<GemmPlan<ToHeadsPlan
             (of.norm, "norm"),
             (of.rope.is_some(), of.rope.map_or("", RopePairs::name)),
             (of.means.is_some(), "means"),
+            (of.together, "together"),
         ],
     };
-    Ok(product.plan(request, ToHeadsPlan { tile_heads, norm: of.norm, rope: of.rope, means: of.means.is_some() }))
+    let together = of.together.then_some(MOST_PROJECTIONS as u32);
+    Ok(product
+        .plan(request, ToHeadsPlan { tile_heads, norm: of.norm, rope: of.rope, means: of.means.is_some(), together }))
 }
 
 /// A mean square over more channels is smaller, and a rotation of halves finds its pairs elsewhere.
@@ -137,7 +140,8 @@ fn launches(plan: &Plan<GemmPlan<ToHeadsPlan>>) -> Vec<Step> {
     if !plan.room.sparse {
         return vec![product(plan.name.clone())];
     }
-    let list = Step::new(format!("{}_tiles", plan.name), list, 512, [GridAxis::One; 3], context! {});
+    let lists = if plan.room.parts.together.is_some() { GridAxis::Projections } else { GridAxis::One };
+    let list = Step::new(format!("{}_tiles", plan.name), list, 512, [lists, GridAxis::One, GridAxis::One], context! {});
     let product = product(format!("{}_product", plan.name));
     // Resident CTAs wait for the list themselves.
     vec![list, if plan.room.schedule == Schedule::Specialised { product.early() } else { product }]

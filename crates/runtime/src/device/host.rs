@@ -108,6 +108,11 @@ impl<D: Projections> Memory for HostSession<D> {
 }
 
 impl<D: Projections> Session for HostSession<D> {
+    /// Nothing is gained here, and nothing lost: what a device with kernels does is done everywhere.
+    fn takes_together(&self, _: &[Call<'_>]) -> bool {
+        true
+    }
+
     /// Host memory needs nothing beside the arrays.
     fn prepare(&self, call: &Call<'_>) -> Result<Prepared, Error> {
         call.check(std::ptr::from_ref(self).cast())?;
@@ -116,6 +121,13 @@ impl<D: Projections> Session for HostSession<D> {
 
     fn run(&self, _: &Prepared, call: &Call<'_>) -> Result<Cost, Error> {
         call.check(std::ptr::from_ref(self).cast())?;
+        if let Call::Together(calls) = call {
+            let mut all = Cost::default();
+            for call in calls {
+                all.add(&self.run_once(call)?);
+            }
+            return Ok(all);
+        }
         let mut arrays = self.arrays();
         let run = |work: &mut dyn FnMut() -> Result<(), Findings>| Measured::on_host(work).map(|done| done.cost);
         match call {
@@ -165,6 +177,7 @@ impl<D: Projections> Session for HostSession<D> {
                 arrays.insert(o.slot().id(), Values::Tensor(Cow::Owned(value.o)));
                 Ok(cost)
             }
+            Call::Together(_) => unreachable!("each of its calls was run"),
         }
     }
 

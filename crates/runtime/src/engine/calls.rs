@@ -2,6 +2,7 @@
 
 use sparsym_codegen::Room;
 use sparsym_ir::bind::{Bound, Moment};
+use sparsym_ir::eval::StepKind;
 use sparsym_ir::{Attention, Forecast, SymbolsOf};
 
 use super::schedule::PlannedStep;
@@ -17,6 +18,8 @@ pub(super) enum Task {
     K { part: usize, means: bool },
     /// To values.
     V { part: usize },
+    /// Projections to queries, keys and values that share the n-th launch of such.
+    Projections { launch: usize, sparse: bool, means: bool },
     /// Symbols of the rules.
     Symbols,
     /// Symbols of the mask alone.
@@ -72,7 +75,7 @@ pub(super) struct Reach {
 impl Task {
     pub(super) fn room(self) -> Room {
         match self {
-            Task::Q { .. } | Task::K { .. } | Task::V { .. } => Room::GemmQ,
+            Task::Q { .. } | Task::K { .. } | Task::V { .. } | Task::Projections { .. } => Room::GemmQ,
             Task::Symbols | Task::MaskSymbols => Room::Symbols,
             Task::Attention { .. } | Task::MaskAttention => Room::Attention,
             Task::O { .. } | Task::Differences { .. } => Room::GemmO,
@@ -88,6 +91,11 @@ impl Reach {
 }
 
 impl<'a> Work<'a> {
+    /// Where GEMM-Q writes means of blocks of Q and K, if it does at this step.
+    pub(super) fn block_means(&self) -> Option<&'a [Array; 2]> {
+        self.space.means.as_ref().filter(|_| self.planned.kind == StepKind::Update)
+    }
+
     /// The symbols that the rules make at this step.
     pub(super) fn symbols(&self, to: &'a SymbolArrays) -> Named<'a> {
         Named { task: Task::Symbols, call: self.symbols_of(self.rules, to) }

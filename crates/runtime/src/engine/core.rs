@@ -1,7 +1,7 @@
 //! What layers with and without projections have in common: the schedule, symbols, and how calls are run.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -41,6 +41,8 @@ pub(super) struct Core {
     pub(super) idle: bool,
     /// What the device has made of each task.
     pub(super) prepared: HashMap<Task, Prepared>,
+    /// Projections that share a launch: of computed tiles alone or of all, with block means or without.
+    pub(super) together: HashSet<(bool, bool)>,
     workspace: Arc<Mutex<Workspace>>,
 }
 
@@ -69,6 +71,7 @@ impl Core {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             engine: engine.clone(),
             prepared: HashMap::new(),
+            together: HashSet::new(),
             schedule,
             dtype,
             varying,

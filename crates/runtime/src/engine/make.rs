@@ -1,18 +1,20 @@
 //! How a layer is made: what it refuses, and everything that its steps will need.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use sparsym_ir::eval::StepKind;
 use sparsym_ir::projection::Shaped;
 use sparsym_ir::{DType, Problem};
 
 use super::base::Engine;
-use super::calls::Reach;
+use super::calls::{Named, Reach};
 use super::core::Core;
 use super::error::LayerError;
 use super::layer::{Ends, Layer, Part};
 use super::spec::LayerSpec;
+use super::state::LayerState;
 use super::workspace::Sizes;
-use crate::device::session::Array;
+use crate::device::session::{Array, Call};
 use crate::error::Error;
 
 impl Engine {
@@ -49,6 +51,7 @@ impl Layer<'_> {
     fn prepare(&mut self) -> Result<(), Error> {
         let (x, y, state) = (self.inputs()?, self.outputs()?, self.state()?);
         let (x, y): (Vec<&Array>, Vec<&Array>) = (x.iter().collect(), y.iter().collect());
+        self.core.together = self.kinds_together(Ends { x: &x, y: &y }, &state);
         let (core, mut prepared) = (&self.core, HashMap::new());
         let (space, bounds) = (core.workspace(), core.bounds());
         for (step, planned) in core.kinds_of_steps() {
@@ -59,6 +62,27 @@ impl Layer<'_> {
         drop(space);
         self.core.prepared = prepared;
         Ok(())
+    }
+
+    /// Which of its projections the device makes in one launch.
+    fn kinds_together(&self, ends: Ends<'_>, state: &LayerState) -> HashSet<(bool, bool)> {
+        let (core, mut together) = (&self.core, HashSet::new());
+        let (space, bounds) = (core.workspace(), core.bounds());
+        for (step, planned) in core.kinds_of_steps() {
+            let work = core.work(step, planned, &bounds, &space, space.qkv());
+            let s_c = (planned.kind == StepKind::Dispatch && core.keeps()).then_some(&state.symbols.cache);
+            let kind = (s_c.is_some(), work.block_means().is_some());
+            let takes = |named: &Named<'_>| match &named.call {
+                Call::Together(calls) => calls.len() > 1 && core.engine.session().takes_together(calls),
+                _ => false,
+            };
+            if !together.contains(&kind)
+                && super::step::together(self.projections(&work, ends, s_c), kind).iter().all(takes)
+            {
+                together.insert(kind);
+            }
+        }
+        together
     }
 }
 

@@ -3,6 +3,7 @@
 //! A step is a list of calls: `project`, `symbols`, `attention`, `project_back`. The same lists are prepared when the layer is
 //! made. Only an Update looks at a result between two of its calls, and only if its strategy may degrade.
 
+use sparsym_codegen::MOST_PROJECTIONS;
 use sparsym_ir::eval::StepKind;
 use sparsym_ir::projection::Summed;
 use sparsym_ir::{Differences, GemmO};
@@ -161,10 +162,22 @@ impl Layer<'_> {
         calls
     }
 
-    /// Projections of all parts: Q where S_c is 1, K and V everywhere.
+    /// Projections of all parts: Q where S_c is 1, K and V everywhere. In one launch, if the device has one for them.
     fn project<'a>(&'a self, work: &Work<'a>, ends: Ends<'a>, s_c: Option<&'a BitArray>) -> Vec<Named<'a>> {
+        let projections = self.projections(work, ends, s_c);
+        let kind = (s_c.is_some(), work.block_means().is_some());
+        if self.core.together.contains(&kind) { together(projections, kind) } else { projections }
+    }
+
+    /// The same, each alone.
+    pub(super) fn projections<'a>(
+        &'a self,
+        work: &Work<'a>,
+        ends: Ends<'a>,
+        s_c: Option<&'a BitArray>,
+    ) -> Vec<Named<'a>> {
         let [q, k, v] = work.qkv;
-        let means = work.space.means.as_ref().filter(|_| work.planned.kind == StepKind::Update);
+        let means = work.block_means();
         let [q_means, k_means] = [means.map(|means| &means[0]), means.map(|means| &means[1])];
         let (sparse, means) = (s_c.is_some(), means.is_some());
         let of_part = |(part, &x): (usize, &&'a Array)| {
@@ -224,6 +237,17 @@ impl Layer<'_> {
         };
         state.partials.iter().enumerate().map(of_part).collect()
     }
+}
+
+/// As many projections together as a launch makes.
+pub(super) fn together(projections: Vec<Named<'_>>, (sparse, means): (bool, bool)) -> Vec<Named<'_>> {
+    let mut calls = projections.into_iter().map(|named| named.call);
+    let launches = calls.len().div_ceil(MOST_PROJECTIONS);
+    let of_launch = |launch| {
+        let call = Call::Together(calls.by_ref().take(MOST_PROJECTIONS).collect());
+        Named { task: Task::Projections { launch, sparse, means }, call }
+    };
+    (0..launches).map(of_launch).collect()
 }
 
 /// What a projection back starts from.

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use sparsym_codegen::{
-    AttentionRequest, Buffer, CachedRows, FromHeads, Means, Numbers, Product, Request, RoomRequest, Scale, Sequences,
-    Sizes, SummedHeads, SymbolsRequest, Target, TileOrder, ToHeads,
+    AttentionRequest, Buffer, CachedRows, FromHeads, MOST_PROJECTIONS, Means, Numbers, Product, Request, RoomRequest,
+    Scale, Sequences, Sizes, SummedHeads, SymbolsRequest, Target, TileOrder, ToHeads,
 };
 use sparsym_ir::bind::Bound;
 use sparsym_ir::problem::DType;
@@ -15,10 +15,19 @@ use sparsym_ir::{Code, Differences, Finding, Findings, GemmO, GemmQ};
 use super::buffers;
 use crate::device::session::{Array, BitArray, Call};
 
+/// Row tiles of a projection that shares a launch: a tile has 24 bits for them.
+const MOST_ROW_TILES: usize = 1 << 24;
+
 /// A call, and the kernel that it needs.
 pub(super) struct KernelCall<'a> {
-    call: &'a Call<'a>,
     pub(super) request: Request<'a>,
+    /// What each parameter struct of the kernel is filled with: one, or those of the projections that share a launch.
+    pub(super) parts: Vec<Part<'a>>,
+}
+
+/// What a parameter struct is filled with.
+pub(super) struct Part<'a> {
+    call: &'a Call<'a>,
     pub(super) numbers: Numbers<'a>,
     /// Block means that are read instead of Q and K.
     means: Option<[&'a Array; 2]>,
@@ -59,7 +68,7 @@ impl<'a> KernelCall<'a> {
     pub(super) fn of(call: &'a Call<'a>, target: Target) -> Result<KernelCall<'a>, Findings> {
         let of = |dtype, head_dim, room, numbers| {
             let request = Request { dtype, head_dim, ..Request::of(room, target) };
-            Ok(KernelCall { call, request, numbers, means: None })
+            Ok(KernelCall { request, parts: vec![Part { call, numbers, means: None }] })
         };
         match call {
             Call::Attention { call, .. } => {
@@ -91,9 +100,11 @@ impl<'a> KernelCall<'a> {
                 // Only texts that read Q and K depend on their type.
                 let dtype = call.data.filter(|_| strategy.reads_data()).map_or(DType::Bf16, |(q, _)| q.dtype());
                 let numbers = Numbers::of_rules(bound, call.moment);
-                let made = of(dtype, bound.problem.head_dim, RoomRequest::Symbols(room), numbers)?;
-                Ok(KernelCall { means, ..made })
+                let mut made = of(dtype, bound.problem.head_dim, RoomRequest::Symbols(room), numbers)?;
+                made.parts[0].means = means;
+                Ok(made)
             }
+            Call::Together(calls) => KernelCall::together(calls, target),
             Call::GemmQ { call: GemmQ { stream, x, bias, norm, rope, s_c, .. }, means, .. } => {
                 check_stream(stream)?;
                 let block = stream.block as u32;
@@ -103,6 +114,7 @@ impl<'a> KernelCall<'a> {
                     norm: norm.is_some(),
                     rope: rope.map(|rope| rope.pairs),
                     means: means.is_some().then_some(block),
+                    together: false,
                 };
                 let sizes = Sizes::Stream { stream, eps: norm.map_or(0.0, |norm| norm.eps) };
                 let numbers = Numbers { sizes, ..Numbers::of_stream(stream) };
@@ -124,15 +136,54 @@ impl<'a> KernelCall<'a> {
         }
     }
 
+    /// Projections to heads in one launch. The kernel has what any of them has.
+    ///
+    /// # Errors
+    /// Findings about what no kernel does together.
+    pub(super) fn together(calls: &'a [Call<'a>], target: Target) -> Result<KernelCall<'a>, Findings> {
+        let made = calls.iter().map(|call| KernelCall::of(call, target)).collect::<Result<Vec<_>, _>>()?;
+        let mut all: Option<Request<'a>> = None;
+        for request in made.iter().map(|made| &made.request) {
+            all = Some(match all {
+                None => Request { room: RoomRequest::GemmQ(alone(request)?), ..request.clone() },
+                Some(all) => joined(&all, request)?,
+            });
+        }
+        let Some(Request { room: RoomRequest::GemmQ(room), .. }) = all else {
+            return Err(apart("no calls at all have no kernel"));
+        };
+        let request = all.map(|all| Request { room: RoomRequest::GemmQ(ToHeads { together: true, ..room }), ..all });
+        // Without tokens a projection has no tiles, and its arrays cannot be cut into boxes.
+        let mut parts: Vec<_> = made.into_iter().flat_map(|made| made.parts).collect();
+        let stream = |part: &Part<'a>| match part.call {
+            Call::GemmQ { call, .. } => call.stream,
+            _ => unreachable!("each is a projection to heads"),
+        };
+        parts.retain(|part| stream(part).rows > 0);
+        if parts.len() > MOST_PROJECTIONS {
+            return Err(apart(&format!("{} projections are too many for one launch", parts.len())));
+        }
+        let most_row_tiles = |stream: Stream| stream.batch.saturating_mul(stream.rows / 128 + 2);
+        if parts.iter().any(|part| most_row_tiles(stream(part)) > MOST_ROW_TILES) {
+            return Err(apart("a projection has too many batch items for a launch with others"));
+        }
+        Ok(KernelCall { request: request.expect("there is a room"), parts })
+    }
+
     /// What errors call the strategy.
     pub(super) fn strategy_name(&self) -> String {
         kind(&self.request).0.map_or_else(|| "projection".to_owned(), Strategy::snake_name)
     }
+}
 
+impl<'a> Part<'a> {
     /// What is in a buffer. None: the call has no such one.
     pub(super) fn place(&self, buffer: Buffer) -> Option<Operand<'a>> {
         if let (Buffer::Means(side), Some(means)) = (buffer, self.means) {
             return Some(id(means[side as usize]));
+        }
+        if let (Buffer::HeadTiles(_), Call::GemmQ { call: GemmQ { s_c: None, .. }, .. }) = (buffer, self.call) {
+            return None; // all tiles are computed: there is no list
         }
         if let Some(bytes) = buffer.workspace_bytes(&self.numbers) {
             return Some(Operand::Workspace(bytes));
@@ -187,8 +238,45 @@ impl<'a> KernelCall<'a> {
                 Buffer::PartialOut(n) => id(partials.get(n)?),
                 _ => return None,
             },
+            Call::Together(_) => return None,
         })
     }
+}
+
+/// What a projection to heads has, if a request is one.
+fn alone(request: &Request<'_>) -> Result<ToHeads, Findings> {
+    match request.room {
+        RoomRequest::GemmQ(of) if !of.together => Ok(of),
+        _ => Err(apart("only projections to heads share a launch")),
+    }
+}
+
+/// What makes either of two requests.
+fn joined<'a>(all: &Request<'a>, next: &Request<'a>) -> Result<Request<'a>, Findings> {
+    fn either<T: PartialEq>(one: Option<T>, other: Option<T>, what: &str) -> Result<Option<T>, Findings> {
+        match (one, other) {
+            (Some(one), Some(other)) if one != other => Err(apart(&format!("projections have two {what}"))),
+            (one, other) => Ok(one.or(other)),
+        }
+    }
+    let (one, other) = (alone(all)?, alone(next)?);
+    if (all.dtype, all.head_dim) != (next.dtype, next.head_dim) {
+        return Err(apart("projections have two element types or head dimensions"));
+    }
+    let room = ToHeads {
+        block: either(one.block, other.block, "sizes of blocks of S_c")?,
+        bias: one.bias || other.bias,
+        norm: one.norm || other.norm,
+        rope: either(one.rope, other.rope, "kinds of rotary embeddings")?,
+        means: either(one.means, other.means, "sizes of blocks with means")?,
+        together: false,
+    };
+    Ok(Request { room: RoomRequest::GemmQ(room), ..all.clone() })
+}
+
+/// A finding about calls that no launch makes together.
+fn apart(what: &str) -> Findings {
+    Finding::new(Code::NoTile, what, "make these calls one after another").into()
 }
 
 impl MadeFor {

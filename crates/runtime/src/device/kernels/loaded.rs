@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sparsym_codegen::{Kernel, Plan, Request, Room, Schedule, Target, TileOrder};
+use sparsym_codegen::{Kernel, Plan, Request, Room, Schedule, Target, TileOrder, ToHeads};
 use sparsym_ir::bind::Bound;
 
 use super::backend::Backend;
@@ -40,6 +40,8 @@ impl<B: Backend> Clone for KernelDevice<B> {
 pub(super) struct Loaded<B: Backend> {
     pub(super) kernel: Kernel,
     pub(super) function: B::Function,
+    /// Registers went to memory, for want of a kernel that needs fewer.
+    pub(super) spills: bool,
 }
 
 impl<B: Backend> KernelDevice<B> {
@@ -118,6 +120,11 @@ impl<B: Backend> KernelDevice<B> {
         self.texts.contains_key(&room)
     }
 
+    /// Whether a kernel of several projections may run: one is generated, or the text in its place is one.
+    pub(super) fn runs_together(&self) -> bool {
+        self.texts.get(&Room::GemmQ).is_none_or(|text| ToHeads::is_text_together(text))
+    }
+
     /// The loaded kernel of a request; generated and compiled when it is first asked for. `strategy` is named in errors.
     pub(super) fn kernel(&self, request: &Request<'_>, strategy: &str) -> Result<Arc<Loaded<B>>, Error> {
         let key = sparsym_codegen::plan(request)?;
@@ -140,8 +147,9 @@ impl<B: Backend> KernelDevice<B> {
     }
 
     fn load(&self, kernel: Kernel, image: Image) -> Result<Loaded<B>, Error> {
-        if kernel.params.size > PARAM_BYTES {
-            let reason = format!("its parameters take {} bytes and {PARAM_BYTES} are the most", kernel.params.size);
+        let param_bytes = kernel.params.size * kernel.structs();
+        if param_bytes > PARAM_BYTES {
+            let reason = format!("its parameters take {param_bytes} bytes and {PARAM_BYTES} are the most");
             return Err(self.refusal(&kernel, &reason, "use fewer params, tables and inputs"));
         }
         let most = self.backend.shared_bytes()?;
@@ -162,8 +170,9 @@ impl<B: Backend> KernelDevice<B> {
                  strategy's; another libnvrtc may have room for it"
             );
         }
+        let spills = image.spills().is_some();
         let function = self.backend.load(&kernel, image)?;
-        Ok(Loaded { kernel, function })
+        Ok(Loaded { kernel, function, spills })
     }
 
     pub(super) fn refusal(&self, kernel: &Kernel, reason: &str, help: &str) -> Error {

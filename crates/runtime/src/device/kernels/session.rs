@@ -5,14 +5,14 @@ use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sparsym_codegen::{Argument, Buffer, Room, RoomRequest};
+use sparsym_codegen::{Argument, Buffer, Launch, Numbers, Request, Room, RoomRequest};
 use sparsym_ir::DType;
 use sparsym_ir::strategy::Strategy;
 
 use super::backend::{Backend, Contents, KernelLaunch};
 use super::boxed::{Boxed, Swizzle};
 use super::buffers;
-use super::call::{KernelCall, MadeFor, Operand};
+use super::call::{KernelCall, MadeFor, Operand, Part};
 use super::loaded::{KernelDevice, Loaded};
 use crate::device::contract::Device;
 use crate::device::measured::Cost;
@@ -41,8 +41,8 @@ struct State<B: Backend> {
 /// A buffer that a call needs beside its arrays.
 #[derive(PartialEq, Eq, Hash)]
 enum Kept {
-    /// What one launch writes for a later one.
-    Workspace(Buffer, usize),
+    /// What one launch writes for a later one; of so many bytes, for the n-th parameter struct.
+    Workspace(Buffer, usize, usize),
     /// A table, an input or an index pointer, by its bytes.
     Constant(Vec<u8>),
 }
@@ -112,22 +112,45 @@ impl<B: Backend> KernelSession<B> {
         wanted: &KernelCall<'_>,
     ) -> Result<Option<Filled<'p, B>>, Error> {
         let (backend, loaded) = (self.device.backend(), &*prepared.loaded);
-        let (kernel, numbers) = (&loaded.kernel, &wanted.numbers);
-        let grids: Vec<[u32; 3]> =
-            kernel.launches.iter().map(|launch| launch.ctas(numbers, backend.multiprocessors())).collect();
+        let kernel = &loaded.kernel;
+        if wanted.parts.is_empty() {
+            return Ok(None);
+        }
+        let numbers: Vec<Numbers<'_>> = wanted.parts.iter().map(|part| part.numbers).collect();
+        let ctas = |launch: &Launch| launch.ctas_together(&numbers, backend.multiprocessors());
+        let grids: Vec<[u32; 3]> = kernel.launches.iter().map(ctas).collect();
         if grids.iter().flatten().any(|&ctas| ctas == 0) {
             return Ok(None);
         }
-        let mut params = vec![0; kernel.params.size];
-        for (offset, argument) in kernel.arguments(numbers) {
+        let mut params = vec![0; kernel.params.size * kernel.structs()];
+        for (n, part) in wanted.parts.iter().enumerate() {
+            let of_part = &mut params[n * kernel.params.size..][..kernel.params.size];
+            self.fill_part(state, prepared, &wanted.request, (n, part), of_part)?;
+        }
+        Ok(Some(Filled { loaded, params, grids }))
+    }
+
+    /// Fills the n-th parameter struct.
+    fn fill_part(
+        &self,
+        state: &mut State<B>,
+        prepared: &PreparedKernel<B>,
+        request: &Request<'_>,
+        (n, part): (usize, &Part<'_>),
+        params: &mut [u8],
+    ) -> Result<(), Error> {
+        let (backend, loaded) = (self.device.backend(), &*prepared.loaded);
+        for (offset, argument) in loaded.kernel.arguments(&part.numbers) {
             let mut write = |bytes: &[u8]| params[offset..offset + bytes.len()].copy_from_slice(bytes);
             match argument {
                 Argument::I32(value) => write(&value.to_ne_bytes()),
                 Argument::F32(value) => write(&value.to_ne_bytes()),
+                // What one of several projections does not have is null.
+                Argument::Buffer(buffer) if loaded.kernel.structs() > 1 && part.place(buffer).is_none() => {}
                 Argument::Buffer(buffer) => {
-                    let address = match (self.place(loaded, wanted, buffer)?, prepared.constant(buffer)) {
+                    let address = match (self.place(loaded, part, buffer)?, prepared.constant(buffer)) {
                         (Operand::Constant(bytes), Some((known, address))) if *bytes == *known => address,
-                        (place, _) => state.address(backend, loaded, buffer, place)?,
+                        (place, _) => state.address(backend, loaded, (buffer, n), place)?,
                     };
                     write(&address.to_ne_bytes());
                 }
@@ -136,14 +159,14 @@ impl<B: Backend> KernelSession<B> {
                         offset: first * 2,
                         strides: strides.map(|stride| stride * 2).to_vec(),
                         swizzle: Swizzle::of_row(in_box[0] * 2),
-                        ..Boxed::dense(wanted.request.dtype, &extents, &in_box)
+                        ..Boxed::dense(request.dtype, &extents, &in_box)
                     };
-                    let buffer = state.buffer(backend, loaded, of, self.place(loaded, wanted, of)?)?;
+                    let buffer = state.buffer(backend, loaded, (of, n), self.place(loaded, part, of)?)?;
                     write(&backend.tensor_map(buffer, &boxed)?);
                 }
             }
         }
-        Ok(Some(Filled { loaded, params, grids }))
+        Ok(())
     }
 
     /// What rules read, where `fill` has placed it.
@@ -154,22 +177,21 @@ impl<B: Backend> KernelSession<B> {
         wanted: &KernelCall<'_>,
     ) -> Result<Vec<(Buffer, Vec<u8>, u64)>, Error> {
         let (loaded, mut constants) = (&*prepared.loaded, Vec::new());
-        for (_, argument) in loaded.kernel.arguments(&wanted.numbers) {
+        // Projections, of which a launch has several, read none.
+        let part = &wanted.parts[0];
+        for (_, argument) in loaded.kernel.arguments(&part.numbers) {
             let Argument::Buffer(buffer) = argument else { continue };
-            if let Operand::Constant(bytes) = self.place(loaded, wanted, buffer)? {
+            if let Some(Operand::Constant(bytes)) = part.place(buffer) {
                 let known = bytes.to_vec();
-                constants.push((
-                    buffer,
-                    known,
-                    state.address(self.device.backend(), loaded, buffer, Operand::Constant(bytes))?,
-                ));
+                let place = Operand::Constant(bytes);
+                constants.push((buffer, known, state.address(self.device.backend(), loaded, (buffer, 0), place)?));
             }
         }
         Ok(constants)
     }
 
-    fn place<'a>(&self, loaded: &Loaded<B>, wanted: &KernelCall<'a>, buffer: Buffer) -> Result<Operand<'a>, Error> {
-        wanted.place(buffer).ok_or_else(|| {
+    fn place<'a>(&self, loaded: &Loaded<B>, part: &Part<'a>, buffer: Buffer) -> Result<Operand<'a>, Error> {
+        part.place(buffer).ok_or_else(|| {
             let name = buffers::name(buffer, &loaded.kernel);
             self.device.refusal(&loaded.kernel, &format!("it asks for {name}, which the call does not have"), "")
         })
@@ -185,33 +207,39 @@ impl<B: Backend> PreparedKernel<B> {
 impl<B: Backend> State<B> {
     /// Launches that failed may have left counters behind that are not zero: the next call gets others.
     fn forget_counters(&mut self, backend: &B) {
-        let is_counter = |key: &Kept, _: &mut B::Buffer| matches!(key, Kept::Workspace(buffer, _) if counts(*buffer));
+        let is_counter = |key: &Kept, _: &mut B::Buffer| matches!(key, Kept::Workspace(buffer, ..) if counts(*buffer));
         for (key, buffer) in self.kept.extract_if(is_counter) {
             backend.release(&mut self.memory, buffer);
-            if let Kept::Workspace(_, bytes) = key {
+            if let Kept::Workspace(_, bytes, _) = key {
                 self.kept_bytes -= bytes;
             }
         }
     }
 
-    /// Where a buffer begins.
-    fn address(&mut self, backend: &B, loaded: &Loaded<B>, buffer: Buffer, place: Operand<'_>) -> Result<u64, Error> {
-        Ok(backend.address(self.buffer(backend, loaded, buffer, place)?))
+    /// Where a buffer of the n-th parameter struct begins.
+    fn address(
+        &mut self,
+        backend: &B,
+        loaded: &Loaded<B>,
+        of: (Buffer, usize),
+        place: Operand<'_>,
+    ) -> Result<u64, Error> {
+        Ok(backend.address(self.buffer(backend, loaded, of, place)?))
     }
 
-    /// A buffer, which is made if it is a workspace or a constant that no call has needed yet.
+    /// A buffer of the n-th parameter struct, which is made if it is a workspace or a constant that no call has needed yet.
     fn buffer(
         &mut self,
         backend: &B,
         loaded: &Loaded<B>,
-        buffer: Buffer,
+        (buffer, n): (Buffer, usize),
         place: Operand<'_>,
     ) -> Result<&B::Buffer, Error> {
         let (key, contents) = match place {
             Operand::Array(id) => return Ok(&self.arrays[&id]),
             Operand::Workspace(bytes) => {
                 let contents = if counts(buffer) { Contents::Counters(bytes) } else { Contents::Zeros(bytes) };
-                (Kept::Workspace(buffer, bytes), contents)
+                (Kept::Workspace(buffer, bytes, n), contents)
             }
             Operand::Constant(bytes) => (Kept::Constant(bytes.to_vec()), Contents::Input(bytes)),
         };
@@ -303,6 +331,16 @@ impl<B: Backend> Session for KernelSession<B> {
 
     fn takes_means(&self, strategy: &Strategy) -> bool {
         sparsym_codegen::reads_means_alone(strategy)
+    }
+
+    /// Where a kernel makes all of them that spills no registers, and nobody gave a text for each alone.
+    fn takes_together(&self, calls: &[Call<'_>]) -> bool {
+        if !self.device.runs_together() {
+            return false;
+        }
+        let Ok(mut wanted) = KernelCall::together(calls, self.device.target()) else { return false };
+        wanted.request.schedule = self.device.schedule(Room::GemmQ);
+        self.device.kernel(&wanted.request, &wanted.strategy_name()).is_ok_and(|loaded| !loaded.spills)
     }
 
     fn prepare(&self, call: &Call<'_>) -> Result<Prepared, Error> {

@@ -1,5 +1,6 @@
 //! Calls over arrays of a session.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use sparsym_ir::symbols::{BitRows, CacheSymbol, Packed, PackedSet, SkipSymbol, SymbolShape};
@@ -56,6 +57,10 @@ pub enum Call<'a> {
         /// `[B, rows, C]` each.
         partials: Vec<&'a Array>,
     },
+    /// Calls in any order, or all at once: none reads or writes what another one writes, but for rows of different streams. A
+    /// device with kernels has one launch for them and takes only what [`takes_together`](super::Session::takes_together)
+    /// says.
+    Together(Vec<Call<'a>>),
 }
 
 /// Symbols in a session's memory.
@@ -164,11 +169,13 @@ impl<'a> Call<'a> {
         for (index, (written, slot)) in writes.iter().enumerate() {
             let mut others = reads.iter().chain(&writes[..index]);
             if let Some((other, _)) = others.find(|(_, other)| other.id() == slot.id()) {
-                let [written, other] = [written, other].map(|name| (*name).to_owned());
-                return Err(ArrayError::Aliased { written, other }.into());
+                return Err(aliased(written, other));
             }
         }
-        Ok(())
+        match self {
+            Call::Together(calls) => check_together(calls, session),
+            _ => Ok(()),
+        }
     }
 
     fn check_arrays(&self) -> Result<(), Findings> {
@@ -176,6 +183,8 @@ impl<'a> Call<'a> {
             Call::GemmQ { call, q, means } => call.check(q, means.as_ref()),
             Call::GemmO { call, y, partial } => call.check(y, partial.as_ref()),
             Call::Differences { call, partials } => call.check(partials),
+            // Each checks its own.
+            Call::Together(_) => Ok(()),
             Call::Symbols { call, means, symbols } => {
                 call.check()?;
                 let means = means.as_ref().map(|[q, k]| [q, k]);
@@ -231,7 +240,46 @@ impl<'a> Call<'a> {
                 reads.extend(features.map(|feature| ("cache", feature.slot())));
                 writes.extend([("o", o.slot()), ("lse", lse.slot())]);
             }
+            Call::Together(_) => {}
         }
         (reads, writes)
     }
+
+    /// Tokens of the joint sequence that a projection to heads writes; None: all that its results hold.
+    fn rows(&self) -> Option<Range<usize>> {
+        match self {
+            Call::GemmQ { call, .. } => Some(call.stream.first..call.stream.first + call.stream.rows),
+            _ => None,
+        }
+    }
+
+    /// Whether what both write may be the same place, if it is of one array.
+    fn overlaps(&self, other: &Call<'_>) -> bool {
+        match (self.rows(), other.rows()) {
+            (Some(one), Some(other)) => one.start < other.end && other.start < one.end,
+            _ => true,
+        }
+    }
+}
+
+/// Checks each of these calls, and that they may run in any order.
+fn check_together(calls: &[Call<'_>], session: *const ()) -> Result<(), Error> {
+    calls.iter().try_for_each(|call| call.check(session))?;
+    let slots: Vec<_> = calls.iter().map(Call::slots).collect();
+    for (at, (_, writes)) in slots.iter().enumerate() {
+        for (other_at, (reads, other_writes)) in slots.iter().enumerate().filter(|(other, _)| *other != at) {
+            let overlapping = other_writes.iter().filter(|_| calls[at].overlaps(&calls[other_at]));
+            let others = reads.iter().chain(overlapping);
+            for (written, slot) in writes {
+                if let Some((other, _)) = others.clone().find(|(_, other)| other.id() == slot.id()) {
+                    return Err(aliased(written, other));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn aliased(written: &str, other: &str) -> Error {
+    ArrayError::Aliased { written: written.to_owned(), other: other.to_owned() }.into()
 }

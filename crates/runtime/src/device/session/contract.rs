@@ -23,6 +23,11 @@ pub trait Session: Memory {
         false
     }
 
+    /// Whether these calls are faster as one [`Call::Together`]: if one launch makes all of them.
+    fn takes_together(&self, _: &[Call<'_>]) -> bool {
+        false
+    }
+
     /// Compiles what a call needs, and allocates its workspace. Values of arrays, coefficients and the moment do not matter.
     ///
     /// # Errors
