@@ -81,7 +81,7 @@ fn draw(seed: u64, most_tokens: usize, most_work: usize) -> (Case, DType) {
     let fitting = (most_work / (batch * rows * head_dim)).max(8);
     let width = up_to(&mut random, (fitting / 8).clamp(1, 256)) * 8;
     let heads = up_to(&mut random, (fitting / width).clamp(1, 24));
-    let case = Case {
+    let mut case = Case {
         name: format!("seed {seed}"),
         stresses: String::new(),
         poison: poison(&mut random, &call, [batch * rows, batch * n], [width, head_dim], heads),
@@ -99,6 +99,14 @@ fn draw(seed: u64, most_tokens: usize, most_work: usize) -> (Case, DType) {
         floor: 2e-5,
         because: None,
     };
+    let unit = if has_means { block } else { 1 };
+    let splits = (rows - 1) / unit; // places where the stream may be cut in two
+    match &mut case.call {
+        Call::GemmQ(parts) if of_kind.random_bool(0.4) && splits > 0 => {
+            parts.beside = Some(random.random_range(1..=splits) * unit);
+        }
+        _ => {}
+    }
     (case, dtype)
 }
 
@@ -109,7 +117,7 @@ fn call(of_kind: &mut ChaCha8Rng, random: &mut ChaCha8Rng, has_s_c: bool) -> Cal
     let [bias, norm, means, partials] = [0.5, 0.5, 0.4, 0.5].map(|chance| of_kind.random_bool(chance));
     let eps = [1e-6, 1e-2, 1.0][random.random_range(0..3usize)];
     match of_kind.random_range(0..10u32) {
-        0..5 => Call::GemmQ(GemmQParts { bias, norm: norm.then_some(eps), rope, means }),
+        0..5 => Call::GemmQ(GemmQParts { bias, norm: norm.then_some(eps), rope, means, beside: None }),
         5..9 => Call::GemmO(GemmOParts {
             bias,
             summed: if has_s_c { summed } else { Summed::Active },
