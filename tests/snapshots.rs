@@ -70,7 +70,8 @@ fn attention_with_roles() {
     let forecast = Wanted { cached_rows: CachedRows::Forecast, ..dense.clone() };
     let heaviest_first = Wanted { order: TileOrder::HeaviestFirst, ..dense.clone() };
     let causal = plain(&sparsym::zoo::find("causal").expect("in the zoo").strategy, Room::Attention);
-    for wanted in [dense, forecast, heaviest_first, causal] {
+    let wide = Wanted { head_dim: 256, ..dense.clone() };
+    for wanted in [dense, forecast, heaviest_first, causal, wide] {
         snapshot(&wanted.generate(target).expect("sm_90a has it"));
     }
 }

@@ -24,7 +24,7 @@
 // roles      warps 0 to 7   multiply, 16 query rows each; ${ plan.roles.consumer } registers
 //            warp 8         copies: one thread; ${ plan.roles.producer } registers, as warps 9 to 11
 //            warp 9         hands out tiles, two ahead
-// pipeline   copy      K₃ Q K₂ V₃ K₁ V₂ K₀ V₁ K'₂ Q' V₀ K'₁ …   kv tiles from the last to the first
+// pipeline   copy      K₃ Q K₂ V₃ K₁ V₂ K₀ V₁ K'₂ ${ "V₀ Q'" if plan.shares_query else "Q' V₀" } K'₁ …   kv tiles from the last to the first
 //            multiply  S₃|   S₂ O₃|   S₁ O₂|   S₀ O₁|   O₀ S'₂|          |   S'₁ O'₂| …
 //            beside        P₃|      P₂|      P₁|      P₀|      O → global, P'₂|      P'₁ …
 //% if plan.sets_max
@@ -173,6 +173,11 @@ DEVICE void copy_v(const Params& p, u32 memory, u32 step, const KvTile& now, int
                 kTileKv, head, now.kv, b);
 }
 
+DEVICE void copy_q(const Params& p, u32 memory, u32 n, const Work& work) {
+    wait_free(memory + kQFree, 1, n);
+    copy_panels(memory + kQAt, &p.q_boxes, memory + kQFull, kTileQ, work.h, work.first_q, work.b);
+}
+
 // The producer's thread. K of a kv tile is needed one step before its V, also where a tile ends.
 DEVICE void copy_all(const Params& p, u32 memory) {
     prefetch_tensor_map(&p.q_boxes);
@@ -194,14 +199,19 @@ DEVICE void copy_all(const Params& p, u32 memory) {
         #pragma unroll 1
         for (int left = work.kv_tiles;; next_lower_kv_tile(walk, p, tile)) {
             copy_k(p, memory, step, walk.now, head, work.b);
+//% if not plan.shares_query
             if (left == work.kv_tiles) {
-                wait_free(memory + kQFree, 1, n);
-                copy_panels(memory + kQAt, &p.q_boxes, memory + kQFull, kTileQ, work.h,
-                            work.first_q, work.b);
+                copy_q(p, memory, n, work);
             }
+//% endif
             if (step > 0) {
                 copy_v(p, memory, step - 1, before, before_head, before_b);
             }
+//% if plan.shares_query
+            if (left == work.kv_tiles) {
+                copy_q(p, memory, n, work);
+            }
+//% endif
             before = walk.now;
             before_head = head;
             before_b = work.b;
@@ -219,8 +229,13 @@ DEVICE void copy_all(const Params& p, u32 memory) {
 
 // ---- multiply ----------------------------------------------------------------------------------
 
-// A warp's rows of Q, as operands.
+//% if plan.shares_query
+// Q is an operand where it is, in shared memory.
+struct Query {};
+//% else
+// Q as an operand: a warp's rows, in registers.
 typedef u32 Query[kQkSteps][4];
+//% endif
 
 // Where a warp that multiplies stands.
 struct Consumer {
@@ -241,15 +256,39 @@ DEVICE Work take_work(Consumer& at) {
     return work;
 }
 
+//% if plan.sets_max or not plan.shares_query
+// 16-column step `k` of the warp's rows of Q.
+DEVICE void load_query(u32 (&q)[4], const Consumer& at, int k) {
+    const u32 rows = at.memory + kQAt + warp_row() * kPanelRow + lane_of_thread().by_rows;
+    ldmatrix_x4(q, operand_step(rows, k, kTileQ));
+}
+
+//% endif
+// The place of Q of the tile is free.
+DEVICE void release_query(const Consumer& at) { release(at.memory + kQFree, 1, at.n - 1); }
+
+//% if plan.shares_query
+// Q of the tile, which is released behind its last S.
+DEVICE void take_query(Query&, const Consumer& at) {
+    wait_full(at.memory + kQFull, 1, at.n - 1);
+}
+
+// The warpgroup's rows of Q. Worked out again for each S: the loop has no register for it.
+DEVICE u64 query_descriptor(const Consumer& at) {
+    // The same in all lanes, which the compiler has to see.
+    const u32 rows = __shfl_sync(0xffffffffu, warpgroup() * kGroupRows * kPanelRow, 0);
+    return panel_descriptor(at.memory + kQAt + rows, 16);
+}
+//% else
 // Q of the tile, whose place is then free.
 DEVICE void take_query(Query& q, const Consumer& at) {
-    const u32 rows = at.memory + kQAt + warp_row() * kPanelRow + lane_of_thread().by_rows;
     wait_full(at.memory + kQFull, 1, at.n - 1);
     UNROLL for (int k = 0; k < kQkSteps; ++k) {
-        ldmatrix_x4(q[k], operand_step(rows, k, kTileQ));
+        load_query(q[k], at, k);
     }
-    release(at.memory + kQFree, 1, at.n - 1);
+    release_query(at);
 }
+//% endif
 
 DEVICE u32 k_stage(const Consumer& at) {
     return at.memory + kKAt + at.step % kStages * kStageBytes;
@@ -263,10 +302,18 @@ DEVICE KvTile present_kv_tile(const Consumer& at) {
 // Starts S = Q Kᵀ, when K has come.
 DEVICE void start_qk(Logits& logits, const Query& q, const Consumer& at) {
     const u64 k_tile = panel_descriptor(k_stage(at), 16);
+//% if plan.shares_query
+    const u64 q_rows = query_descriptor(at);
+//% endif
     wait_full(at.memory + kKFull, kStages, at.step);
     wgmma_fence();
     UNROLL for (int k = 0; k < kQkSteps; ++k) {
+//% if plan.shares_query
+        wgmma_shared_${ plan.tile_kv }(&logits[0][0][0], q_rows + along_rows(k, kTileQ),
+                        k_tile + along_rows(k, kTileKv), k > 0);
+//% else
         wgmma_registers(&logits[0][0][0], q[k], k_tile + along_rows(k, kTileKv), k > 0);
+//% endif
     }
     wgmma_commit();
 }
@@ -332,12 +379,21 @@ DEVICE void hold_output(Accumulator& acc) {
 DEVICE void multiply_qk_again(Logits& logits, const Query& q, const Consumer& at) {
     const u32 columns = k_stage(at) + lane_of_thread().by_columns;
     clear_logits(logits);
+//% if plan.shares_query
+    // Not written out: a step's operands are then all that it takes of registers.
+    #pragma unroll 1
+    for (int k = 0; k < kQkSteps; ++k) {
+        u32 a[4];
+        load_query(a, at, k);
+//% else
     UNROLL for (int k = 0; k < kQkSteps; ++k) {
+        const u32 (&a)[4] = q[k];
+//% endif
         UNROLL for (int n = 0; n < kTileKv / 16; ++n) {
             u32 b[4];
             ldmatrix_x4(b, operand_step(columns, k, kTileKv) + n * 16 * kPanelRow);
-            mma_16816(logits[0][2 * n], q[k], b[0], b[1]);
-            mma_16816(logits[0][2 * n + 1], q[k], b[2], b[3]);
+            mma_16816(logits[0][2 * n], a, b[0], b[1]);
+            mma_16816(logits[0][2 * n + 1], a, b[2], b[3]);
         }
     }
 }
@@ -458,22 +514,25 @@ DEVICE void store_tile(Accumulator& acc, u32 memory, const Params& p, const Tile
     }
     const u32 rows = memory + kOAt + warp_row() * kPanelRow;
     const u32 to = rows + lane_of_thread().by_rows;
-    // The last tile has left.
-    bulk_wait_read();
-    __syncwarp();
-    UNROLL for (int d = 0; d < kHeadDim / 16; ++d) {
-        const float (&low)[4] = acc.o[0][2 * d];
-        const float (&high)[4] = acc.o[0][2 * d + 1];
-        stmatrix_x4(operand_step(to, d, kTileQ),
-                    pack_pair(low[0] * inverse[0], low[1] * inverse[0]),
-                    pack_pair(low[2] * inverse[1], low[3] * inverse[1]),
-                    pack_pair(high[0] * inverse[0], high[1] * inverse[0]),
-                    pack_pair(high[2] * inverse[1], high[3] * inverse[1]));
-    }
-    proxy_fence();
-    __syncwarp();
-    if (thread_x() % 32 == 0) {
-        store_panels(&p.o_boxes, rows, kTileQ, tile.h, tile.first_q + warp_row(), tile.b);
+    UNROLL for (int first = 0; first < kPanels; first += kOutPanels) {
+        // What was there has left.
+        bulk_wait_read();
+        __syncwarp();
+        UNROLL for (int d = 0; d < kOutPanels * kPanelChunks / 2; ++d) {
+            const float (&low)[4] = acc.o[0][first * kPanelChunks + 2 * d];
+            const float (&high)[4] = acc.o[0][first * kPanelChunks + 2 * d + 1];
+            stmatrix_x4(operand_step(to, d, kTileQ),
+                        pack_pair(low[0] * inverse[0], low[1] * inverse[0]),
+                        pack_pair(low[2] * inverse[1], low[3] * inverse[1]),
+                        pack_pair(high[0] * inverse[0], high[1] * inverse[0]),
+                        pack_pair(high[2] * inverse[1], high[3] * inverse[1]));
+        }
+        proxy_fence();
+        __syncwarp();
+        if (thread_x() % 32 == 0) {
+            store_panels(&p.o_boxes, rows, kTileQ, first, tile.h, tile.first_q + warp_row(),
+                         tile.b);
+        }
     }
 }
 
@@ -499,13 +558,21 @@ DEVICE void multiply_all_tiles(const Params& p, u32 memory) {
         for (int left = work.kv_tiles - 1; left > 0; --left) {
             take_kv_tile(acc, logits, prob, q, at, p, tile);
         }
+//% if plan.shares_query
+        release_query(at);
+//% endif
         ++at.step;
         work = take_work(at);
         if (work.kv_tiles == 0) {
             break;
         }
+//% if plan.shares_query
+        start_pv(acc, prob, at);
+        take_query(q, at);
+//% else
         take_query(q, at);
         start_pv(acc, prob, at);
+//% endif
         start_qk(logits, q, at);
         wgmma_wait_but_1();
         hold_output(acc);

@@ -46,6 +46,8 @@ constexpr int kPanelChunks = ${ plan.group_chunks };    // 16-byte chunks of a r
 constexpr int kPanelRow = kPanelChunks * 16;    // bytes of such a row
 //# part kPanels
 constexpr int kPanels = kHeadDim / 8 / kPanelChunks;
+//# part kOutPanels
+constexpr int kOutPanels = kPanels / ${ plan.out_parts };    // that are on their way out at once
 //# part kRowsPerPass
 constexpr int kRowsPerPass = kThreads / kPanelChunks;
 static_assert(kRowsPerPass % 8 == 0, "every pass of a load covers whole swizzle periods");

@@ -23,10 +23,12 @@ DEVICE void copy_panels(u32 to, const TensorMap* map, u32 barrier, int rows, int
     }
 }
 //# part store_panels
-// Starts copying rows of a tile whose panels have `rows` rows back; the box says how many.
-DEVICE void store_panels(const TensorMap* map, u32 from, int rows, int head, int token, int b) {
-    UNROLL for (int g = 0; g < kPanels; ++g) {
-        tma_store(map, from + g * rows * kPanelRow, g * kPanelChunks * 8, head, token, b);
+// Starts copying rows of panels with `rows` rows each back, kOutPanels of them; the box says how
+// many rows.
+DEVICE void store_panels(const TensorMap* map, u32 from, int rows, int first, int head, int token,
+                         int b) {
+    UNROLL for (int g = 0; g < kOutPanels; ++g) {
+        tma_store(map, from + g * rows * kPanelRow, (first + g) * kPanelChunks * 8, head, token, b);
     }
     bulk_commit();
 }

@@ -81,6 +81,10 @@ pub struct AttentionPlan {
     pub stages: u32,
     /// Chunks of a swizzle group.
     pub group_chunks: u32,
+    /// Products of warpgroups read Q from shared memory; otherwise it is held in registers.
+    pub shares_query: bool,
+    /// Parts in which O leaves through shared memory.
+    pub out_parts: u32,
     /// A row's maximum is set by the first columns of its first kv tile, and raised only where P outgrows its type.
     pub sets_max: bool,
     /// Index pointers.

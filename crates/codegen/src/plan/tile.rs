@@ -28,6 +28,10 @@ pub(crate) struct AttentionTile {
     pub stages: u32,
     /// Registers of a kernel whose warps have roles.
     pub roles: Option<Roles>,
+    /// There, products read Q from shared memory; otherwise it is held in registers.
+    pub shares_query: bool,
+    /// And in how many parts O leaves, one after another.
+    pub out_parts: u32,
 }
 
 /// How many registers a tile leaves to the rest of a kernel.
@@ -66,7 +70,8 @@ const PORTABLE: [(u32, &[AttentionTile]); HEAD_DIMS.len()] = [
 
 /// Two row tiles a warp.
 const fn wide(q: u32, kv: u32, registers: Registers) -> AttentionTile {
-    AttentionTile { q, kv, row_tiles: 2, ctas_per_sm: 1, registers, told: false, stages: 2, roles: None }
+    let (roles, shares_query, out_parts) = (None, false, 1);
+    AttentionTile { q, kv, row_tiles: 2, ctas_per_sm: 1, registers, told: false, stages: 2, roles, shares_query, out_parts }
 }
 
 /// A tile whose CTAs per SM stand in the text.
@@ -77,17 +82,18 @@ const fn told(tile: AttentionTile) -> AttentionTile {
 /// One row tile a warp.
 const fn tile(q: u32, kv: u32, ctas_per_sm: u32) -> AttentionTile {
     let told = ctas_per_sm > 1;
-    AttentionTile { q, kv, row_tiles: 1, ctas_per_sm, registers: Registers::Free, told, stages: 2, roles: None }
+    AttentionTile { row_tiles: 1, ctas_per_sm, told, ..wide(q, kv, Registers::Free) }
 }
 
 /// Specialised tiles by head dimension: two warpgroups multiply 64 rows each. Measured on an H200: two stages lose nothing
 /// against three, and the registers that copies and tiles take are not missed where products are made.
 ///
 /// Kv tiles of 64 rows are for blocks of 64: a step's fixed costs are then those of half as many products.
-const SPECIALISED: [(u32, &[AttentionTile]); 3] = [
+const SPECIALISED: [(u32, &[AttentionTile]); HEAD_DIMS.len()] = [
     (64, &[with_roles(128, 128, 4), with_roles(128, 64, 8)]),
     (96, &[with_roles(128, 128, 2), with_roles(128, 64, 4)]),
     (128, &[with_roles(128, 128, 2), with_roles(128, 64, 4)]),
+    (256, &[AttentionTile { shares_query: true, out_parts: 2, ..with_roles(128, 64, 2) }]),
 ];
 
 /// A warp for every 16 query rows, and a warpgroup that copies; a thread starts with 168 registers, and all of them are
@@ -123,7 +129,7 @@ impl AttentionTile {
             .ring(&[("k", tile(self.kv))], tile(self.kv), self.stages)
             .ring(&[("v", tile(self.kv))], tile(self.kv), self.stages)
             .region("q", tile(self.q), 1024)
-            .region("o", tile(self.q), 1024)
+            .region("o", tile(self.q) / self.out_parts, 1024)
             .region("barriers", 8 * (4 * self.stages + 2 + 2 * slots), 8)
             .region("slots", 16 * slots, 16)
             .region("notes", 4 * self.stages, 4)

@@ -55,6 +55,8 @@ fn plan(request: &Request<'_>, of: &AttentionRequest<'_>) -> Result<Plan<Attenti
         row_tiles: tile.row_tiles,
         stages: tile.stages,
         group_chunks: tile::group_chunks(head_dim),
+        shares_query: tile.shares_query,
+        out_parts: tile.out_parts,
         // bf16 has the exponents of f32, f16 has not.
         sets_max: schedule == Schedule::Specialised && request.dtype == DType::Bf16,
         ragged: of.sequences == Sequences::Ragged,
