@@ -257,10 +257,9 @@ DEVICE Work take_work(Consumer& at) {
 }
 
 //% if plan.sets_max or not plan.shares_query
-// 16-column step `k` of the warp's rows of Q.
-DEVICE void load_query(u32 (&q)[4], const Consumer& at, int k) {
-    const u32 rows = at.memory + kQAt + warp_row() * kPanelRow + lane_of_thread().by_rows;
-    ldmatrix_x4(q, operand_step(rows, k, kTileQ));
+// Where a thread reads the warp's rows of Q.
+DEVICE u32 query_rows(const Consumer& at) {
+    return at.memory + kQAt + warp_row() * kPanelRow + lane_of_thread().by_rows;
 }
 
 //% endif
@@ -282,9 +281,10 @@ DEVICE u64 query_descriptor(const Consumer& at) {
 //% else
 // Q of the tile, whose place is then free.
 DEVICE void take_query(Query& q, const Consumer& at) {
+    const u32 rows = query_rows(at);
     wait_full(at.memory + kQFull, 1, at.n - 1);
     UNROLL for (int k = 0; k < kQkSteps; ++k) {
-        load_query(q[k], at, k);
+        ldmatrix_x4(q[k], operand_step(rows, k, kTileQ));
     }
     release_query(at);
 }
@@ -380,11 +380,12 @@ DEVICE void multiply_qk_again(Logits& logits, const Query& q, const Consumer& at
     const u32 columns = k_stage(at) + lane_of_thread().by_columns;
     clear_logits(logits);
 //% if plan.shares_query
+    const u32 rows = query_rows(at);
     // Not written out: a step's operands are then all that it takes of registers.
     #pragma unroll 1
     for (int k = 0; k < kQkSteps; ++k) {
         u32 a[4];
-        load_query(a, at, k);
+        ldmatrix_x4(a, operand_step(rows, k, kTileQ));
 //% else
     UNROLL for (int k = 0; k < kQkSteps; ++k) {
         const u32 (&a)[4] = q[k];

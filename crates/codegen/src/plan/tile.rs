@@ -70,8 +70,9 @@ const PORTABLE: [(u32, &[AttentionTile]); HEAD_DIMS.len()] = [
 
 /// Two row tiles a warp.
 const fn wide(q: u32, kv: u32, registers: Registers) -> AttentionTile {
+    let (row_tiles, ctas_per_sm, told, stages) = (2, 1, false, 2);
     let (roles, shares_query, out_parts) = (None, false, 1);
-    AttentionTile { q, kv, row_tiles: 2, ctas_per_sm: 1, registers, told: false, stages: 2, roles, shares_query, out_parts }
+    AttentionTile { q, kv, row_tiles, ctas_per_sm, registers, told, stages, roles, shares_query, out_parts }
 }
 
 /// A tile whose CTAs per SM stand in the text.
@@ -88,7 +89,9 @@ const fn tile(q: u32, kv: u32, ctas_per_sm: u32) -> AttentionTile {
 /// Specialised tiles by head dimension: two warpgroups multiply 64 rows each. Measured on an H200: two stages lose nothing
 /// against three, and the registers that copies and tiles take are not missed where products are made.
 ///
-/// Kv tiles of 64 rows are for blocks of 64: a step's fixed costs are then those of half as many products.
+/// Kv tiles of 64 rows are for blocks of 64: a step's fixed costs are then those of half as many products. D 256 has no others,
+/// and no registers for Q: products read it from shared memory, which loses nothing (a quarter or a third of it in registers was
+/// as fast), and O leaves in two parts, as there is room for one.
 const SPECIALISED: [(u32, &[AttentionTile]); HEAD_DIMS.len()] = [
     (64, &[with_roles(128, 128, 4), with_roles(128, 64, 8)]),
     (96, &[with_roles(128, 128, 2), with_roles(128, 64, 4)]),
