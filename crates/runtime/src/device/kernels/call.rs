@@ -149,10 +149,8 @@ impl<'a> KernelCall<'a> {
                 Some(all) => joined(&all, request)?,
             });
         }
-        let Some(Request { room: RoomRequest::GemmQ(room), .. }) = all else {
-            return Err(apart("no calls at all have no kernel"));
-        };
-        let request = all.map(|all| Request { room: RoomRequest::GemmQ(ToHeads { together: true, ..room }), ..all });
+        let Some(all) = all else { return Err(apart("no calls at all have no kernel")) };
+        let room = ToHeads { together: true, ..alone(&all)? };
         // Without tokens a projection has no tiles, and its arrays cannot be cut into boxes.
         let mut parts: Vec<_> = made.into_iter().flat_map(|made| made.parts).collect();
         let stream = |part: &Part<'a>| match part.call {
@@ -167,7 +165,7 @@ impl<'a> KernelCall<'a> {
         if parts.iter().any(|part| most_row_tiles(stream(part)) > MOST_ROW_TILES) {
             return Err(apart("a projection has too many batch items for a launch with others"));
         }
-        Ok(KernelCall { request: request.expect("there is a room"), parts })
+        Ok(KernelCall { request: Request { room: RoomRequest::GemmQ(room), ..all }, parts })
     }
 
     /// What errors call the strategy.
