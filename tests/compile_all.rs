@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     match Search::run().into_result() {
         // Kernels of an earlier run are not compiled again: the cache's key is the text, the options and the compiler.
         Ok(nvrtc) => {
-            let compiler = Arc::new(Compiler::with(nvrtc, Cache::at(env!("CARGO_TARGET_TMPDIR"))));
+            let compiler = Arc::new(Compiler::with(nvrtc, Cache::at(concat!(env!("CARGO_TARGET_TMPDIR"), "/kernels"))));
             for name in kernels::TARGETS {
                 let target = Target::parse(name).expect("the targets of the corpus are known");
                 for generated in kernels::to_compile(target) {

@@ -98,7 +98,8 @@ fn main() -> ExitCode {
     })];
     match Search::run().into_result() {
         Ok(nvrtc) => {
-            let compiler = || Compiler::with(nvrtc.clone(), Cache::at(env!("CARGO_TARGET_TMPDIR")));
+            let compiler =
+                || Compiler::with(nvrtc.clone(), Cache::at(concat!(env!("CARGO_TARGET_TMPDIR"), "/kernels")));
             let (whole, compiler) = (Arc::new(compiler()), Arc::new(compiler().without_machine_code()));
             let cases: BTreeMap<String, AnyCase> =
                 corpus::all().into_iter().map(|case| (case.name().to_owned(), case)).collect();

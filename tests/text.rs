@@ -11,7 +11,7 @@ use sparsym::kernel::{Compiler, Request, Room, Target, generate};
 
 static COMPILER: LazyLock<Compiler> = LazyLock::new(|| {
     let nvrtc = Search::run().into_result().unwrap_or_else(|why| panic!("{why}\nhelp: `cargo xtask test` installs it"));
-    Compiler::with(nvrtc, Cache::at(env!("CARGO_TARGET_TMPDIR")))
+    Compiler::with(nvrtc, Cache::at(concat!(env!("CARGO_TARGET_TMPDIR"), "/kernels")))
 });
 
 /// Docs as they stand behind `///`.

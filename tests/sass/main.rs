@@ -105,7 +105,7 @@ fn tools(rows: Rows) -> Result<Tools, String> {
     let named = std::env::var(TARGET_VARIABLE).unwrap_or_else(|_| WITH_ROLES.to_owned());
     let target = Target::parse(&named).map_err(|error| format!("{TARGET_VARIABLE}: {error}"))?;
     // Shared with compile_all, which has compiled these kernels.
-    let compiler = Compiler::with(nvrtc, Cache::at(env!("CARGO_TARGET_TMPDIR")));
+    let compiler = Compiler::with(nvrtc, Cache::at(concat!(env!("CARGO_TARGET_TMPDIR"), "/kernels")));
     Ok(Tools { compiler, disassembler, target, budgets: Budgets::read(), rows })
 }
 

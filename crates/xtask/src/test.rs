@@ -18,9 +18,10 @@ pub(crate) fn with_environment(args: &[String], environment: &[(&str, &str)]) ->
     eprintln!("NVRTC: {}", library.display());
     let mut test = cargo::cargo(&["test", "--workspace", "--no-fail-fast"]);
     test.args(args).env(nvrtc::VARIABLE, library).envs(environment.iter().copied());
-    // Where `compile_all` keeps what it compiles: tests that run those kernels find them there, and leave none with the user's.
+    // Where `compile_all` keeps what it compiles, in a folder that only this user may write: tests that run those kernels find
+    // them there, and leave none with the user's.
     if std::env::var_os(CACHE).is_none() {
-        test.env(CACHE, cargo::target().join("tmp"));
+        test.env(CACHE, cargo::target().join("tmp/kernels"));
     }
     if args.is_empty() || args.iter().any(|arg| arg.contains("sass")) {
         nvdisasm::name_in(&mut test);
