@@ -1,11 +1,18 @@
 // ---- ${ step.title } ${ "-" * (90 - (step.title | length)) }
 
 // Launch: ${ step.launch }
-extern "C" __global__ void __launch_bounds__(kThreads${ ", " ~ plan.ctas_per_sm if plan.ctas_per_sm })
+//# Told nothing, compilers spill single registers to make room for another CTA.
+extern "C" __global__ void __launch_bounds__(kThreads, 1)
 ${ step.entry }(const __grid_constant__ Params p) {
     const int b = blockIdx.z;
 //% if step.rows or step.head
     const int h = blockIdx.y;
+//% endif
+//% if step.lets_next_start
+    let_next_launch_start();
+//% endif
+//% if step.waits
+    wait_for_launch_before();
 //% endif
 //% if step.rows
 
@@ -18,7 +25,7 @@ ${ step.entry }(const __grid_constant__ Params p) {
 //% if not loop.first
     __syncthreads();
 //% endif
-//% if group.by_warp
+//% if group.lanes
     if (i < p.q_blocks) {
 //% for call in group.calls
 //% if not loop.first
@@ -53,8 +60,8 @@ ${ step.entry }(const __grid_constant__ Params p) {
     __syncthreads();
 //% endif
 //% for call in group.calls
-//% if group.by_warp
-    if (threadIdx.x / 32 == ${ loop.index0 }) {
+//% if group.lanes
+    if (threadIdx.x / ${ group.lanes } == ${ loop.index0 }) {
         ${ call.text };
     }
 //% else

@@ -7,6 +7,9 @@ extern "C" __global__ void __launch_bounds__(${ step.threads }${ ", " ~ plan.cta
 ${ step.entry }(const __grid_constant__ Params p) {
     const int b = blockIdx.z;
     const int h = blockIdx.y;
+//% if step.lets_next_start
+    let_next_launch_start();
+//% endif
 //% if step.q
 //% if both
     if (blockIdx.x < p.q_blocks) {

@@ -29,12 +29,7 @@ DEVICE void write_cache_rows(const Params& p, int b) {
                 const i64 at = head_at(p, b, h) * ((p.q_blocks + 31) / 32);
                 of_head = p.cache_bits[at + first_i / 32];
             }
-            u32 of_row = 0;
-            #pragma unroll 8
-            for (int r = 0; r < 32; ++r) {
-                const u32 bits = __ballot_sync(0xffffffffu, of_head >> r & 1);
-                of_row = r == lane ? bits : of_row;
-            }
+            const u32 of_row = turn_round(of_head);
             if (first_i + lane < p.q_blocks) {
                 row[word] = of_row;
             }

@@ -131,6 +131,39 @@ fn masses() {
     }
 }
 
+/// Lines of many shares, of which the first is not the one that is left: of rows, and of a head.
+#[test]
+fn long_lines() {
+    let of = |measure, descending, line| order(measure, descending, Line::Row, None, line);
+    let wide =
+        Problem { blocks: Blocks { q: 32, kv: 16 }, n_kv: 16 * 150 + 3, ..Problem::self_attention(1, 40, 2, 16) };
+    let p = || map("p", &[(Side::Q, None), (Side::Kv, None)], p_by_length());
+    let conditions = [
+        binary(of(Measure::Rank, true, read(0, &QKV)), BinaryOp::Lt, int(75)),
+        binary(of(Measure::Rank, false, read(0, &QKV)), BinaryOp::Lt, int(140)),
+        binary(of(Measure::Mass, true, read(1, &QKV)), BinaryOp::Le, float(0.5)),
+        binary(of(Measure::MassBefore, false, read(1, &QKV)), BinaryOp::Lt, float(0.7)),
+    ];
+    for (n, condition) in conditions.into_iter().enumerate() {
+        let strategy = with_rules(vec![s_map(), p()], vec![pairs(Action::Skip, condition)]);
+        agrees(&format!("wide {n}"), &strategy, &wide, DType::Bf16);
+    }
+
+    let tall =
+        Problem { blocks: Blocks { q: 16, kv: 16 }, n_kv: 40, ..Problem::self_attention(1, 16 * 800 + 5, 1, 16) };
+    let sum = || reduce(Reduction::Sum, over(Axis::Kv, Within::All, None), read(0, &QKV));
+    let looks = softmax(over(Axis::Q, Within::All, None), None, sum());
+    let maps = || vec![s_map(), map("looks", &[(Side::Q, None)], looks.clone())];
+    let conditions = [
+        binary(of(Measure::Rank, false, read(1, &[Side::Q])), BinaryOp::Lt, int(420)),
+        binary(of(Measure::Mass, true, read(1, &[Side::Q])), BinaryOp::Le, float(0.6)),
+    ];
+    for (n, condition) in conditions.into_iter().enumerate() {
+        let strategy = with_rules(maps(), vec![rule(Action::Cache, None, None, Some(condition))]);
+        agrees(&format!("tall {n}"), &strategy, &tall, DType::Bf16);
+    }
+}
+
 #[test]
 fn rules_over_ranges_and_each_other() {
     let (text, vision) = (Some(RangeId(0)), Some(RangeId(1)));

@@ -5,19 +5,20 @@
 //! launch, in an earlier level of the same one, or in the same row or head. Work that is as large as all block pairs of a
 //! head and no row's own would leave a GPU idle there, and has a launch of its own.
 
-use minijinja::context;
 use minijinja::value::Serde;
+use minijinja::{Value, context};
 use serde::Serialize;
 
 use super::functions::Builder;
-use super::work::{Form, LANES_OF_CTA, Level, Made, ROWS_OF_CTA, Work};
+use super::work::{Form, LANES_OF_CTA, Level, Made, Work};
 use crate::kernel::{GridAxis, Part, Step};
-use crate::text::NARROWING;
+use crate::text::{NARROWING, POOL};
 
 /// Calls that no barrier of the CTA parts.
 #[derive(Serialize)]
 struct Group {
-    by_warp: bool,
+    /// Threads that do a call, if not all of the CTA.
+    lanes: Option<u32>,
     calls: Vec<Call>,
 }
 
@@ -41,6 +42,23 @@ pub(super) fn launches(builder: &Builder, works: Vec<Work>) -> (Vec<Part>, Vec<S
         }
     }
     (parts, steps.into_iter().map(|step| step.expect("a launch has work")).collect())
+}
+
+/// Lets launches that narrow start while the ones before them run, where those say when; they wait themselves.
+pub(super) fn overlap(steps: &mut [Step]) {
+    let says_when = |step: &Step| [POOL.path, NARROWING.path].contains(&step.text.template.path);
+    for n in 1..steps.len() {
+        if steps[n].text.template.path == NARROWING.path && says_when(&steps[n - 1]) {
+            steps[n].launch.early = true;
+            add(&mut steps[n], context! { waits => true });
+            add(&mut steps[n - 1], context! { lets_next_start => true });
+        }
+    }
+}
+
+fn add(step: &mut Step, values: Value) {
+    let others = std::mem::take(&mut step.text.values);
+    step.text.values = context! { ..values, ..others };
 }
 
 /// The launch of each work.
@@ -106,29 +124,36 @@ fn narrowing(builder: &Builder, works: &[Work], launch_of: &[usize], launch: usi
         title => &name,
         launch => words,
         rows => Serde(groups(&rows)),
-        by_warp => rows.iter().any(|work| work.form.by_warp()),
+        by_warp => rows.iter().any(|work| work.form.lanes().is_some()),
         head => Serde(groups(&head)),
         item => item.first().map(|work| &work.call),
+        waits => false,
+        lets_next_start => false,
     };
     Some(builder.launch(&name, &NARROWING, LANES_OF_CTA, [grid[0], grid[1], GridAxis::Batch], values))
 }
 
-/// Work of a level, in groups between which all threads of a CTA meet. Warps that work on a head at once do not read each
-/// other.
+/// Work of a level, in groups between which all threads of a CTA meet. Warps and teams that work on a head at once do not
+/// read each other.
 fn groups(works: &[&Work]) -> Vec<Group> {
     let mut groups: Vec<(Group, Vec<Made>)> = Vec::new();
     for work in works {
-        let by_warp = work.form.by_warp();
+        let lanes = work.form.lanes();
         let call = Call { text: work.call.clone(), of_first_head: matches!(work.form, Form::RowOfFirstHead) };
         let follows = groups.last().is_some_and(|(group, made)| {
-            let apart = matches!(work.form, Form::HeadByWarp)
-                && (group.calls.len() as u32 == ROWS_OF_CTA || work.reads.iter().any(|read| made.contains(&read.of)));
-            let together =
-                by_warp || matches!(work.form, Form::Rows) && !work.reads.iter().any(|read| made.contains(&read.of));
-            group.by_warp == by_warp && together && !apart
+            let reads = || work.reads.iter().any(|read| made.contains(&read.of));
+            let together = match work.form {
+                Form::Row | Form::RowOfFirstHead => true,
+                Form::Rows => !reads(),
+                Form::HeadByTeam | Form::HeadByWarp => {
+                    lanes.is_some_and(|lanes| (group.calls.len() as u32) < LANES_OF_CTA / lanes) && !reads()
+                }
+                _ => false,
+            };
+            group.lanes == lanes && together
         });
         if !follows {
-            groups.push((Group { by_warp, calls: Vec::new() }, Vec::new()));
+            groups.push((Group { lanes, calls: Vec::new() }, Vec::new()));
         }
         let (group, made) = groups.last_mut().expect("there is one now");
         group.calls.push(call);

@@ -191,6 +191,9 @@ pub(crate) fn block_rules(strategy: &Strategy, kernel: &str, plan: &SymbolsPlan)
         let first = steps.len();
         steps.extend(launches);
         steps[first].before = parts;
+        if plan.overlaps {
+            launches::overlap(&mut steps);
+        }
     }
     let tokens = Lowering { level: Level::Tokens, builder: None, ..blocks };
     let [sums_directions, subtracts_center] = data::passes(strategy);

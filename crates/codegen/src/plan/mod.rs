@@ -130,6 +130,8 @@ pub struct SymbolsPlan {
     pub caches: bool,
     /// Writes S_s.
     pub skips: bool,
+    /// Whether CTAs of a launch can start while the launch before it runs, and wait for it themselves.
+    pub overlaps: bool,
 }
 
 /// What both projections have, and `P` of one of them.

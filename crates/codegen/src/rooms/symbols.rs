@@ -58,6 +58,7 @@ fn plan(request: &Request<'_>, of: &SymbolsRequest<'_>) -> Result<Plan<SymbolsPl
         tiled: strategy.tokens.iter().any(|range| matches!(range.grid, Some(Grid::Tiled(_)))),
         caches: strategy.caches(),
         skips: strategy.skips(),
+        overlaps: request.target.capability() >= 90,
     };
     if !(room.caches || room.skips || room.mask) {
         let what = format!("{} has no mask and no block rules, so there are no symbols to make", strategy.name);
