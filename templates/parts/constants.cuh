@@ -30,8 +30,6 @@ constexpr int kQkSteps = kHeadDim / 16;    // 16-column steps of S = Q Kᵀ
 constexpr int kExponentials = kRowTiles * kTileKv / 8;    // 8-column tiles of P
 //# part kCtaRows
 constexpr int kCtaRows = kThreads / 32;    // query blocks of a CTA, a warp each
-//# part kHalfSlices
-constexpr int kHalfSlices = (kHeadDim + 63) / 64;    // of 64 columns, four to a lane of half a warp
 //# part kSlices
 constexpr int kSlices = (kHeadDim + 127) / 128;    // of 128 columns, four to a lane
 //# part kPoolThreads

@@ -2,62 +2,72 @@
 //% set is_mass = step.measure in ["mass", "mass_before"]
 //% set counts_itself = step.measure in ["mass", "number"]
 //% set type = "float" if is_mass else "int"
-//% set cast = "" if is_mass else "(int)"
-//% set weight_of = direction ~ "_mass" if is_mass else "weight_of_one"
+//% set mass = "__float_as_uint(" ~ direction ~ "_mass(key))" if is_mass else "1"
 //% set e = step.element
-//% set each = "for (int " ~ e ~ " = lane; " ~ e ~ " < n; " ~ e ~ " += 32) {"
 ${ step.title }
 
 // ${ step.words }
 // over ${ step.line }, by a warp.
 // What is compared grows along the line, so the cut is the key of the first element that fails, or
-// follows that of the last one. What is left is cut into shares, and of these the first is left
-// whose sum with all before it fails, until one key is left.
+// follows that of the last one. Its upper word is found first, then the lower one. What is left is
+// shared out among the lanes, and each sums what lies below the end of its share.
 DEVICE void ${ step.function }(${ step.parameters }) {
     const int lane = threadIdx.x % 32;
     const int n = ${ step.elements };
+    uint2* line = line_of_warp();
 //% if step.measure == "number"
     int elements = 0;
-    ${ each }
+    for (int ${ e } = lane; ${ e } < n; ${ e } += 32) {
         elements += ${ step.key } != kAbsent;
     }
     elements = warp_count(elements);
 //% endif
     const ${ step.bound_type } bound = ${ step.bound };
-    float (&sums)[kShares][32] = share_sums();
     ${ type } before = 0;    // what stands before all that is left
-    KeySpan left = {0, kAbsent - 1};
-    for (;;) {
-        KeySpan found = {kAbsent, 0};
-        ${ each }
+    u64 cut = 0;
+    for (int half = 0; half < 2; ++half) {
+        WordSpan left = {0, ~0u - half};    // ~0 is no lower word of a key
+        WordSpan found = {~0u, 0};
+        for (int ${ e } = lane; ${ e } < n; ${ e } += 32) {
             const u64 key = ${ step.key };
-            if (holds_key(left, key)) {
-                add_key(found, key);
+            const u32 word = word_of_key(key, half, cut);
+            widen(found, word, left);
+            if (${ e } < kLineKeys) {
+                line[${ e }] = uint2{word, ${ mass }};
             }
         }
-        left = warp_key_span(found);
-        if (left.least >= left.most) {
-            break;
-        }
-        UNROLL for (int share = 0; share < kShares; ++share) {
-            sums[share][lane] = 0.0f;
-        }
-        ${ each }
-            const u64 key = ${ step.key };
-            if (holds_key(left, key)) {
-                sums[(key - left.least) >> share_shift(left)][lane] += ${ weight_of }(key);
+        __syncwarp();
+        int kept = min(n, kLineKeys);
+        found = warp_span(found);
+        while (found.least < found.most) {
+            const u32 end = end_of_share(found, lane);
+            ${ type } measure = before + ${ "mass_below" if is_mass else "count_below" }(line, kept, end);
+            for (int ${ e } = kLineKeys; ${ e } < n; ++${ e }) {
+                const u64 key = ${ step.key };
+                const u32 word = word_of_key(key, half, cut);
+                measure += left.least <= word && word < end ? ${ direction ~ "_mass(key) : 0.0f" if is_mass else "1 : 0" };
             }
+            const int passing = __popc(__ballot_sync(0xffffffffu, ${ step.test }));
+            if (passing > 0) {
+                before = __shfl_sync(0xffffffffu, measure, passing - 1);
+            }
+            left = span_of_share(found, end, passing);
+            found = WordSpan{~0u, 0};
+            kept = keep_words(line, kept, left, found);
+            for (int ${ e } = kLineKeys + lane; ${ e } < n; ${ e } += 32) {
+                const u64 key = ${ step.key };
+                widen(found, word_of_key(key, half, cut), left);
+            }
+            found = warp_span(found);
         }
-        const float added = sum_of_share(sums);
-        const ${ type } measure = before + ${ cast }sum_of_shares_up_to(added);
-        const int share = first_that_fails(left, !(${ step.test }), added);
-        if (share > 0) {
-            before = __shfl_sync(0xffffffffu, measure, share - 1);
-        }
-        left = span_of_share(left, share);
+        cut |= (u64)found.least << 32 >> 32 * half;
+        __syncwarp();
     }
-    const u64 cut = left.least;    // kAbsent, if there is none
-    const ${ type } measure = before${ " + " ~ cast ~ weight_of ~ "(cut)" if counts_itself };
+//% if counts_itself
+    const ${ type } measure = before + ${ direction ~ "_mass(cut)" if is_mass else "1" };
+//% else
+    const ${ type } measure = before;    // an element does not count itself
+//% endif
     if (lane == 0) {
         ${ step.target } = cut + (cut != kAbsent && ${ step.test });
     }

@@ -1,8 +1,7 @@
 // ---- ${ step.title } ${ "-" * (90 - (step.title | length)) }
 
 // Launch: ${ step.launch }
-//# Told nothing, compilers spill single registers to make room for another CTA.
-extern "C" __global__ void __launch_bounds__(kThreads, 1)
+extern "C" __global__ void __launch_bounds__(kThreads${ ", " ~ plan.ctas_per_sm if plan.ctas_per_sm })
 ${ step.entry }(const __grid_constant__ Params p) {
     const int b = blockIdx.z;
 //% if step.rows or step.head
@@ -25,7 +24,7 @@ ${ step.entry }(const __grid_constant__ Params p) {
 //% if not loop.first
     __syncthreads();
 //% endif
-//% if group.lanes
+//% if group.by_warp
     if (i < p.q_blocks) {
 //% for call in group.calls
 //% if not loop.first
@@ -60,8 +59,8 @@ ${ step.entry }(const __grid_constant__ Params p) {
     __syncthreads();
 //% endif
 //% for call in group.calls
-//% if group.lanes
-    if (threadIdx.x / ${ group.lanes } == ${ loop.index0 }) {
+//% if group.by_warp
+    if (threadIdx.x / 32 == ${ loop.index0 }) {
         ${ call.text };
     }
 //% else

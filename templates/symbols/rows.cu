@@ -24,14 +24,19 @@ DEVICE void write_cache_rows(const Params& p, int b) {
         u32* row = p.s_c_out + ((i64)b * p.q_blocks + first_i + lane) * words;
         for (int word = 0; word < words; ++word) {
             const int h = word * 32 + lane;
-            u32 of_head = 0;
+            u32 bits = 0;
             if (h < p.heads) {
                 const i64 at = head_at(p, b, h) * ((p.q_blocks + 31) / 32);
-                of_head = p.cache_bits[at + first_i / 32];
+                bits = p.cache_bits[at + first_i / 32];
             }
-            const u32 of_row = turn_round(of_head);
+            UNROLL for (u32 half = 16; half > 0; half /= 2) {
+                const u32 low = ~0u / ((1u << half) + 1);
+                const u32 other = __shfl_xor_sync(0xffffffffu, bits, half);
+                bits = lane & half ? (bits & ~low) | (other >> half & low)
+                                   : (bits & low) | (other << half & ~low);
+            }
             if (first_i + lane < p.q_blocks) {
-                row[word] = of_row;
+                row[word] = bits;
             }
         }
     }

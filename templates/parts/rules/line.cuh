@@ -1,67 +1,61 @@
-//# part KeySpan
-// The keys from `least` to `most`, both included; none if it is the other way round.
-struct KeySpan {
-    u64 least, most;
-};
-//# part holds_key
-DEVICE bool holds_key(KeySpan span, u64 key) { return span.least <= key && key <= span.most; }
-//# part add_key
-DEVICE void add_key(KeySpan& of, u64 key) { of = {min(of.least, key), max(of.most, key)}; }
-//# part warp_least_key
-DEVICE u64 warp_least_key(u64 key) {
-    const u32 upper = warp_least((u32)(key >> 32));
-    return (u64)upper << 32 | warp_least(key >> 32 == upper ? (u32)key : ~0u);
+//# part kLineKeys
+constexpr int kLineKeys = 512;    // elements of a line that a warp keeps; others are made again
+//# part line_of_warp
+// Room of a warp for words of keys, each with the mass of its element.
+DEVICE uint2* line_of_warp() {
+    __shared__ uint2 lines[kCtaRows][kLineKeys];
+    return lines[threadIdx.x / 32];
 }
-//# part warp_key_span
-// From the least to the most of what any lane has.
-DEVICE KeySpan warp_key_span(KeySpan x) {
-    return KeySpan{warp_least_key(x.least), ~warp_least_key(~x.most)};
-}
-//# part kShares
-constexpr int kShares = 16;    // of what is left of a line: its keys, in equal parts
-//# part share_sums
-// Room of a warp for sums of shares, apart for each lane that adds to them.
-DEVICE float (&share_sums())[kShares][32] {
-    __shared__ float sums[kCtaRows][kShares][32];
-    return sums[threadIdx.x / 32];
-}
-//# part share_shift
-// A share is so many bits of keys wide, of which at least two are left.
-DEVICE int share_shift(KeySpan span) { return max(60 - __clzll(span.most - span.least), 0); }
-//# part sum_of_share
-// Of the share of this lane, which both halves of the warp have, always in the same order.
-DEVICE float sum_of_share(const float (&sums)[kShares][32]) {
-    const int share = threadIdx.x % kShares;
-    const int half = threadIdx.x % 32 - share;
+//# part mass_below
+// Of the elements of a line whose word is less than `end`, in the order of the line.
+DEVICE float mass_below(const uint2* line, int n, u32 end) {
     float sum = 0.0f;
-    __syncwarp();
-    UNROLL for (int from = 0; from < 16; ++from) {
-        sum += sums[share][half + (from + share) % 16];    // lanes start in different banks
+    #pragma unroll 8
+    for (int at = 0; at < n; ++at) {
+        sum += line[at].x < end ? __uint_as_float(line[at].y) : 0.0f;
     }
-    __syncwarp();
-    return sum + __shfl_xor_sync(0xffffffffu, sum, 16);
+    return sum;
 }
-//# part sum_of_shares_up_to
-// Over the share of this lane and those before it, always in the same order.
-DEVICE float sum_of_shares_up_to(float x) {
-    UNROLL for (int lanes = 1; lanes < kShares; lanes *= 2) {
-        const float before = __shfl_up_sync(0xffffffffu, x, lanes, kShares);
-        x += threadIdx.x % kShares >= lanes ? before : 0.0f;
+//# part count_below
+DEVICE int count_below(const uint2* line, int n, u32 end) {
+    int sum = 0;
+    #pragma unroll 8
+    for (int at = 0; at < n; ++at) {
+        sum += line[at].x < end;
     }
-    return x;
+    return sum;
 }
-//# part first_that_fails
-// The first share that fails. A sum may differ by its rounding where a share adds nothing, and the
-// last share with keys is not tried: if no other one fails, it holds the end of the line.
-DEVICE int first_that_fails(KeySpan span, bool fails, float added) {
-    const int share = threadIdx.x % kShares;
-    const int last = (int)((span.most - span.least) >> share_shift(span));
-    const bool counts = share == last || (fails && (share == 0 || added != 0.0f));
-    return __ffs(__ballot_sync(0xffffffffu, counts)) - 1;
+//# part end_of_share
+// Where the share of a lane ends, if the words after the least are shared out; the last share ends
+// with the most.
+DEVICE u32 end_of_share(WordSpan span, int lane) {
+    const u32 range = span.most - span.least;
+    return span.least + (u32)min((u64)(range / 32 + 1) * (lane + 1), (u64)range);
 }
 //# part span_of_share
-DEVICE KeySpan span_of_share(KeySpan span, int share) {
-    const int shift = share_shift(span);
-    const u64 first = span.least + ((u64)share << shift);
-    return KeySpan{first, first + min(((u64)1 << shift) - 1, span.most - first)};
+// What is left if all sums up to the first `passing` ends of shares pass, and the next one fails.
+DEVICE WordSpan span_of_share(WordSpan span, u32 end, int passing) {
+    const u32 least = __shfl_sync(0xffffffffu, end, max(passing - 1, 0));
+    const u32 most = __shfl_sync(0xffffffffu, end, min(passing, 31)) - 1;
+    return WordSpan{passing > 0 ? least : span.least, passing < 32 ? most : span.most};
+}
+//# part keep_words
+// Keeps those of the `n` words of a line that lie in `left`, in their order; gives their number,
+// and makes `found` hold those that this lane saw.
+DEVICE int keep_words(uint2* line, int n, WordSpan left, WordSpan& found) {
+    const int lane = threadIdx.x % 32;
+    int kept = 0;
+    for (int first = 0; first < n; first += 32) {
+        const uint2 x = line[min(first + lane, n - 1)];
+        const bool stays = first + lane < n && left.least <= x.x && x.x <= left.most;
+        const u32 staying = __ballot_sync(0xffffffffu, stays);
+        __syncwarp();
+        if (stays) {
+            line[kept + __popc(staying & ((1u << lane) - 1))] = x;
+            widen(found, x.x, left);
+        }
+        kept += __popc(staying);
+    }
+    __syncwarp();
+    return kept;
 }

@@ -41,9 +41,6 @@ DEVICE float descending_mass(u64 key) {
     const float value = descending_value(key);
     return value == value ? value : 0.0f;
 }
-//# part weight_of_one
-// An element counts as one.
-DEVICE float weight_of_one(u64) { return 1.0f; }
 //# part word_of_key
 // The upper word of a key; after that the lower word of those that share the upper one of the cut.
 DEVICE u32 word_of_key(u64 key, int half, u64 cut) {

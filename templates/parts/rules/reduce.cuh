@@ -17,22 +17,16 @@ DEVICE int warp_count(int x) {
 // Of numbers, in one reduction of integers that are in their order.
 DEVICE float warp_max(float x) {
     const u32 bits = __float_as_uint(x);
-    const u32 place = bits >> 31 ? ~bits : bits | 0x80000000u;
-    const u32 most = __reduce_max_sync(0xffffffffu, place);
+    const u32 most =
+        __reduce_max_sync(0xffffffffu, bits >> 31 ? ~bits : bits | 0x80000000u);
     return __uint_as_float(most >> 31 ? most ^ 0x80000000u : ~most);
 }
 //# part warp_least
 DEVICE u32 warp_least(u32 x) { return __reduce_min_sync(0xffffffffu, x); }
-//# part turn_round
-// Turns the bits of a warp's words round: bit r of lane l becomes bit l of lane r.
-DEVICE u32 turn_round(u32 x) {
-    UNROLL for (u32 half = 16; half > 0; half /= 2) {
-        const u32 low = ~0u / ((1u << half) + 1);    // bits that stay with the lower of two lanes
-        const u32 other = __shfl_xor_sync(0xffffffffu, x, half);
-        x = threadIdx.x & half ? (x & ~low) | (other >> half & low)
-                               : (x & low) | (other << half & ~low);
-    }
-    return x;
+//# part warp_span
+// Holds what any lane found.
+DEVICE WordSpan warp_span(WordSpan x) {
+    return WordSpan{warp_least(x.least), ~warp_least(~x.most)};
 }
 //# part cta_sum
 // Sum over the threads of the CTA, always in the same order; all of them call it.
@@ -47,33 +41,17 @@ DEVICE float cta_sum(float x) {
     const int lane = threadIdx.x % 32;
     return warp_sum(lane < blockDim.x / 32 ? warps[lane] : 0.0f);
 }
-//# part kTeam
-constexpr int kTeam = 128;    // threads that do a line of a head; a CTA does two at once
-//# part meet_team
-DEVICE void meet_team() {
-    threadIdx.x < kTeam ? barrier_sync(1, kTeam) : barrier_sync(2, kTeam);
-}
-//# part of_team
-// What each warp of the team has; all of its threads call this.
-DEVICE float4 of_team(float x) {
-    __shared__ float4 warps[kThreads / kTeam];
-    meet_team();
+//# part cta_max
+DEVICE float cta_max(float x) {
+    __shared__ float warps[32];
+    x = warp_max(x);
+    __syncthreads();
     if (threadIdx.x % 32 == 0) {
-        ((float*)warps)[threadIdx.x / 32] = x;
+        warps[threadIdx.x / 32] = x;
     }
-    meet_team();
-    return warps[threadIdx.x / kTeam];
-}
-//# part team_sum
-// Sum over the threads of the team, always in the same order.
-DEVICE float team_sum(float x) {
-    const float4 of = of_team(warp_sum(x));
-    return of.x + of.y + of.z + of.w;
-}
-//# part team_max
-DEVICE float team_max(float x) {
-    const float4 of = of_team(warp_max(x));
-    return fmaxf(fmaxf(of.x, of.y), fmaxf(of.z, of.w));
+    __syncthreads();
+    const int lane = threadIdx.x % 32;
+    return warp_max(lane < blockDim.x / 32 ? warps[lane] : negative_infinity());
 }
 //# part cta_count
 DEVICE int cta_count(int x) {
@@ -262,36 +240,4 @@ DEVICE void pool_block(const u16* x, i64 stride, int n,
         mean[d] = column_sum(partial, d) / (float)n;
     }
 //% endif
-}
-//# part four_of_half
-// Of a slice of 64 columns of a row, four for each lane of half a warp; zeros past its end.
-DEVICE float4 four_of_half(const float* row, int slice) {
-    const int column = slice * 64 + threadIdx.x % 16 * 4;
-    return column < kHeadDim ? *(const float4*)(row + column) : float4{};
-}
-//# part load_two_means
-// A lane's columns of two means; past the end the last one stands in.
-DEVICE void load_two_means(float4 (&to)[2][kHalfSlices], const float* means, int first,
-                           int blocks) {
-    UNROLL for (int c = 0; c < 2; ++c) {
-        UNROLL for (int s = 0; s < kHalfSlices; ++s) {
-            to[c][s] = four_of_half(means + (i64)min(first + c, blocks - 1) * kHeadDim, s);
-        }
-    }
-}
-//# part sum_for_each_of_half
-// Sums 16 numbers over the lanes of half a warp, always in the same order: lane l keeps the sum of
-// number l. Lanes give away half of their numbers at a time, for half of the numbers of another.
-DEVICE float sum_for_each_of_half(float (&x)[16]) {
-    UNROLL for (int half = 8; half > 0; half /= 2) {
-        const bool upper = threadIdx.x & half;
-        UNROLL for (int n = 0; n < 8; ++n) {
-            if (n < half) {
-                const float kept = upper ? x[n + half] : x[n];
-                const float given = upper ? x[n] : x[n + half];
-                x[n] = kept + __shfl_xor_sync(0xffffffffu, given, half);
-            }
-        }
-    }
-    return x[0];
 }

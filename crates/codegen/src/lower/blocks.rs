@@ -272,10 +272,10 @@ impl<'a> Lowering<'a> {
             (true, Line::Head) => "all block pairs of a head",
             (false, _) => "the query blocks of a head",
         };
-        let (form, template, parameters, given) = match (rows, head_line) {
-            (true, _) => (Form::Row, &CUT, ", int i", ", i"),
-            (false, true) => (Form::Head, &CUT_OF_HEAD, "", ""),
-            (false, false) => (Form::HeadByWarp, &CUT, "", ""),
+        let (form, lanes, parameters, given) = match (rows, head_line) {
+            (true, _) => (Form::Row, 32, ", int i", ", i"),
+            (false, true) => (Form::Head, LANES_OF_CTA, "", ""),
+            (false, false) => (Form::HeadByWarp, 32, "", ""),
         };
         let function = format!("make_cut_{n}");
         let values = context! {
@@ -287,10 +287,10 @@ impl<'a> Lowering<'a> {
             element => element,
             elements => elements,
             line => line_words,
-            lanes => LANES_OF_CTA,
+            lanes => lanes,
             ..values
         };
-        let part = Some(builder.part(template, values));
+        let part = Some(builder.part(if head_line { &CUT_OF_HEAD } else { &CUT }, values));
         let call = format!("{function}(p, b, h{given})");
         builder.works.borrow_mut().push(Work { makes: Made::Cut(n), reads, form, call, part });
         [key.call(&words()), field(format!("cut_{n}")).at(at)]

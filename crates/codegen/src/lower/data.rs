@@ -9,7 +9,7 @@ use super::body::{Body, Statement, return_if};
 use super::cuda::{Cuda, field, literal};
 use super::expr::{Level, Lowering};
 use super::functions::{Builder, Function, axis_words, place, words};
-use super::work::{Form, LANES_OF_CTA, LANES_OF_TEAM, Made, Work, reads};
+use super::work::{Form, LANES_OF_CTA, Made, Work, reads};
 use crate::kernel::{GridAxis, Step};
 use crate::text::{BLOCK_SUM, CENTERS, DOT, EACH, LINES, POOL, SIMILARITY, SOFTMAX, Template};
 
@@ -328,7 +328,7 @@ impl MapStep<'_> {
         let by_head = own.is_some() && free.is_empty();
         let text = |value: Option<Cuda>| value.map(|value| value.to_string());
         let values = context! {
-            lanes => if by_head { LANES_OF_TEAM } else { 32 },
+            lanes => if by_head { LANES_OF_CTA } else { 32 },
             variable => variable,
             count => field(count).to_string(),
             line => line,
@@ -339,7 +339,7 @@ impl MapStep<'_> {
             leaves_logits => softmax.value.any(|e| matches!(e.kind, ExprKind::Reduce(..))),
             weight => text(weight),
         };
-        let mut work = self.work(Form::HeadByTeam, &SOFTMAX, &parameters, values);
+        let mut work = self.work(Form::Head, &SOFTMAX, &parameters, values);
         if own == Some(Side::Kv) && has_q {
             work.form = Form::Row;
         } else if !by_head {

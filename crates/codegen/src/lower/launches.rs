@@ -10,15 +10,14 @@ use minijinja::{Value, context};
 use serde::Serialize;
 
 use super::functions::Builder;
-use super::work::{Form, LANES_OF_CTA, Level, Made, Work};
+use super::work::{Form, LANES_OF_CTA, Level, Made, ROWS_OF_CTA, Work};
 use crate::kernel::{GridAxis, Part, Step};
 use crate::text::{NARROWING, POOL};
 
 /// Calls that no barrier of the CTA parts.
 #[derive(Serialize)]
 struct Group {
-    /// Threads that do a call, if not all of the CTA.
-    lanes: Option<u32>,
+    by_warp: bool,
     calls: Vec<Call>,
 }
 
@@ -124,7 +123,7 @@ fn narrowing(builder: &Builder, works: &[Work], launch_of: &[usize], launch: usi
         title => &name,
         launch => words,
         rows => Serde(groups(&rows)),
-        by_warp => rows.iter().any(|work| work.form.lanes().is_some()),
+        by_warp => rows.iter().any(|work| work.form.by_warp()),
         head => Serde(groups(&head)),
         item => item.first().map(|work| &work.call),
         waits => false,
@@ -133,27 +132,22 @@ fn narrowing(builder: &Builder, works: &[Work], launch_of: &[usize], launch: usi
     Some(builder.launch(&name, &NARROWING, LANES_OF_CTA, [grid[0], grid[1], GridAxis::Batch], values))
 }
 
-/// Work of a level, in groups between which all threads of a CTA meet. Warps and teams that work on a head at once do not
-/// read each other.
+/// Work of a level, in groups between which all threads of a CTA meet. Warps that work on a head at once do not read each
+/// other.
 fn groups(works: &[&Work]) -> Vec<Group> {
     let mut groups: Vec<(Group, Vec<Made>)> = Vec::new();
     for work in works {
-        let lanes = work.form.lanes();
+        let by_warp = work.form.by_warp();
         let call = Call { text: work.call.clone(), of_first_head: matches!(work.form, Form::RowOfFirstHead) };
         let follows = groups.last().is_some_and(|(group, made)| {
-            let reads = || work.reads.iter().any(|read| made.contains(&read.of));
-            let together = match work.form {
-                Form::Row | Form::RowOfFirstHead => true,
-                Form::Rows => !reads(),
-                Form::HeadByTeam | Form::HeadByWarp => {
-                    lanes.is_some_and(|lanes| (group.calls.len() as u32) < LANES_OF_CTA / lanes) && !reads()
-                }
-                _ => false,
-            };
-            group.lanes == lanes && together
+            let apart = matches!(work.form, Form::HeadByWarp)
+                && (group.calls.len() as u32 == ROWS_OF_CTA || work.reads.iter().any(|read| made.contains(&read.of)));
+            let together =
+                by_warp || matches!(work.form, Form::Rows) && !work.reads.iter().any(|read| made.contains(&read.of));
+            group.by_warp == by_warp && together && !apart
         });
         if !follows {
-            groups.push((Group { lanes, calls: Vec::new() }, Vec::new()));
+            groups.push((Group { by_warp, calls: Vec::new() }, Vec::new()));
         }
         let (group, made) = groups.last_mut().expect("there is one now");
         group.calls.push(call);

@@ -9,8 +9,6 @@ use crate::kernel::{Part, Step};
 pub(super) const ROWS_OF_CTA: u32 = 8;
 /// Threads of a CTA of a narrowing launch.
 pub(crate) const LANES_OF_CTA: u32 = 32 * ROWS_OF_CTA;
-/// Threads that do a line of a head together: a CTA does two lines at once.
-pub(super) const LANES_OF_TEAM: u32 = 128;
 
 /// What work leaves for other work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +46,6 @@ pub(super) enum Form {
     RowOfFirstHead,
     /// A head by a CTA.
     Head,
-    /// A head by a team of warps.
-    HeadByTeam,
     /// A head by a warp.
     HeadByWarp,
     /// An item by a CTA.
@@ -81,19 +77,14 @@ impl Form {
     pub(super) fn level(&self) -> Option<Level> {
         match self {
             Form::Rows | Form::Row | Form::RowOfFirstHead => Some(Level::Rows),
-            Form::Head | Form::HeadByTeam | Form::HeadByWarp => Some(Level::Head),
+            Form::Head | Form::HeadByWarp => Some(Level::Head),
             Form::Item => Some(Level::Item),
             Form::Alone(_) => None,
         }
     }
 
-    /// How many threads of a CTA do it, if not all: the others do the same for other rows, or other work.
-    pub(super) fn lanes(&self) -> Option<u32> {
-        match self {
-            Form::Row | Form::RowOfFirstHead | Form::HeadByWarp => Some(32),
-            Form::HeadByTeam => Some(LANES_OF_TEAM),
-            _ => None,
-        }
+    pub(super) fn by_warp(&self) -> bool {
+        matches!(self, Form::Row | Form::RowOfFirstHead | Form::HeadByWarp)
     }
 }
 
