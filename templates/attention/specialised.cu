@@ -21,9 +21,13 @@
 //% for line in shared_map
 // ${ "shared" if loop.first else "      " }     ${ line }
 //% endfor
-// roles      warps 0 to 7   multiply, 16 query rows each; ${ plan.roles.consumer } registers
-//            warp 8         copies: one thread; ${ plan.roles.producer } registers, as warps 9 to 11
-//            warp 9         hands out tiles, two ahead
+//% set warps = plan.tile_q // 16
+// roles      warps 0 to ${ warps - 1 }   multiply, 16 query rows each; ${ plan.roles.consumer } registers
+//            warp ${ warps }         copies: one thread; ${ plan.roles.producer } registers, as all that follow
+//            warp ${ warps + 1 }         hands out tiles, two ahead
+//% if plan.ctas_per_sm > 1
+// CTAs       ${ plan.ctas_per_sm } on a multiprocessor: one multiplies while another has softmax to do
+//% endif
 // pipeline   copy      K₃ Q K₂ V₃ K₁ V₂ K₀ V₁ K'₂ ${ "V₀ Q'" if plan.shares_query else "Q' V₀" } K'₁ …   kv tiles from the last to the first
 //            multiply  S₃|   S₂ O₃|   S₁ O₂|   S₀ O₁|   O₀ S'₂|          |   S'₁ O'₂| …
 //            beside        P₃|      P₂|      P₁|      P₀|      O → global, P'₂|      P'₁ …
@@ -589,7 +593,7 @@ DEVICE void multiply_all_tiles(const Params& p, u32 memory) {
     bulk_wait_read();
 }
 
-extern "C" __global__ void __launch_bounds__(kThreads, 1)
+extern "C" __global__ void __launch_bounds__(kThreads, ${ plan.ctas_per_sm })
 ${ entry }(const __grid_constant__ Params p) {
     extern __shared__ __align__(1024) u8 shared[];
     const u32 memory = shared_address(shared);

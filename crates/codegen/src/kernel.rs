@@ -52,8 +52,13 @@ pub enum GridAxis {
     QTiles(u32),
     /// Such tiles of all query heads and batch items.
     AllQTiles(u32),
-    /// One CTA on each multiprocessor that takes such tiles in turn, or one for each where they are fewer.
-    ResidentQTiles(u32),
+    /// So many CTAs on each multiprocessor that take such tiles in turn, or one for each where they are fewer.
+    ResidentQTiles {
+        /// Query rows of a tile.
+        rows: u32,
+        /// CTAs that fit a multiprocessor.
+        ctas_per_sm: u32,
+    },
     /// Query heads of all batch items.
     AllHeads,
     /// Query blocks: ⌈N / block_q⌉.
@@ -209,7 +214,9 @@ impl GridAxis {
         match self {
             GridAxis::QTiles(rows) => numbers.q_tiles(rows),
             GridAxis::AllQTiles(rows) => numbers.all_q_tiles(rows),
-            GridAxis::ResidentQTiles(rows) => numbers.all_q_tiles(rows).min(multiprocessors),
+            GridAxis::ResidentQTiles { rows, ctas_per_sm } => {
+                numbers.all_q_tiles(rows).min(multiprocessors * ctas_per_sm as usize)
+            }
             GridAxis::AllHeads => numbers.batch() * numbers.heads(),
             GridAxis::QBlocks => numbers.q_blocks(),
             GridAxis::KvBlocks => kv_blocks(),

@@ -86,24 +86,30 @@ const fn tile(q: u32, kv: u32, ctas_per_sm: u32) -> AttentionTile {
     AttentionTile { row_tiles: 1, ctas_per_sm, told, ..wide(q, kv, Registers::Free) }
 }
 
-/// Specialised tiles by head dimension: two warpgroups multiply 64 rows each. Measured on an H200: two stages lose nothing
+/// Specialised tiles by head dimension: two warpgroups multiply 64 rows each, or one of each of two CTAs. Measured on an H200: two stages lose nothing
 /// against three, and the registers that copies and tiles take are not missed where products are made.
 ///
 /// Kv tiles of 64 rows are for blocks of 64: a step's fixed costs are then those of half as many products. D 256 has no others,
 /// and no registers for Q: products read it from shared memory, which loses nothing (a quarter or a third of it in registers was
 /// as fast), and O leaves in two parts, as there is room for one.
 const SPECIALISED: [(u32, &[AttentionTile]); HEAD_DIMS.len()] = [
-    (64, &[with_roles(128, 128, 4), with_roles(128, 64, 8)]),
-    (96, &[with_roles(128, 128, 2), with_roles(128, 64, 4)]),
-    (128, &[with_roles(128, 128, 2), with_roles(128, 64, 4)]),
+    (64, &[with_roles(128, 128, 4), with_roles(128, 64, 8), halved(128, 2), halved(64, 4)]),
+    (96, &[with_roles(128, 128, 2), with_roles(128, 64, 4), halved(64, 3)]),
+    (128, &[with_roles(128, 128, 2), with_roles(128, 64, 4), halved(64, 2)]),
     (256, &[AttentionTile { shares_query: true, out_parts: 2, ..with_roles(128, 64, 2) }]),
 ];
 
-/// A warp for every 16 query rows, and a warpgroup that copies; a thread starts with 168 registers, and all of them are
-/// handed on.
+/// A warp for every 16 query rows, and a warpgroup that copies; a thread starts with 168 registers, of two CTAs
+/// with 128, and all of them are handed on.
 const fn with_roles(q: u32, kv: u32, stages: u32) -> AttentionTile {
     let roles = Some(Roles { producer: 40, consumer: 232 });
     AttentionTile { row_tiles: 1, told: true, stages, roles, ..wide(q, kv, Registers::Free) }
+}
+
+/// Half of the query rows: one warpgroup multiplies, and another CTA on the same multiprocessor does while this one does not.
+const fn halved(kv: u32, stages: u32) -> AttentionTile {
+    let roles = Some(Roles { producer: 40, consumer: 216 });
+    AttentionTile { roles, ctas_per_sm: 2, ..with_roles(64, kv, stages) }
 }
 
 impl AttentionTile {

@@ -174,7 +174,10 @@ fn launches(plan: &Plan<AttentionPlan>, rules: &TokenRules) -> Vec<Step> {
         steps.push(Step::new(format!("{}_tiles", plan.name), &HEAVIEST_FIRST, 256, grid, values));
     }
     let grid = match plan.room.schedule {
-        Schedule::Specialised => [GridAxis::ResidentQTiles(tile_q), GridAxis::One, GridAxis::One],
+        Schedule::Specialised => {
+            let ctas_per_sm = plan.ctas_per_sm.unwrap_or(1);
+            [GridAxis::ResidentQTiles { rows: tile_q, ctas_per_sm }, GridAxis::One, GridAxis::One]
+        }
         Schedule::Portable if plan.room.heaviest_first => all,
         Schedule::Portable => [GridAxis::QTiles(tile_q), GridAxis::Heads, GridAxis::Batch],
     };
