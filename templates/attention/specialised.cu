@@ -161,25 +161,50 @@ DEVICE void hand_out_tiles(const Params& p, u32 memory) {
 
 // ---- copy --------------------------------------------------------------------------------------
 
+// The first token of a kv tile, as boxes count.
+struct Place {
+    int head, token, b;
+};
+
+//% if plan.ragged
+// Sequences follow each other. Rows behind the end of one are the next one's.
+//% endif
+DEVICE Place kv_place(const Tile& tile, int head, const KvTile& now) {
+//% if plan.ragged
+    return {head, (int)tile.kv_row + now.kv, 0};
+//% else
+    return {head, now.kv, tile.b};
+//% endif
+}
+
+DEVICE Place q_place(const Tile& tile, int row) {
+//% if plan.ragged
+    return {tile.h, (int)tile.q_row + tile.first_q + row, 0};
+//% else
+    return {tile.h, tile.first_q + row, tile.b};
+//% endif
+}
+
 // K of a kv tile, and a note which one it is.
-DEVICE void copy_k(const Params& p, u32 memory, u32 step, const KvTile& now, int head, int b) {
+DEVICE void copy_k(const Params& p, u32 memory, u32 step, const KvTile& now, const Place& from) {
     const int stage = step % kStages;
     wait_free(memory + kKFree, kStages, step);
     note_kv_tile(memory + kNotesAt + 4 * stage, now);
     copy_panels(memory + kKAt + stage * kStageBytes, &p.k_boxes, memory + kKFull + 8 * stage,
-                kTileKv, head, now.kv, b);
+                kTileKv, from.head, from.token, from.b);
 }
 
-DEVICE void copy_v(const Params& p, u32 memory, u32 step, const KvTile& now, int head, int b) {
+DEVICE void copy_v(const Params& p, u32 memory, u32 step, const Place& from) {
     const int stage = step % kStages;
     wait_free(memory + kVFree, kStages, step);
     copy_panels(memory + kVAt + stage * kStageBytes, &p.v_boxes, memory + kVFull + 8 * stage,
-                kTileKv, head, now.kv, b);
+                kTileKv, from.head, from.token, from.b);
 }
 
-DEVICE void copy_q(const Params& p, u32 memory, u32 n, const Work& work) {
+DEVICE void copy_q(const Params& p, u32 memory, u32 n, const Tile& tile) {
+    const Place from = q_place(tile, 0);
     wait_free(memory + kQFree, 1, n);
-    copy_panels(memory + kQAt, &p.q_boxes, memory + kQFull, kTileQ, work.h, work.first_q, work.b);
+    copy_panels(memory + kQAt, &p.q_boxes, memory + kQFull, kTileQ, from.head, from.token, from.b);
 }
 
 // The producer's thread. K of a kv tile is needed one step before its V, also where a tile ends.
@@ -189,9 +214,7 @@ DEVICE void copy_all(const Params& p, u32 memory) {
     prefetch_tensor_map(&p.v_boxes);
     prefetch_tensor_map(&p.o_boxes);
     u32 step = 0;
-    KvTile before = {};    // whose V is to come
-    int before_head = 0;
-    int before_b = 0;
+    Place before = {};    // of the kv tile whose V is to come
     for (u32 n = 0;; ++n) {
         const Work work = work_of(memory, n);
         if (work.kv_tiles == 0) {
@@ -202,23 +225,22 @@ DEVICE void copy_all(const Params& p, u32 memory) {
         Descent walk = last_kv_tile(p, tile);
         #pragma unroll 1
         for (int left = work.kv_tiles;; next_lower_kv_tile(walk, p, tile)) {
-            copy_k(p, memory, step, walk.now, head, work.b);
+            const Place now = kv_place(tile, head, walk.now);
+            copy_k(p, memory, step, walk.now, now);
 //% if not plan.shares_query
             if (left == work.kv_tiles) {
-                copy_q(p, memory, n, work);
+                copy_q(p, memory, n, tile);
             }
 //% endif
             if (step > 0) {
-                copy_v(p, memory, step - 1, before, before_head, before_b);
+                copy_v(p, memory, step - 1, before);
             }
 //% if plan.shares_query
             if (left == work.kv_tiles) {
-                copy_q(p, memory, n, work);
+                copy_q(p, memory, n, tile);
             }
 //% endif
-            before = walk.now;
-            before_head = head;
-            before_b = work.b;
+            before = now;
             ++step;
             if (--left == 0) {
                 break;
@@ -227,7 +249,7 @@ DEVICE void copy_all(const Params& p, u32 memory) {
         mbarrier_arrive(memory + kSlotFree + 8 * (n % kTileSlots));
     }
     if (step > 0) {
-        copy_v(p, memory, step - 1, before, before_head, before_b);
+        copy_v(p, memory, step - 1, before);
     }
 }
 
@@ -504,6 +526,24 @@ DEVICE void take_kv_tile(Accumulator& acc, Logits& logits, Prob& prob, const Que
 
 // ---- epilogue ----------------------------------------------------------------------------------
 
+//% if plan.ragged
+// A warp's last rows of a sequence, kOutPanels of them from panel `first` on: a box would reach
+// into the next sequence.
+DEVICE void store_last_rows(const Params& p, const Tile& tile, u32 from, int first) {
+    constexpr int kChunks = kOutPanels * kPanelChunks;
+    #pragma unroll 1
+    for (int at = thread_x() % 32; at < 16 * kChunks; at += 32) {
+        const int row = at / kChunks;
+        const int chunk = at % kChunks;
+        if (tile.first_q + warp_row() + row < tile.n_q) {
+            const u32 panel = from + chunk / kPanelChunks * (kTileQ * kPanelRow);
+            u16* to = p.o + q_offset(p, tile, warp_row() + row) + first * (kPanelChunks * 8);
+            *(uint4*)(to + chunk * 8) = load_shared_16(panel + in_panel(row, chunk % kPanelChunks));
+        }
+    }
+}
+
+//% endif
 // O / l leaves through shared memory of its own, in boxes of a warp's rows; lse at once.
 DEVICE void store_tile(Accumulator& acc, u32 memory, const Params& p, const Tile& tile) {
     float inverse[kRows];
@@ -534,9 +574,15 @@ DEVICE void store_tile(Accumulator& acc, u32 memory, const Params& p, const Tile
         }
         proxy_fence();
         __syncwarp();
+//% if plan.ragged
+        if (tile.first_q + warp_row() + 16 > tile.n_q) {
+            store_last_rows(p, tile, rows, first);
+            continue;
+        }
+//% endif
         if (thread_x() % 32 == 0) {
-            store_panels(&p.o_boxes, rows, kTileQ, first, tile.h, tile.first_q + warp_row(),
-                         tile.b);
+            const Place to = q_place(tile, warp_row());
+            store_panels(&p.o_boxes, rows, kTileQ, first, to.head, to.token, to.b);
         }
     }
 }

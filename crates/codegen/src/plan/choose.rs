@@ -152,7 +152,6 @@ fn specialised_refuses(
         (full && needs.scored, "it leaves too few registers for a score beside a mask"),
         (full && needs.long_mask, "it leaves too few registers for a mask of so many operands"),
         (full && needs.grid, "it leaves too few registers for a mask of grid coordinates"),
-        (of.sequences == Sequences::Ragged, "it takes no index pointers, as ragged batches have"),
     ];
     reasons.into_iter().find_map(|(refuses, why)| refuses.then_some(why))
 }

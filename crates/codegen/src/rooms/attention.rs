@@ -148,12 +148,19 @@ fn fields(strategy: &Strategy, plan: &Plan<AttentionPlan>) -> Vec<Field> {
 fn boxes(plan: &Plan<AttentionPlan>, of: Buffer, tokens: u32) -> Boxes {
     let axis = |length, in_box| BoxAxis { length, in_box };
     let of_kv = matches!(of, Buffer::K | Buffer::V);
-    let (heads, n) = if of_kv { (Number::KvHeads, Number::NKv) } else { (Number::Heads, Number::NQ) };
+    let (heads, n, total) = match of_kv {
+        true => (Number::KvHeads, Number::NKv, Number::TotalKv),
+        false => (Number::Heads, Number::NQ, Number::TotalQ),
+    };
+    let (n, batch) = match plan.room.ragged {
+        true => (total, Length::Fixed(1)),
+        false => (n, Length::Of(Number::Batch)),
+    };
     let axes = [
         axis(Length::Fixed(plan.head_dim), plan.room.group_chunks * 8),
         axis(Length::Of(heads), 1),
         axis(Length::Of(n), tokens),
-        axis(Length::Of(Number::Batch), 1),
+        axis(batch, 1),
     ];
     Boxes { of, axes }
 }
