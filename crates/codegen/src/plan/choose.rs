@@ -146,12 +146,15 @@ fn specialised_refuses(
     needs: &Needs,
 ) -> Option<&'static str> {
     // Of a head dimension of 128 the operands of products leave registers for a short mask or a score.
-    let full = request.head_dim == 128 && tile.kv == 128 && needs.mask;
+    let wide = request.head_dim == 128 && tile.kv == 128;
+    let (full, ragged) = (wide && needs.mask, of.sequences == Sequences::Ragged);
     let reasons = [
         (!request.target.has_warpgroup_products(), "the target has no products of warpgroups"),
         (full && needs.scored, "it leaves too few registers for a score beside a mask"),
         (full && needs.long_mask, "it leaves too few registers for a mask of so many operands"),
         (full && needs.grid, "it leaves too few registers for a mask of grid coordinates"),
+        (full && ragged, "it leaves too few registers for a mask beside index pointers"),
+        (wide && ragged && needs.scored, "it leaves too few registers for a score beside index pointers"),
     ];
     reasons.into_iter().find_map(|(refuses, why)| refuses.then_some(why))
 }
