@@ -71,7 +71,8 @@ fn attention_with_roles() {
     let heaviest_first = Wanted { order: TileOrder::HeaviestFirst, ..dense.clone() };
     let causal = plain(&sparsym::zoo::find("causal").expect("in the zoo").strategy, Room::Attention);
     let wide = Wanted { head_dim: 256, ..dense.clone() };
-    for wanted in [dense, forecast, heaviest_first, causal, wide] {
+    let ragged = Wanted { sequences: Sequences::Ragged, ..dense.clone() };
+    for wanted in [dense, forecast, heaviest_first, causal, wide, ragged] {
         snapshot(&wanted.generate(target).expect("sm_90a has it"));
     }
 }

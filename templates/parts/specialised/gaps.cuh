@@ -18,20 +18,21 @@ DEVICE bool warpgroup_has_specials(u32 kv_tile) {
 DEVICE void add_where_weighted_by(float& o, float p, float v) { o = p > 0.0f ? fmaf(p, v, o) : o; }
 //# part multiply_pv_by_rows
 // O += P V where V may hold infinities or NaN: a row of V after the other, and only where a row of
-// P gives weight to it. P goes through `scratch`, sixteen rows of 32 columns.
+// P gives weight to it. P goes through `scratch`, sixteen rows of a panel, 32 columns of them.
 DEVICE void multiply_pv_by_rows(Accumulator& acc, const Prob& prob, u32 v_tile, u32 scratch) {
-    const u32 own = scratch + fragment_row() * kPanelRow;
     UNROLL for (int first = 0; first < kTileKv / 16; first += 2) {
         __syncwarp();
         UNROLL for (int i = 0; i < 8; ++i) {
             const int column = i / 4 * 16 + i % 4 / 2 * 8 + fragment_column();
-            store_shared(own + i % 2 * 8 * kPanelRow + column * 2, prob[0][first + i / 4][i % 4]);
+            const int chunk = in_panel(fragment_row() + i % 2 * 8, column / 8);
+            store_shared(scratch + chunk + column % 8 * 2, prob[0][first + i / 4][i % 4]);
         }
         __syncwarp();
         #pragma unroll 1
         for (int t = 0; t < 32; ++t) {
-            const u32 upper = load_shared(own + t / 2 * 4) >> t % 2 * 16;
-            const u32 lower = load_shared(own + 8 * kPanelRow + t / 2 * 4) >> t % 2 * 16;
+            const u32 own = scratch + t % 8 / 2 * 4;
+            const u32 upper = load_shared(own + in_panel(fragment_row(), t / 8)) >> t % 2 * 16;
+            const u32 lower = load_shared(own + in_panel(fragment_row() + 8, t / 8)) >> t % 2 * 16;
             const float p[2] = {unpack_low(upper), unpack_low(lower)};
             UNROLL for (int n = 0; n < kHeadDim / 8; ++n) {
                 const u32 v = load_shared(v_tile + in_tile(first * 16 + t, n, kTileKv) +
