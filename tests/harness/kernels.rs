@@ -114,7 +114,7 @@ pub fn generated(target: Target) -> Vec<Generated> {
 /// that sm_80 does not have, because less shared memory asks for other tiles.
 ///
 /// # Panics
-/// If most texts differ: then [`without_target`] has missed a place that names the target.
+/// If most texts differ: then `without_target` has missed a place that names the target.
 pub fn to_compile(target: Target) -> Vec<Generated> {
     let mut kernels = generated(target);
     if let ("sm_89", Ok(elder)) = (target.name(), Target::parse("sm_80")) {
